@@ -1,0 +1,43 @@
+"""The catalog: partners, the models they own, and the upstreams that serve them."""
+
+from typing import Literal
+
+import msgspec
+
+Stage = Literal["preview", "early_access", "general", "deprecated", "retired"]
+Operation = Literal["chat", "completions", "embeddings"]
+UpstreamKind = Literal["llama_cpp", "onnx_embeddings", "openai"]
+
+
+class Partner(msgspec.Struct, frozen=True):
+    """The company that owns a model and with whom the operator settles."""
+
+    id: str
+    name: str
+
+
+class Model(msgspec.Struct, frozen=True):
+    """A catalog entry. context_tokens bounds prompt and answer together; operations are what it can be asked."""
+
+    id: str
+    version: str
+    partner: str
+    context_tokens: int
+    stage: Stage
+    operations: tuple[Operation, ...] = ("chat", "completions")
+
+
+class Upstream(msgspec.Struct, frozen=True):
+    """A technical endpoint serving models.
+
+    base_url includes the version path (…/v1) and is empty for kinds that run inside this machine.
+    key_env names the environment variable of the gateway that holds the key. models maps our model id to the
+    upstream's own name for it. usage_lookup: whether GET {base_url}/usage/{request id} tells what was served.
+    """
+
+    id: str
+    kind: UpstreamKind
+    models: dict[str, str]
+    base_url: str = ""
+    key_env: str = ""
+    usage_lookup: bool = False

@@ -1,0 +1,40 @@
+"""Readings and charges: what was used in an hour, and what it costs."""
+
+import msgspec
+
+from entrepot.core.periods import Instant
+
+
+class Series(msgspec.Struct, frozen=True, order=True):
+    """What a reading is counted for: everything of a usage event that decides whom it is charged to, and at which price.
+
+    contract and price_version are fixed at the event's admission.
+    """
+
+    contract: str
+    price_version: str
+    customer: str
+    project: str
+    deployment: str
+    model: str
+    tier: str
+
+
+class Reading(msgspec.Struct, frozen=True, order=True):
+    """The sum of one meter of one series over one UTC hour [hour, hour + 1h)."""
+
+    series: Series
+    meter: str
+    hour: Instant
+    quantity: int
+
+
+class Charge(msgspec.Struct, frozen=True):
+    """A reading (or a difference of readings) with its exact amount in pico of the contract's currency."""
+
+    series: Series
+    meter: str
+    hour: Instant
+    quantity: int
+    unit_pico: int
+    amount_pico: int

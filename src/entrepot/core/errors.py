@@ -1,0 +1,139 @@
+"""Expected failures, each with a code that the edges map to a status and a body exactly once.
+
+A bug is an assertion and never one of these.
+"""
+
+
+class EntrepotError(Exception):
+    """A failure that somebody can act on; `message` says what to do.
+
+    param: the request field or record at fault. retry_after_s: when trying again can help, else None.
+    """
+
+    code = "internal"
+
+    def __init__(self, message: str, *, param: str | None = None, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.retry_after_s = retry_after_s
+
+
+class InvalidRequest(EntrepotError):
+    """The request cannot be understood: malformed JSON, a missing field, a wrong type."""
+
+    code = "invalid_request"
+
+
+class UnsupportedValue(EntrepotError):
+    """The request is well formed but asks for something this model or route does not do."""
+
+    code = "unsupported_value"
+
+
+class ContextLengthExceeded(EntrepotError):
+    """Prompt and answer together do not fit the model's context."""
+
+    code = "context_length_exceeded"
+
+
+class RequestTooLarge(EntrepotError):
+    """The request body is larger than the gateway accepts."""
+
+    code = "request_too_large"
+
+
+class InvalidApiKey(EntrepotError):
+    """No key, an unknown key or a token that does not verify."""
+
+    code = "invalid_api_key"
+
+
+class PermissionDenied(EntrepotError):
+    """A known caller who may not do this; the message names the principal and the action."""
+
+    code = "permission_denied"
+
+
+class DeploymentNotFound(EntrepotError):
+    """The caller's project has no deployment of this name."""
+
+    code = "deployment_not_found"
+
+
+class RouteNotFound(EntrepotError):
+    """No such path or API version."""
+
+    code = "route_not_found"
+
+
+class OperationNotSupported(EntrepotError):
+    """The deployment's model does not offer this operation."""
+
+    code = "operation_not_supported"
+
+
+class ModelRetired(EntrepotError):
+    """The deployment's model has reached its retirement."""
+
+    code = "model_retired"
+
+
+class UpstreamFailed(EntrepotError):
+    """The upstream answered something that cannot be relayed, or broke off."""
+
+    code = "upstream_failed"
+
+
+class UpstreamUnavailable(EntrepotError):
+    """No upstream could be reached."""
+
+    code = "upstream_unavailable"
+
+
+class UpstreamTimeout(EntrepotError):
+    """The upstream did not answer in time."""
+
+    code = "upstream_timeout"
+
+
+class UsageLogUnavailable(EntrepotError):
+    """Usage cannot be made durable now, so nothing may be served."""
+
+    code = "usage_log_unavailable"
+
+
+class WorldRejected(EntrepotError):
+    """The world file is wrong; every fault is named with its line."""
+
+    code = "world_rejected"
+
+
+class SnapshotRefused(EntrepotError):
+    """The published snapshot is of an unknown schema or damaged; the old one keeps serving."""
+
+    code = "snapshot_refused"
+
+
+class PeriodNotClosable(EntrepotError):
+    """Usage of the period may still arrive: the watermark has not passed its end."""
+
+    code = "period_not_closable"
+
+
+class LogDamaged(EntrepotError):
+    """A segment of the usage log does not verify."""
+
+    code = "log_damaged"
+
+
+class NotFound(EntrepotError):
+    """The named record does not exist."""
+
+    code = "not_found"
+
+
+class BadInput(EntrepotError):
+    """A file or argument given to a command cannot be used."""
+
+    code = "bad_input"

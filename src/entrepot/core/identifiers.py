@@ -1,0 +1,21 @@
+"""Identifiers: minted once by whoever writes first, and the idempotency key from there to the invoice."""
+
+import hashlib
+
+EVENT_ID_LENGTH = 32
+KEY_PREFIX = "ek-"
+
+
+def event_id(at_us: int, instance: int, sequence: int) -> str:
+    """A 128-bit, time-ordered event id in 32 hex digits: 48 bits of milliseconds, 32 of instance, 48 of sequence."""
+    return f"{at_us // 1000:012x}{instance:08x}{sequence & 0xFFFFFFFFFFFF:012x}"
+
+
+def key_digest(key: str | bytes) -> str:
+    """The SHA-256 of an API key in hex, which is all we keep of it."""
+    return hashlib.sha256(key.encode() if isinstance(key, str) else key).hexdigest()
+
+
+def content_id(payload: bytes) -> str:
+    """A content address: "sha256:" and 64 hex digits."""
+    return "sha256:" + hashlib.sha256(payload).hexdigest()

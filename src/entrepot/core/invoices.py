@@ -1,0 +1,92 @@
+"""Invoices: lines rounded once, their sum, and the residual that ties them to the ledger."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from entrepot.core.money import Rounding, format_minor, format_pico, round_to_minor
+
+
+class LineDraft(msgspec.Struct, frozen=True, order=True):
+    """A line before rounding. meter and tier are "" on a line per model; unit_pico is None where prices differ within it."""
+
+    period: str
+    model: str
+    meter: str
+    tier: str
+    quantity: int
+    exact_pico: int
+    unit_pico: int | None
+    kind: str = "usage"
+
+
+class InvoiceLine(msgspec.Struct, frozen=True):
+    """A line as printed: decimal strings; exact is unrounded, amount rounded to the currency's minor unit."""
+
+    number: int
+    kind: str
+    period: str
+    model: str
+    meter: str
+    tier: str
+    quantity: str
+    unit_price: str | None
+    exact: str
+    amount: str
+
+
+class Invoice(msgspec.Struct, frozen=True):
+    """An issued invoice; frozen. total = net + tax; residual = exact - rounded over all lines."""
+
+    number: str
+    period: str
+    customer: str
+    customer_name: str
+    contract: str
+    currency: str
+    issued_at: str
+    lines: tuple[InvoiceLine, ...]
+    net: str
+    tax: str
+    total: str
+    residual: str
+
+
+class Totals(msgspec.Struct, frozen=True):
+    """Sums of an invoice in pico."""
+
+    net_pico: int
+    exact_pico: int
+
+    @property
+    def residual_pico(self) -> int:
+        """What rounding left over, to be posted to the rounding account."""
+        return self.exact_pico - self.net_pico
+
+
+def draw_lines(drafts: Sequence[LineDraft], currency: str, rounding: Rounding) -> tuple[tuple[InvoiceLine, ...], Totals]:
+    """The numbered lines and their totals. Each line is rounded exactly once; the net is the sum of rounded lines.
+
+    Source: EN 16931 BR-CO-10 (the sum of line net amounts is an equality on rounded lines).
+    """
+    lines = []
+    net = exact = 0
+    for number, draft in enumerate(sorted(drafts), start=1):
+        amount = round_to_minor(draft.exact_pico, currency, rounding)
+        net += amount
+        exact += draft.exact_pico
+        lines.append(
+            InvoiceLine(
+                number=number,
+                kind=draft.kind,
+                period=draft.period,
+                model=draft.model,
+                meter=draft.meter,
+                tier=draft.tier,
+                quantity=str(draft.quantity),
+                unit_price=None if draft.unit_pico is None else format_pico(draft.unit_pico),
+                exact=format_pico(draft.exact_pico),
+                amount=format_minor(amount, currency),
+            )
+        )
+    return tuple(lines), Totals(net_pico=net, exact_pico=exact)

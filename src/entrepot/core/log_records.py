@@ -1,0 +1,117 @@
+"""What the usage log holds. Everything the product knows is a fold over these records, in log order.
+
+The wire form is a tagged msgpack array, so a field may be added at the end with a default and never be removed.
+"""
+
+import msgspec
+
+from entrepot.core.periods import Instant
+from entrepot.core.usage_event import Outcome, UsageEvent
+
+
+class _Record(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """Base of the records: the tag is the class name."""
+
+
+class Admitted(_Record):
+    """A request is about to go upstream. Without a later UsageRecorded of the same id it is unresolved."""
+
+    id: str
+    at: Instant
+    instance: str
+    customer: str
+    project: str
+    deployment: str
+    model: str
+    tier: str
+    upstream: str
+    key: str
+    prompt_tokens_estimate: int
+
+
+class Progressed(_Record):
+    """How many output tokens have been relayed so far; written about once a second for each open stream."""
+
+    id: str
+    at: Instant
+    output_tokens: int
+
+
+class Abandoned(_Record):
+    """The gateway gave the request up before the upstream reported usage. answered: whether any byte came back."""
+
+    id: str
+    at: Instant
+    outcome: Outcome
+    answered: bool
+    output_tokens: int
+
+
+class InstanceLost(_Record):
+    """A gateway instance is gone: its requests that are still open will never be settled by it."""
+
+    instance: str
+    at: Instant
+
+
+class UsageRecorded(_Record):
+    """The outcome of a request, or one imported record."""
+
+    event: UsageEvent
+
+
+class WorldApplied(_Record):
+    """A version of the world as canonical JSON (core.world.World)."""
+
+    at: Instant
+    world: bytes
+
+
+class KeyIssued(_Record):
+    """An API key was made; only its digest is here."""
+
+    at: Instant
+    key_id: str
+    digest: str
+    project: str
+    name: str
+
+
+class KeyRevoked(_Record):
+    """An API key stops being good."""
+
+    at: Instant
+    key_id: str
+
+
+class Marked(_Record):
+    """Every gateway's usage that was admitted before `at` is in the log above, save the requests still open."""
+
+    at: Instant
+
+
+class MonthClosed(_Record):
+    """The operator closes a period ("2024-03"): accrue, invoice, freeze."""
+
+    at: Instant
+    period: str
+
+
+LogRecord = (
+    Admitted
+    | Progressed
+    | Abandoned
+    | InstanceLost
+    | UsageRecorded
+    | WorldApplied
+    | KeyIssued
+    | KeyRevoked
+    | Marked
+    | MonthClosed
+)
+
+_encoder = msgspec.msgpack.Encoder(order="deterministic")
+_decoder: msgspec.msgpack.Decoder[LogRecord] = msgspec.msgpack.Decoder(LogRecord)
+
+encode_record = _encoder.encode
+decode_record = _decoder.decode

@@ -1,0 +1,78 @@
+"""Money as an integer number of pico (1e-12) of the currency's major unit.
+
+A cached token in a batch costs 7.5 nano-dollars, so nano is too coarse; int64 pico overflows at 9.2 million,
+so at rest an amount is two integers, micro and the pico remainder. No float reaches any function here.
+"""
+
+import re
+from typing import Literal
+
+PICO = 10**12
+PICO_PER_MICRO = 10**6
+
+Rounding = Literal["half_up", "half_even"]
+
+# Digits after the point, where they are not 2. Source: ISO 4217 list one.
+_MINOR_DIGITS = {
+    **dict.fromkeys(("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF"), 0),
+    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
+}
+_CURRENCY = re.compile(r"[A-Z]{3}")
+_DECIMAL = re.compile(r"(-?)(\d{1,20})(?:\.(\d{1,12}))?")
+
+
+def is_currency(text: str) -> bool:
+    """Whether text has the form of an ISO 4217 code."""
+    return _CURRENCY.fullmatch(text) is not None
+
+
+def minor_digits(currency: str) -> int:
+    """Digits after the point of the currency's minor unit: 2 for USD, 0 for JPY, 3 for KWD."""
+    return _MINOR_DIGITS.get(currency, 2)
+
+
+def parse_pico(text: str) -> int:
+    """The amount of a decimal string in pico; at most 12 digits after the point.
+
+    Raises: ValueError with a sentence for the user.
+    """
+    match = _DECIMAL.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is not a decimal number with at most 12 digits after the point")
+    sign, whole, fraction = match.groups()
+    pico = int(whole) * PICO + int((fraction or "").ljust(12, "0"))
+    return -pico if sign else pico
+
+
+def format_pico(pico: int, digits_min: int = 0) -> str:
+    """The amount as a decimal string without trailing zeros beyond digits_min: 885314750000 -> "0.88531475"."""
+    whole, fraction = divmod(abs(pico), PICO)
+    shown = f"{fraction:012d}".rstrip("0").ljust(digits_min, "0")
+    sign = "-" if pico < 0 else ""
+    return f"{sign}{whole}.{shown}" if shown else f"{sign}{whole}"
+
+
+def round_to_minor(pico: int, currency: str, rounding: Rounding = "half_up") -> int:
+    """The amount, still in pico, rounded to the currency's minor unit; half_up rounds halves away from zero."""
+    unit: int = 10 ** (12 - minor_digits(currency))
+    whole, rest = divmod(abs(pico), unit)
+    up = rest * 2 > unit or (rest * 2 == unit and (rounding == "half_up" or whole % 2 == 1))
+    rounded = (whole + up) * unit
+    return -rounded if pico < 0 else rounded
+
+
+def format_minor(pico: int, currency: str) -> str:
+    """A rounded amount with exactly the currency's digits: "0.31", "187" for JPY. Asserts that it is rounded."""
+    digits = minor_digits(currency)
+    assert pico % 10 ** (12 - digits) == 0, f"{pico} pico is not rounded to {currency}"
+    return format_pico(pico, digits)
+
+
+def split_pico(pico: int) -> tuple[int, int]:
+    """(micro, pico remainder 0..999999) whose sum micro * 1e6 + remainder is the amount; for stores without wide integers."""
+    return divmod(pico, PICO_PER_MICRO)
+
+
+def join_pico(micro: int, remainder: int) -> int:
+    """The amount from its two stored columns, or from the columns' sums."""
+    return micro * PICO_PER_MICRO + remainder

@@ -1,0 +1,73 @@
+"""Prices: immutable, dated price book versions, and the price of a meter in one of them."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from entrepot.core.money import parse_pico
+from entrepot.core.periods import Instant
+from entrepot.core.tokens import PRICED_AS
+
+PRICE_QUANTITY = 1_000_000  # Suppliers publish token prices per million.
+
+
+class Price(msgspec.Struct, frozen=True):
+    """The flat price of one unit of a meter of a model, in pico."""
+
+    model: str
+    meter: str
+    tier: str
+    unit_pico: int
+
+
+class PriceBookVersion(msgspec.Struct, frozen=True):
+    """A price book's content from effective_from until its next version begins. id is "{book}@{date}"."""
+
+    id: str
+    book: str
+    effective_from: Instant
+    prices: tuple[Price, ...]
+
+
+class PriceTable:
+    """The prices of one version, ready to be asked; nothing else of the version is needed to rate."""
+
+    __slots__ = ("_units", "version")
+
+    def __init__(self, version: PriceBookVersion) -> None:
+        self.version = version.id
+        self._units = {(price.model, price.meter, price.tier): price.unit_pico for price in version.prices}
+
+    def unit_pico(self, model: str, meter: str, tier: str) -> int | None:
+        """The unit price in pico, or None: then the usage must be quarantined, never rated at nothing.
+
+        A part of a token meter without its own price is priced as the whole it belongs to.
+        """
+        price = self._units.get((model, meter, tier))
+        if price is None and meter in PRICED_AS:
+            return self._units.get((model, PRICED_AS[meter], tier))
+        return price
+
+
+def version_in_force(versions: Sequence[PriceBookVersion], at: Instant) -> PriceBookVersion | None:
+    """The last version that began at or before the instant. versions: of one book, by ascending effective_from."""
+    current = None
+    for version in versions:
+        if version.effective_from > at:
+            break
+        current = version
+    return current
+
+
+def unit_price(text: str, per: Literal["per_million", "each"]) -> int:
+    """A published price in pico per unit. Raises: ValueError when it does not come to whole pico."""
+    pico = parse_pico(text)
+    if pico < 0:
+        raise ValueError(f"a price cannot be negative: {text}")
+    if per == "each":
+        return pico
+    unit, rest = divmod(pico, PRICE_QUANTITY)
+    if rest:
+        raise ValueError(f"{text} per million is not a whole number of pico (1e-12) per token; use at most 6 digits after the point")
+    return unit

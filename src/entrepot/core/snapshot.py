@@ -1,0 +1,78 @@
+"""The snapshot a gateway serves from: compiled from the world and the issued keys, published and swapped whole."""
+
+import msgspec
+
+from entrepot.core.catalog import Operation, Stage
+from entrepot.core.errors import SnapshotRefused
+from entrepot.core.tenancy import IdentityProvider, Role
+
+SCHEMA = 1
+
+
+class Target(msgspec.Struct, frozen=True):
+    """One upstream that can serve a deployment. base_url is complete; model is the upstream's own name."""
+
+    upstream: str
+    base_url: str
+    key_env: str
+    model: str
+    usage_lookup: bool
+
+
+class ServedDeployment(msgspec.Struct, frozen=True):
+    """A deployment with all that serving it needs. targets: in order of preference."""
+
+    name: str
+    model: str
+    owned_by: str
+    stage: Stage
+    context_tokens: int
+    operations: tuple[Operation, ...]
+    targets: tuple[Target, ...]
+
+
+class ServedProject(msgspec.Struct, frozen=True):
+    """A project and its deployments by name."""
+
+    id: str
+    customer: str
+    deployments: dict[str, ServedDeployment]
+
+
+class ServedPrincipal(msgspec.Struct, frozen=True):
+    """A directory identity bound to a project."""
+
+    project: str
+    role: Role
+
+
+class GatewaySnapshot(msgspec.Struct, frozen=True):
+    """Everything a gateway knows. keys: digest -> (key id, project id)."""
+
+    schema: int
+    version: int
+    published_at: str
+    projects: dict[str, ServedProject]
+    keys: dict[str, tuple[str, str]]
+    identity_providers: tuple[IdentityProvider, ...]
+    principals: dict[str, ServedPrincipal]
+
+
+_encoder = msgspec.json.Encoder(order="deterministic")
+_decoder = msgspec.json.Decoder(GatewaySnapshot)
+
+
+def encode_snapshot(snapshot: GatewaySnapshot) -> bytes:
+    """The snapshot as JSON; equal snapshots have equal bytes."""
+    return _encoder.encode(snapshot)
+
+
+def decode_snapshot(payload: bytes) -> GatewaySnapshot:
+    """The snapshot in payload. Raises: SnapshotRefused for another schema or damaged content."""
+    try:
+        schema = msgspec.json.decode(payload, type=dict[str, msgspec.Raw]).get("schema")
+        if schema is None or bytes(schema) != str(SCHEMA).encode():
+            raise SnapshotRefused(f"the snapshot has schema {schema and bytes(schema).decode()}, this gateway reads {SCHEMA}; upgrade the gateway")
+        return _decoder.decode(payload)
+    except msgspec.DecodeError as error:
+        raise SnapshotRefused(f"the snapshot cannot be read ({error}); publish it again with `entrepot apply`") from None

@@ -1,0 +1,82 @@
+"""Who buys: customers, their projects and deployments, and the principals and keys that act for them."""
+
+from typing import Literal
+
+import msgspec
+
+from entrepot.core.periods import END_OF_TIME, Instant
+
+Role = Literal["user", "reader"]
+
+
+class Customer(msgspec.Struct, frozen=True):
+    """A contracting party. parent names the group under common control that it belongs to, or is empty."""
+
+    id: str
+    name: str
+    parent: str = ""
+    market: str = ""
+    since: Instant = 0
+
+
+class Contract(msgspec.Struct, frozen=True):
+    """What a customer agreed to, in force from effective_from until the customer's next contract begins.
+
+    id is "{customer}@{effective date}". line_grain: one invoice line per model and meter, or per model.
+    """
+
+    id: str
+    customer: str
+    effective_from: Instant
+    effective_to: Instant
+    price_book: str
+    currency: str
+    zone: str
+    line_grain: Literal["meter", "model"] = "meter"
+
+
+class Project(msgspec.Struct, frozen=True):
+    """A customer's subdivision, and what a key belongs to."""
+
+    id: str
+    customer: str
+
+
+class Deployment(msgspec.Struct, frozen=True):
+    """A project's named binding of a model; its name is what clients send as the model."""
+
+    id: str
+    project: str
+    model: str
+    kind: Literal["standard"] = "standard"
+    tokens_per_minute: int = 0
+
+
+class Principal(msgspec.Struct, frozen=True):
+    """A person or application known by a directory's token (its object or application id), acting for a project.
+
+    A reader may list models and nothing else.
+    """
+
+    id: str
+    project: str
+    role: Role = "user"
+
+
+class IdentityProvider(msgspec.Struct, frozen=True):
+    """A directory whose signed tokens are accepted. keys is its JWK set as JSON text."""
+
+    issuer: str
+    audiences: tuple[str, ...]
+    keys: str
+
+
+class ApiKey(msgspec.Struct, frozen=True):
+    """An issued key; only its digest is kept. revoked_at is END_OF_TIME while it is good."""
+
+    id: str
+    digest: str
+    project: str
+    name: str
+    created_at: Instant
+    revoked_at: Instant = END_OF_TIME

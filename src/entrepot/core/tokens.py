@@ -1,0 +1,21 @@
+"""Meters: what is counted. Token meters are mutually exclusive and sum to the upstream's own totals."""
+
+TOKEN_METERS = frozenset(
+    f"{medium}{kind}"
+    for medium in ("", "audio_", "image_")
+    for kind in ("input_tokens", "cached_input_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
+)
+METERS = TOKEN_METERS | {"images", "audio_seconds", "provisioned_unit_hours", "seats", "requests"}
+
+# A meter without a price of its own is priced as the one it is a part of in every public list, and never at nothing.
+PRICED_AS = {
+    f"{medium}{part}": f"{medium}{whole}"
+    for medium in ("", "audio_", "image_")
+    for part, whole in (
+        ("cached_input_tokens", "input_tokens"),
+        ("cache_write_tokens", "input_tokens"),
+        ("reasoning_tokens", "output_tokens"),
+    )
+}
+
+TIERS = ("default", "priority", "flex", "batch")

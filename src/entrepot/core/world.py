@@ -1,0 +1,86 @@
+"""The world: everything a provider has declared, in one immutable value, and the questions asked of it.
+
+Entities keep the order of their ids, so that equal worlds have equal bytes.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from entrepot.core.catalog import Model, Partner, Upstream
+from entrepot.core.money import Rounding
+from entrepot.core.periods import Instant
+from entrepot.core.prices import PriceBookVersion, PriceTable, version_in_force
+from entrepot.core.tenancy import Contract, Customer, Deployment, IdentityProvider, Principal, Project
+
+
+class Operator(msgspec.Struct, frozen=True):
+    """Who runs this installation."""
+
+    name: str
+    currency: str
+    rounding: Rounding = "half_up"
+
+
+class World(msgspec.Struct, frozen=True):
+    """All declared records. Deployment ids are unique within their project; everything else by id."""
+
+    operator: Operator
+    partners: tuple[Partner, ...] = ()
+    models: tuple[Model, ...] = ()
+    upstreams: tuple[Upstream, ...] = ()
+    price_books: tuple[PriceBookVersion, ...] = ()
+    customers: tuple[Customer, ...] = ()
+    contracts: tuple[Contract, ...] = ()
+    projects: tuple[Project, ...] = ()
+    deployments: tuple[Deployment, ...] = ()
+    identity_providers: tuple[IdentityProvider, ...] = ()
+    principals: tuple[Principal, ...] = ()
+
+
+_encoder = msgspec.json.Encoder(order="deterministic")
+_decoder = msgspec.json.Decoder(World)
+
+encode_world = _encoder.encode
+decode_world = _decoder.decode
+
+Change = Literal["add", "change", "remove"]
+
+
+class WorldIndex:
+    """A world ready to be asked; built once per version."""
+
+    __slots__ = ("_contracts", "_tables", "_versions", "customers", "deployments", "models", "projects", "world")
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.customers = {customer.id: customer for customer in world.customers}
+        self.models = {model.id: model for model in world.models}
+        self.projects = {project.id: project for project in world.projects}
+        self.deployments = {(deployment.project, deployment.id): deployment for deployment in world.deployments}
+        self._contracts: dict[str, list[Contract]] = {}
+        for contract in sorted(world.contracts, key=lambda contract: contract.effective_from):
+            self._contracts.setdefault(contract.customer, []).append(contract)
+        self._versions: dict[str, list[PriceBookVersion]] = {}
+        for version in sorted(world.price_books, key=lambda version: version.effective_from):
+            self._versions.setdefault(version.book, []).append(version)
+        self._tables = {version.id: PriceTable(version) for version in world.price_books}
+
+    def contract_at(self, customer: str, at: Instant) -> Contract | None:
+        """The customer's contract in force at the instant, or None."""
+        for contract in self._contracts.get(customer, ()):
+            if contract.effective_from <= at < contract.effective_to:
+                return contract
+        return None
+
+    def contract(self, contract_id: str) -> Contract:
+        """The contract of this id; a missing one is a bug."""
+        return next(contract for contract in self.world.contracts if contract.id == contract_id)
+
+    def price_version_at(self, book: str, at: Instant) -> PriceBookVersion | None:
+        """The book's version in force at the instant, or None."""
+        return version_in_force(self._versions.get(book, ()), at)
+
+    def prices(self, version_id: str) -> PriceTable:
+        """The price table of a version id; a missing one is a bug."""
+        return self._tables[version_id]

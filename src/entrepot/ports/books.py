@@ -1,0 +1,215 @@
+"""The books: everything folded from the log, in one store with one transaction per batch.
+
+Three views of one store, so that a room asks for no more than it needs. Only `Books.transaction` commits.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Literal, Protocol
+
+import msgspec
+
+from entrepot.core.charges import Reading, Series
+from entrepot.core.invoices import Invoice
+from entrepot.core.journal import JournalEntry
+from entrepot.core.log_records import Abandoned, Admitted
+from entrepot.core.periods import Instant
+from entrepot.core.tenancy import ApiKey
+from entrepot.core.usage_event import UsageEvent
+from entrepot.core.world import World
+from entrepot.ports.event_log import Position
+
+
+class Quarantined(msgspec.Struct, frozen=True):
+    """A usage record that cannot be booked, kept whole with the reason. kind conflict: same id, other content."""
+
+    event: UsageEvent
+    kind: Literal["invalid", "unpriced", "conflict"]
+    reason: str
+
+
+class OpenRequest(msgspec.Struct, frozen=True):
+    """An admitted request without usage yet. given_up: how it ended, once the gateway gave it up or was lost."""
+
+    admitted: Admitted
+    output_tokens: int = 0
+    given_up: Abandoned | None = None
+
+
+class MeteredUsage(msgspec.Struct, frozen=True):
+    """A usage event with the series it was counted in."""
+
+    series: Series
+    event: UsageEvent
+
+
+class EventStore(Protocol):
+    """Usage events, unique by id for ever, and their readings."""
+
+    def insert_events(self, events: Sequence[MeteredUsage]) -> tuple[list[MeteredUsage], list[UsageEvent]]:
+        """(the new ones, the ones whose id is known with other content). Known ones of the same content are dropped and counted."""
+        ...
+
+    def add_readings(self, readings: Mapping[tuple[Series, str, Instant], int]) -> None:
+        """Adds quantities to readings, making those that are new."""
+        ...
+
+    def quarantine(self, items: Sequence[Quarantined]) -> None:
+        """Keeps records that cannot be booked; the same record again changes nothing."""
+        ...
+
+    def release_quarantine(self, kind: Literal["invalid", "unpriced", "conflict"]) -> list[UsageEvent]:
+        """Takes out and returns the quarantined events of a kind, by id, to be tried again."""
+        ...
+
+    def quarantined(self) -> list[Quarantined]:
+        """All of quarantine, by id."""
+        ...
+
+    def open_request(self, admitted: Admitted) -> None:
+        """Remembers an admitted request unless its usage is known already."""
+        ...
+
+    def note_progress(self, event_id: str, output_tokens: int) -> None:
+        """Raises the count of an open request; unknown ids are ignored."""
+        ...
+
+    def give_up(self, abandoned: Abandoned) -> None:
+        """Marks an open request as given up; the first word stands; unknown ids are ignored."""
+        ...
+
+    def lose_instance(self, instance: str, at: Instant) -> None:
+        """Gives up, with outcome gateway_lost, every open request of the instance that is not given up yet."""
+        ...
+
+    def close_requests(self, event_ids: Sequence[str]) -> None:
+        """Forgets open requests whose usage is recorded."""
+        ...
+
+    def open_requests(self, given_up: bool) -> list[OpenRequest]:
+        """Open requests that were given up, or those that were not, by id."""
+        ...
+
+    def oldest_open(self) -> Instant | None:
+        """When the oldest open request was admitted, or None."""
+        ...
+
+    def latest_admission(self, customer: str | None = None, book: str | None = None) -> Instant | None:
+        """The latest admission among metered events of a customer or of a price book, or None."""
+        ...
+
+    def unposted_readings(self, before: Instant) -> Iterator[Reading]:
+        """Readings of hours that start before the instant, less what is posted, where that differs; ordered by (contract, hour, series, meter)."""
+        ...
+
+    def mark_posted(self, readings: Sequence[Reading]) -> None:
+        """Adds to what is posted."""
+        ...
+
+    def uninvoiced_readings(self, contract: str, before: Instant) -> list[Reading]:
+        """Posted readings of a contract for hours that start before the instant, less what is invoiced, ordered."""
+        ...
+
+    def mark_invoiced(self, readings: Sequence[Reading], invoice: str) -> None:
+        """Adds to what is invoiced and remembers the invoice that took each reading."""
+        ...
+
+    def requests_of_line(self, invoice: str, period: str, model: str, meter: str, tier: str) -> Iterator[UsageEvent]:
+        """The usage events behind an invoice line, by id; meter or tier "" matches all."""
+        ...
+
+    def events(self, since: Instant, until: Instant) -> Iterator[UsageEvent]:
+        """Usage events admitted in [since, until), by id."""
+        ...
+
+
+class LedgerStore(Protocol):
+    """The journal: append-only, balanced, chained."""
+
+    def append_entries(self, entries: Sequence[JournalEntry]) -> None:
+        """Appends entries in order and extends the chain. Raises: AssertionError for a key that exists (a bug)."""
+        ...
+
+    def has_entry(self, key: str) -> bool:
+        """Whether an entry of this key exists."""
+        ...
+
+    def root(self) -> tuple[int, str]:
+        """(number of entries, hash of the last); the genesis hash when empty."""
+        ...
+
+    def entries(self) -> Iterator[tuple[JournalEntry, str]]:
+        """All entries with their stored hashes, in order."""
+        ...
+
+    def balances(self) -> dict[tuple[str, str], int]:
+        """{(account, currency): pico}, without the zeros."""
+        ...
+
+
+class InvoiceStore(Protocol):
+    """Issued invoices, immutable."""
+
+    def issue(self, invoice: Invoice) -> None:
+        """Freezes an invoice. Raises: AssertionError for a number that exists (a bug)."""
+        ...
+
+    def next_number(self, period: str) -> int:
+        """The next sequence number of the period, without gaps, from 1."""
+        ...
+
+    def invoice(self, number: str) -> Invoice:
+        """Raises: NotFound."""
+        ...
+
+    def invoices(self, period: str | None = None) -> list[Invoice]:
+        """Issued invoices by number."""
+        ...
+
+
+class ControlStore(Protocol):
+    """Declared records: world versions and keys."""
+
+    def save_world(self, at: Instant, world: World) -> int:
+        """The new version's number; the same world again returns the current number and stores nothing."""
+        ...
+
+    def world(self) -> tuple[int, World] | None:
+        """The current version, or None before the first."""
+        ...
+
+    def save_key(self, key: ApiKey) -> None:
+        """Inserts or replaces a key by id."""
+        ...
+
+    def keys(self) -> list[ApiKey]:
+        """All keys by id."""
+        ...
+
+    def position(self) -> Position:
+        """The log position behind the last folded record."""
+        ...
+
+    def save_position(self, position: Position) -> None:
+        """Moves the position; in the same transaction as what the records did."""
+        ...
+
+    def watermark(self) -> Instant:
+        """The instant before which usage is complete and accrued; 0 at first."""
+        ...
+
+    def save_watermark(self, at: Instant) -> None:
+        """Moves the watermark; never backwards (the store keeps the greater)."""
+        ...
+
+
+class Books(EventStore, LedgerStore, InvoiceStore, ControlStore, Protocol):
+    """The whole store."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Commits at the end of the block, or leaves no trace when it raises. One writer at a time, across processes."""
+        ...
+
+    def digest(self) -> dict[str, str]:
+        """{table: sha256 of its rows in key order}: equal books have equal digests, whatever the file layout."""
+        ...
