@@ -13,7 +13,7 @@ class _Record(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """Base of the records: the tag is the class name."""
 
 
-class Admitted(_Record):
+class Admitted(_Record, frozen=True):
     """A request is about to go upstream. Without a later UsageRecorded of the same id it is unresolved."""
 
     id: str
@@ -29,7 +29,7 @@ class Admitted(_Record):
     prompt_tokens_estimate: int
 
 
-class Progressed(_Record):
+class Progressed(_Record, frozen=True):
     """How many output tokens have been relayed so far; written about once a second for each open stream."""
 
     id: str
@@ -37,7 +37,7 @@ class Progressed(_Record):
     output_tokens: int
 
 
-class Abandoned(_Record):
+class Abandoned(_Record, frozen=True):
     """The gateway gave the request up before the upstream reported usage. answered: whether any byte came back."""
 
     id: str
@@ -47,27 +47,27 @@ class Abandoned(_Record):
     output_tokens: int
 
 
-class InstanceLost(_Record):
+class InstanceLost(_Record, frozen=True):
     """A gateway instance is gone: its requests that are still open will never be settled by it."""
 
     instance: str
     at: Instant
 
 
-class UsageRecorded(_Record):
+class UsageRecorded(_Record, frozen=True):
     """The outcome of a request, or one imported record."""
 
     event: UsageEvent
 
 
-class WorldApplied(_Record):
+class WorldApplied(_Record, frozen=True):
     """A version of the world as canonical JSON (core.world.World)."""
 
     at: Instant
     world: bytes
 
 
-class KeyIssued(_Record):
+class KeyIssued(_Record, frozen=True):
     """An API key was made; only its digest is here."""
 
     at: Instant
@@ -77,20 +77,20 @@ class KeyIssued(_Record):
     name: str
 
 
-class KeyRevoked(_Record):
+class KeyRevoked(_Record, frozen=True):
     """An API key stops being good."""
 
     at: Instant
     key_id: str
 
 
-class Marked(_Record):
+class Marked(_Record, frozen=True):
     """Every gateway's usage that was admitted before `at` is in the log above, save the requests still open."""
 
     at: Instant
 
 
-class MonthClosed(_Record):
+class MonthClosed(_Record, frozen=True):
     """The operator closes a period ("2024-03"): accrue, invoice, freeze."""
 
     at: Instant

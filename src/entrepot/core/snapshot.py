@@ -58,6 +58,10 @@ class GatewaySnapshot(msgspec.Struct, frozen=True):
     principals: dict[str, ServedPrincipal]
 
 
+class _SchemaOnly(msgspec.Struct, frozen=True):
+    schema: int
+
+
 _encoder = msgspec.json.Encoder(order="deterministic")
 _decoder = msgspec.json.Decoder(GatewaySnapshot)
 
@@ -70,9 +74,9 @@ def encode_snapshot(snapshot: GatewaySnapshot) -> bytes:
 def decode_snapshot(payload: bytes) -> GatewaySnapshot:
     """The snapshot in payload. Raises: SnapshotRefused for another schema or damaged content."""
     try:
-        schema = msgspec.json.decode(payload, type=dict[str, msgspec.Raw]).get("schema")
-        if schema is None or bytes(schema) != str(SCHEMA).encode():
-            raise SnapshotRefused(f"the snapshot has schema {schema and bytes(schema).decode()}, this gateway reads {SCHEMA}; upgrade the gateway")
+        schema = msgspec.json.decode(payload, type=_SchemaOnly).schema
+        if schema != SCHEMA:
+            raise SnapshotRefused(f"the snapshot has schema {schema}, this gateway reads {SCHEMA}; upgrade the gateway")
         return _decoder.decode(payload)
     except msgspec.DecodeError as error:
         raise SnapshotRefused(f"the snapshot cannot be read ({error}); publish it again with `entrepot apply`") from None
