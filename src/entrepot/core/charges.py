@@ -6,7 +6,7 @@ from entrepot.core.periods import Instant
 
 
 class Series(msgspec.Struct, frozen=True, order=True):
-    """What a reading is counted for: everything of a usage event that decides whom it is charged to, and at which price.
+    """What a reading is counted for: all of a usage event that decides who is charged for it, and at which price.
 
     contract and price_version are fixed at the event's admission.
     """

@@ -8,7 +8,7 @@ from entrepot.core.money import Rounding, format_minor, format_pico, round_to_mi
 
 
 class LineDraft(msgspec.Struct, frozen=True, order=True):
-    """A line before rounding. meter and tier are "" on a line per model; unit_pico is None where prices differ within it."""
+    """A line before rounding. On a line per model, meter and tier are "" and unit_pico is None."""
 
     period: str
     model: str
@@ -64,7 +64,9 @@ class Totals(msgspec.Struct, frozen=True):
         return self.exact_pico - self.net_pico
 
 
-def draw_lines(drafts: Sequence[LineDraft], currency: str, rounding: Rounding) -> tuple[tuple[InvoiceLine, ...], Totals]:
+def draw_lines(
+    drafts: Sequence[LineDraft], currency: str, rounding: Rounding
+) -> tuple[tuple[InvoiceLine, ...], Totals]:
     """The numbered lines and their totals. Each line is rounded exactly once; the net is the sum of rounded lines.
 
     Source: EN 16931 BR-CO-10 (the sum of line net amounts is an equality on rounded lines).

@@ -14,11 +14,31 @@ Rounding = Literal["half_up", "half_even"]
 
 # Digits after the point, where they are not 2. Source: ISO 4217 list one.
 _MINOR_DIGITS = {
-    **dict.fromkeys(("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF"), 0),
+    **dict.fromkeys(
+        (
+            "BIF",
+            "CLP",
+            "DJF",
+            "GNF",
+            "ISK",
+            "JPY",
+            "KMF",
+            "KRW",
+            "PYG",
+            "RWF",
+            "UGX",
+            "VND",
+            "VUV",
+            "XAF",
+            "XOF",
+            "XPF",
+        ),
+        0,
+    ),
     **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
 }
 _CURRENCY = re.compile(r"[A-Z]{3}")
-_DECIMAL = re.compile(r"(-?)(\d{1,20})(?:\.(\d{1,12}))?")
+_DECIMAL = re.compile(r"(-?)(\d{1,20})(?:\.(\d{1,12}))?", re.ASCII)
 
 
 def is_currency(text: str) -> bool:
@@ -69,7 +89,7 @@ def format_minor(pico: int, currency: str) -> str:
 
 
 def split_pico(pico: int) -> tuple[int, int]:
-    """(micro, pico remainder 0..999999) whose sum micro * 1e6 + remainder is the amount; for stores without wide integers."""
+    """(micro, pico remainder 0..999999): the amount in two columns, for stores without wide integers."""
     return divmod(pico, PICO_PER_MICRO)
 
 

@@ -1,4 +1,7 @@
-"""Instants, hours and billing periods. Instants are integer microseconds since the epoch, UTC; windows are half-open."""
+"""Instants, hours and billing periods. An instant is an integer of microseconds since the epoch, UTC.
+
+Windows are half-open.
+"""
 
 import re
 from dataclasses import dataclass
@@ -14,8 +17,8 @@ DAY = 24 * HOUR
 END_OF_TIME: Instant = 253_402_300_799 * SECOND  # 9999-12-31T23:59:59Z
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-_PERIOD = re.compile(r"(\d{4})-(0[1-9]|1[0-2])")
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_PERIOD = re.compile(r"(\d{4})-(0[1-9]|1[0-2])", re.ASCII)
 
 
 def hour_of(at: Instant) -> Instant:

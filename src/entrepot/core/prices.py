@@ -69,5 +69,7 @@ def unit_price(text: str, per: Literal["per_million", "each"]) -> int:
         return pico
     unit, rest = divmod(pico, PRICE_QUANTITY)
     if rest:
-        raise ValueError(f"{text} per million is not a whole number of pico (1e-12) per token; use at most 6 digits after the point")
+        raise ValueError(
+            f"{text} per million is not a whole number of pico (1e-12) per token; use at most 6 digits after the point"
+        )
     return unit

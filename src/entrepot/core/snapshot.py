@@ -79,4 +79,6 @@ def decode_snapshot(payload: bytes) -> GatewaySnapshot:
             raise SnapshotRefused(f"the snapshot has schema {schema}, this gateway reads {SCHEMA}; upgrade the gateway")
         return _decoder.decode(payload)
     except msgspec.DecodeError as error:
-        raise SnapshotRefused(f"the snapshot cannot be read ({error}); publish it again with `entrepot apply`") from None
+        raise SnapshotRefused(
+            f"the snapshot cannot be read ({error}); publish it again with `entrepot apply`"
+        ) from None

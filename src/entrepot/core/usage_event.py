@@ -11,7 +11,9 @@ from entrepot.core.tokens import METERS, TIERS
 Source = Literal["reported", "counted", "estimated"]
 
 # How a request ended, in the words of docs/operations/usage-rules.md, which gives the billing rule of each.
-Outcome = Literal["stop", "length", "tool_calls", "content_filter", "client_left", "upstream_failed", "gateway_lost", "imported"]
+Outcome = Literal[
+    "stop", "length", "tool_calls", "content_filter", "client_left", "upstream_failed", "gateway_lost", "imported"
+]
 
 
 class UsageEvent(msgspec.Struct, frozen=True, array_like=True, omit_defaults=False):

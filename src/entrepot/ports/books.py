@@ -47,7 +47,7 @@ class EventStore(Protocol):
     """Usage events, unique by id for ever, and their readings."""
 
     def insert_events(self, events: Sequence[MeteredUsage]) -> tuple[list[MeteredUsage], list[UsageEvent]]:
-        """(the new ones, the ones whose id is known with other content). Known ones of the same content are dropped and counted."""
+        """(the new ones, the ones whose id is known with other content); known ones of the same content are dropped."""
         ...
 
     def add_readings(self, readings: Mapping[tuple[Series, str, Instant], int]) -> None:
@@ -99,7 +99,10 @@ class EventStore(Protocol):
         ...
 
     def unposted_readings(self, before: Instant) -> Iterator[Reading]:
-        """Readings of hours that start before the instant, less what is posted, where that differs; ordered by (contract, hour, series, meter)."""
+        """Readings of hours before the instant, less what is posted, where that differs.
+
+        Ordered by (contract, hour, series, meter).
+        """
         ...
 
     def mark_posted(self, readings: Sequence[Reading]) -> None:
@@ -207,7 +210,7 @@ class Books(EventStore, LedgerStore, InvoiceStore, ControlStore, Protocol):
     """The whole store."""
 
     def transaction(self) -> AbstractContextManager[None]:
-        """Commits at the end of the block, or leaves no trace when it raises. One writer at a time, across processes."""
+        """Commits at the block's end, or leaves no trace when it raises. One writer at a time, across processes."""
         ...
 
     def digest(self) -> dict[str, str]:

@@ -34,9 +34,9 @@ class LogReader(Protocol):
     """Reading, from any process, while others append."""
 
     def read(self, after: Position, limit: int) -> Iterator[tuple[Position, LogRecord]]:
-        """Up to limit durable records after the position, each with the position behind it; may end early at a segment's end.
+        """Up to limit durable records after the position, each with the position behind it.
 
-        Ends at the last record known to be durable. Raises: LogDamaged.
+        Ends at the last record known to be durable; may end early at a segment's end. Raises: LogDamaged.
         """
         ...
 
