@@ -58,7 +58,7 @@ clean:  ## remove what these words made, never var/
 
 $(MADE):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-	  echo "Entrepôt needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1 || echo missing). Try: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	  echo "Entrepôt needs Python 3.11 or newer; '$(PYTHON)' is $$(command -v $(PYTHON) >/dev/null && $(PYTHON) --version 2>&1 || echo not there). Try: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@$(PYTHON) -m venv .venv || { \
 	  echo "'$(PYTHON) -m venv' failed, see above. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	@touch $@
