@@ -1,12 +1,11 @@
 """Prices: immutable, dated price book versions, and the price of a meter in one of them."""
 
-from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 
 from entrepot.core.money import parse_pico
-from entrepot.core.periods import Instant
+from entrepot.core.periods import Instant, parse_instant
 from entrepot.core.tokens import PRICED_AS
 
 PRICE_QUANTITY = 1_000_000  # Suppliers publish token prices per million.
@@ -22,12 +21,21 @@ class Price(msgspec.Struct, frozen=True):
 
 
 class PriceBookVersion(msgspec.Struct, frozen=True):
-    """A price book's content from effective_from until its next version begins. id is "{book}@{date}"."""
+    """A price book's content from effective_from until its next version begins. id is "{book}@{date}".
+
+    effective_date: the date where the operator declared no more than that: the version then begins at 00:00 of each
+    contract's own zone, and effective_from is 00:00 UTC.
+    """
 
     id: str
     book: str
     effective_from: Instant
     prices: tuple[Price, ...]
+    effective_date: str = ""
+
+    def begins(self, zone: str) -> Instant:
+        """When the version comes into force under a contract of the zone."""
+        return parse_instant(self.effective_date, zone) if self.effective_date else self.effective_from
 
 
 class PriceTable:
@@ -48,16 +56,6 @@ class PriceTable:
         if price is None and meter in PRICED_AS:
             return self._units.get((model, PRICED_AS[meter], tier))
         return price
-
-
-def version_in_force(versions: Sequence[PriceBookVersion], at: Instant) -> PriceBookVersion | None:
-    """The last version that began at or before the instant. versions: of one book, by ascending effective_from."""
-    current = None
-    for version in versions:
-        if version.effective_from > at:
-            break
-        current = version
-    return current
 
 
 def unit_price(text: str, per: Literal["per_million", "each"]) -> int:

@@ -10,7 +10,7 @@ import msgspec
 from entrepot.core.catalog import Model, Partner, Upstream
 from entrepot.core.money import Rounding
 from entrepot.core.periods import Instant
-from entrepot.core.prices import PriceBookVersion, PriceTable, version_in_force
+from entrepot.core.prices import PriceBookVersion, PriceTable
 from entrepot.core.tenancy import Contract, Customer, Deployment, IdentityProvider, Principal, Project
 
 
@@ -50,7 +50,17 @@ Change = Literal["add", "change", "remove"]
 class WorldIndex:
     """A world ready to be asked; built once per version."""
 
-    __slots__ = ("_contracts", "_tables", "_versions", "customers", "deployments", "models", "projects", "world")
+    __slots__ = (
+        "_begins",
+        "_contracts",
+        "_tables",
+        "_versions",
+        "customers",
+        "deployments",
+        "models",
+        "projects",
+        "world",
+    )
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -62,8 +72,9 @@ class WorldIndex:
         for contract in sorted(world.contracts, key=lambda contract: contract.effective_from):
             self._contracts.setdefault(contract.customer, []).append(contract)
         self._versions: dict[str, list[PriceBookVersion]] = {}
-        for version in sorted(world.price_books, key=lambda version: version.effective_from):
+        for version in world.price_books:
             self._versions.setdefault(version.book, []).append(version)
+        self._begins: dict[tuple[str, str], list[tuple[Instant, PriceBookVersion]]] = {}
         self._tables = {version.id: PriceTable(version) for version in world.price_books}
 
     def contract_at(self, customer: str, at: Instant) -> Contract | None:
@@ -77,9 +88,23 @@ class WorldIndex:
         """The contract of this id; a missing one is a bug."""
         return next(contract for contract in self.world.contracts if contract.id == contract_id)
 
-    def price_version_at(self, book: str, at: Instant) -> PriceBookVersion | None:
-        """The book's version in force at the instant, or None."""
-        return version_in_force(self._versions.get(book, ()), at)
+    def price_version_at(self, book: str, at: Instant, zone: str = "UTC") -> PriceBookVersion | None:
+        """The book's version in force at the instant under a contract of the zone, or None."""
+        current = None
+        for begins, version in self.price_versions(book, zone):
+            if begins > at:
+                break
+            current = version
+        return current
+
+    def price_versions(self, book: str, zone: str) -> list[tuple[Instant, PriceBookVersion]]:
+        """The book's versions with the instant each comes into force under a contract of the zone, in that order."""
+        known = self._begins.get((book, zone))
+        if known is None:
+            versions = self._versions.get(book, ())
+            known = sorted(((version.begins(zone), version) for version in versions), key=lambda item: item[0])
+            self._begins[book, zone] = known
+        return known
 
     def prices(self, version_id: str) -> PriceTable:
         """The price table of a version id; a missing one is a bug."""

@@ -1,8 +1,8 @@
-"""Prices: exact units, the version in force, and parts priced as their whole."""
+"""Prices: exact units, and parts priced as their whole."""
 
 import pytest
 
-from entrepot.core.prices import Price, PriceBookVersion, PriceTable, unit_price, version_in_force
+from entrepot.core.prices import Price, PriceBookVersion, PriceTable, unit_price
 
 
 @pytest.mark.parametrize(
@@ -27,14 +27,6 @@ def test_a_price_that_is_not_whole_pico_is_refused(text: str) -> None:
 
 def _version(start: int, *prices: Price) -> PriceBookVersion:
     return PriceBookVersion(id=f"list@{start}", book="list", effective_from=start, prices=prices)
-
-
-def test_the_version_in_force_began_last() -> None:
-    versions = [_version(10), _version(20)]
-    assert version_in_force(versions, 9) is None
-    assert version_in_force(versions, 10) is versions[0]
-    assert version_in_force(versions, 19) is versions[0]
-    assert version_in_force(versions, 20) is versions[1]
 
 
 def test_a_part_without_a_price_costs_what_the_whole_costs_and_never_nothing() -> None:
