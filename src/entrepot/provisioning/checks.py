@@ -1,0 +1,198 @@
+"""Whether what is declared fits together: ids declared once, references that lead somewhere, prices of what is sold."""
+
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
+from itertools import pairwise
+from typing import TypeVar
+
+from entrepot.core.catalog import Model
+from entrepot.core.periods import END_OF_TIME
+from entrepot.core.prices import PriceBookVersion, PriceTable
+from entrepot.core.tenancy import Contract, Deployment
+from entrepot.provisioning.draft import Declared, Draft
+from entrepot.provisioning.fields import suggestion
+
+OWN = "own"  # The operator's own models belong to this partner, which nobody declares.
+
+# What an operation is metered in: without these prices its usage could not be booked.
+_METERS_OF = {
+    "chat": ("input_tokens", "output_tokens"),
+    "completions": ("input_tokens", "output_tokens"),
+    "embeddings": ("input_tokens",),
+}
+
+_Value = TypeVar("_Value")
+
+
+def check(draft: Draft) -> None:
+    """Notes every fault at the mapping it belongs to."""
+    _check_ids(draft)
+    _check_references(draft)
+    _check_prices(draft)
+    _check_contracts(draft)
+    _check_currencies(draft)
+    _check_that_sold_models_have_prices(draft)
+
+
+def _check_ids(draft: Draft) -> None:
+    _once(draft.operators, lambda _: "operator")
+    _once(draft.partners, lambda partner: partner.id)
+    _once(draft.models, lambda model: model.id)
+    _once(draft.upstreams, lambda upstream: upstream.id)
+    _once(draft.books, lambda book: book.id)
+    _once(draft.customers, lambda customer: customer.id)
+    _once(draft.projects, lambda project: project.id)
+    _once(draft.deployments, lambda deployment: (deployment.project, deployment.id))
+    _once(draft.identity_providers, lambda provider: provider.issuer)
+    _once(draft.principals, lambda principal: principal.id)
+    for partner in draft.partners:
+        if partner.value.id == OWN:
+            partner.fields.fault(f"{OWN} stands for the operator itself and is not declared; remove it", "id")
+
+
+def _once(items: Iterable[Declared[_Value]], key_of: Callable[[_Value], Hashable], key: str = "id") -> None:
+    first: dict[Hashable, Declared[_Value]] = {}
+    for item in items:
+        identity = key_of(item.value)
+        if identity == "":
+            continue
+        known = first.setdefault(identity, item)
+        if known is not item:
+            item.fields.fault(f"declared a second time, first at {known.fields.place}", key)
+
+
+def _check_references(draft: Draft) -> None:
+    partners = {OWN, *(item.value.id for item in draft.partners)}
+    models = {item.value.id for item in draft.models}
+    customers = {item.value.id for item in draft.customers}
+    projects = {item.value.id for item in draft.projects}
+    books = {item.value.id for item in draft.books}
+    for model in draft.models:
+        _known(model, "partner", model.value.partner, partners)
+    for upstream in draft.upstreams:
+        for served in upstream.value.models:
+            _known(upstream, "model", served, models, at="models")
+    for price in draft.prices:
+        _known(price, "model", price.value[1].model, models)
+    for contract in draft.contracts:
+        _known(contract, "customer", contract.value.customer, customers)
+        _known(contract, "price_book", contract.value.price_book, books)
+    for project in draft.projects:
+        _known(project, "customer", project.value.customer, customers)
+    for deployment in draft.deployments:
+        _known(deployment, "project", deployment.value.project, projects)
+        _known(deployment, "model", deployment.value.model, models)
+    for principal in draft.principals:
+        _known(principal, "project", principal.value.project, projects)
+
+
+def _known(item: Declared[_Value], what: str, name: str, names: Collection[str], at: str = "") -> None:
+    if name and name not in names:
+        word = what.replace("_", " ")
+        item.fields.fault(f"{word} {name!r} is not declared{suggestion(name, names)}", at or what)
+
+
+def _check_prices(draft: Draft) -> None:
+    _once(
+        draft.prices,
+        lambda price: (price[0], price[1].model, price[1].meter, price[1].tier) if price[1].model else "",
+        "meter",
+    )
+    by_book: dict[str, list[Declared[PriceBookVersion]]] = {}
+    for version in draft.versions:
+        by_book.setdefault(version.value.book, []).append(version)
+    for versions in by_book.values():
+        _once(versions, lambda version: version.effective_from, "effective_from")
+
+
+def _check_contracts(draft: Draft) -> None:
+    for contracts in _contracts_by_customer(draft).values():
+        _once(contracts, lambda contract: contract.effective_from, "effective_from")
+        for earlier, later in pairwise(contracts):
+            if earlier.value.effective_from < later.value.effective_from < _explicit_end(earlier):
+                later.fields.fault(
+                    f"begins before the contract at {earlier.fields.place} ends; move effective_from or effective_to",
+                    "effective_from",
+                )
+        for contract in contracts:
+            if contract.value.effective_to <= contract.value.effective_from:
+                contract.fields.fault("effective_to must be later than effective_from", "effective_to")
+
+
+def _contracts_by_customer(draft: Draft) -> dict[str, list[Declared[Contract]]]:
+    by_customer: dict[str, list[Declared[Contract]]] = {}
+    for contract in sorted(draft.contracts, key=lambda item: item.value.effective_from):
+        if contract.value.customer and contract.value.effective_from:
+            by_customer.setdefault(contract.value.customer, []).append(contract)
+    return by_customer
+
+
+def _explicit_end(contract: Declared[Contract]) -> int:
+    """Where the contract ends by its own words; 0 when it says nothing and the next contract ends it."""
+    return contract.value.effective_to if contract.value.effective_to != END_OF_TIME else 0
+
+
+def _check_currencies(draft: Draft) -> None:
+    """A price is a number in one currency, so a book has one: its own, or that of the contracts that use it."""
+    of_book = {book.value.id: (book.value.currency, book.fields.place) for book in draft.books if book.value.currency}
+    for contract in draft.contracts:
+        book, currency = contract.value.price_book, contract.value.currency
+        if not (book and currency):
+            continue
+        expected, place = of_book.setdefault(book, (currency, contract.fields.place))
+        if expected != currency:
+            contract.fields.fault(
+                f"price book {book} is in {expected} (by {place}) and this contract in {currency}; "
+                "prices are not converted, so make a book in this currency",
+                "currency",
+            )
+
+
+def _check_that_sold_models_have_prices(draft: Draft) -> None:
+    models = {item.value.id: item.value for item in draft.models}
+    customer_of = {item.value.id: item.value.customer for item in draft.projects}
+    contracts = _contracts_by_customer(draft)
+    books = {item.value.id for item in draft.books}
+    for deployment in draft.deployments:
+        model = models.get(deployment.value.model)
+        customer = customer_of.get(deployment.value.project)
+        if model is None or not customer:
+            continue
+        agreed = contracts.get(customer, [])
+        if not agreed:
+            if not any(item.value.customer == customer for item in draft.contracts):
+                deployment.fields.fault(
+                    f"customer {customer} has no contract, so its usage could not be priced", "project"
+                )
+        elif agreed[-1].value.price_book in books:
+            _check_priced(deployment, model, agreed[-1].value, draft.versions)
+
+
+def _check_priced(
+    deployment: Declared[Deployment], model: Model, contract: Contract, versions: Sequence[Declared[PriceBookVersion]]
+) -> None:
+    """The newest prices of the customer's newest contract must cover what the model is asked for.
+
+    Older ones need not: a model may be newer than they are.
+    """
+    version = max(
+        (item.value for item in versions if item.value.book == contract.price_book),
+        key=lambda version: version.effective_from,
+        default=None,
+    )
+    for meter in _meters(model):
+        if version is None or PriceTable(version).unit_pico(model.id, meter, "default") is None:
+            where = f"version {version.id}" if version else f"price book {contract.price_book}, which has no version"
+            deployment.fields.fault(
+                f"model {model.id} has no price for {meter} in {where} (contract {contract.id}), "
+                "so its usage could not be priced",
+                "model",
+            )
+
+
+def _meters(model: Model) -> Iterator[str]:
+    seen = set()
+    for operation in model.operations or ("chat",):
+        for meter in _METERS_OF[operation]:
+            if meter not in seen:
+                seen.add(meter)
+                yield meter

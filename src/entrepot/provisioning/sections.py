@@ -1,0 +1,160 @@
+"""Most sections of a world file: mapping -> value, faults noted. What a value refers to is checked in checks.py."""
+
+import re
+from typing import get_args
+
+import msgspec
+
+from entrepot.core.catalog import Model, Operation, Partner, Stage, Upstream, UpstreamKind
+from entrepot.core.money import Rounding
+from entrepot.core.tenancy import Customer, Deployment, IdentityProvider, Principal, Project, Role
+from entrepot.core.world import Operator
+from entrepot.provisioning.draft import Declared, Draft
+from entrepot.provisioning.fields import Fields
+from entrepot.provisioning.scalars import ID, MODEL_ID, not_yet, read_currency, read_id
+
+_MARKET = re.compile(r"[A-Z]{2}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+_STAGES: tuple[Stage, ...] = get_args(Stage)
+_OPERATIONS: tuple[Operation, ...] = get_args(Operation)
+_KINDS: tuple[UpstreamKind, ...] = get_args(UpstreamKind)
+_ROUNDINGS: tuple[Rounding, ...] = get_args(Rounding)
+_ROLES: tuple[Role, ...] = get_args(Role)
+
+
+_REFUSED_BUDGET = {"budget": not_yet("project budgets")}
+_REFUSED_CAPACITY = {key: not_yet("provisioned deployments") for key in ("units", "spillover")}
+
+
+def read_operator(fields: Fields, draft: Draft) -> None:
+    """Adds the operator to the draft."""
+    operator = Operator(fields.text("name"), read_currency(fields), fields.choice("rounding", _ROUNDINGS, "half_up"))
+    draft.operators.append(Declared(operator, fields))
+
+
+def read_partners(root: Fields, draft: Draft) -> None:
+    """Adds the partners to the draft."""
+    for fields in root.rows("partners", "partner", ("id", "name")):
+        partner = read_id(fields)
+        draft.partners.append(Declared(Partner(partner, fields.text("name", partner)), fields))
+
+
+def read_models(root: Fields, draft: Draft) -> None:
+    """Adds the models to the draft. Operations left open are () until the upstreams are known."""
+    known = ("id", "version", "partner", "context_tokens", "stage", "operations")
+    for fields in root.rows("models", "model", known):
+        model = Model(
+            id=read_id(fields, MODEL_ID),
+            version=fields.text("version", ""),
+            partner=fields.identifier("partner", ID),
+            context_tokens=fields.integer("context_tokens", minimum=1),
+            stage=fields.choice("stage", _STAGES, "general"),
+            operations=_operations(fields),
+        )
+        draft.models.append(Declared(model, fields))
+
+
+def _operations(fields: Fields) -> tuple[Operation, ...]:
+    if not fields.has("operations"):
+        return ()
+    named = {text for text, _ in fields.texts("operations")}
+    for text in sorted(named - set(_OPERATIONS)):
+        fields.fault(f"operation {text!r} is not one of {', '.join(_OPERATIONS)}", "operations")
+    if not named:
+        fields.fault("operations must name at least one", "operations")
+    return tuple(operation for operation in _OPERATIONS if operation in named)
+
+
+def read_upstreams(root: Fields, draft: Draft) -> None:
+    """Adds the upstreams to the draft."""
+    for fields in root.rows("upstreams", "upstream", ("id", "kind", "models", "base_url", "key_env", "usage_lookup")):
+        identifier = read_id(fields)
+        kind = fields.choice("kind", _KINDS)
+        upstream = Upstream(
+            id=identifier,
+            kind=kind,
+            models={model: name for model, name, _ in fields.pairs("models")},
+            base_url=_base_url(fields) if kind == "openai" else "",
+            key_env=fields.text("key_env", ""),
+            usage_lookup=kind != "openai" or fields.truth("usage_lookup"),
+        )
+        if upstream.key_env and not _VARIABLE.fullmatch(upstream.key_env):
+            fields.fault("key_env names the environment variable that holds the key; never the key itself", "key_env")
+        for key in ("base_url", "key_env", "usage_lookup"):
+            if kind != "openai" and fields.has(key):
+                fields.fault(f"{key} is for kind openai; a {kind} upstream runs inside this machine", key)
+        draft.upstreams.append(Declared(upstream, fields))
+
+
+def _base_url(fields: Fields) -> str:
+    url = fields.text("base_url")
+    if url and not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", url):
+        fields.fault(f"base_url {url!r} must be like https://host/v1", "base_url")
+    return url.rstrip("/")
+
+
+def read_customers(root: Fields, draft: Draft, zones: dict[str, str]) -> None:
+    """Adds the customers to the draft. zones: {customer: zone of its first contract}."""
+    for fields in root.rows("customers", "customer", ("id", "name", "parent", "market", "since")):
+        identifier = read_id(fields)
+        customer = Customer(
+            id=identifier,
+            name=fields.text("name", identifier),
+            parent=fields.identifier("parent", ID, ""),
+            market=fields.text("market", ""),
+            since=fields.instant("since", zones.get(identifier, "UTC"), 0),
+        )
+        if customer.market and not _MARKET.fullmatch(customer.market):
+            fields.fault(f"market {customer.market!r} must be two capital letters such as US", "market")
+        draft.customers.append(Declared(customer, fields))
+
+
+def read_projects(root: Fields, draft: Draft) -> None:
+    """Adds the projects to the draft."""
+    for fields in root.rows("projects", "project", ("id", "customer"), _REFUSED_BUDGET):
+        draft.projects.append(Declared(Project(read_id(fields), fields.identifier("customer", ID)), fields))
+
+
+def read_deployments(root: Fields, draft: Draft) -> None:
+    """Adds the deployments to the draft."""
+    known = ("id", "project", "model", "kind", "tokens_per_minute")
+    for fields in root.rows("deployments", "deployment", known, _REFUSED_CAPACITY):
+        deployment = Deployment(
+            id=read_id(fields),
+            project=fields.identifier("project", ID),
+            model=fields.identifier("model", MODEL_ID),
+            tokens_per_minute=fields.integer("tokens_per_minute", 0),
+        )
+        kind = fields.choice("kind", ("standard", "provisioned"), "standard")
+        if kind == "provisioned" and not fields.refused:
+            fields.fault(_REFUSED_CAPACITY["units"], "kind")
+        draft.deployments.append(Declared(deployment, fields))
+
+
+def read_identities(root: Fields, draft: Draft) -> None:
+    """Adds identity providers and principals to the draft."""
+    for fields in root.rows("identity_providers", "identity provider", ("issuer", "audiences", "keys")):
+        issuer = fields.text("issuer")
+        fields.named(issuer)
+        audiences = tuple(text for text, _ in fields.texts("audiences"))
+        draft.identity_providers.append(Declared(IdentityProvider(issuer, audiences, _key_set(fields)), fields))
+    for fields in root.rows("principals", "principal", ("id", "project", "role")):
+        principal = fields.text("id")
+        fields.named(principal)
+        role = fields.choice("role", _ROLES, "user")
+        draft.principals.append(Declared(Principal(principal, fields.identifier("project", ID), role), fields))
+
+
+class _KeySet(msgspec.Struct):
+    keys: list[dict[str, msgspec.Raw]]
+
+
+def _key_set(fields: Fields) -> str:
+    text = fields.text("keys")
+    try:
+        if text and not msgspec.json.decode(text, type=_KeySet).keys:
+            fields.fault("keys has no key in it", "keys")
+    except msgspec.DecodeError as error:
+        fields.fault(f'keys must be a JWK set as JSON text, {{"keys": […]}}: {error}', "keys")
+    return text
