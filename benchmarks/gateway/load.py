@@ -1,0 +1,168 @@
+"""One run of the load client against one port, and the mock upstream that stands behind every target."""
+
+import json
+import subprocess
+import time
+import urllib.request
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from benchmarks.gateway.native_tools import compiled
+from benchmarks.gateway.processes import Bench, Child, Children, prepare
+
+MODEL = "gpt-4o-mini"
+# What the mock upstream says it used: each request, each plain answer.
+PROMPT_TOKENS = 212
+ANSWER_TOKENS = 96
+ANSWER_BYTES_MIN = 900
+
+_SYSTEM = (
+    "You help the people who run a shop for garden tools. Answer in short, plain sentences, name what you assume, "
+    "and never invent a figure. If a question cannot be answered from what you were given, say so and ask one back."
+)
+_USER = (
+    "Yesterday between ten and half past ten the pages of our shop took five times as long as usual, although no "
+    "more people than on other days looked at them. The database was idle, the machines had memory to spare, and "
+    "nothing had been installed since last week. The payment service wrote to us that it had been slow for about "
+    "the same time. What are the three likeliest causes, in which order should we look at them, and what should we "
+    "measure from today on so that we know next time?"
+)
+
+
+class Quantiles(msgspec.Struct, frozen=True):
+    """A distribution in µs."""
+
+    count: int
+    p50: float
+    p90: float
+    p99: float
+    max: float
+
+
+class ProcessUse(msgspec.Struct, frozen=True):
+    """What a process spent in the window, and its resident memory at the end of it."""
+
+    cpu_us: float
+    rss_kb: int
+
+
+class LoadResult(msgspec.Struct, frozen=True):
+    """What the load client saw. answered, failed, cut_short: of the whole run; the rest: of the window.
+
+    own_share: the share of a core that the load client itself took. processes: {pid: use}.
+    """
+
+    answered: int
+    failed: int
+    cut_short: int
+    unfinished: int
+    reconnects: int
+    late_starts: int
+    wall_s: float
+    requests: int
+    events: int
+    own_share: float
+    latency_us: Quantiles
+    first_byte_us: Quantiles
+    event_delay_us: Quantiles
+    failed_by_status: dict[str, int]
+    processes: dict[str, ProcessUse]
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What to send. rate 0 is a closed loop. events: how many each stream must bring; 0 asks for no stream.
+
+    asks_usage: whether a streamed request asks for the usage event.
+    """
+
+    connections: int
+    warm_s: float
+    window_s: float
+    rate: float = 0
+    stagger_s: float = 0
+    events: int = 0
+    asks_usage: bool = True
+
+
+def chat_body(load: Load) -> bytes:
+    """A chat request of about 0.8 kB."""
+    body: dict[str, object] = {
+        "model": MODEL,
+        "messages": [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": _USER}],
+        "temperature": 0.2,
+        "max_tokens": 256,
+        "stream": load.events > 0,
+    }
+    if load.events and load.asks_usage:
+        body["stream_options"] = {"include_usage": True}
+    return json.dumps(body).encode()
+
+
+def send(bench: Bench, load: Load, port: int, key: str, pids: Sequence[int]) -> LoadResult:
+    """What came of the load, after everything sent was answered or given up. Raises: CalledProcessError."""
+    body = bench.scratch / "body.json"
+    body.write_bytes(chat_body(load))
+    options = {
+        "port": port,
+        "key": key,
+        "body": body,
+        "connections": load.connections,
+        "rate": load.rate,
+        "warm": load.warm_s,
+        "window": load.window_s,
+        "stagger": load.stagger_s,
+        "expect-events": load.events,
+        "expect-bytes": ANSWER_BYTES_MIN,
+        "pids": ",".join(map(str, pids)),
+    }
+    done = subprocess.run(
+        [str(compiled("load_client")), *(f"--{name}={value}" for name, value in options.items())],
+        check=True,
+        stdout=subprocess.PIPE,
+        timeout=load.warm_s + load.window_s + 60,
+        preexec_fn=lambda: prepare(bench.load_core, bench.priority),
+    )
+    return msgspec.json.decode(done.stdout, type=LoadResult)
+
+
+class MockState(msgspec.Struct, frozen=True):
+    """What the mock upstream is set to and has counted since its start."""
+
+    events: int
+    pace_us: int
+    requests: int
+    streams: int
+    events_sent: int
+
+
+@dataclass(frozen=True, slots=True)
+class MockUpstream:
+    """The mock upstream, running."""
+
+    child: Child
+    port: int
+
+    def tell(self, **settings: int) -> MockState:
+        """Its counts, after setting events and pace_us where given."""
+        query = "&".join(f"{name}={value}" for name, value in settings.items())
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/mock?{query}", timeout=10) as answer:
+            return msgspec.json.decode(answer.read(), type=MockState)
+
+
+def start_mock(children: Children) -> MockUpstream:
+    """The mock upstream on the load core, on a port of the system's choice."""
+    child = children.start("mock_upstream", [str(compiled("mock_upstream"))], children.bench.load_core)
+    return MockUpstream(child, _first_number(child.output))
+
+
+def _first_number(output: Path, patience_s: float = 10) -> int:
+    for _ in range(int(patience_s / 0.05)):
+        line, ended, _ = output.read_text().partition("\n")
+        if ended:
+            return int(line)
+        time.sleep(0.05)
+    raise TimeoutError(f"nothing was printed to {output}")

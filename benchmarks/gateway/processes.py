@@ -1,0 +1,145 @@
+"""Starting, pinning, watching and stopping the programs under test. Linux only: it reads /proc."""
+
+import contextlib
+import os
+import resource
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+STOP_SECONDS = 10
+NICE = -18
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """Where things run: one core for the target, one for the load. priority: ours go before neighbours (root)."""
+
+    target_core: int
+    load_core: int
+    scratch: Path
+    priority: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A started program and the file that its output goes to."""
+
+    process: subprocess.Popen[str]
+    output: Path
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self.process.pid
+
+    def complaint(self) -> str:
+        """The end of what it printed."""
+        return self.output.read_text(errors="replace")[-2000:].strip()
+
+
+@dataclass(slots=True)
+class Children:
+    """Every program started through it, so that all can be stopped."""
+
+    bench: Bench
+    started: list[Child] = field(default_factory=list)
+
+    def start(
+        self,
+        name: str,
+        command: Sequence[str],
+        core: int,
+        environment: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+    ) -> Child:
+        """The program, running on the core in a session of its own, its output in {scratch}/{name}.log."""
+        output = self.bench.scratch / f"{name}.log"
+        with output.open("w") as sink:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                text=True,
+                env={**os.environ, **(environment or {})},
+                cwd=cwd,
+                start_new_session=True,
+                preexec_fn=lambda: prepare(core, self.bench.priority),  # noqa: PLW1509 there are no threads here
+            )
+        child = Child(process, output)
+        self.started.append(child)
+        return child
+
+    def stop_all(self) -> None:
+        """Stops what still runs, newest first."""
+        while self.started:
+            stop(self.started.pop())
+
+
+def prepare(core: int, priority: bool) -> None:
+    """Run in a child before its program: pins it to the core and lifts its limits."""
+    os.sched_setaffinity(0, {core})
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if priority:
+        os.setpriority(os.PRIO_PROCESS, 0, NICE)
+        with contextlib.suppress(OSError):
+            Path("/proc/self/autogroup").write_text(str(NICE))
+
+
+def stop(child: Child) -> None:
+    """Asks the program to end, then ends it and whatever it left behind."""
+    if child.process.poll() is None:
+        child.process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.process.wait(STOP_SECONDS)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.process.wait(STOP_SECONDS)
+
+
+def tree(pid: int) -> list[int]:
+    """The process and all its living descendants."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                children.setdefault(int(fields[1]), []).append(int(entry.name))
+    found = [pid]
+    for parent in found:
+        found.extend(children.get(parent, []))
+    return found
+
+
+@contextlib.contextmanager
+def round_robin(pids: Sequence[int], wanted: bool) -> Iterator[None]:
+    """While it lasts, neighbours on a shared machine do not delay these processes: SCHED_RR. Needs root."""
+    threads = [int(task.name) for pid in pids for task in Path(f"/proc/{pid}/task").iterdir()] if wanted else []
+    _schedule(threads, os.SCHED_RR, 1)
+    try:
+        yield
+    finally:
+        _schedule(threads, os.SCHED_OTHER, 0)
+
+
+def _schedule(threads: Sequence[int], policy: int, priority: int) -> None:
+    for thread in threads:
+        with contextlib.suppress(ProcessLookupError):
+            os.sched_setscheduler(thread, policy, os.sched_param(priority))
+
+
+def free_port() -> int:
+    """A port that was free a moment ago, for programs that cannot be told to choose one."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def open_files_max() -> int:
+    """How many files a child may have open at once."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
