@@ -5,7 +5,7 @@ import msgspec
 from entrepot.core.periods import Instant
 
 
-class Series(msgspec.Struct, frozen=True, order=True):
+class Series(msgspec.Struct, frozen=True, order=True, cache_hash=True):
     """What a reading is counted for: all of a usage event that decides who is charged for it, and at which price.
 
     contract and price_version are fixed at the event's admission.
@@ -21,7 +21,10 @@ class Series(msgspec.Struct, frozen=True, order=True):
 
 
 class Reading(msgspec.Struct, frozen=True, order=True):
-    """The sum of one meter of one series over one UTC hour [hour, hour + 1h)."""
+    """The sum of one meter of one series over one UTC hour [hour, hour + 1h).
+
+    An hour that a month boundary of the contract's zone cuts is two readings, the second beginning at the boundary.
+    """
 
     series: Series
     meter: str

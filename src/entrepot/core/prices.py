@@ -52,10 +52,11 @@ class PriceTable:
 
         A part of a token meter without its own price is priced as the whole it belongs to.
         """
-        price = self._units.get((model, meter, tier))
-        if price is None and meter in PRICED_AS:
-            return self._units.get((model, PRICED_AS[meter], tier))
-        return price
+        return self._units.get((model, self.priced_as(model, meter, tier), tier))
+
+    def priced_as(self, model: str, meter: str, tier: str) -> str:
+        """The meter whose price applies: the meter itself, or the whole it is a part of where it has no price."""
+        return meter if (model, meter, tier) in self._units else PRICED_AS.get(meter, meter)
 
 
 def unit_price(text: str, per: Literal["per_million", "each"]) -> int:

@@ -5,7 +5,7 @@ from typing import Literal
 
 import msgspec
 
-from entrepot.core.periods import Instant
+from entrepot.core.periods import END_OF_TIME, Instant
 from entrepot.core.tokens import METERS, TIERS
 
 Source = Literal["reported", "counted", "estimated"]
@@ -42,6 +42,9 @@ class UsageEvent(msgspec.Struct, frozen=True, array_like=True, omit_defaults=Fal
     corrects: str | None = None
 
 
+# No record of one request or one import row means more; sums of millions of such records still fit 64 bits.
+QUANTITY_MAX = 10**12
+
 _encoder = msgspec.msgpack.Encoder(order="deterministic")
 
 
@@ -60,11 +63,19 @@ def faults(event: UsageEvent) -> str | None:
         return "model is missing"
     if event.tier not in TIERS:
         return f"tier {event.tier!r} is not one of {', '.join(TIERS)}"
+    if not 0 <= event.admitted_at < END_OF_TIME or event.finished_at >= END_OF_TIME:
+        return "admitted_at and finished_at must lie between 1970 and 9999"
     if event.finished_at < event.admitted_at:
         return "finished_at is before admitted_at"
+    return _meter_faults(event)
+
+
+def _meter_faults(event: UsageEvent) -> str | None:
     for meter, quantity in event.meters.items():
         if meter not in METERS:
             return f"meter {meter!r} is unknown"
         if quantity < 0 and event.corrects is None:
             return f"{meter} is negative and the record corrects nothing"
+        if abs(quantity) > QUANTITY_MAX:
+            return f"{meter} is more than {QUANTITY_MAX}"
     return None

@@ -3,7 +3,7 @@
 Entities keep the order of their ids, so that equal worlds have equal bytes.
 """
 
-from typing import Literal
+from typing import Literal, Protocol, TypeVar
 
 import msgspec
 
@@ -47,12 +47,44 @@ decode_world = _decoder.decode
 Change = Literal["add", "change", "remove"]
 
 
+def with_history(current: World, earlier: World | None) -> World:
+    """The current world with those customers, contracts and price versions that only the earlier one declares.
+
+    Usage metered under terms that were taken out of the world is still rated and invoiced under them.
+    """
+    if earlier is None:
+        return current
+    return msgspec.structs.replace(
+        current,
+        customers=_united(current.customers, earlier.customers),
+        contracts=_united(current.contracts, earlier.contracts),
+        price_books=_united(current.price_books, earlier.price_books),
+    )
+
+
+class _Named(Protocol):
+    """What has an id."""
+
+    @property
+    def id(self) -> str: ...
+
+
+_N = TypeVar("_N", bound=_Named)
+
+
+def _united(current: tuple[_N, ...], earlier: tuple[_N, ...]) -> tuple[_N, ...]:
+    known = {item.id for item in current}
+    kept = (item for item in earlier if item.id not in known)
+    return tuple(sorted((*current, *kept), key=lambda item: item.id))
+
+
 class WorldIndex:
     """A world ready to be asked; built once per version."""
 
     __slots__ = (
         "_begins",
         "_contracts",
+        "_contracts_by_id",
         "_tables",
         "_versions",
         "customers",
@@ -68,6 +100,7 @@ class WorldIndex:
         self.models = {model.id: model for model in world.models}
         self.projects = {project.id: project for project in world.projects}
         self.deployments = {(deployment.project, deployment.id): deployment for deployment in world.deployments}
+        self._contracts_by_id = {contract.id: contract for contract in world.contracts}
         self._contracts: dict[str, list[Contract]] = {}
         for contract in sorted(world.contracts, key=lambda contract: contract.effective_from):
             self._contracts.setdefault(contract.customer, []).append(contract)
@@ -86,7 +119,7 @@ class WorldIndex:
 
     def contract(self, contract_id: str) -> Contract:
         """The contract of this id; a missing one is a bug."""
-        return next(contract for contract in self.world.contracts if contract.id == contract_id)
+        return self._contracts_by_id[contract_id]
 
     def price_version_at(self, book: str, at: Instant, zone: str = "UTC") -> PriceBookVersion | None:
         """The book's version in force at the instant under a contract of the zone, or None."""

@@ -20,11 +20,14 @@ from entrepot.core.world import World
 from entrepot.ports.event_log import Position
 
 
+QuarantineKind = Literal["invalid", "unpriced", "conflict"]
+
+
 class Quarantined(msgspec.Struct, frozen=True):
     """A usage record that cannot be booked, kept whole with the reason. kind conflict: same id, other content."""
 
     event: UsageEvent
-    kind: Literal["invalid", "unpriced", "conflict"]
+    kind: QuarantineKind
     reason: str
 
 
@@ -37,10 +40,19 @@ class OpenRequest(msgspec.Struct, frozen=True):
 
 
 class MeteredUsage(msgspec.Struct, frozen=True):
-    """A usage event with the series it was counted in."""
+    """A usage event with the series and the hour (core.charges.Reading) that it is counted in."""
 
     series: Series
+    hour: Instant
     event: UsageEvent
+
+
+class Closing(msgspec.Struct, frozen=True):
+    """What came of one request to close a period. refused: why it stayed open, "" when it was closed."""
+
+    period: str
+    at: Instant
+    refused: str = ""
 
 
 class EventStore(Protocol):
@@ -58,8 +70,10 @@ class EventStore(Protocol):
         """Keeps records that cannot be booked; the same record again changes nothing."""
         ...
 
-    def release_quarantine(self, kind: Literal["invalid", "unpriced", "conflict"]) -> list[UsageEvent]:
-        """Takes out and returns the quarantined events of a kind, by id, to be tried again."""
+    def release_quarantine(
+        self, kind: QuarantineKind, after: tuple[str, bytes] = ("", b""), limit: int = 10_000
+    ) -> list[UsageEvent]:
+        """Takes out and returns up to limit quarantined events of a kind behind (id, payload digest), in that order."""
         ...
 
     def quarantined(self) -> list[Quarantined]:
@@ -98,10 +112,14 @@ class EventStore(Protocol):
         """The latest admission among metered events of a customer or of a price book, or None."""
         ...
 
+    def repeats(self) -> int:
+        """How many usage events came again with the same content."""
+        ...
+
     def unposted_readings(self, before: Instant) -> Iterator[Reading]:
         """Readings of hours before the instant, less what is posted, where that differs.
 
-        Ordered by (contract, hour, series, meter).
+        Ordered by (contract, hour, series, meter). Those of one contract may be marked before the next is asked for.
         """
         ...
 
@@ -113,12 +131,15 @@ class EventStore(Protocol):
         """Posted readings of a contract for hours that start before the instant, less what is invoiced, ordered."""
         ...
 
-    def mark_invoiced(self, readings: Sequence[Reading], invoice: str) -> None:
-        """Adds to what is invoiced and remembers the invoice that took each reading."""
+    def mark_invoiced(self, readings: Sequence[Reading], invoice: str, line: int) -> None:
+        """Adds to what is invoiced and remembers the line of an issued invoice that took each reading."""
         ...
 
     def requests_of_line(self, invoice: str, period: str, model: str, meter: str, tier: str) -> Iterator[UsageEvent]:
-        """The usage events behind an invoice line, by id; meter or tier "" matches all."""
+        """The usage events behind the matching lines of an invoice, by id; meter or tier "" matches all.
+
+        Exact also for late usage: an event belongs to the first invoice issued after it was folded. Raises: NotFound.
+        """
         ...
 
     def events(self, since: Instant, until: Instant) -> Iterator[UsageEvent]:
@@ -181,6 +202,18 @@ class ControlStore(Protocol):
         """The current version, or None before the first."""
         ...
 
+    def worlds(self) -> Iterator[World]:
+        """All versions, from the first."""
+        ...
+
+    def record_closing(self, closing: Closing) -> None:
+        """Keeps what came of a close; the same period and instant again replaces it."""
+        ...
+
+    def closings(self, period: str | None = None) -> list[Closing]:
+        """What came of closes, by period and instant."""
+        ...
+
     def save_key(self, key: ApiKey) -> None:
         """Inserts or replaces a key by id."""
         ...
@@ -213,6 +246,18 @@ class Books(EventStore, LedgerStore, InvoiceStore, ControlStore, Protocol):
         """Commits at the block's end, or leaves no trace when it raises. One writer at a time, across processes."""
         ...
 
+    def snapshot(self) -> AbstractContextManager[None]:
+        """Everything read within the block is of one moment, while others write."""
+        ...
+
     def digest(self) -> dict[str, str]:
         """{table: sha256 of its rows in key order}: equal books have equal digests, whatever the file layout."""
+        ...
+
+    def rows(self, table: str) -> Iterator[tuple[object, ...]]:
+        """The rows of a table of `digest` in key order, key first."""
+        ...
+
+    def close(self) -> None:
+        """Lets go of the store."""
         ...
