@@ -1,0 +1,103 @@
+"""What a change of the world may not touch: the contract and the prices of time that has been metered already.
+
+Readings carry the contract and the price version in force at each event's admission, so both must go on meaning what
+they meant. What was unpriced may get a price: such usage waits in quarantine and was never rated.
+"""
+
+from collections.abc import Callable, Iterator
+
+from entrepot.core.periods import Instant, format_instant
+from entrepot.core.prices import PriceBookVersion, PriceTable
+from entrepot.core.tenancy import Contract
+from entrepot.core.tokens import PRICED_AS
+from entrepot.core.world import World, WorldIndex
+
+Latest = Callable[[str], Instant | None]
+
+
+def contract_conflicts(before: World, after: World, latest_of_customer: Latest) -> Iterator[str]:
+    """A sentence for each contract that had usage and would read differently for the time of that usage."""
+    kept = {contract.id: contract for contract in after.contracts}
+    for contract in before.contracts:
+        latest = latest_of_customer(contract.customer)
+        if latest is None or latest < contract.effective_from:
+            continue
+        metered_until = min(contract.effective_to, latest + 1)
+        if not _still_holds(contract, kept.get(contract.id), metered_until):
+            yield (
+                f"contract {contract.id} has usage until {format_instant(metered_until)} and cannot change for "
+                "that time; declare a further contract of the customer with a later effective_from"
+            )
+
+
+def removal_conflicts(before: World, after: World, latest_of_customer: Latest) -> Iterator[str]:
+    """A sentence for each customer or project that would disappear although its customer has usage.
+
+    Deployments and models may go: their usage keeps their names.
+    """
+    customers = {customer.id for customer in after.customers}
+    projects = {project.id for project in after.projects}
+    for customer in before.customers:
+        latest = latest_of_customer(customer.id)
+        if latest is None:
+            continue
+        gone = [f"customer {customer.id}"] if customer.id not in customers else []
+        gone += [
+            f"project {project.id}"
+            for project in before.projects
+            if project.customer == customer.id and project.id not in projects
+        ]
+        for name in gone:
+            yield (
+                f"{name} cannot be removed: there is usage of {customer.id} until {format_instant(latest)}; "
+                "keep it declared and remove its deployments instead"
+            )
+
+
+def _still_holds(old: Contract, new: Contract | None, until: Instant) -> bool:
+    if new is None or new.effective_to < until:
+        return False
+    unchanged = (old.effective_from, old.price_book, old.currency, old.zone, old.line_grain)
+    return unchanged == (new.effective_from, new.price_book, new.currency, new.zone, new.line_grain)
+
+
+def price_conflicts(before: World, after: World, latest_of_book: Latest) -> Iterator[str]:
+    """A sentence for each price book version that had usage and would price the time of that usage differently."""
+    old, new = WorldIndex(before), WorldIndex(after)
+    for book in dict.fromkeys(version.book for version in before.price_books):
+        latest = latest_of_book(book)
+        if latest is None:
+            continue
+        zones = {contract.zone for contract in before.contracts if contract.price_book == book} or {"UTC"}
+        advice = (
+            f"usage was metered under price book {book} until {format_instant(latest)}; "
+            "declare a further version with a later effective_from"
+        )
+        touched = {fault for zone in sorted(zones) for fault in _changed_versions(old, new, book, zone, latest)}
+        for fault in sorted(touched):
+            yield f"{fault}: {advice}"
+
+
+def _changed_versions(old: WorldIndex, new: WorldIndex, book: str, zone: str, latest: Instant) -> Iterator[str]:
+    metered = [(begins, version) for begins, version in old.price_versions(book, zone) if begins <= latest]
+    kept = {version.id: (begins, version) for begins, version in new.price_versions(book, zone)}
+    for begins, version in metered:
+        now_begins, now = kept.get(version.id, (None, None))
+        if now is None or now_begins != begins:
+            yield f"price book version {version.id} cannot be removed or moved"
+        elif not _prices_hold(version, now):
+            yield f"a price of {version.id} cannot change"
+    known = {version.id for _, version in metered}
+    for begins, version in kept.values():
+        if version.id not in known and metered and metered[0][0] < begins <= latest:
+            yield f"price book version {version.id} would begin in metered time"
+
+
+def _prices_hold(old: PriceBookVersion, new: PriceBookVersion) -> bool:
+    """Whether everything that had a price, by itself or as a part of something priced, still has that price."""
+    before, after = PriceTable(old), PriceTable(new)
+    priced = {(price.model, price.meter, price.tier) for price in old.prices}
+    parts = {
+        (model, part, tier) for model, meter, tier in priced for part, whole in PRICED_AS.items() if whole == meter
+    }
+    return all(before.unit_pico(*key) == after.unit_pico(*key) for key in priced | parts)

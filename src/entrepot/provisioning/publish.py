@@ -1,0 +1,85 @@
+"""World and keys -> what a gateway serves from."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from entrepot.core.catalog import Model, Upstream
+from entrepot.core.periods import END_OF_TIME, Instant, format_instant
+from entrepot.core.snapshot import SCHEMA, GatewaySnapshot, ServedDeployment, ServedPrincipal, ServedProject, Target
+from entrepot.core.tenancy import ApiKey
+from entrepot.core.world import World
+from entrepot.provisioning.checks import OWN
+
+Addresses = Mapping[tuple[str, str], str]
+
+
+def compile_snapshot(
+    world: World, keys: Iterable[ApiKey], addresses: Addresses, *, version: int, at: Instant
+) -> GatewaySnapshot:
+    """The snapshot of a world and its keys.
+
+    addresses: {(upstream, model): base URL} of the models that run inside this machine; one that does not run now has
+    no target, and its deployments are refused as unavailable until it does. Revoked keys are left out.
+    """
+    projects = {
+        project.id: ServedProject(id=project.id, customer=project.customer, deployments={})
+        for project in world.projects
+    }
+    models = {model.id: model for model in world.models}
+    for deployment in world.deployments:
+        served = _served(world, deployment.id, models[deployment.model], addresses)
+        projects[deployment.project].deployments[deployment.id] = served
+    return GatewaySnapshot(
+        schema=SCHEMA,
+        version=version,
+        published_at=format_instant(at),
+        projects=projects,
+        keys={
+            key.digest: (key.id, key.project)
+            for key in keys
+            if key.revoked_at == END_OF_TIME and key.project in projects
+        },
+        identity_providers=world.identity_providers,
+        principals={item.id: ServedPrincipal(item.project, item.role) for item in world.principals},
+    )
+
+
+def local_models(world: World) -> dict[tuple[str, str], tuple[str, str]]:
+    """{(upstream, model): (kind, the engine's name of the model)} of what must run inside this machine."""
+    return {
+        (upstream.id, model): (upstream.kind, name)
+        for upstream in world.upstreams
+        if upstream.kind != "openai"
+        for model, name in upstream.models.items()
+    }
+
+
+def unserved(world: World) -> Iterator[str]:
+    """A sentence for each deployment that no upstream can serve."""
+    served = {model for upstream in world.upstreams for model in upstream.models}
+    for deployment in world.deployments:
+        if deployment.model not in served:
+            yield (
+                f"deployment {deployment.project}/{deployment.id}: no upstream serves model {deployment.model}, "
+                "so its requests will be refused"
+            )
+
+
+def _served(world: World, name: str, model: Model, addresses: Addresses) -> ServedDeployment:
+    return ServedDeployment(
+        name=name,
+        model=model.id,
+        owned_by=world.operator.name if model.partner == OWN else model.partner,
+        stage=model.stage,
+        context_tokens=model.context_tokens,
+        operations=model.operations,
+        targets=tuple(_targets(world.upstreams, model.id, addresses)),
+    )
+
+
+def _targets(upstreams: Iterable[Upstream], model: str, addresses: Addresses) -> Iterator[Target]:
+    """What can serve the model: upstreams inside this machine first, then the others, in the order of their ids."""
+    able = [upstream for upstream in upstreams if model in upstream.models]
+    for upstream in sorted(able, key=lambda upstream: (upstream.kind == "openai", upstream.id)):
+        base_url = upstream.base_url or addresses.get((upstream.id, model), "")
+        if base_url:
+            yield Target(upstream.id, base_url, upstream.key_env, upstream.models[model], upstream.usage_lookup)
