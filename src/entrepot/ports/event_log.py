@@ -30,6 +30,51 @@ class EventLog(Protocol):
         ...
 
 
+class LogCounters(msgspec.Struct):
+    """What a writer of the log has done since it was opened. flush_us: time spent making groups durable."""
+
+    records: int = 0
+    groups: int = 0
+    size_bytes: int = 0
+    flush_us: int = 0
+    flush_us_max: int = 0
+    group_records_max: int = 0
+    failures: int = 0
+
+    def add(self, records: int, size: int, flush_us: int) -> None:
+        """Counts one durable group."""
+        self.records += records
+        self.groups += 1
+        self.size_bytes += size
+        self.flush_us += flush_us
+        self.flush_us_max = max(self.flush_us_max, flush_us)
+        self.group_records_max = max(self.group_records_max, records)
+
+
+class GroupLog(Protocol):
+    """Appending what many callers sent, for the log process: frames of core.segments, already encoded."""
+
+    @property
+    def counters(self) -> LogCounters:
+        """What has been done so far."""
+        ...
+
+    def commit(self, frames: Sequence[bytes], records: int) -> None:
+        """All frames durable, in order and adjacent, once this returns; after an error none of them count.
+
+        Tries to begin a new segment first if the last one had to be given up. Raises: UsageLogUnavailable.
+        """
+        ...
+
+    def reopen(self) -> None:
+        """Ready for commit once this returns; does nothing when it is. Raises: UsageLogUnavailable."""
+        ...
+
+    def close(self) -> None:
+        """Ends the segment with its seal and lets go of the log."""
+        ...
+
+
 class LogReader(Protocol):
     """Reading, from any process, while others append."""
 
@@ -38,6 +83,23 @@ class LogReader(Protocol):
 
         Ends at the last record known to be durable; may end early at a segment's end. Raises: LogDamaged.
         """
+        ...
+
+
+class CheckedLog(msgspec.Struct, frozen=True):
+    """What a whole log holds. seal: the end of the chain of seals in hex; it vouches for every byte before."""
+
+    segments: int
+    records: int
+    size_bytes: int
+    seal: str
+
+
+class LogCheck(Protocol):
+    """Checking the whole log, from any process."""
+
+    def check(self) -> CheckedLog:
+        """What the log holds, having read every durable byte and followed the chain of seals. Raises: LogDamaged."""
         ...
 
 
