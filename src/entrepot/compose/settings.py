@@ -1,0 +1,205 @@
+"""All configuration, read once: flags, then the environment, then the file ENTREPOT_CONFIG names, then defaults.
+
+A setting `gateway_address` is `ENTREPOT_GATEWAY_ADDRESS` in the environment, `gateway_address` in the TOML file and
+`--gateway-address` where a command has such a flag. docs/reference/settings.md describes each.
+"""
+
+import difflib
+import hashlib
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from entrepot.core.errors import BadInput
+
+PREFIX = "ENTREPOT_"
+CONFIG = f"{PREFIX}CONFIG"
+
+# A Unix socket's address holds 108 bytes on Linux and 104 on macOS, its final zero included.
+_SOCKET_PATH_BYTES_MAX = 100
+
+
+class Address(NamedTuple):
+    """Where something listens. Port 0 stands for any free port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """How a client on this machine reaches it."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - not bound, translated
+        return f"http://{Address(host, self.port)}"
+
+
+def _address(text: str) -> Address:
+    match = re.fullmatch(r"(?:\[([^\]]+)\]|([^:\s]+)):([0-9]{1,5})", text)
+    if match is None or int(match[3]) > 65535:
+        raise ValueError("must be like 127.0.0.1:8080")
+    return Address(match[1] or match[2], int(match[3]))
+
+
+def _count(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,15}", text) or int(text) < 1:
+        raise ValueError("must be a whole number of at least 1")
+    return int(text)
+
+
+def _path(text: str) -> Path:
+    if not text:
+        raise ValueError("must be a path")
+    return Path(text).expanduser().absolute()
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """A setting. parse raises ValueError with a sentence that follows the setting's name. secret: never shown."""
+
+    name: str
+    default: str
+    parse: Callable[[str], object]
+    about: str
+    secret: bool = False
+
+    @property
+    def variable(self) -> str:
+        """Its name in the environment."""
+        return PREFIX + self.name.upper()
+
+
+DEFINITIONS = (
+    Definition("home", "var", _path, "data directory"),
+    Definition("gateway_address", "127.0.0.1:8080", _address, "where clients send their requests"),
+    Definition("console_address", "127.0.0.1:8081", _address, "where the console and the control API are"),
+    Definition("gateway_workers", "1", _count, "gateway processes"),
+    Definition("model_threads", "1", _count, "threads of each local model"),
+    Definition("drain_seconds", "20", _count, "how long running answers may take to end when stopping"),
+    Definition("disk_free_mb_min", "200", _count, "free space of the data directory below which doctor complains"),
+    Definition("admin_token", "", str, "token of the console and control API; made at the first start", secret=True),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What this installation was told: a field for each definition. sources: {setting: where its value came from}."""
+
+    home: Path
+    gateway_address: Address
+    console_address: Address
+    gateway_workers: int
+    model_threads: int
+    drain_seconds: int
+    disk_free_mb_min: int
+    admin_token: str
+    sources: Mapping[str, str]
+
+    @property
+    def log_directory(self) -> Path:
+        """The segments of the usage log."""
+        return self.home / "log"
+
+    @property
+    def log_socket(self) -> Path:
+        """The log process's socket: under the home, or in /tmp where that path is too long for a socket."""
+        path = self.run_directory / "log.sock"
+        if len(os.fsencode(path)) <= _SOCKET_PATH_BYTES_MAX:
+            return path
+        name = hashlib.sha256(os.fsencode(self.home)).hexdigest()[:16]
+        return Path(f"/tmp/entrepot-{os.getuid()}-{name}.sock")  # noqa: S108 - the log process makes it 0600
+
+    @property
+    def books_file(self) -> Path:
+        """The SQLite file that everything is folded into."""
+        return self.home / "books.db"
+
+    @property
+    def snapshot_file(self) -> Path:
+        """What gateways serve from."""
+        return self.home / "snapshot.json"
+
+    @property
+    def models_directory(self) -> Path:
+        """Prepared weights, and the journals of what local models served."""
+        return self.home / "models"
+
+    @property
+    def run_directory(self) -> Path:
+        """Sockets, locks and addresses of the running processes; empty when nothing runs."""
+        return self.home / "run"
+
+    @property
+    def quickstart_file(self) -> Path:
+        """Addresses and demo keys."""
+        return self.home / "quickstart.json"
+
+    def environment(self) -> dict[str, str]:
+        """The variables that make a child process read the same settings."""
+        return {item.variable: str(getattr(self, item.name)) for item in DEFINITIONS}
+
+
+def load_settings(environment: Mapping[str, str], flags: Mapping[str, str] | None = None) -> Settings:
+    """The settings and their sources. flags: {setting: text} of what the command line said.
+
+    Raises: BadInput naming the setting, where it came from and what it must be.
+    """
+    config = environment.get(CONFIG, "")
+    written = _read_config(Path(config).expanduser()) if config else {}
+    values: dict[str, object] = {}
+    sources: dict[str, str] = {}
+    for item in DEFINITIONS:
+        text, source = _first(item, flags or {}, environment, written, config)
+        try:
+            values[item.name] = item.parse(text)
+        except ValueError as error:
+            shown = "" if item.secret else f" {text!r}"
+            raise BadInput(f"{item.name}{shown} (from {source}) {error}", param=item.name) from None
+        sources[item.name] = source
+    return Settings(**values, sources=sources)  # type: ignore[arg-type]
+
+
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """Variables that look like settings and are none: most often a misspelling."""
+    known = {CONFIG, *(item.variable for item in DEFINITIONS)}
+    return sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
+
+
+def _first(
+    item: Definition,
+    flags: Mapping[str, str],
+    environment: Mapping[str, str],
+    written: Mapping[str, str],
+    config: str,
+) -> tuple[str, str]:
+    if item.name in flags:
+        return flags[item.name], f"--{item.name.replace('_', '-')}"
+    if environment.get(item.variable):
+        return environment[item.variable], item.variable
+    if item.name in written:
+        return written[item.name], config
+    return item.default, "default"
+
+
+def _read_config(path: Path) -> dict[str, str]:
+    try:
+        with path.open("rb") as file:
+            document = tomllib.load(file)
+    except OSError as error:
+        raise BadInput(f"{CONFIG} names {path}, which cannot be read: {error.strerror}", param=CONFIG) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} is not TOML: {error}", param=CONFIG) from None
+    known = [item.name for item in DEFINITIONS]
+    for name, value in document.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"settings are {', '.join(known)}"
+            raise BadInput(f"{path}: unknown setting {name}; {hint}", param=name)
+        if not isinstance(value, str | int) or isinstance(value, bool):
+            raise BadInput(f"{path}: {name} must be a text or a whole number", param=name)
+    return {name: str(value) for name, value in document.items()}
