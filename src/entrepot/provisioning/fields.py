@@ -62,7 +62,7 @@ class Fields:
         refused: Mapping[str, str],
         faults: list[Fault],
     ) -> None:
-        self.what = what
+        self.what = f"{what}{_id_in(node)}"
         self.place = Place(file, node.start_mark.line + 1)
         self.refused = False  # Whether a key stood here that means something we do not do yet.
         self._faults = faults
@@ -105,7 +105,7 @@ class Fields:
                 self._note(place, f"{self.what} has an unknown key {key!r}{suggestion(key, known)}")
 
     def named(self, name: str) -> None:
-        """From here on messages name the mapping with its id."""
+        """From here on messages name the mapping so, for what has no id."""
         if name:
             self.what = f"{self.what} {name}"
 
@@ -247,6 +247,14 @@ def suggestion(word: str, options: Collection[str]) -> str:
     """ "; did you mean …?" for the nearest option, or nothing when none is near."""
     near = difflib.get_close_matches(word, sorted(options), n=1, cutoff=0.6)
     return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _id_in(node: yaml.MappingNode) -> str:
+    """ " x" for a mapping with id x, so that each of its faults can name it."""
+    for key, value in node.value:
+        if key.value == "id" and isinstance(value, yaml.ScalarNode) and value.value:
+            return f" {value.value}"
+    return ""
 
 
 def _is_empty(node: yaml.Node) -> bool:

@@ -16,13 +16,6 @@ def not_yet(what: str) -> str:
     return f"{what} are not supported yet and would not be applied; remove this to go on"
 
 
-def read_id(fields: Fields, pattern: re.Pattern[str] = ID) -> str:
-    """The mapping's id, by which messages name it from then on."""
-    identifier = fields.identifier("id", pattern)
-    fields.named(identifier)
-    return identifier
-
-
 def read_currency(fields: Fields) -> str:
     """The currency, which must be there."""
     text = fields.text("currency")

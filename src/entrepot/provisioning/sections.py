@@ -11,7 +11,7 @@ from entrepot.core.tenancy import Customer, Deployment, IdentityProvider, Princi
 from entrepot.core.world import Operator
 from entrepot.provisioning.draft import Declared, Draft
 from entrepot.provisioning.fields import Fields
-from entrepot.provisioning.scalars import ID, MODEL_ID, not_yet, read_currency, read_id
+from entrepot.provisioning.scalars import ID, MODEL_ID, not_yet, read_currency
 
 _MARKET = re.compile(r"[A-Z]{2}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -36,7 +36,7 @@ def read_operator(fields: Fields, draft: Draft) -> None:
 def read_partners(root: Fields, draft: Draft) -> None:
     """Adds the partners to the draft."""
     for fields in root.rows("partners", "partner", ("id", "name")):
-        partner = read_id(fields)
+        partner = fields.identifier("id", ID)
         draft.partners.append(Declared(Partner(partner, fields.text("name", partner)), fields))
 
 
@@ -45,7 +45,7 @@ def read_models(root: Fields, draft: Draft) -> None:
     known = ("id", "version", "partner", "context_tokens", "stage", "operations")
     for fields in root.rows("models", "model", known):
         model = Model(
-            id=read_id(fields, MODEL_ID),
+            id=fields.identifier("id", MODEL_ID),
             version=fields.text("version", ""),
             partner=fields.identifier("partner", ID),
             context_tokens=fields.integer("context_tokens", minimum=1),
@@ -69,7 +69,7 @@ def _operations(fields: Fields) -> tuple[Operation, ...]:
 def read_upstreams(root: Fields, draft: Draft) -> None:
     """Adds the upstreams to the draft."""
     for fields in root.rows("upstreams", "upstream", ("id", "kind", "models", "base_url", "key_env", "usage_lookup")):
-        identifier = read_id(fields)
+        identifier = fields.identifier("id", ID)
         kind = fields.choice("kind", _KINDS)
         upstream = Upstream(
             id=identifier,
@@ -97,7 +97,7 @@ def _base_url(fields: Fields) -> str:
 def read_customers(root: Fields, draft: Draft, zones: dict[str, str]) -> None:
     """Adds the customers to the draft. zones: {customer: zone of its first contract}."""
     for fields in root.rows("customers", "customer", ("id", "name", "parent", "market", "since")):
-        identifier = read_id(fields)
+        identifier = fields.identifier("id", ID)
         customer = Customer(
             id=identifier,
             name=fields.text("name", identifier),
@@ -113,7 +113,7 @@ def read_customers(root: Fields, draft: Draft, zones: dict[str, str]) -> None:
 def read_projects(root: Fields, draft: Draft) -> None:
     """Adds the projects to the draft."""
     for fields in root.rows("projects", "project", ("id", "customer"), _REFUSED_BUDGET):
-        draft.projects.append(Declared(Project(read_id(fields), fields.identifier("customer", ID)), fields))
+        draft.projects.append(Declared(Project(fields.identifier("id", ID), fields.identifier("customer", ID)), fields))
 
 
 def read_deployments(root: Fields, draft: Draft) -> None:
@@ -121,7 +121,7 @@ def read_deployments(root: Fields, draft: Draft) -> None:
     known = ("id", "project", "model", "kind", "tokens_per_minute")
     for fields in root.rows("deployments", "deployment", known, _REFUSED_CAPACITY):
         deployment = Deployment(
-            id=read_id(fields),
+            id=fields.identifier("id", ID),
             project=fields.identifier("project", ID),
             model=fields.identifier("model", MODEL_ID),
             tokens_per_minute=fields.integer("tokens_per_minute", 0),
@@ -141,7 +141,6 @@ def read_identities(root: Fields, draft: Draft) -> None:
         draft.identity_providers.append(Declared(IdentityProvider(issuer, audiences, _key_set(fields)), fields))
     for fields in root.rows("principals", "principal", ("id", "project", "role")):
         principal = fields.text("id")
-        fields.named(principal)
         role = fields.choice("role", _ROLES, "user")
         draft.principals.append(Declared(Principal(principal, fields.identifier("project", ID), role), fields))
 

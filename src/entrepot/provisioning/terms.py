@@ -10,7 +10,7 @@ from entrepot.core.tenancy import Contract
 from entrepot.core.tokens import METERS, TIERS
 from entrepot.provisioning.draft import Declared, Draft, PriceBook
 from entrepot.provisioning.fields import Fields, suggestion
-from entrepot.provisioning.scalars import ID, not_yet, read_currency, read_id, read_start, read_zone
+from entrepot.provisioning.scalars import ID, not_yet, read_currency, read_start, read_zone
 
 LineGrain = Literal["meter", "model"]
 
@@ -33,7 +33,7 @@ _TERM_KEYS = (
 def read_price_books(root: Fields, draft: Draft) -> None:
     """Adds price books, their versions and prices to the draft."""
     for fields in root.rows("price_books", "price book", ("id", "versions", "currency")):
-        book = PriceBook(read_id(fields), read_currency(fields) if fields.has("currency") else "")
+        book = PriceBook(fields.identifier("id", ID), read_currency(fields) if fields.has("currency") else "")
         draft.books.append(Declared(book, fields))
         known = ("effective_from", "prices")
         for version in fields.rows("versions", f"version of price book {book.id}", known, required=True):
