@@ -127,6 +127,12 @@ class LogDamaged(EntrepotError):
     code = "log_damaged"
 
 
+class BooksUnavailable(EntrepotError):
+    """The books cannot be read or written now; the message says why and what to do."""
+
+    code = "books_unavailable"
+
+
 class NotFound(EntrepotError):
     """The named record does not exist."""
 

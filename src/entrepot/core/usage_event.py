@@ -42,8 +42,8 @@ class UsageEvent(msgspec.Struct, frozen=True, array_like=True, omit_defaults=Fal
     corrects: str | None = None
 
 
-# No record of one request or one import row means more; sums of millions of such records still fit 64 bits.
-QUANTITY_MAX = 10**12
+# More than any provider serves in a month; beyond it a hand or a unit has slipped.
+QUANTITY_MAX = 10**15
 
 _encoder = msgspec.msgpack.Encoder(order="deterministic")
 

@@ -1,0 +1,82 @@
+"""The whole of the books in SQLite."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+
+import msgspec
+
+from entrepot.adapters.sql.control import Control
+from entrepot.adapters.sql.database import Database
+from entrepot.adapters.sql.invoices import Invoices
+from entrepot.adapters.sql.journal import Journal
+from entrepot.adapters.sql.open_requests import OpenRequests
+from entrepot.adapters.sql.quarantine import Quarantine
+from entrepot.adapters.sql.readings import Readings
+from entrepot.ports.books import Books
+
+_HASHED_AT_ONCE = 1000  # Rows; part of what a digest means.
+
+# {table: the columns of its key}. reading_events is an index whose rows depend on how the log was cut into batches.
+_TABLES = {
+    "account": "no",
+    "api_key": "id",
+    "closing": "period, at",
+    "invoice": "no",
+    "invoice_reading": "invoice, line, series, hour, meter",
+    "journal": "no",
+    "open_request": "id",
+    "origin": "no",
+    "posting": "entry, leg",
+    "quarantine": "id, digest",
+    "reading": "series, meter, hour",
+    "series": "no",
+    "state": "name",
+    "usage_event": "seq",
+    "world": "version",
+}
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class SqliteBooks(OpenRequests, Invoices, Readings, Quarantine, Journal, Control):
+    """The books; see ports.books for what each method promises."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """See ports.books."""
+        return self._database.transaction()
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        """See ports.books."""
+        return self._database.snapshot()
+
+    def digest(self) -> dict[str, str]:
+        """See ports.books."""
+        return {table: self._digest_of(table) for table in _TABLES}
+
+    def rows(self, table: str) -> Iterator[tuple[object, ...]]:
+        """See ports.books."""
+        return self._database.rows(f"SELECT {_TABLES[table]}, * FROM {table} ORDER BY {_TABLES[table]}")
+
+    def close(self) -> None:
+        """See ports.books."""
+        self._database.close()
+
+    def _digest_of(self, table: str) -> str:
+        digest = hashlib.sha256()
+        held: list[tuple[object, ...]] = []
+        for row in self.rows(table):
+            held.append(row)
+            if len(held) == _HASHED_AT_ONCE:
+                digest.update(_encode(held))
+                held.clear()
+        digest.update(_encode(held))
+        return digest.hexdigest()
+
+
+def open_books(path: str) -> Books:
+    """The books in a file, made and migrated as needed. Raises: BooksUnavailable.
+
+    path: ":memory:" holds them in memory, "" in a private temporary file.
+    """
+    return SqliteBooks(Database(path))

@@ -1,0 +1,87 @@
+"""Declared records and where the fold stands."""
+
+from collections.abc import Iterator
+
+from entrepot.adapters.sql.store import Store
+from entrepot.core.periods import Instant
+from entrepot.core.tenancy import ApiKey
+from entrepot.core.world import World, decode_world, encode_world
+from entrepot.ports.books import Closing
+from entrepot.ports.event_log import Position
+
+
+class Control(Store):
+    """The control part of the books."""
+
+    def save_world(self, at: Instant, world: World) -> int:
+        """See ports.books."""
+        body = encode_world(world)
+        row = self._database.one("SELECT version, body FROM world ORDER BY version DESC LIMIT 1")
+        version: int = row[0] if row else 0
+        if row and row[1] == body:
+            return version
+        self._database.execute("INSERT INTO world (version, at, body) VALUES (?, ?, ?)", (version + 1, at, body))
+        return version + 1
+
+    def world(self) -> tuple[int, World] | None:
+        """See ports.books."""
+        row = self._database.one("SELECT version, body FROM world ORDER BY version DESC LIMIT 1")
+        return (row[0], decode_world(row[1])) if row else None
+
+    def worlds(self) -> Iterator[World]:
+        """See ports.books."""
+        for (body,) in self._database.rows("SELECT body FROM world ORDER BY version"):
+            yield decode_world(body)
+
+    def record_closing(self, closing: Closing) -> None:
+        """See ports.books."""
+        self._database.execute(
+            "INSERT INTO closing VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET refused = excluded.refused",
+            (closing.period, closing.at, closing.refused),
+        )
+
+    def closings(self, period: str | None = None) -> list[Closing]:
+        """See ports.books."""
+        rows = self._database.rows(
+            "SELECT period, at, refused FROM closing WHERE ?1 IS NULL OR period = ?1 ORDER BY period, at", (period,)
+        )
+        return [Closing(*row) for row in rows]
+
+    def save_key(self, key: ApiKey) -> None:
+        """See ports.books."""
+        self._database.execute(
+            "INSERT OR REPLACE INTO api_key (id, digest, project, name, created_at, revoked_at) "
+            "VALUES (?, ?, ?, ?, ?, ?)",
+            (key.id, key.digest, key.project, key.name, key.created_at, key.revoked_at),
+        )
+
+    def keys(self) -> list[ApiKey]:
+        """See ports.books."""
+        rows = self._database.rows("SELECT id, digest, project, name, created_at, revoked_at FROM api_key ORDER BY id")
+        return [ApiKey(*row) for row in rows]
+
+    def position(self) -> Position:
+        """See ports.books."""
+        return Position(self._state("segment"), self._state("offset"))
+
+    def save_position(self, position: Position) -> None:
+        """See ports.books."""
+        self._database.execute_many(
+            "INSERT INTO state VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
+            [("segment", position.segment), ("offset", position.offset)],
+        )
+
+    def watermark(self) -> Instant:
+        """See ports.books."""
+        return self._state("watermark")
+
+    def save_watermark(self, at: Instant) -> None:
+        """See ports.books."""
+        self._database.execute(
+            "INSERT INTO state VALUES ('watermark', ?) ON CONFLICT DO UPDATE SET value = max(value, excluded.value)",
+            (at,),
+        )
+
+    def _state(self, name: str) -> int:
+        row = self._database.one("SELECT value FROM state WHERE name = ?", (name,))
+        return row[0] if row else 0

@@ -1,0 +1,85 @@
+"""Issued invoices: canonical bytes under their hash, and the way from a line back to its requests."""
+
+import hashlib
+from collections.abc import Iterator
+
+import msgspec
+
+from entrepot.adapters.sql.usage_events import UsageEvents
+from entrepot.core.errors import NotFound
+from entrepot.core.invoices import Invoice
+from entrepot.core.usage_event import UsageEvent
+
+_encode = msgspec.json.Encoder(order="deterministic").encode
+_decode = msgspec.json.Decoder(Invoice).decode
+
+
+class Invoices(UsageEvents):
+    """The invoice part of the books."""
+
+    def issue(self, invoice: Invoice) -> None:
+        """See ports.books."""
+        body = _encode(invoice)
+        known = self._database.one("SELECT 1 FROM invoice WHERE number = ?", (invoice.number,))
+        assert known is None, f"the invoice {invoice.number} exists"
+        self._database.execute(
+            "INSERT INTO invoice (number, period, contract, through_seq, body, sha256) VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                invoice.number,
+                invoice.period,
+                invoice.contract,
+                self._last_seq(),
+                body,
+                hashlib.sha256(body).hexdigest(),
+            ),
+        )
+
+    def next_number(self, period: str) -> int:
+        """See ports.books."""
+        row = self._database.one("SELECT count(*) FROM invoice WHERE period = ?", (period,))
+        return row[0] + 1 if row else 1
+
+    def invoice(self, number: str) -> Invoice:
+        """See ports.books."""
+        row = self._database.one("SELECT body FROM invoice WHERE number = ?", (number,))
+        if row is None:
+            raise NotFound(f"there is no invoice {number}; `entrepot invoice list` shows those there are")
+        return _decode(row[0])
+
+    def invoices(self, period: str | None = None) -> list[Invoice]:
+        """See ports.books."""
+        if period is None:
+            rows = self._database.rows("SELECT body FROM invoice ORDER BY number")
+        else:
+            rows = self._database.rows("SELECT body FROM invoice WHERE period = ? ORDER BY number", (period,))
+        return [_decode(row[0]) for row in rows]
+
+    def requests_of_line(self, invoice: str, period: str, model: str, meter: str, tier: str) -> Iterator[UsageEvent]:
+        """See ports.books."""
+        lines = [
+            line.number
+            for line in self.invoice(invoice).lines
+            if (line.period, line.model) == (period, model) and meter in ("", line.meter) and tier in ("", line.tier)
+        ]
+        if not lines:
+            raise NotFound(f"invoice {invoice} has no such line; `entrepot invoice show {invoice}` shows its lines")
+        marks = ", ".join("?" * len(lines))
+        taken = self._database.all(
+            "SELECT series, hour, through_seq, no, json_group_array(meter) FROM invoice JOIN invoice_reading "
+            f"ON invoice = no WHERE number = ? AND line IN ({marks}) GROUP BY series, hour ORDER BY hour, series",
+            (invoice, *lines),
+        )
+        for series, hour, through_seq, number, meters in taken:
+            names = msgspec.json.decode(meters, type=set[str])
+            for event in self._behind(series, hour, self._through_before(series, hour, number), through_seq):
+                if any(event.meters.get(name) for name in names):
+                    yield event
+
+    def _through_before(self, series: int, hour: int, invoice: int) -> int:
+        """The last event folded before the invoice that took this hour of the series last before the given one."""
+        row = self._database.one(
+            "SELECT max(through_seq) FROM invoice_reading JOIN invoice ON no = invoice "
+            "WHERE series = ? AND hour = ? AND invoice < ?",
+            (series, hour, invoice),
+        )
+        return row[0] if row and row[0] else 0

@@ -1,0 +1,78 @@
+"""Requests that were admitted and whose usage is not recorded yet."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from entrepot.adapters.sql.usage_events import UsageEvents
+from entrepot.core.log_records import Abandoned, Admitted
+from entrepot.core.periods import Instant
+from entrepot.ports.books import OpenRequest
+
+_encode = msgspec.msgpack.Encoder().encode
+_admitted = msgspec.msgpack.Decoder(Admitted).decode
+_abandoned = msgspec.msgpack.Decoder(Abandoned).decode
+
+
+class OpenRequests(UsageEvents):
+    """The part of the books that waits for usage."""
+
+    def open_request(self, admitted: Admitted) -> None:
+        """See ports.books."""
+        if not self.is_known(admitted.id):
+            self._database.execute(
+                "INSERT OR IGNORE INTO open_request (id, admitted_at, instance, admitted) VALUES (?, ?, ?, ?)",
+                (admitted.id, admitted.at, admitted.instance, _encode(admitted)),
+            )
+
+    def note_progress(self, event_id: str, output_tokens: int) -> None:
+        """See ports.books."""
+        self._database.execute(
+            "UPDATE open_request SET output_tokens = max(output_tokens, ?) WHERE id = ?", (output_tokens, event_id)
+        )
+
+    def give_up(self, abandoned: Abandoned) -> None:
+        """See ports.books."""
+        self._database.execute(
+            "UPDATE open_request SET given_up = ? WHERE id = ? AND given_up IS NULL", (_encode(abandoned), abandoned.id)
+        )
+
+    def lose_instance(self, instance: str, at: Instant) -> None:
+        """See ports.books."""
+        for event_id, output_tokens in self._database.all(
+            "SELECT id, output_tokens FROM open_request WHERE instance = ? AND given_up IS NULL", (instance,)
+        ):
+            self.give_up(
+                Abandoned(
+                    id=event_id,
+                    at=at,
+                    outcome="gateway_lost",
+                    answered=output_tokens > 0,
+                    output_tokens=output_tokens,
+                )
+            )
+
+    def close_requests(self, event_ids: Sequence[str]) -> None:
+        """See ports.books."""
+        if self._database.one("SELECT 1 FROM open_request") is not None:
+            self._database.execute_many("DELETE FROM open_request WHERE id = ?", ((known,) for known in event_ids))
+
+    def open_requests(self, given_up: bool) -> list[OpenRequest]:
+        """See ports.books."""
+        rows = self._database.all(
+            f"SELECT admitted, output_tokens, given_up FROM open_request "
+            f"WHERE given_up IS {'NOT ' if given_up else ''}NULL ORDER BY id"
+        )
+        return [
+            OpenRequest(
+                admitted=_admitted(admitted),
+                output_tokens=output_tokens,
+                given_up=None if abandoned is None else _abandoned(abandoned),
+            )
+            for admitted, output_tokens, abandoned in rows
+        ]
+
+    def oldest_open(self) -> Instant | None:
+        """See ports.books."""
+        row = self._database.one("SELECT min(admitted_at) FROM open_request")
+        return row[0] if row else None

@@ -1,0 +1,70 @@
+"""Readings: how much was counted, how much of it is posted, and how much is invoiced."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from entrepot.adapters.sql.database import Row
+from entrepot.adapters.sql.packing import SERIES_COLUMNS
+from entrepot.adapters.sql.store import Store
+from entrepot.core.charges import Reading, Series
+from entrepot.core.periods import Instant
+
+_ORDER = f"contract, hour, {SERIES_COLUMNS}, meter"
+
+
+class Readings(Store):
+    """The reading part of the books."""
+
+    def add_readings(self, readings: Mapping[tuple[Series, str, Instant], int]) -> None:
+        """See ports.books."""
+        number = self._packer.series.number
+        self._database.execute_many(
+            "INSERT INTO reading (series, meter, hour, quantity) VALUES (?, ?, ?, ?) "
+            "ON CONFLICT DO UPDATE SET quantity = quantity + excluded.quantity",
+            [(number(series), meter, hour, quantity) for (series, meter, hour), quantity in readings.items()],
+        )
+
+    def unposted_readings(self, before: Instant) -> Iterator[Reading]:
+        """See ports.books. SQLite sorts all rows before it gives the first, so marking them does not disturb it."""
+        rows = self._database.rows(
+            "SELECT series, meter, hour, quantity - posted FROM reading CROSS JOIN series ON no = series "
+            f"WHERE hour < ? AND quantity <> posted ORDER BY {_ORDER}",
+            (before,),
+        )
+        return self._readings(rows)
+
+    def mark_posted(self, readings: Sequence[Reading]) -> None:
+        """See ports.books."""
+        self._database.execute_many(
+            "UPDATE reading SET posted = posted + ? WHERE series = ? AND meter = ? AND hour = ?", self._marks(readings)
+        )
+
+    def uninvoiced_readings(self, contract: str, before: Instant) -> list[Reading]:
+        """See ports.books."""
+        rows = self._database.rows(
+            "SELECT series, meter, hour, posted - invoiced FROM series CROSS JOIN reading ON series = no "
+            f"WHERE contract = ? AND hour < ? AND posted <> invoiced ORDER BY {_ORDER}",
+            (contract, before),
+        )
+        return list(self._readings(rows))
+
+    def mark_invoiced(self, readings: Sequence[Reading], invoice: str, line: int) -> None:
+        """See ports.books."""
+        found = self._database.one("SELECT no FROM invoice WHERE number = ?", (invoice,))
+        assert found is not None, f"invoice {invoice} is marked before it is issued"
+        marks = self._marks(readings)
+        self._database.execute_many(
+            "UPDATE reading SET invoiced = invoiced + ? WHERE series = ? AND meter = ? AND hour = ?", marks
+        )
+        self._database.execute_many(
+            "INSERT INTO invoice_reading (quantity, series, meter, hour, invoice, line) VALUES (?, ?, ?, ?, ?, ?)",
+            ((*mark, found[0], line) for mark in marks),
+        )
+
+    def _marks(self, readings: Sequence[Reading]) -> list[Row]:
+        number = self._packer.series.number
+        return [(reading.quantity, number(reading.series), reading.meter, reading.hour) for reading in readings]
+
+    def _readings(self, rows: Iterable[Row]) -> Iterator[Reading]:
+        series_of = self._packer.series.key
+        for number, meter, hour, quantity in rows:
+            yield Reading(series=series_of(number), meter=meter, hour=hour, quantity=quantity)

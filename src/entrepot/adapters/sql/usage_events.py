@@ -1,0 +1,154 @@
+"""Usage events, unique by id for ever, and which of them are behind a reading."""
+
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+
+from entrepot.adapters.sql.database import Row, parts
+from entrepot.adapters.sql.packing import pack_id
+from entrepot.adapters.sql.store import Store
+from entrepot.core.periods import HOUR, Instant
+from entrepot.core.usage_event import UsageEvent
+from entrepot.ports.books import MeteredUsage
+
+_EVENT = "id, series, admitted_at, body"
+_INSERT = f"INSERT OR IGNORE INTO usage_event ({_EVENT}) VALUES (?, ?, ?, ?)"
+_ID_TEXT = "CASE typeof(id) WHEN 'blob' THEN lower(hex(id)) ELSE id END"
+
+# {(series number, hour): seqs in order}
+_Groups = dict[tuple[int, Instant], list[int]]
+
+
+class UsageEvents(Store):
+    """The event part of the books."""
+
+    def insert_events(self, events: Sequence[MeteredUsage]) -> tuple[list[MeteredUsage], list[UsageEvent]]:
+        """See ports.books. All are offered to the table at once; only when it refuses some are they told apart."""
+        rows = [self._packer.pack(usage) for usage in events]
+        before = self._last_seq()
+        if self._database.execute_many(_INSERT, rows) == len(rows):
+            self._remember_groups(rows, events, before)
+            return list(events), []
+        return self._told_apart(events, rows, before)
+
+    def _told_apart(
+        self, events: Sequence[MeteredUsage], rows: Sequence[Row], before: int
+    ) -> tuple[list[MeteredUsage], list[UsageEvent]]:
+        added = {row[0] for row in self._database.rows("SELECT id FROM usage_event WHERE seq > ?", (before,))}
+        new, new_rows, known = [], [], []
+        for usage, row in zip(events, rows, strict=True):
+            if row[0] in added:
+                added.remove(row[0])
+                new.append(usage)
+                new_rows.append(row)
+            else:
+                known.append((usage, row))
+        self._remember_groups(new_rows, new, before)
+        stored = self._stored(row[0] for _, row in known)
+        same = self._packer.same_content
+        conflicts = [usage.event for usage, row in known if not same(row, stored[row[0]])]
+        self._count_repeats(len(known) - len(conflicts))
+        return new, conflicts
+
+    def _stored(self, ids: Iterable[str | bytes]) -> dict[str | bytes, Row]:
+        found: dict[str | bytes, Row] = {}
+        for part in parts(list(dict.fromkeys(ids))):
+            marks = ", ".join("?" * len(part))
+            for row in self._database.all(f"SELECT {_EVENT} FROM usage_event WHERE id IN ({marks})", part):
+                found[row[0]] = row
+        return found
+
+    def _remember_groups(self, rows: Sequence[Row], events: Sequence[MeteredUsage], before: int) -> None:
+        groups: _Groups = {}
+        for seq, (row, usage) in enumerate(zip(rows, events, strict=True), start=before + 1):
+            key = (row[1], usage.hour)
+            if key in groups:
+                groups[key].append(seq)
+            else:
+                groups[key] = [seq]
+        self._database.execute_many(
+            "INSERT INTO reading_events VALUES (?, ?, ?, ?, ?)",
+            ((series, hour, seqs[0], seqs[-1], _later(seqs)) for (series, hour), seqs in groups.items()),
+        )
+
+    def _last_seq(self) -> int:
+        row = self._database.one("SELECT max(seq) FROM usage_event")
+        return row[0] if row and row[0] else 0
+
+    def _count_repeats(self, count: int) -> None:
+        self._database.execute(
+            "INSERT INTO state VALUES ('repeats', ?1) ON CONFLICT DO UPDATE SET value = value + ?1", (count,)
+        )
+
+    def repeats(self) -> int:
+        """See ports.books."""
+        row = self._database.one("SELECT value FROM state WHERE name = 'repeats'")
+        return row[0] if row else 0
+
+    def is_known(self, event_id: str) -> bool:
+        """Whether usage of this id was recorded, booked or not."""
+        return (
+            self._database.one("SELECT 1 FROM usage_event WHERE id = ?", (pack_id(event_id),)) is not None
+            or self._database.one("SELECT 1 FROM quarantine WHERE id = ?", (event_id,)) is not None
+        )
+
+    def latest_admission(self, customer: str | None = None, book: str | None = None) -> Instant | None:
+        """See ports.books."""
+        latest = []
+        for number, price_version, whose in self._database.all("SELECT no, price_version, customer FROM series"):
+            if customer in (None, whose) and book in (None, price_version.rpartition("@")[0]):
+                latest.extend(self._admissions_of_last_hour(number))
+        return max(latest, default=None)
+
+    def _admissions_of_last_hour(self, series: int) -> list[Instant]:
+        groups = self._database.all(
+            "SELECT first_seq, later FROM reading_events WHERE series = ?1 "
+            "AND hour = (SELECT max(hour) FROM reading_events WHERE series = ?1)",
+            (series,),
+        )
+        return [event.admitted_at for event in self._of_seqs(_seqs(groups))]
+
+    def events(self, since: Instant, until: Instant) -> Iterator[UsageEvent]:
+        """See ports.books."""
+        span = self._database.one(
+            "SELECT min(first_seq), max(last_seq) FROM series CROSS JOIN reading_events ON series = no "
+            "AND hour > ? AND hour < ?",
+            (since - HOUR, until),
+        )
+        if span is None or span[0] is None:
+            return
+        for row in self._database.rows(
+            f"SELECT {_EVENT} FROM usage_event WHERE seq BETWEEN ? AND ? AND admitted_at >= ? AND admitted_at < ? "
+            f"ORDER BY {_ID_TEXT}",
+            (*span, since, until),
+        ):
+            yield self._packer.unpack(row)
+
+    def _behind(self, series: int, hour: Instant, after_seq: int, through_seq: int) -> Iterator[UsageEvent]:
+        """The events of a series and hour that were folded after one event and up to another, in that order."""
+        groups = self._database.all(
+            "SELECT first_seq, later FROM reading_events WHERE series = ? AND hour = ? "
+            "AND last_seq > ? AND first_seq <= ? ORDER BY first_seq",
+            (series, hour, after_seq, through_seq),
+        )
+        return self._of_seqs(seq for seq in _seqs(groups) if after_seq < seq <= through_seq)
+
+    def _of_seqs(self, seqs: Iterator[int]) -> Iterator[UsageEvent]:
+        for part in parts(list(seqs)):
+            marks = ", ".join("?" * len(part))
+            for row in self._database.all(
+                f"SELECT {_EVENT} FROM usage_event WHERE seq IN ({marks}) ORDER BY seq", part
+            ):
+                yield self._packer.unpack(row)
+
+
+def _later(seqs: Sequence[int]) -> bytes:
+    """The seqs after the first, as distances from it."""
+    first = seqs[0]
+    return struct.pack(f"<{len(seqs) - 1}I", *(seq - first for seq in seqs[1:]))
+
+
+def _seqs(groups: Iterable[Row]) -> Iterator[int]:
+    for first, later in groups:
+        yield first
+        for (distance,) in struct.iter_unpack("<I", later):
+            yield first + distance
