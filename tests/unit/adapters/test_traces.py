@@ -12,13 +12,9 @@ from entrepot.core.errors import BadInput
 from entrepot.core.periods import parse_instant
 from entrepot.ports.usage_rows import RowFault, TraceRow
 
-AZURE = "\r\n".join(
-    [
-        "TIMESTAMP,ContextTokens,GeneratedTokens",
-        "2023-11-16 18:15:46.6805900,374,44",
-        "2023-11-16 18:15:50.9951690,396,109",
-    ]
-)
+AZURE = """TIMESTAMP,ContextTokens,GeneratedTokens
+2023-11-16 18:15:46.6805900,374,44
+2023-11-16 18:15:50.9951690,396,109""".replace("\n", "\r\n")
 
 
 def test_azure_times_keep_their_hundred_nanoseconds(tmp_path: Path) -> None:

@@ -1,0 +1,32 @@
+"""Fractions written down: rounded once, half away from zero, never through a float."""
+
+from fractions import Fraction
+
+from entrepot.core.money import format_minor, round_to_minor
+
+
+def decimal_text(value: Fraction, digits: int) -> str:
+    """The value with exactly so many digits after the point, halves rounded away from zero: 2603.8781… -> "2603.88"."""
+    scaled = abs(value) * 10**digits
+    whole = (2 * scaled.numerator + scaled.denominator) // (2 * scaled.denominator)
+    text = f"{whole:0{digits + 1}d}"
+    sign = "-" if value < 0 and whole else ""
+    return f"{sign}{text[:-digits]}.{text[-digits:]}" if digits else f"{sign}{text}"
+
+
+def percent_text(share: Fraction) -> str:
+    """A share of one as a percentage with two digits: 1/3 -> "33.33"."""
+    return decimal_text(share * 100, 2)
+
+
+def money_text(pico: Fraction | int, currency: str) -> str:
+    """An amount in pico, whole or not, in the currency's minor unit."""
+    nearest = int(decimal_text(Fraction(pico), 0))
+    return format_minor(round_to_minor(nearest, currency), currency)
+
+
+def grouped(text: str) -> str:
+    """A decimal string with commas between thousands, for people: "1234567.50" -> "1,234,567.50"."""
+    whole, point, fraction = text.partition(".")
+    sign = "-" if whole.startswith("-") else ""
+    return f"{sign}{int(whole.removeprefix('-')):,}{point}{fraction}"
