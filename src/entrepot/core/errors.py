@@ -143,3 +143,9 @@ class BadInput(EntrepotError):
     """A file or argument given to a command cannot be used."""
 
     code = "bad_input"
+
+
+class StartFailed(EntrepotError):
+    """A process cannot be started: another one has its place, or it ended before it was ready."""
+
+    code = "start_failed"
