@@ -1,8 +1,8 @@
 """The usage log on a failing disk, one seed at a time.
 
-Given a disk that writes short, breaks off, fails to sync, runs full and loses power, when a writer appends through all of
-it while a reader follows: what was acknowledged is read, once and in order; what was refused is not; and no reader has
-ever read what the log later does not hold.
+Given a disk that writes short, breaks off, fails to sync, runs full and loses power, when a writer appends through all
+of it while a reader follows: what was acknowledged is read, once and in order; what was refused is not; and no reader
+has ever read what the log later does not hold.
 """
 
 from random import Random

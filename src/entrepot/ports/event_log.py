@@ -1,6 +1,6 @@
 """The usage log: durable, ordered, append-only; the one truth."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Protocol
 
 import msgspec
@@ -72,6 +72,18 @@ class GroupLog(Protocol):
 
     def close(self) -> None:
         """Ends the segment with its seal and lets go of the log."""
+        ...
+
+
+class LiveInstances(Protocol):
+    """Which gateway instances are connected to the log process; outlives it."""
+
+    def load(self) -> list[str]:
+        """The instances last saved; none at first. Raises: LogDamaged."""
+        ...
+
+    def save(self, instances: Collection[str]) -> None:
+        """Durable, in place of what was saved before, once this returns. Raises: OSError, and either list may be found."""
         ...
 
 

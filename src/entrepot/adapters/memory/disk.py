@@ -67,13 +67,12 @@ class _Content:
 class MemoryFile:
     """A file of a MemoryDisk, open for writing."""
 
-    def __init__(self, disk: "MemoryDisk", name: str, content: _Content) -> None:
+    def __init__(self, disk: "MemoryDisk", content: _Content) -> None:
         self._disk = disk
-        self._name = name
         self._content = content
 
     def write_at(self, offset: int, content: bytes) -> int:
-        fault = self._disk.fault("write", self._name)
+        fault = self._disk.fault("write", self._disk.name_of(self._content))
         room = self._disk.bytes_free() - max(0, offset - len(self._content.seen))
         fits = max(0, min(len(content), room + max(0, len(self._content.seen) - offset)))
         if fault is not None:
@@ -87,13 +86,13 @@ class MemoryFile:
         return fits
 
     def sync(self) -> None:
-        if self._disk.fault("sync", self._name):
+        if self._disk.fault("sync", self._disk.name_of(self._content)):
             self._content.lose(self._disk.chance, PAGE_BYTES)
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         self._content.sync()
 
     def truncate(self, length: int) -> None:
-        self._disk.fail_at("truncate", self._name)
+        self._disk.fail_at("truncate", self._disk.name_of(self._content))
         self._content.truncate(length)
 
     def close(self) -> None:
@@ -131,6 +130,10 @@ class MemoryDisk:
         if self.fault(act, name):
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
+    def name_of(self, content: _Content) -> str:
+        """The name a file has now, or "" when it was removed."""
+        return next((name for name, held in self._files.items() if held is content), "")
+
     def lock(self) -> None:
         if self._locked:
             raise UsageLogUnavailable("this disk is being written by somebody else; stop them first", retry_after_s=1)
@@ -154,12 +157,12 @@ class MemoryDisk:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
         self._files[name] = _Content()
         self._names_changed()
-        return MemoryFile(self, name, self._files[name])
+        return MemoryFile(self, self._files[name])
 
     def open(self, name: str) -> MemoryFile:
         if name not in self._files:
             return self.create(name)
-        return MemoryFile(self, name, self._files[name])
+        return MemoryFile(self, self._files[name])
 
     def rename(self, name: str, new: str) -> None:
         self.fail_at("rename", name)
@@ -179,7 +182,7 @@ class MemoryDisk:
 
     def settle(self, name: str) -> None:
         content = self._content(name)
-        MemoryFile(self, name, content).sync()
+        MemoryFile(self, content).sync()
         content.seen = bytearray(content.kept)
 
     def bytes_free(self) -> int:

@@ -1,0 +1,40 @@
+"""Which gateway instances are connected, kept on disk so that a log process that was killed can declare them lost."""
+
+import contextlib
+from collections.abc import Collection
+
+import msgspec
+
+from entrepot.adapters.disk_event_log.files import write_all
+from entrepot.core.errors import LogDamaged
+from entrepot.ports.disk import Disk
+
+_NAME = "instances"
+_BEGUN = "instances.new"
+
+
+class InstanceFile:
+    """A small file beside the segments, replaced whole. Meets the port LiveInstances."""
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+
+    def load(self) -> list[str]:
+        try:
+            return msgspec.json.decode(self._disk.read(_NAME, 0, 2**24), type=list[str])
+        except FileNotFoundError:
+            return []
+        except msgspec.DecodeError as error:
+            raise LogDamaged(f"{_NAME}: the list of gateway instances is damaged ({error}); remove this file") from None
+
+    def save(self, instances: Collection[str]) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self._disk.remove(_BEGUN)
+        file = self._disk.create(_BEGUN)
+        try:
+            write_all(file, 0, msgspec.json.encode(sorted(instances)))
+            file.sync()
+        finally:
+            file.close()
+        self._disk.rename(_BEGUN, _NAME)
+        self._disk.sync_names()

@@ -1,0 +1,91 @@
+"""The log process: the only writer of the usage log, with a Unix socket in front.
+
+    python -m entrepot.compose.log_process --home DIR
+
+Prints one line, `{"ready":true,"socket":…,"pid":…}`, once it serves. SIGTERM and SIGINT: what has arrived is
+made durable and acknowledged, then it ends with 0. It ends with 1 and one line on stderr when the log is held by another
+process or is damaged.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import uvloop
+from msgspec import json
+
+from entrepot.adapters.clocks import SystemClock
+from entrepot.adapters.disk_event_log.instances import InstanceFile
+from entrepot.adapters.disk_event_log.writer import SEGMENT_BYTES, DiskEventLog
+from entrepot.adapters.local_disk import LocalDisk
+from entrepot.compose.usage_log import log_settings
+from entrepot.core.errors import EntrepotError
+from entrepot.edge.log_api import LogServer
+
+# The flushing thread must get a word in while the loop is busy; Python's own 5 ms is longer than a flush.
+_SWITCH_S = 0.0005
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The exit status."""
+    parser = argparse.ArgumentParser(
+        prog="entrepot.compose.log_process", description="The only writer of the usage log."
+    )
+    parser.add_argument("--home", type=Path, required=True, help="data directory")
+    parser.add_argument("--segment-bytes", type=int, default=SEGMENT_BYTES, help="size at which a segment is sealed")
+    given = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+    sys.setswitchinterval(_SWITCH_S)
+    try:
+        uvloop.run(serve(given.home, given.segment_bytes))
+    except EntrepotError as error:
+        print(f"entrepot log: {error.message}", file=sys.stderr)
+        return 1
+    return 0
+
+
+async def serve(home: Path, segment_bytes: int) -> None:
+    """Serves until told to stop. Raises: UsageLogUnavailable, LogDamaged, or what nobody foresaw."""
+    settings = log_settings(home)
+    disk = LocalDisk(settings.log_directory)
+    log = DiskEventLog(disk, segment_bytes=segment_bytes)
+    _report(log)
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="flush") as executor:
+        server = LogServer(log, InstanceFile(disk), SystemClock(), executor)
+        await server.start(_free_path(settings.log_socket))
+        settings.log_socket.chmod(0o600)
+        print(json.encode({"ready": True, "socket": str(settings.log_socket), "pid": os.getpid()}).decode(), flush=True)
+        stop = asyncio.ensure_future(stopping.wait())
+        await asyncio.wait((stop, server.commit.broken), return_when=asyncio.FIRST_COMPLETED)
+        if server.commit.broken.done():
+            await server.commit.broken
+        settings.log_socket.unlink(missing_ok=True)
+        await server.stop()
+
+
+def _free_path(path: Path) -> str:
+    """The socket's path, free to bind: we hold the log's lock, so whatever is there was left by a process that died."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
+    return str(path)
+
+
+def _report(log: DiskEventLog) -> None:
+    if log.torn is not None:
+        logging.getLogger("entrepot.log").warning(
+            "usage_log_torn_end_cut segment=%s offset=%s bytes=%s saved=%s", *log.torn
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,51 @@
+"""The usage log as the other processes and the commands get it: to append, to read, to check."""
+
+from pathlib import Path
+from typing import Protocol
+
+from entrepot.adapters.disk_event_log.reader import DiskLogReader
+from entrepot.adapters.disk_event_log.writer import DiskEventLog
+from entrepot.adapters.local_disk import LocalDisk
+from entrepot.adapters.log_client import SocketEventLog
+from entrepot.adapters.usage_sink import Callback, SocketUsageSink
+from entrepot.adapters.usage_sink import connect_usage_sink as _connect
+from entrepot.compose.settings import Settings, load_settings
+from entrepot.core.errors import UsageLogUnavailable
+from entrepot.ports.event_log import EventLog
+
+
+class ClosableEventLog(EventLog, Protocol):
+    """A log to append to, and to let go of."""
+
+    def close(self) -> None:
+        """Lets go of the log or of the connection to it."""
+        ...
+
+
+def log_settings(home: Path) -> Settings:
+    """The settings that say where a home's log and its socket are."""
+    return load_settings({}, {"home": str(home)})
+
+
+def open_event_log(home: Path) -> ClosableEventLog:
+    """The log of a home: through its log process if one runs, else directly, keeping one from starting until closed.
+
+    Raises: UsageLogUnavailable naming who writes the log, when it is neither answering nor free; LogDamaged.
+    """
+    settings = log_settings(home)
+    if settings.log_socket.exists():
+        try:
+            return SocketEventLog(settings.log_socket)
+        except UsageLogUnavailable:  # Left behind by a process that was killed, or it is starting just now.
+            pass
+    return DiskEventLog(LocalDisk(settings.log_directory))
+
+
+def open_log_reader(home: Path) -> DiskLogReader:
+    """Reads and checks the log of a home, whoever writes it."""
+    return DiskLogReader(LocalDisk(log_settings(home).log_directory))
+
+
+async def connect_usage_sink(home: Path, instance: str, on_lost: Callback) -> SocketUsageSink:
+    """A gateway's way into the log of a home, welcomed by its log process. Raises: UsageLogUnavailable."""
+    return await _connect(str(log_settings(home).log_socket), instance, on_lost)

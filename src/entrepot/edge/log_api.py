@@ -1,0 +1,206 @@
+"""The log process's socket: gateways, the worker and commands append here; what they say is in core.log_wire.
+
+A gateway says which instance it is. When its connection ends, however it does, the instance is declared lost in the
+log, so that its open requests are resolved. The list of connected instances is on disk before a gateway is welcomed;
+one that was connected when this process died is declared lost by the next.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import cast
+
+from entrepot.core.errors import BadInput
+from entrepot.core.log_records import InstanceLost, encode_record
+from entrepot.core.log_wire import BATCH, HELLO, Message, MessageReader, ack, nack, read_batch, state
+from entrepot.core.segments import count_frames, frame
+from entrepot.edge.group_commit import Batch, GroupCommit
+from entrepot.ports.clock import Clock
+from entrepot.ports.event_log import GroupLog, LiveInstances
+
+_events = logging.getLogger("entrepot.log")
+
+
+class LogConnection(asyncio.Protocol):
+    """One client. Its epoch is the number of refusals it has been told of."""
+
+    def __init__(self, server: "LogServer") -> None:
+        self.instance = ""
+        self._server = server
+        self._messages = MessageReader()
+        self._epoch = 0
+        self._welcomed = False
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._server.joined(self)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for message in self._messages.feed(data):
+                self._take(message)
+        except (BadInput, UnicodeDecodeError) as error:
+            _events.error("log_client_dropped instance=%s reason=%s", self.instance, error)
+            self._transport.abort()
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        self._server.left(self)
+
+    def committed(self, sequence: int) -> None:
+        self._send(ack(sequence))
+
+    def refused(self, reason: str) -> None:
+        self._epoch += 1
+        self._send(nack(self._epoch, reason))
+
+    def welcome(self, refusal: str | None) -> None:
+        """Lets the client begin."""
+        self._welcomed = True
+        self.tell(refusal)
+
+    def tell(self, refusal: str | None) -> None:
+        """Tells a welcomed client whether the log can be written."""
+        if self._welcomed:
+            self._send(state(refusal is None, refusal or ""))
+
+    def pause(self, paused: bool) -> None:
+        """Stops reading from the client, or goes on."""
+        if self._transport.is_closing():
+            return
+        if paused:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+
+    def close(self) -> None:
+        """Ends the connection once what was written is sent."""
+        self._transport.close()
+
+    def _send(self, message: bytes) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(message)
+
+    def _take(self, message: Message) -> None:
+        if message.kind == BATCH:
+            epoch, sequence, frames = read_batch(message.body)
+            if epoch == self._epoch:  # Else it was sent before its author heard that everything is refused.
+                self._server.commit.submit(Batch(self, sequence, frames, count_frames(frames)))
+        elif message.kind == HELLO:
+            self.instance = message.body.decode()
+            self._server.greeted(self)
+        else:
+            raise BadInput(f"a client sent a message of kind {message.kind}, which only the log process sends")
+
+
+class _Loss:
+    """The loss of an instance on its way into the log, tried again for as long as it takes."""
+
+    def __init__(self, server: "LogServer", instance: str, frames: bytes) -> None:
+        self._server = server
+        self.instance = instance
+        self.batch = Batch(self, 0, frames, 1)
+
+    def committed(self, _sequence: int) -> None:
+        self._server.forget(self)
+
+    def refused(self, _reason: str) -> None:
+        """Nothing; the server submits it again when the log can be written."""
+
+
+class LogServer:
+    """Serves a log on a Unix socket. Make it in a running event loop."""
+
+    def __init__(self, log: GroupLog, live: LiveInstances, clock: Clock, executor: Executor) -> None:
+        self.commit = GroupCommit(log, executor, on_change=self._changed, on_pressure=self._pause)
+        self._live = live
+        self._clock = clock
+        self._connections: set[LogConnection] = set()
+        self._instances: set[str] = set()
+        self._losses: list[_Loss] = []
+        self._stopping = False
+        self._paused = False
+        self._server: asyncio.Server | None = None
+
+    async def start(self, path: str) -> None:
+        """Serves at path, having declared lost what an earlier process left connected. Raises: LogDamaged, OSError."""
+        self._instances.update(self._live.load())
+        for instance in sorted(self._instances):
+            self._lose(instance)
+        self.commit.start()
+        self._server = await asyncio.get_running_loop().create_unix_server(lambda: LogConnection(self), path)
+
+    async def stop(self) -> None:
+        """Makes durable and acknowledges what has arrived, then ends the connections and closes the log.
+
+        Instances that are still connected stay on the list: the next process declares them lost.
+        """
+        self._stopping = True
+        assert self._server is not None
+        self._server.close()
+        self._pause(True)
+        await self.commit.stop()
+        for connection in self._connections:
+            connection.close()
+
+    def joined(self, connection: LogConnection) -> None:
+        """A connection was made."""
+        self._connections.add(connection)
+        if self._paused:
+            connection.pause(True)
+
+    def greeted(self, connection: LogConnection) -> None:
+        """The client has said who it is; it is welcomed once its name is on the list."""
+        if not connection.instance:
+            connection.welcome(self.commit.refusal)
+            return
+        self._instances.add(connection.instance)
+
+        def saved(error: BaseException | None) -> None:
+            if error is None:
+                connection.welcome(self.commit.refusal)
+            else:  # It tries again from the start, and by then the disk may have room.
+                _events.error("gateway_turned_away instance=%s reason=%s", connection.instance, error)
+                connection.close()
+
+        self._save_instances(saved)
+
+    def left(self, connection: LogConnection) -> None:
+        """A connection ended, with or without a word."""
+        self._connections.discard(connection)
+        if connection.instance and not self._stopping:
+            self._lose(connection.instance)
+
+    def forget(self, loss: _Loss) -> None:
+        """Takes an instance off the list: its loss is in the log."""
+        self._losses.remove(loss)
+        self._instances.discard(loss.instance)
+
+        def saved(error: BaseException | None) -> None:
+            if error is not None:  # It stays on the list and is declared lost twice, which changes nothing.
+                _events.error("gateway_instances_not_saved reason=%s", error)
+
+        self._save_instances(saved)
+
+    def _lose(self, instance: str) -> None:
+        _events.warning("gateway_instance_lost instance=%s", instance)
+        loss = _Loss(self, instance, frame(encode_record(InstanceLost(instance=instance, at=self._clock.now()))))
+        self._losses.append(loss)
+        self.commit.submit(loss.batch)
+
+    def _save_instances(self, done: Callable[[BaseException | None], None]) -> None:
+        instances = sorted(self._instances)
+        self.commit.in_thread(lambda: self._live.save(instances), done)
+
+    def _changed(self, refusal: str | None) -> None:
+        for connection in self._connections:
+            connection.tell(refusal)
+        if refusal is None:
+            for loss in self._losses:
+                self.commit.submit(loss.batch)
+
+    def _pause(self, paused: bool) -> None:
+        self._paused = paused or self._stopping
+        for connection in self._connections:
+            connection.pause(self._paused)
