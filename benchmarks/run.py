@@ -6,25 +6,20 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.gateway import targets  # noqa: E402 the root has to be on the path first
+from benchmarks.gateway.compared import STARTERS, start_all  # noqa: E402 the root has to be on the path first
 from benchmarks.gateway.load import MockUpstream, start_mock  # noqa: E402
 from benchmarks.gateway.native_tools import ToolMissing, compiled  # noqa: E402
 from benchmarks.gateway.phases import STREAMS_HELD, Figure, Phase, measure, phases  # noqa: E402
 from benchmarks.gateway.processes import Bench, Children, open_files_max  # noqa: E402
-from benchmarks.gateway.results import DIRECT, Record, document, faults, save, this_machine  # noqa: E402
+from benchmarks.gateway.results import Record, document, faults, save, this_machine  # noqa: E402
+from benchmarks.gateway.targets import Target  # noqa: E402
 
-Starter = Callable[[Children, MockUpstream], targets.Target]
-STARTERS: dict[str, Starter] = {
-    "direct": targets.direct,
-    "nginx": targets.nginx,
-    "uvicorn": targets.uvicorn,
-}
 DEFAULT_PHASES = ("requests", "latency", "events", "memory")
 
 
@@ -98,25 +93,8 @@ def run(children: Children, asked: argparse.Namespace, chosen: dict[str, Phase])
     return Record(dt.datetime.now(dt.UTC).date().isoformat(), machine, settings, figures, notes)
 
 
-def start_all(
-    children: Children, mock: MockUpstream, names: Sequence[str], notes: list[str]
-) -> dict[str, targets.Target]:
-    """The targets that can run here, started and ready; what is left out is noted."""
-    running: dict[str, targets.Target] = {}
-    for name in names:
-        try:
-            target = STARTERS[name](children, mock)
-        except ToolMissing as error:
-            notes.append(str(error))
-            continue
-        if name != DIRECT and not targets.refuses_strangers(target):
-            raise RuntimeError(f"{name} lets a wrong key through, so there is nothing to compare")
-        running[name] = target
-    return running
-
-
 def take_turns(
-    bench: Bench, running: dict[str, targets.Target], mock: MockUpstream, chosen: dict[str, Phase], rounds: int
+    bench: Bench, running: dict[str, Target], mock: MockUpstream, chosen: dict[str, Phase], rounds: int
 ) -> Sequence[Figure]:
     """All figures: phase by phase, and in each phase round by round, every target in its turn."""
     figures: list[Figure] = []

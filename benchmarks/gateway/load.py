@@ -103,7 +103,12 @@ def chat_body(load: Load) -> bytes:
 
 
 def send(bench: Bench, load: Load, port: int, key: str, pids: Sequence[int]) -> LoadResult:
-    """What came of the load, after everything sent was answered or given up. Raises: CalledProcessError."""
+    """What came of the load, after everything sent was answered or given up. Raises: RuntimeError."""
+    return collect(begin(bench, load, port, key, pids), load)
+
+
+def begin(bench: Bench, load: Load, port: int, key: str, pids: Sequence[int]) -> "subprocess.Popen[bytes]":
+    """The load client, at work on the load core."""
     body = bench.scratch / "body.json"
     body.write_bytes(chat_body(load))
     options = {
@@ -119,14 +124,22 @@ def send(bench: Bench, load: Load, port: int, key: str, pids: Sequence[int]) -> 
         "expect-bytes": ANSWER_BYTES_MIN,
         "pids": ",".join(map(str, pids)),
     }
-    done = subprocess.run(
+    return subprocess.Popen(
         [str(compiled("load_client")), *(f"--{name}={value}" for name, value in options.items())],
-        check=True,
         stdout=subprocess.PIPE,
-        timeout=load.warm_s + load.window_s + 60,
-        preexec_fn=lambda: prepare(bench.load_core, bench.priority),
+        preexec_fn=lambda: prepare(bench.load_core, bench.priority),  # noqa: PLW1509 there are no threads here
     )
-    return msgspec.json.decode(done.stdout, type=LoadResult)
+
+
+def collect(client: "subprocess.Popen[bytes]", load: Load) -> LoadResult:
+    """What a load client at work found, once it is done. Raises: RuntimeError."""
+    try:
+        printed, _ = client.communicate(timeout=load.warm_s + load.window_s + 60)
+    finally:
+        client.kill()
+    if client.returncode:
+        raise RuntimeError(f"the load client ended with status {client.returncode}")
+    return msgspec.json.decode(printed, type=LoadResult)
 
 
 class MockState(msgspec.Struct, frozen=True):

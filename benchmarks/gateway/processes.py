@@ -43,9 +43,10 @@ class Child:
 
 @dataclass(slots=True)
 class Children:
-    """Every program started through it, so that all can be stopped."""
+    """Every program started through it, so that all can be stopped. wrapper: put before each target's command."""
 
     bench: Bench
+    wrapper: tuple[str, ...] = ()
     started: list[Child] = field(default_factory=list)
 
     def start(
@@ -60,7 +61,7 @@ class Children:
         output = self.bench.scratch / f"{name}.log"
         with output.open("w") as sink:
             process = subprocess.Popen(
-                command,
+                [*(self.wrapper if core == self.bench.target_core else ()), *command],
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=subprocess.STDOUT,

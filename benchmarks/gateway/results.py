@@ -10,10 +10,10 @@ from pathlib import Path
 
 import msgspec
 
+from benchmarks.gateway.compared import DIRECT
 from benchmarks.gateway.phases import Figure, Phase, values_of
 
 YARDSTICK = "nginx"
-DIRECT = "direct"
 
 
 class Machine(msgspec.Struct, frozen=True):

@@ -82,7 +82,10 @@ def nginx(children: Children, mock: MockUpstream) -> Target:
         text = text.replace(f"@{name}@", str(value))
     settings = bench.scratch / "nginx.conf"
     settings.write_text(text)
-    child = children.start("nginx", [program, "-c", str(settings), "-p", str(bench.scratch)], bench.target_core)
+    command = [program, "-c", str(settings), "-p", str(bench.scratch)]
+    if children.wrapper:  # valgrind cannot be spoken to across the worker's change of user
+        command += ["-g", "master_process off;"]
+    child = children.start("nginx", command, bench.target_core)
     return ready(Plain("nginx", child, port), child)
 
 
