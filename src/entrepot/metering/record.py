@@ -1,0 +1,168 @@
+"""What a usage event is counted as: its series and hour, or the reason why it must wait in quarantine.
+
+The event and the world decide, at the instant of admission. Millions of events share a few thousand answers, so each
+answer is kept with the window of time it holds for: the part of a month of the contract's zone in which neither the
+contract nor the price version changes. Within such a window an hour is counted from its start, or from the window's
+month where the month begins inside the hour (Asia/Kolkata's begins at half past in UTC).
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from entrepot.core.charges import Series
+from entrepot.core.periods import END_OF_TIME, HOUR, Instant, format_instant, period_of
+from entrepot.core.prices import PriceTable
+from entrepot.core.tenancy import Contract
+from entrepot.core.tokens import METERS
+from entrepot.core.usage_event import QUANTITY_MAX, UsageEvent, faults
+from entrepot.core.world import WorldIndex
+from entrepot.ports.books import MeteredUsage, Quarantined
+
+_PLACES_MAX = 100_000  # Labels in usage are free text, so there may be any number of places; then we start again.
+
+_Key = tuple[str, str, str, str, str]  # customer, project, deployment, model, tier
+
+
+class _Place(NamedTuple):
+    """Where usage of one key is counted while it is admitted in [begins, ends). meters: those that have a price."""
+
+    begins: Instant
+    ends: Instant
+    month: Instant
+    series: Series
+    meters: frozenset[str]
+
+
+class _Unpriced(Exception):
+    """Why an event has no price, in a sentence that says what to declare."""
+
+
+class Recorder:
+    """Tells for each event what it is counted as under one world; None is the time before the first world."""
+
+    def __init__(self, index: WorldIndex | None) -> None:
+        self._index = index
+        self._places: dict[_Key, list[_Place]] = {}
+
+    def record(self, events: Sequence[UsageEvent]) -> tuple[list[MeteredUsage], list[Quarantined]]:
+        """(what can be booked, what cannot), each in the order of the events."""
+        metered: list[MeteredUsage] = []
+        refused: list[Quarantined] = []
+        places = self._places
+        for event in events:
+            at = event.admitted_at
+            key = (event.customer, event.project, event.deployment, event.model, event.tier)
+            for place in places.get(key, ()):
+                if place.begins <= at < place.ends:
+                    break
+            else:
+                self._look_up(event, key, metered, refused)
+                continue
+            if _is_plain(event, place.meters):
+                metered.append(MeteredUsage(place.series, max(at - at % HOUR, place.month), event))
+            else:
+                self._look_up(event, key, metered, refused)
+        return metered, refused
+
+    def _look_up(self, event: UsageEvent, key: _Key, metered: list[MeteredUsage], refused: list[Quarantined]) -> None:
+        """The same answer from the beginning, with its reason; where it is a good one, it is kept."""
+        invalid = faults(event)
+        if invalid is None and event.raw and not event.meters:
+            invalid = "the upstream's usage object could not be read; its text is kept with the event"
+        if invalid is not None:
+            refused.append(Quarantined(event=event, kind="invalid", reason=invalid))
+            return
+        try:
+            place = self._place(event)
+            _check_prices(event, place)
+        except _Unpriced as reason:
+            refused.append(Quarantined(event=event, kind="unpriced", reason=str(reason)))
+            return
+        if len(self._places) >= _PLACES_MAX:
+            self._places.clear()
+        known = self._places.setdefault(key, [])
+        if place not in known:
+            known.append(place)
+        at = event.admitted_at
+        metered.append(MeteredUsage(place.series, max(at - at % HOUR, place.month), event))
+
+    def _place(self, event: UsageEvent) -> _Place:
+        if self._index is None:
+            raise _Unpriced("no world is declared; apply a world file with `entrepot apply`")
+        _check_names(event, self._index)
+        at = event.admitted_at
+        contract = self._index.contract_at(event.customer, at)
+        if contract is None:
+            raise _Unpriced(
+                f"customer {event.customer!r} has no contract in force at {format_instant(at)}; "
+                "declare one that is effective by then"
+            )
+        begins, ends, table = _prices_at(self._index, contract, at)
+        month = period_of(at, contract.zone)
+        month_begins = month.start(contract.zone)
+        series = Series(
+            contract=contract.id,
+            price_version=table.version,
+            customer=event.customer,
+            project=event.project,
+            deployment=event.deployment,
+            model=event.model,
+            tier=event.tier,
+        )
+        return _Place(
+            begins=max(begins, contract.effective_from, month_begins),
+            ends=min(ends, contract.effective_to, month.end(contract.zone)),
+            month=month_begins,
+            series=series,
+            meters=frozenset(meter for meter in METERS if table.unit_pico(event.model, meter, event.tier) is not None),
+        )
+
+
+def _is_plain(event: UsageEvent, priced: frozenset[str]) -> bool:
+    """Whether nothing about an event whose place is known needs a second look; when in doubt it does."""
+    if not 0 < len(event.id) <= 128 or event.finished_at < event.admitted_at or event.finished_at >= END_OF_TIME:
+        return False
+    for meter, quantity in event.meters.items():
+        if not 0 <= quantity <= QUANTITY_MAX or (meter not in priced and (quantity or meter not in METERS)):
+            return False
+    return bool(event.meters)
+
+
+def _check_names(event: UsageEvent, index: WorldIndex) -> None:
+    """Names that are declared must not be contradicted; a project or deployment that is not declared is a label."""
+    if event.customer not in index.customers:
+        raise _Unpriced(f"customer {event.customer!r} is not declared; declare the customer and a contract")
+    project = index.projects.get(event.project)
+    if project is not None and project.customer != event.customer:
+        raise _Unpriced(
+            f"project {event.project!r} belongs to customer {project.customer!r}, not {event.customer!r}; "
+            "correct the usage, or declare the project under this customer"
+        )
+    deployment = index.deployments.get((event.project, event.deployment))
+    if deployment is not None and deployment.model != event.model:
+        raise _Unpriced(
+            f"deployment {event.deployment!r} of project {event.project!r} serves model {deployment.model!r}, "
+            f"not {event.model!r}; correct the usage, or declare the deployment with this model"
+        )
+
+
+def _prices_at(index: WorldIndex, contract: Contract, at: Instant) -> tuple[Instant, Instant, PriceTable]:
+    """(from, until, prices) of the contract's price book version in force at the instant."""
+    versions = index.price_versions(contract.price_book, contract.zone)
+    for number, (begins, version) in enumerate(versions):
+        ends = versions[number + 1][0] if number + 1 < len(versions) else END_OF_TIME
+        if begins <= at < ends:
+            return begins, ends, index.prices(version.id)
+    raise _Unpriced(
+        f"price book {contract.price_book!r} has no version in force at {format_instant(at)}; "
+        "declare one that is effective by then"
+    )
+
+
+def _check_prices(event: UsageEvent, place: _Place) -> None:
+    for meter, quantity in event.meters.items():
+        if quantity and meter not in place.meters:
+            raise _Unpriced(
+                f"price book version {place.series.price_version} has no price for {meter} of model {event.model!r} "
+                f'in tier {event.tier!r}; declare it, at "0" if it is meant to be free'
+            )
