@@ -33,7 +33,10 @@ class Reading(msgspec.Struct, frozen=True, order=True):
 
 
 class Charge(msgspec.Struct, frozen=True):
-    """A reading (or a difference of readings) with its exact amount in pico of the contract's currency."""
+    """A reading (or a difference of readings) with its exact amount in pico of the contract's currency.
+
+    priced_as: the meter whose price it has; another one where the meter is a part without a price of its own.
+    """
 
     series: Series
     meter: str
@@ -41,3 +44,4 @@ class Charge(msgspec.Struct, frozen=True):
     quantity: int
     unit_pico: int
     amount_pico: int
+    priced_as: str

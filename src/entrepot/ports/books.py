@@ -19,7 +19,6 @@ from entrepot.core.usage_event import UsageEvent
 from entrepot.core.world import World
 from entrepot.ports.event_log import Position
 
-
 QuarantineKind = Literal["invalid", "unpriced", "conflict"]
 
 
@@ -136,9 +135,10 @@ class EventStore(Protocol):
         ...
 
     def requests_of_line(self, invoice: str, period: str, model: str, meter: str, tier: str) -> Iterator[UsageEvent]:
-        """The usage events behind the matching lines of an invoice, by id; meter or tier "" matches all.
+        """The usage events behind the matching lines of an invoice; meter or tier "" matches all.
 
-        Exact also for late usage: an event belongs to the first invoice issued after it was folded. Raises: NotFound.
+        By hour and then in the order of folding; the first come at once. Exact also for late usage: an event belongs
+        to the first invoice issued after it was folded. Raises: NotFound.
         """
         ...
 
@@ -188,6 +188,10 @@ class InvoiceStore(Protocol):
 
     def invoices(self, period: str | None = None) -> list[Invoice]:
         """Issued invoices by number."""
+        ...
+
+    def damaged_invoices(self) -> list[str]:
+        """Numbers of invoices whose stored bytes do not have the stored hash."""
         ...
 
 
@@ -252,6 +256,10 @@ class Books(EventStore, LedgerStore, InvoiceStore, ControlStore, Protocol):
 
     def digest(self) -> dict[str, str]:
         """{table: sha256 of its rows in key order}: equal books have equal digests, whatever the file layout."""
+        ...
+
+    def tables(self) -> list[str]:
+        """The tables of `digest`, by name."""
         ...
 
     def rows(self, table: str) -> Iterator[tuple[object, ...]]:

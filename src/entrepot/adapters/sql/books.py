@@ -54,6 +54,10 @@ class SqliteBooks(OpenRequests, Invoices, Readings, Quarantine, Journal, Control
         """See ports.books."""
         return {table: self._digest_of(table) for table in _TABLES}
 
+    def tables(self) -> list[str]:
+        """See ports.books."""
+        return list(_TABLES)
+
     def rows(self, table: str) -> Iterator[tuple[object, ...]]:
         """See ports.books."""
         return self._database.rows(f"SELECT {_TABLES[table]}, * FROM {table} ORDER BY {_TABLES[table]}")

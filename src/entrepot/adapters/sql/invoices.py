@@ -54,6 +54,11 @@ class Invoices(UsageEvents):
             rows = self._database.rows("SELECT body FROM invoice WHERE period = ? ORDER BY number", (period,))
         return [_decode(row[0]) for row in rows]
 
+    def damaged_invoices(self) -> list[str]:
+        """See ports.books."""
+        rows = self._database.rows("SELECT number, body, sha256 FROM invoice ORDER BY number")
+        return [number for number, body, sha256 in rows if hashlib.sha256(body).hexdigest() != sha256]
+
     def requests_of_line(self, invoice: str, period: str, model: str, meter: str, tier: str) -> Iterator[UsageEvent]:
         """See ports.books."""
         lines = [

@@ -1,0 +1,44 @@
+"""Readings into the ledger, as far as usage is complete."""
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from entrepot.core.charges import Reading
+from entrepot.core.journal import JournalEntry
+from entrepot.core.periods import Instant
+from entrepot.core.world import WorldIndex
+from entrepot.ledger.post import usage_entry, usage_key
+from entrepot.metering.completeness import complete_hours, watermark
+from entrepot.ports.books import Books, LedgerStore
+from entrepot.rating.rate_usage import rate
+
+
+def pass_mark(books: Books, terms: WorldIndex | None, at: Instant) -> None:
+    """Moves the watermark to a mark, or to the oldest open request before it, and posts the hours that are complete."""
+    mark = watermark(at, books.oldest_open())
+    books.save_watermark(mark)
+    if terms is not None:
+        accrue(books, terms, complete_hours(mark))
+
+
+def accrue(books: Books, terms: WorldIndex, before: Instant) -> None:
+    """Posts what is not posted yet of hours that start before the instant: one entry per contract and hour.
+
+    terms: the world with what earlier worlds declared. Late usage of an hour makes the hour's next entry.
+    """
+    for contract_id, group in groupby(books.unposted_readings(before), key=lambda reading: reading.series.contract):
+        readings = list(group)
+        currency = terms.contract(contract_id).currency
+        hours = groupby(readings, key=lambda reading: reading.hour)
+        entries = [_entry(books, terms, currency, list(hour)) for _, hour in hours]
+        books.append_entries([entry for entry in entries if entry.postings])
+        books.mark_posted(readings)
+
+
+def _entry(ledger: LedgerStore, terms: WorldIndex, currency: str, readings: Sequence[Reading]) -> JournalEntry:
+    contract, hour = readings[0].series.contract, readings[0].hour
+    revision = 0
+    while ledger.has_entry(usage_key(contract, hour, revision)):
+        revision += 1
+    charges = [rate(reading, terms.prices(reading.series.price_version)) for reading in readings]
+    return usage_entry(usage_key(contract, hour, revision), currency, charges)

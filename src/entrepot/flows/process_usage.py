@@ -1,0 +1,41 @@
+"""Usage events into the books: metered, told apart by id, counted, or quarantined with the reason."""
+
+from collections.abc import Sequence
+
+from entrepot.core.usage_event import UsageEvent, payload_digest
+from entrepot.core.world import WorldIndex
+from entrepot.metering.aggregate import increments
+from entrepot.metering.record import Recorder
+from entrepot.ports.books import EventStore, Quarantined
+
+_RETRIED_AT_ONCE = 10_000
+
+
+def recorder_of(index: WorldIndex | None) -> Recorder:
+    """What tells, under this world, what usage is counted as; None before the first world."""
+    return Recorder(index)
+
+
+def process_usage(store: EventStore, recorder: Recorder, events: Sequence[UsageEvent]) -> None:
+    """Books what can be booked; every event's request is over, whatever came of it. Repeats change nothing."""
+    metered, refused = recorder.record(events)
+    new, conflicts = store.insert_events(metered)
+    store.add_readings(increments(new))
+    store.quarantine([*refused, *(_conflict(event) for event in conflicts)])
+    store.close_requests([event.id for event in events])
+
+
+def retry_unpriced(store: EventStore, recorder: Recorder) -> None:
+    """Tries again, under a new world, what waited for a price; what still has none goes back with its new reason."""
+    after = ("", b"")
+    while events := store.release_quarantine("unpriced", after, _RETRIED_AT_ONCE):
+        after = (events[-1].id, payload_digest(events[-1]))
+        process_usage(store, recorder, events)
+
+
+def _conflict(event: UsageEvent) -> Quarantined:
+    return Quarantined(
+        event=event,
+        kind="conflict",
+        reason="usage of this id is booked with other content; if both happened, record this one under its own id",
+    )

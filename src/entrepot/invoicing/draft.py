@@ -1,0 +1,58 @@
+"""Which charges make which line."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from entrepot.core.charges import Charge
+from entrepot.core.invoices import LineDraft
+from entrepot.core.periods import Period, period_of
+from entrepot.core.tenancy import Contract
+
+
+class DraftLine(NamedTuple):
+    """A line before rounding, with the charges behind it."""
+
+    line: LineDraft
+    charges: list[Charge]
+
+
+# (service period, model, meter, tier, unit price); the last three are empty on a line per model.
+_Key = tuple[Period, str, str, str, int | None]
+
+
+def draft(charges: Sequence[Charge], contract: Contract, period: Period, supplement: bool) -> list[DraftLine]:
+    """The lines of an invoice in the order of their numbers; what comes to nothing at all makes no line.
+
+    charges: what is not invoiced yet of one contract. Usage of earlier months keeps its own service period, as an
+    adjustment, and so does usage of the period itself when this is a supplement to an invoice of it.
+    """
+    grouped: dict[_Key, list[Charge]] = {}
+    for charge in charges:
+        grouped.setdefault(_key(charge, contract), []).append(charge)
+    lines = (
+        DraftLine(_line(key, group, "adjustment" if supplement or key[0] < period else "usage"), group)
+        for key, group in grouped.items()
+    )
+    return sorted((item for item in lines if item.line.quantity or item.line.exact_pico), key=lambda item: item.line)
+
+
+def _key(charge: Charge, contract: Contract) -> _Key:
+    series = charge.series
+    service = period_of(charge.hour, contract.zone)
+    if contract.line_grain == "model":
+        return service, series.model, "", "", None
+    return service, series.model, charge.priced_as, series.tier, charge.unit_pico
+
+
+def _line(key: _Key, charges: Sequence[Charge], kind: str) -> LineDraft:
+    service, model, meter, tier, unit_pico = key
+    return LineDraft(
+        period=str(service),
+        model=model,
+        meter=meter,
+        tier=tier,
+        quantity=sum(charge.quantity for charge in charges),
+        exact_pico=sum(charge.amount_pico for charge in charges),
+        unit_pico=unit_pico,
+        kind=kind,
+    )

@@ -1,0 +1,21 @@
+"""The chart of accounts: the name of every account there can be. A debit is positive, a credit negative."""
+
+
+def receivable_accrued(customer: str) -> str:
+    """What a customer has used and not been invoiced for; exact. Debited hour by hour, credited by the invoice."""
+    return f"assets:receivable:accrued:{customer}"
+
+
+def receivable_invoiced(customer: str) -> str:
+    """What a customer owes on issued invoices; whole minor units, so that it agrees with the paper."""
+    return f"assets:receivable:invoiced:{customer}"
+
+
+def income_usage(model: str) -> str:
+    """What usage of a model has earned; exact. Credited hour by hour."""
+    return f"income:usage:{model}"
+
+
+def income_rounding() -> str:
+    """What rounding invoice lines to minor units has won (credit) or lost (debit)."""
+    return "income:rounding"

@@ -1,0 +1,268 @@
+"""The fold: records in log order, each handed to one flow, one transaction per batch; and the loop that keeps at it.
+
+The books are a function of the log alone. A batch is folded in stretches that end at a record which looks at all that
+came before it (a world, a mark, a close). Within a stretch the usage goes first and the rest of the requests' lives
+after it, which comes to the same as one by one: usage that is known keeps its request from ever opening. So the result
+does not depend on how the log is cut, and a request that begins and ends within a stretch never waits on disk.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+
+import msgspec
+
+from entrepot.core.errors import BadInput, PeriodNotClosable, UsageLogUnavailable
+from entrepot.core.log_records import (
+    Abandoned,
+    Admitted,
+    InstanceLost,
+    KeyIssued,
+    KeyRevoked,
+    LogRecord,
+    Marked,
+    MonthClosed,
+    Progressed,
+    UsageRecorded,
+    WorldApplied,
+)
+from entrepot.core.periods import DAY, MINUTE, Instant, parse_period, period_of
+from entrepot.core.tenancy import ApiKey
+from entrepot.core.usage_event import UsageEvent
+from entrepot.core.world import World, WorldIndex, decode_world, encode_world, with_history
+from entrepot.flows.accrue import accrue, pass_mark
+from entrepot.flows.close_month import check_closable, close_month, end_everywhere
+from entrepot.flows.compare_books import check, compare
+from entrepot.flows.process_usage import process_usage, recorder_of, retry_unpriced
+from entrepot.flows.resolve_usage import resolve_usage
+from entrepot.flows.show_bill import Bill, show_bill
+from entrepot.ports.books import Books, Closing
+from entrepot.ports.clock import Clock
+from entrepot.ports.event_log import EventLog, LogReader, Position
+from entrepot.ports.upstream_usage import UpstreamUsage
+
+BATCH = 20_000  # Records in one transaction: a flush and the index pages of a batch are paid once for all of them.
+
+# A request's record is in the log within a flush or two of its admission, or its gateway is dead; a minute is ample.
+MARK_LAG_US = MINUTE
+MARK_EVERY_US = MINUTE
+_IDLE_S = 0.2
+
+_Life = Admitted | Progressed | Abandoned | InstanceLost
+
+
+class Fold:
+    """The state machine between a log and its books. Holds nothing that it could not read from the books again."""
+
+    def __init__(self, books: Books) -> None:
+        self._books = books
+        self._position = Position()
+        self._load()
+
+    def step(self, reader: LogReader, limit: int = BATCH, until: Position | None = None) -> int:
+        """How many records were folded, in one transaction; 0 at the end of the log, or of `until`.
+
+        Raises: LogDamaged, BooksUnavailable. After any exception nothing of the batch is in the books.
+        """
+        read = list(reader.read(self._position, limit))
+        if until is not None:
+            read = [item for item in read if item[0] <= until]
+        if not read:
+            return 0
+        try:
+            with self._books.transaction():
+                if self._books.position() != self._position:
+                    read = []  # Somebody else folded meanwhile.
+                else:
+                    self.apply(record for _, record in read)
+                    self._books.save_position(read[-1][0])
+        except BaseException:
+            self._load()
+            raise
+        if not read:
+            self._load()
+            return self.step(reader, limit, until)
+        self._position = read[-1][0]
+        return len(read)
+
+    def apply(self, records: Iterable[LogRecord]) -> None:
+        """Folds records; within a transaction of the books."""
+        usage: list[UsageEvent] = []
+        lives: list[_Life] = []
+        for record in records:
+            if isinstance(record, UsageRecorded):
+                usage.append(record.event)
+            elif isinstance(record, Admitted | Progressed | Abandoned | InstanceLost):
+                lives.append(record)
+            else:
+                self._stretch(usage, lives)
+                usage, lives = [], []
+                self._landmark(record)
+        self._stretch(usage, lives)
+
+    def _stretch(self, usage: Sequence[UsageEvent], lives: Sequence[_Life]) -> None:
+        if usage:
+            process_usage(self._books, self._recorder, usage)
+        over = {event.id for event in usage} if lives else ()
+        for record in lives:
+            if isinstance(record, InstanceLost):
+                self._books.lose_instance(record.instance, record.at)
+            elif record.id in over:
+                continue
+            elif isinstance(record, Admitted):
+                self._books.open_request(record)
+            elif isinstance(record, Progressed):
+                self._books.note_progress(record.id, record.output_tokens)
+            else:
+                self._books.give_up(record)
+
+    def _landmark(self, record: WorldApplied | KeyIssued | KeyRevoked | Marked | MonthClosed) -> None:
+        match record:
+            case WorldApplied():
+                self._enter_world(record)
+            case KeyIssued():
+                self._issue_key(record)
+            case KeyRevoked():
+                self._revoke_key(record)
+            case Marked():
+                pass_mark(self._books, self._terms, record.at)
+            case MonthClosed():
+                self._close(record)
+
+    def _enter_world(self, record: WorldApplied) -> None:
+        world = decode_world(record.world)
+        self._books.save_world(record.at, world)
+        self._declare(world)
+        retry_unpriced(self._books, self._recorder)
+
+    def _issue_key(self, record: KeyIssued) -> None:
+        """A repeat must not bring a revoked key back."""
+        if self._key(record.key_id) is None:
+            self._books.save_key(
+                ApiKey(
+                    id=record.key_id,
+                    digest=record.digest,
+                    project=record.project,
+                    name=record.name,
+                    created_at=record.at,
+                )
+            )
+
+    def _revoke_key(self, record: KeyRevoked) -> None:
+        key = self._key(record.key_id)
+        if key is not None:
+            self._books.save_key(msgspec.structs.replace(key, revoked_at=min(key.revoked_at, record.at)))
+
+    def _key(self, key_id: str) -> ApiKey | None:
+        keys = self._books.keys()
+        return next((key for key in keys if key.id == key_id), None)
+
+    def _close(self, record: MonthClosed) -> None:
+        refused = ""
+        try:
+            period = check_closable(self._books, self._terms, record.at, record.period)
+            assert self._terms is not None
+            accrue(self._books, self._terms, end_everywhere(self._terms, period))
+            close_month(self._books, self._terms, record.at, period)
+        except PeriodNotClosable as reason:
+            refused = reason.message
+        self._books.record_closing(Closing(period=record.period, at=record.at, refused=refused))
+
+    def _load(self) -> None:
+        self._position = self._books.position()
+        self._terms: WorldIndex | None = None
+        self._recorder = recorder_of(None)
+        for world in self._books.worlds():
+            self._declare(world)
+
+    def _declare(self, world: World) -> None:
+        """The world decides what new usage is counted as; terms it has dropped still hold for what was counted."""
+        self._recorder = recorder_of(WorldIndex(world))
+        self._terms = WorldIndex(with_history(world, self._terms.world if self._terms else None))
+
+
+def fold(
+    books: Books,
+    reader: LogReader,
+    *,
+    until: Position | None = None,
+    batch: int = BATCH,
+    report: Callable[[int], object] | None = None,
+) -> int:
+    """How many records were folded until the log's end, or until a position. report: told the sum after each batch.
+
+    Raises: LogDamaged, BooksUnavailable.
+    """
+    worker = Fold(books)
+    folded = 0
+    while count := worker.step(reader, batch, until):
+        folded += count
+        if report is not None:
+            report(folded)
+    return folded
+
+
+def bill(books: Books, world: World, events: Iterable[UsageEvent], period: str) -> Bill:
+    """What a month's invoices would be if each month up to it were closed in time with all of its usage in.
+
+    books: empty ones, which are filled. Nothing else is touched. Raises: BadInput.
+    """
+    try:
+        wanted = parse_period(period)
+    except ValueError as error:
+        raise BadInput(str(error)) from None
+    worker = Fold(books)
+    earliest = wanted.start("UTC")
+    with books.transaction():
+        worker.apply([WorldApplied(at=0, world=encode_world(world))])
+    pending = iter(events)
+    while batch := list(islice(pending, BATCH)):
+        earliest = min(earliest, *(event.admitted_at for event in batch))
+        with books.transaction():
+            worker.apply([UsageRecorded(event=event) for event in batch])
+    # A zone may count the first hours of a month in UTC to the month before.
+    month = period_of(max(earliest - DAY, 0), "UTC")
+    terms = WorldIndex(world)
+    while month <= wanted:
+        with books.transaction():
+            worker.apply([MonthClosed(at=end_everywhere(terms, month), period=str(month))])
+        month = month.next()
+    return show_bill(books, wanted)
+
+
+def verify(kept: Books, rebuilt: Books, reader: LogReader, report: Callable[[int], object] | None = None) -> list[str]:
+    """What is wrong with books, in sentences, after folding the same part of the log again; nothing when all is well.
+
+    rebuilt: empty ones, elsewhere. Raises: LogDamaged.
+    """
+    with kept.snapshot():
+        fold(rebuilt, reader, until=kept.position(), report=report)
+        return [*check(kept), *compare(kept, rebuilt)]
+
+
+def keep_folding(
+    books: Books,
+    reader: LogReader,
+    log: EventLog,
+    lookup: UpstreamUsage,
+    clock: Clock,
+    pause: Callable[[float], bool],
+) -> None:
+    """Folds, resolves and marks until pause(seconds) says True: what the worker process does all its life.
+
+    Raises: LogDamaged, BooksUnavailable; the process ends with them and begins again where the books stand.
+    """
+    worker = Fold(books)
+    marked_at: Instant = 0
+    while True:
+        busy = worker.step(reader)
+        if not busy:
+            try:
+                now = clock.now()
+                busy = resolve_usage(books, log, lookup, now)
+                if abs(now - marked_at) >= MARK_EVERY_US:
+                    log.append([Marked(at=now - MARK_LAG_US)])
+                    marked_at = now
+            except UsageLogUnavailable:
+                busy = 0  # The log process is down or its disk full; it says so itself, and we try again.
+        if pause(0.0 if busy else _IDLE_S):
+            return
