@@ -1,0 +1,84 @@
+"""What every command shares: its flags, its settings, and how it says what it did."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from entrepot.compose.settings import DEFINITIONS, Settings, load_settings
+
+if TYPE_CHECKING:
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse gives it no other name
+
+Run = Callable[[argparse.Namespace], int]
+
+_FLAG = "setting_"
+
+
+def add_command(subparsers: "Subparsers", name: str, about: str, run: Run) -> argparse.ArgumentParser:
+    """The parser of a command, with the flags that every command has."""
+    parser = subparsers.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
+    parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
+    add_setting(parser, "home")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def add_group(subparsers: "Subparsers", name: str, about: str) -> "Subparsers":
+    """Where the commands of a group are added: `entrepot name …`."""
+    group = subparsers.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
+    return group.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+
+def add_setting(parser: argparse.ArgumentParser, name: str, flag: str | None = None) -> None:
+    """Adds a flag that wins over every other source of a setting."""
+    (definition,) = [item for item in DEFINITIONS if item.name == name]
+    parser.add_argument(
+        flag or f"--{name.replace('_', '-')}",
+        dest=_FLAG + name,
+        metavar="…",
+        help=f"{definition.about} ({definition.variable}; default {definition.default})",
+    )
+
+
+def settings_of(args: argparse.Namespace) -> Settings:
+    """The settings with what the command line said about them. Raises: BadInput."""
+    flags = {
+        name.removeprefix(_FLAG): value
+        for name, value in vars(args).items()
+        if name.startswith(_FLAG) and value is not None
+    }
+    return load_settings(os.environ, flags)
+
+
+def show(args: argparse.Namespace, document: object, lines: Iterable[str]) -> None:
+    """Prints the document with --json, else the lines."""
+    if args.json:
+        sys.stdout.write(msgspec.json.encode(document, order="deterministic").decode() + "\n")
+        return
+    for line in lines:
+        sys.stdout.write(line + "\n")
+
+
+def progress(text: str) -> None:
+    """Shows how far long work is, on a terminal only: one line that the next one replaces; "" clears it."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\x1b[K{text}")
+        sys.stderr.flush()
+
+
+def table(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[str]:
+    """Rows as lines with aligned columns. right: the columns that hold numbers."""
+    if not rows:
+        return []
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]

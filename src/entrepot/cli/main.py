@@ -1,0 +1,44 @@
+"""`entrepot`: finds the command, runs it, and turns what went wrong into one clear line and an exit status."""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from entrepot import __version__
+from entrepot.core.errors import EntrepotError
+
+# Each is a module of this package whose add_commands(subparsers) adds its commands; help lists them in this order.
+GROUPS = ("serve", "world", "key")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The exit status: 0 done, 2 bad usage, 1 otherwise."""
+    args = parser().parse_args(argv)
+    try:
+        status: int = args.run(args)
+        sys.stdout.flush()
+    except EntrepotError as error:
+        for line in error.message.splitlines():
+            sys.stderr.write(f"entrepot: {line}\n")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; nothing may be written to it any more, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return status
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of every command."""
+    top = argparse.ArgumentParser(
+        prog="entrepot", description="An open model cloud: sells AI models by the token, from request to invoice."
+    )
+    top.add_argument("--version", action="version", version=f"entrepot {__version__}")
+    subparsers = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name in GROUPS:
+        importlib.import_module(f"entrepot.cli.{name}").add_commands(subparsers)
+    return top

@@ -1,0 +1,63 @@
+"""What runs on a data directory now: a lock for each role, and one file that says which processes there are."""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+
+import msgspec
+
+from entrepot.compose.settings import Settings
+from entrepot.core.errors import StartFailed
+
+
+class Running(msgspec.Struct, frozen=True):
+    """A running `entrepot serve`. children: {name: process id}, those that run at this moment."""
+
+    pid: int
+    gateway: str
+    console: str
+    children: dict[str, int]
+
+
+@contextlib.contextmanager
+def hold_role(settings: Settings, role: str) -> Iterator[None]:
+    """Keeps every other `entrepot serve` on this data directory from running the role. Raises: StartFailed."""
+    settings.run_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (settings.run_directory / f"{role}.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            holder = lock.read().strip()
+            raise StartFailed(
+                f"{role} runs already on {settings.home} (process {holder or 'unknown'}); "
+                "end that one, or choose another data directory with ENTREPOT_HOME"
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def write_running(settings: Settings, running: Running) -> None:
+    """Replaces the file; a reader finds the old or the new one."""
+    path = settings.run_directory / "serve.json"
+    fresh = path.with_suffix(".new")
+    fresh.write_bytes(msgspec.json.encode(running))
+    fresh.replace(path)
+
+
+def read_running(settings: Settings) -> Running | None:
+    """The `entrepot serve` that runs now, or None."""
+    try:
+        running = msgspec.json.decode((settings.run_directory / "serve.json").read_bytes(), type=Running)
+        os.kill(running.pid, 0)
+    except (FileNotFoundError, ProcessLookupError, msgspec.DecodeError):
+        return None
+    return running
+
+
+def forget_running(settings: Settings) -> None:
+    """Nothing runs any more."""
+    (settings.run_directory / "serve.json").unlink(missing_ok=True)

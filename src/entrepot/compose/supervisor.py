@@ -1,0 +1,190 @@
+"""`entrepot serve`: starts the processes in order, keeps them running, stops them in order, and leaves none behind."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+
+from entrepot.compose.listening import take_address
+from entrepot.compose.model_keeper import ModelKeeper
+from entrepot.compose.processes import ChildProcess, Role, Say, first_ready
+from entrepot.compose.running import Running, forget_running, hold_role, write_running
+from entrepot.compose.settings import Settings
+from entrepot.core.errors import StartFailed
+
+ROLES = ("log", "models", "worker", "gateway", "control")
+
+_READY_S_MAX = 60.0
+_MODELS_READY_S_MAX = 300.0  # A first start prepares the models' files.
+_STOP_S_MAX = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to run.
+
+    prepare: called in a thread once the log runs, with the settings as they came to be (a port 0 is settled then).
+    finish: the same, once everything is ready. all_models: whether a model that cannot be served fails the start.
+    began: the reading of time.monotonic from which the start is measured.
+    """
+
+    roles: Sequence[str] = ROLES
+    prepare: Callable[[Settings], None] = lambda _: None
+    finish: Callable[[Settings], None] = lambda _: None
+    all_models: bool = False
+    began: float = field(default_factory=time.monotonic)
+
+
+class Supervisor:
+    """Runs a plan to its end. say: tells the operator something that matters, in one line."""
+
+    def __init__(self, settings: Settings, plan: Plan, say: Say) -> None:
+        self.settings = settings
+        self._plan = plan
+        self._say = say
+        self._children: dict[str, list[ChildProcess]] = {role: [] for role in ROLES}
+        self._models = ModelKeeper(settings, self._child, say)
+        self._stop = asyncio.Event()
+        self._changed = asyncio.Event()
+
+    async def run(self, on_started: Callable[[Settings, float], None]) -> None:
+        """Returns after an orderly stop.
+
+        on_started: told the settings as they came to be and the seconds it took, once everything is ready.
+        Raises: EntrepotError when the start failed; everything is stopped again then.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self._told_to_stop)
+        with ExitStack() as held:
+            for role in self._plan.roles:
+                held.enter_context(hold_role(self.settings, role))
+            for kept in self._take_addresses():
+                held.enter_context(kept)
+            try:
+                if await self._unless_told(self._start()):
+                    self._write_running()
+                    on_started(self.settings, time.monotonic() - self._plan.began)
+                    await self._unless_told(self._keep())
+            finally:
+                await self._end()
+
+    def _take_addresses(self) -> list[socket.socket]:
+        kept = []
+        if "gateway" in self._plan.roles:
+            address, taken = take_address(self.settings, "gateway_address")
+            self.settings = replace(self.settings, gateway_address=address)
+            kept.append(taken)
+        if "control" in self._plan.roles:
+            address, taken = take_address(self.settings, "console_address")
+            self.settings = replace(self.settings, console_address=address)
+            kept.append(taken)
+        return kept
+
+    async def _start(self) -> None:
+        if "log" in self._plan.roles:
+            await self._start_role("log", [Role("log", "log", ("--home", str(self.settings.home)))])
+        await asyncio.to_thread(self._plan.prepare, self.settings)
+        if "models" in self._plan.roles:
+            await self._models.begin()
+        if "worker" in self._plan.roles:
+            self._begin("worker", [Role("worker", "worker")])
+        if "control" in self._plan.roles:
+            self._begin("control", [Role("control", "control")])
+        await self._await_models()
+        if "gateway" in self._plan.roles:
+            names = [f"gateway {number}" for number in range(1, self.settings.gateway_workers + 1)]
+            self._begin("gateway", [Role(name, "gateway") for name in names])
+        for role in ("worker", "control", "gateway"):
+            await self._require(self._children[role], _READY_S_MAX)
+        await asyncio.to_thread(self._plan.finish, self.settings)
+
+    async def _await_models(self) -> None:
+        """Waits for the models, so that gateways start with a snapshot that knows where they are."""
+        if "models" not in self._plan.roles:
+            return
+        failed = await first_ready(self._models.children, _MODELS_READY_S_MAX)
+        if failed is not None and self._plan.all_models:
+            raise _start_failed(failed)
+        await self._models.publish()
+
+    async def _start_role(self, role: str, specs: Sequence[Role]) -> None:
+        self._begin(role, specs)
+        await self._require(self._children[role], _READY_S_MAX)
+
+    def _begin(self, role: str, specs: Sequence[Role]) -> None:
+        self._children[role].extend(self._child(spec) for spec in specs)
+
+    def _child(self, spec: Role, on_ready: Callable[[Mapping[str, object]], None] | None = None) -> ChildProcess:
+        def ready(said: Mapping[str, object]) -> None:
+            self._changed.set()
+            if on_ready is not None:
+                on_ready(said)
+
+        told = replace(spec, environment=self.settings.environment())
+        return ChildProcess(told, say=self._say, on_ready=ready)
+
+    async def _require(self, children: Sequence[ChildProcess], within_s: float) -> None:
+        failed = await first_ready(children, within_s)
+        if failed is not None:
+            raise _start_failed(failed)
+
+    async def _keep(self) -> None:
+        following = asyncio.create_task(self._models.keep()) if "models" in self._plan.roles else None
+        try:
+            while True:
+                self._changed.clear()
+                self._write_running()
+                await self._changed.wait()
+        finally:
+            if following is not None:
+                following.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await following
+
+    def _write_running(self) -> None:
+        children = {child.role.name: child.pid for child in self._everyone() if child.pid is not None}
+        running = Running(os.getpid(), self.settings.gateway_address.url, self.settings.console_address.url, children)
+        write_running(self.settings, running)
+
+    async def _end(self) -> None:
+        """Stops those who answer clients first, and the log, to which all others write, last."""
+        forget_running(self.settings)
+        drain_s = self.settings.drain_seconds + _STOP_S_MAX
+        await asyncio.gather(*(child.stop(drain_s) for role in ("gateway", "control") for child in self._children[role]))
+        await asyncio.gather(*(child.stop(_STOP_S_MAX) for child in self._children["worker"]))
+        await self._models.stop()
+        await asyncio.gather(*(child.stop(_STOP_S_MAX) for child in self._children["log"]))
+
+    async def _unless_told(self, work: Coroutine[object, object, None]) -> bool:
+        """Whether the work was done; false when the operator wants to stop, the work being given up then."""
+        task = asyncio.create_task(work)
+        told = asyncio.create_task(self._stop.wait())
+        await asyncio.wait({task, told}, return_when=asyncio.FIRST_COMPLETED)
+        told.cancel()
+        if task.done():
+            task.result()
+            return not self._stop.is_set()
+        task.cancel()
+        await asyncio.wait({task})
+        return False
+
+    def _told_to_stop(self) -> None:
+        if self._stop.is_set():  # Told twice: whoever asks has no patience left.
+            for child in self._everyone():
+                child.kill()
+        self._stop.set()
+
+    def _everyone(self) -> list[ChildProcess]:
+        return [*(child for role in ROLES for child in self._children[role]), *self._models.children]
+
+
+def _start_failed(child: ChildProcess) -> StartFailed:
+    words = " / ".join(child.last_words) or "it said nothing"
+    how = "ended" if child.failed.is_set() else "did not get ready in time"
+    return StartFailed(f"{child.role.name} {how} while starting: {words}")
