@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.gateway.compared import STARTERS, start_all  # noqa: E402 the root has to be on the path first
+from benchmarks.gateway.compared import DEFAULT, DIRECT, start_all  # noqa: E402 the root has to be on the path first
 from benchmarks.gateway.load import Load, MockUpstream, begin, collect, send, start_mock  # noqa: E402
 from benchmarks.gateway.native_tools import ToolMissing  # noqa: E402
 from benchmarks.gateway.processes import Bench, Children  # noqa: E402
@@ -31,7 +31,7 @@ STREAMS = Load(connections=20, warm_s=0, window_s=0.1, stagger_s=1.02, events=20
 def main(arguments: Sequence[str]) -> int:
     """0, or 2 when it cannot be counted here."""
     parser = argparse.ArgumentParser(description=__doc__)
-    compared = [name for name in STARTERS if name != "direct"]
+    compared = [name for name in DEFAULT if name != DIRECT]
     parser.add_argument("--targets", type=lambda text: text.split(","), default=compared)
     asked = parser.parse_args(arguments)
     try:

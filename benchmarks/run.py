@@ -12,9 +12,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.gateway.compared import STARTERS, start_all  # noqa: E402 the root has to be on the path first
+from benchmarks.gateway.compared import DEFAULT, STARTERS, start_all  # noqa: E402 the root has to be on the path first
 from benchmarks.gateway.load import MockUpstream, start_mock  # noqa: E402
-from benchmarks.gateway.native_tools import ToolMissing, compiled  # noqa: E402
+from benchmarks.gateway.native_tools import BUILD, ToolMissing, compiled  # noqa: E402
 from benchmarks.gateway.phases import STREAMS_HELD, Figure, Phase, measure, phases  # noqa: E402
 from benchmarks.gateway.processes import Bench, Children, open_files_max  # noqa: E402
 from benchmarks.gateway.results import Record, document, faults, save, this_machine  # noqa: E402
@@ -28,7 +28,8 @@ def main(arguments: Sequence[str]) -> int:
     asked = parse(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     chosen = {name: phase for name, phase in phases(asked.window).items() if name in asked.phases}
-    with tempfile.TemporaryDirectory(prefix="entrepot-bench-") as scratch:
+    BUILD.mkdir(parents=True, exist_ok=True)  # On the disk of the checkout: in /tmp a sync may cost nothing.
+    with tempfile.TemporaryDirectory(prefix="run-", dir=BUILD) as scratch:
         cores = sorted(os.sched_getaffinity(0))
         bench = Bench(cores[0], cores[-1], Path(scratch), asked.priority)
         children = Children(bench)
@@ -53,7 +54,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     names = list(phases(1))
     parser.add_argument(
-        "--targets", type=lambda text: text.split(","), default=list(STARTERS), help=f"of {', '.join(STARTERS)}"
+        "--targets", type=lambda text: text.split(","), default=list(DEFAULT), help=f"of {', '.join(STARTERS)}"
     )
     parser.add_argument(
         "--phases", type=lambda text: text.split(","), default=list(DEFAULT_PHASES), help=f"of {', '.join(names)}"
@@ -80,7 +81,7 @@ def run(children: Children, asked: argparse.Namespace, chosen: dict[str, Phase])
     """The record of all rounds. Raises: ToolMissing, RuntimeError when a target cannot be measured at all."""
     notes: list[str] = []
     compiled("load_client")
-    machine = this_machine(ROOT)
+    machine = this_machine(ROOT, children.bench.scratch)
     if len(os.sched_getaffinity(0)) < 2:
         notes.append("Only one core: the load shares it with the target, and latencies mean little.")
     if "memory" in chosen and open_files_max() < 2 * STREAMS_HELD + 200:

@@ -1,18 +1,23 @@
 """Which targets there are, and how those that can run here are started."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from benchmarks.gateway import targets
 from benchmarks.gateway.load import MockUpstream
 from benchmarks.gateway.native_tools import ToolMissing
 from benchmarks.gateway.processes import Children
+from benchmarks.gateway.product import entrepot
 from benchmarks.gateway.targets import Target, refuses_strangers
 
 DIRECT = "direct"
+DEFAULT = (DIRECT, "nginx", "uvicorn", "entrepot")
 STARTERS: dict[str, Callable[[Children, MockUpstream], Target]] = {
     DIRECT: targets.direct,
     "nginx": targets.nginx,
     "uvicorn": targets.uvicorn,
+    "entrepot": partial(entrepot, 20, 20),
+    "entrepot-1000keys": partial(entrepot, 200, 1000),
 }
 
 

@@ -5,6 +5,7 @@ import os
 import platform
 import statistics
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -17,13 +18,17 @@ YARDSTICK = "nginx"
 
 
 class Machine(msgspec.Struct, frozen=True):
-    """Where it was measured. load: the one-minute load average before the run, on all cores together."""
+    """Where it was measured. load: the one-minute load average before the run, on all cores together.
+
+    sync_us: how long an append of 4 kB and its fdatasync take on the disk that the usage log is on, in the median.
+    """
 
     cpu: str
     cores: int
     kernel: str
     python: str
     load: float
+    sync_us: float
     commit: str
 
 
@@ -56,7 +61,7 @@ class Row(msgspec.Struct, frozen=True):
     ratio: Spread | None
 
 
-def this_machine(root: Path) -> Machine:
+def this_machine(root: Path, scratch: Path) -> Machine:
     """The machine and the commit; "+" behind the commit when src or benchmarks differ from it."""
     models = [
         line.partition(":")[2].strip()
@@ -71,8 +76,23 @@ def this_machine(root: Path) -> Machine:
         kernel=platform.release(),
         python=f"{platform.python_implementation()} {platform.python_version()}",
         load=os.getloadavg()[0],
+        sync_us=sync_us(scratch),
         commit=commit + ("+" if changed else ""),
     )
+
+
+def sync_us(directory: Path, tries: int = 51) -> float:
+    """The median duration of a synced append of 4 kB to a new file, in µs."""
+    path = directory / "sync-probe"
+    durations = []
+    with path.open("wb", buffering=0) as file:
+        for _ in range(tries):
+            began = time.perf_counter()
+            file.write(bytes(4096))
+            os.fdatasync(file.fileno())
+            durations.append((time.perf_counter() - began) * 1e6)
+    path.unlink()
+    return statistics.median(durations)
 
 
 def _git(root: Path, *words: str) -> str:
@@ -167,7 +187,7 @@ def document(record: Record, phases: dict[str, Phase]) -> str:
         f"# Gateway, {record.measured_on}",
         "",
         f"{machine.cpu}, {machine.cores} cores, Linux {machine.kernel}, {machine.python}; commit {machine.commit}.",
-        f"Load average before the run {machine.load:.2f}. Settings: {settings}.",
+        f"A synced append: {machine.sync_us:.0f} µs. Load average before: {machine.load:.2f}. Settings: {settings}.",
         "",
         "Medians, quartiles in brackets; **×** is the ratio to nginx in the same round. [Reading it](../README.md).",
         "",

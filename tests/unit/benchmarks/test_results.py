@@ -30,7 +30,7 @@ def figure(target: str, number: int, cpu_us: float, *faults_found: str) -> Figur
 
 
 def record(*figures: Figure) -> Record:
-    return Record("2026-01-01", Machine("cpu", 2, "6", "3.11", 0.0, "abc"), {}, list(figures), [])
+    return Record("2026-01-01", Machine("cpu", 2, "6", "3.11", 0.0, 100.0, "abc"), {}, list(figures), [])
 
 
 def test_ratios_are_taken_within_a_round() -> None:
