@@ -4,11 +4,17 @@ Links between markdown files must lead somewhere; every command, setting, route 
 be named in README.md or under docs/.
 """
 
+import argparse
+import ast
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+from entrepot.cli.main import parser
+from entrepot.compose.settings import CONFIG, DEFINITIONS
+from entrepot.core import errors
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "entrepot"
@@ -23,7 +29,8 @@ _ELSEWHERE = re.compile(r"^[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 def main() -> int:
     """The exit status; what disagrees goes to stderr."""
     documents = {path: path.read_text() for path in markdown_files()}
-    faults = [*broken_links(documents)]
+    reference = "\n".join(text for path, text in documents.items() if is_reference(path))
+    faults = [*broken_links(documents), *undescribed(reference)]
     for fault in faults:
         print(fault, file=sys.stderr)
     print(f"{len(documents)} documents, {len(faults)} faults")
@@ -66,6 +73,64 @@ def anchors_of(text: str) -> set[str]:
             repeat += 1
         anchors.add(anchor)
     return anchors
+
+
+def is_reference(path: Path) -> bool:
+    """Whether a document describes the product as it is; decisions and the changelog tell how it came to be so."""
+    name = path.relative_to(ROOT)
+    return name.parts[0] in {"README.md", "docs"} and name.parts[:2] != ("docs", "decisions")
+
+
+def undescribed(reference: str) -> Iterator[str]:
+    """A line for each name of the product that the reference does not contain as code, a word of its own."""
+    code = "\n".join([*_CODE.findall(reference), *(found.group() for found in _FENCE.finditer(reference))])
+    for kind, names in (
+        ("command", commands()),
+        ("setting", settings()),
+        ("error code", error_codes()),
+        ("route", routes()),
+    ):
+        before = "" if kind == "route" else r"(?<![\w/-])"  # A route is often named with the prefix it is mounted at.
+        for name in sorted(names):
+            if not re.search(rf"{before}{re.escape(name)}(?![\w/{{-])", code):
+                yield f"the {kind} {name} is described nowhere in README.md or docs/"
+
+
+def commands() -> set[str]:
+    """Every command as it is typed: `entrepot key create`."""
+    return set(_leaves(parser(), "entrepot"))
+
+
+def _leaves(top: argparse.ArgumentParser, typed: str) -> Iterator[str]:
+    below = [action for action in top._actions if isinstance(action, argparse._SubParsersAction)]
+    if not below:
+        yield typed
+    for action in below:
+        for word, child in action.choices.items():
+            yield from _leaves(child, f"{typed} {word}")
+
+
+def settings() -> set[str]:
+    """Every setting by its name in the environment."""
+    return {CONFIG, *(item.variable for item in DEFINITIONS)}
+
+
+def error_codes() -> set[str]:
+    """The codes of the expected failures."""
+    classes = [found for found in vars(errors).values() if isinstance(found, type)]
+    return {found.code for found in classes if issubclass(found, errors.EntrepotError)}
+
+
+def routes() -> set[str]:
+    """The paths that the edges answer, as they are written where they are routed: `/batches/{batch_id}`."""
+    found = set()
+    for path in sorted((SOURCE / "edge").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in {"Route", "Mount"} and node.args:
+                first = node.args[0]
+                if isinstance(first, ast.Constant) and isinstance(first.value, str):
+                    found.add(re.sub(r":\w+}", "}", first.value))
+    return found
 
 
 if __name__ == "__main__":

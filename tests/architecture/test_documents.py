@@ -34,3 +34,11 @@ def test_a_broken_link_is_noticed(text: str, fault: str) -> None:
 )
 def test_what_is_no_link_into_the_tree_is_left_alone(text: str) -> None:
     assert list(check.broken_links({DOCUMENT: text})) == []
+
+
+def test_what_no_document_names_is_noticed() -> None:
+    faults = list(check.undescribed("Plain words: entrepot serve, ENTREPOT_HOME, internal."))
+    for name in ("command entrepot serve", "setting ENTREPOT_HOME", "error code internal"):
+        assert any(f"the {name} is described nowhere" in fault for fault in faults), name
+    named = list(check.undescribed("`entrepot serve [--demo]`\n```\nENTREPOT_HOME=var\n```\nand `internal`"))
+    assert len(named) == len(faults) - 3

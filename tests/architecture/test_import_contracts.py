@@ -60,7 +60,7 @@ PLANTS = [
     plant("compose/gateway.py", "entrepot.adapters.sql", "gateway-process"),
     plant("identity/authenticate.py", "sqlite3", "gateway-process"),
     plant("edge/planted.py", "entrepot.ledger", "entries"),
-    plant("workers/planted.py", "entrepot.rating", "entries"),
+    plant("workers.py", "entrepot.rating", "entries"),
     plant("flows/planted.py", "entrepot.flows.serve_inference", "flows-apart"),
     plant("adapters/planted.py", "entrepot.adapters.sql", "adapters-apart"),
     Plant(
