@@ -31,12 +31,12 @@ run: $(RUN)  ## start everything here with the demo world; Ctrl-C drains and sto
 test: $(TEST) $(NODE)  ## run every test; ARGS="-k ledger" narrows
 	@$(PY) -m pytest -n 2 --dist worksteal tests $(ARGS)
 
-check: $(TEST)  ## format, lint, types, import contracts, dead code
+check: $(TEST)  ## format, lint, types, import contracts, names that nothing uses
 	@.venv/bin/ruff format --check .
 	@.venv/bin/ruff check .
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports --no-logo
-	@.venv/bin/vulture
+	@$(PY) -m tests.architecture.dead_code
 
 simulate: $(TEST)  ## crash it on purpose and count the money: SEED=1 RUNS=20
 	@$(PY) tests/simulation/run.py --runs $(RUNS) --seed $(SEED) $(ARGS)
