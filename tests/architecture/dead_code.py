@@ -75,9 +75,8 @@ def written_for_others(tree: ast.AST) -> Iterator[int]:
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef):
             yield from (part.lineno for part in node.body if isinstance(part, ast.AnnAssign))
-        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-            if not (isinstance(node.value, ast.Name) and node.value.id in {"self", "cls"}):
-                yield node.lineno
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and ast.unparse(node.value) != "self":
+            yield node.lineno
 
 
 def names_in_quoted_types(tree: ast.AST) -> Iterator[str]:
