@@ -13,7 +13,7 @@ from entrepot.core.charges import Reading, Series
 from entrepot.core.invoices import Invoice
 from entrepot.core.journal import JournalEntry
 from entrepot.core.log_records import Abandoned, Admitted
-from entrepot.core.periods import Instant
+from entrepot.core.periods import END_OF_TIME, Instant
 from entrepot.core.tenancy import ApiKey
 from entrepot.core.usage_event import UsageEvent
 from entrepot.core.world import World
@@ -44,6 +44,14 @@ class MeteredUsage(msgspec.Struct, frozen=True):
     series: Series
     hour: Instant
     event: UsageEvent
+
+
+class UsageCounts(msgspec.Struct, frozen=True):
+    """How much usage there is. repeats: events that came again with the same content. quarantined: by kind."""
+
+    booked: int
+    repeats: int
+    quarantined: dict[QuarantineKind, int]
 
 
 class Closing(msgspec.Struct, frozen=True):
@@ -115,6 +123,10 @@ class EventStore(Protocol):
         """How many usage events came again with the same content."""
         ...
 
+    def usage_counts(self) -> UsageCounts:
+        """How much is booked, was repeated, waits in quarantine."""
+        ...
+
     def unposted_readings(self, before: Instant) -> Iterator[Reading]:
         """Readings of hours before the instant, less what is posted, where that differs.
 
@@ -142,8 +154,18 @@ class EventStore(Protocol):
         """
         ...
 
-    def events(self, since: Instant, until: Instant) -> Iterator[UsageEvent]:
-        """Usage events admitted in [since, until), by id."""
+    def events(self, since: Instant, until: Instant, customer: str | None = None) -> Iterator[UsageEvent]:
+        """Usage events admitted in [since, until), by id; all of them or a customer's."""
+        ...
+
+    def newest_events(
+        self, limit: int, since: Instant = 0, until: Instant = END_OF_TIME, customer: str | None = None
+    ) -> list[UsageEvent]:
+        """The usage events of `events` that were folded last, the newest first."""
+        ...
+
+    def readings(self, since: Instant, until: Instant) -> Iterator[Reading]:
+        """Readings of hours that start in [since, until), posted or not, by (contract, hour, series, meter)."""
         ...
 
 

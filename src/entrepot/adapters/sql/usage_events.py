@@ -6,13 +6,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from entrepot.adapters.sql.database import Row, parts
 from entrepot.adapters.sql.packing import pack_id
 from entrepot.adapters.sql.store import Store
-from entrepot.core.periods import HOUR, Instant
+from entrepot.core.periods import END_OF_TIME, HOUR, Instant
 from entrepot.core.usage_event import UsageEvent
-from entrepot.ports.books import MeteredUsage
+from entrepot.ports.books import MeteredUsage, UsageCounts
 
 _EVENT = "id, series, admitted_at, body"
 _INSERT = f"INSERT OR IGNORE INTO usage_event ({_EVENT}) VALUES (?, ?, ?, ?)"
 _ID_TEXT = "CASE typeof(id) WHEN 'blob' THEN lower(hex(id)) ELSE id END"
+
+_WITHIN = (
+    "admitted_at >= ? AND admitted_at < ? AND series IN (SELECT no FROM series WHERE customer = coalesce(?, customer))"
+)
 
 # {(series number, hour): seqs in order}
 _Groups = dict[tuple[int, Instant], list[int]]
@@ -107,21 +111,35 @@ class UsageEvents(Store):
         )
         return [event.admitted_at for event in self._of_seqs(_seqs(groups))]
 
-    def events(self, since: Instant, until: Instant) -> Iterator[UsageEvent]:
+    def usage_counts(self) -> UsageCounts:
+        """See ports.books. seq has no gaps, so its greatest is the number of events."""
+        kinds = self._database.all("SELECT kind, count(*) FROM quarantine GROUP BY kind")
+        return UsageCounts(booked=self._last_seq(), repeats=self.repeats(), quarantined=dict(kinds))
+
+    def events(self, since: Instant, until: Instant, customer: str | None = None) -> Iterator[UsageEvent]:
         """See ports.books."""
         span = self._database.one(
             "SELECT min(first_seq), max(last_seq) FROM series CROSS JOIN reading_events ON series = no "
-            "AND hour > ? AND hour < ?",
-            (since - HOUR, until),
+            "AND hour > ? AND hour < ? WHERE ?3 IS NULL OR customer = ?3",
+            (since - HOUR, until, customer),
         )
         if span is None or span[0] is None:
             return
         for row in self._database.rows(
-            f"SELECT {_EVENT} FROM usage_event WHERE seq BETWEEN ? AND ? AND admitted_at >= ? AND admitted_at < ? "
-            f"ORDER BY {_ID_TEXT}",
-            (*span, since, until),
+            f"SELECT {_EVENT} FROM usage_event WHERE seq BETWEEN ? AND ? AND {_WITHIN} ORDER BY {_ID_TEXT}",
+            (*span, since, until, customer),
         ):
             yield self._packer.unpack(row)
+
+    def newest_events(
+        self, limit: int, since: Instant = 0, until: Instant = END_OF_TIME, customer: str | None = None
+    ) -> list[UsageEvent]:
+        """See ports.books."""
+        rows = self._database.all(
+            f"SELECT {_EVENT} FROM usage_event WHERE {_WITHIN} ORDER BY seq DESC LIMIT ?",
+            (since, until, customer, limit),
+        )
+        return [self._packer.unpack(row) for row in rows]
 
     def _behind(self, series: int, hour: Instant, after_seq: int, through_seq: int) -> Iterator[UsageEvent]:
         """The events of a series and hour that were folded after one event and up to another, in that order."""
