@@ -6,6 +6,7 @@ import pytest
 
 from entrepot.core import errors
 from entrepot.core.errors import EntrepotError
+from entrepot.edge.error_bodies import SHAPES, azure_error, openai_error
 
 
 def family(error: type[EntrepotError]) -> Iterator[type[EntrepotError]]:
@@ -27,3 +28,18 @@ def test_each_says_what_it_is(error: type[EntrepotError]) -> None:
     assert error.__doc__
     assert error.code.replace("_", "").isalpha()
     assert error.code.islower()
+
+
+@pytest.mark.parametrize("error", FAMILY, ids=lambda error: error.__name__)
+def test_each_is_mapped_to_a_status_and_its_bodies(error: type[EntrepotError]) -> None:
+    shape = SHAPES[error]
+    assert 400 <= shape.status < 600
+    assert shape.code
+    assert shape.azure_code
+    failure = error("Say what to do.", param="model")
+    for answer in (openai_error(failure), azure_error(failure)):
+        assert b"Say what to do." in answer.body
+
+
+def test_nothing_else_is_mapped() -> None:
+    assert set(SHAPES) == set(FAMILY)
