@@ -88,7 +88,8 @@ def test_the_holder_is_named(tmp_path: Path) -> None:
 
 
 def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
-    code = "import sys, pathlib; from entrepot.adapters import local_disk as d; d.LocalDisk(pathlib.Path(sys.argv[1])).lock()"
+    code = "import sys; from pathlib import Path; from entrepot.adapters.local_disk import LocalDisk as Disk"
+    code += "; Disk(Path(sys.argv[1])).lock()"
     subprocess.run([sys.executable, "-c", code, tmp_path], check=True)
     disk = LocalDisk(tmp_path)
     disk.lock()

@@ -3,8 +3,8 @@
     python -m entrepot.compose.log_process --home DIR
 
 Prints one line, `{"ready":true,"socket":…,"pid":…}`, once it serves. SIGTERM and SIGINT: what has arrived is
-made durable and acknowledged, then it ends with 0. It ends with 1 and one line on stderr when the log is held by another
-process or is damaged.
+made durable and acknowledged, then it ends with 0. It ends with 1 and one line on stderr when the log is held by
+another process or is damaged.
 """
 
 import argparse

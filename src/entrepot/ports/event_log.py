@@ -83,7 +83,7 @@ class LiveInstances(Protocol):
         ...
 
     def save(self, instances: Collection[str]) -> None:
-        """Durable, in place of what was saved before, once this returns. Raises: OSError, and either list may be found."""
+        """Durable, in place of what was saved before, once this returns. Raises: OSError; then either may be found."""
         ...
 
 
