@@ -16,7 +16,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -73,7 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
 @contextmanager
 def _model(options: Options) -> Iterator[tuple[Mapping[str, Operation], DescribeModel]]:
     """The loaded model's operations; it is unloaded after."""
-    card = CARDS[options.model]
+    card = replace(CARDS[options.model], context_tokens=options.context_tokens)
     journal = ServedJournalFile(options.home / "models" / f"{card.id}.served.jsonl")
     try:
         open_model = _open_text if card.kind == "text" else _open_embedding

@@ -119,8 +119,8 @@ class _Relayed(Response):
             await asyncio.shield(relaying)
         except asyncio.CancelledError:  # The process is closing and will not wait any longer.
             self._exchange.abandon()
-            await relaying
-            raise
+            with contextlib.suppress(asyncio.CancelledError):
+                await relaying
         finally:
             watching.cancel()
 

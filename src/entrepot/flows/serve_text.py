@@ -53,7 +53,7 @@ class TextExchange:
                 if part:
                     yield part
             endings = await asyncio.gather(*(run.ended() for run in self._runs))
-        except EntrepotError:
+        except BaseException:  # The runtime failed, or the process is closing and cancels what still runs.
             self.abandon()
             self._journal.close(self.request_id, served_by(so_far, "cancelled", per_prompt=self._per_prompt))
             raise

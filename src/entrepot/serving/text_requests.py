@@ -44,7 +44,9 @@ def read_chat(raw: bytes, card: ModelCard, vocabulary_size: int) -> TextRequest:
     limits = [fields.whole(name, 1, OUTPUT_TOKENS_MAX) for name in ("max_completion_tokens", "max_tokens")]
     wishes = read_wishes(fields, card, vocabulary_size, limits[0] or limits[1])
     tools = offered(read_tools(fields), said_last(messages))
-    schema, schema_param = (call_schema(tools), "tools") if tools else _response_format(fields)
+    schema, schema_param = _response_format(fields)
+    if tools:  # A format is for words; a call has its own.
+        schema, schema_param = call_schema(tools), "tools"
     _refuse_other_media(fields)
     sampling = replace(wishes.sampling, json_schema=schema, top_logprobs=_chat_logprobs(fields))
     fields.finish()

@@ -1,0 +1,144 @@
+"""The journal of a model process tells what each request took, from memory, from its file and from the file before."""
+
+from pathlib import Path
+
+import pytest
+
+from entrepot.adapters.served_journal import REMEMBERED_MAX, ServedJournalFile
+from entrepot.core.errors import BadInput, InvalidRequest
+from entrepot.ports.model_engine import Served
+
+
+class Elapsed:
+    """Seconds that pass when told."""
+
+    seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "models" / "m.served.jsonl"
+
+
+def reopened(journal: ServedJournalFile, path: Path) -> ServedJournalFile:
+    journal.shut()
+    return ServedJournalFile(path)
+
+
+def test_a_request_is_told_from_its_begin_to_its_end_and_after(path: Path) -> None:
+    journal = ServedJournalFile(path)
+    assert journal.find("a") is None
+    journal.begin("a")
+    assert journal.find("a") == Served("running")
+    journal.note("a", Served("running", 9, 1))
+    assert journal.find("a") == Served("running", 9, 1)
+    journal.close("a", Served("finished", 9, 4, 2))
+    assert journal.find("a") == Served("finished", 9, 4, 2)
+    journal = reopened(journal, path)
+    assert journal.find("a") == Served("finished", 9, 4, 2)
+    journal.shut()
+
+
+def test_what_was_running_when_the_process_ended_is_cancelled_with_what_was_noted(path: Path) -> None:
+    elapsed = Elapsed()
+    journal = ServedJournalFile(path, elapsed_s=elapsed)
+    for name in "abcd":
+        journal.begin(name)
+    journal.note("b", Served("running", 9, 0))  # Work began: written at once.
+    journal.note("c", Served("running", 9, 1))
+    journal.note("c", Served("running", 9, 2))  # Too soon after: known, not written.
+    journal.note("d", Served("running", 9, 1))
+    elapsed.seconds = 1.0
+    journal.note("d", Served("running", 9, 30))
+    journal = reopened(journal, path)
+    assert [journal.find(name) for name in "abcd"] == [
+        Served("cancelled"),
+        Served("cancelled", 9),
+        Served("cancelled", 9, 1),
+        Served("cancelled", 9, 30),
+    ]
+    journal.shut()
+
+
+def test_an_id_may_come_again_once_it_ended_and_the_last_counts(path: Path) -> None:
+    journal = ServedJournalFile(path)
+    journal.begin("a")
+    with pytest.raises(InvalidRequest, match="is running"):
+        journal.begin("a")
+    journal.close("a", Served("cancelled", 9))
+    journal.begin("a")
+    assert journal.find("a") == Served("running")
+    journal.close("a", Served("finished", 9, 5))
+    assert reopened_find(journal, path, "a") == Served("finished", 9, 5)
+
+
+def test_ids_that_hold_one_another_are_told_apart(path: Path) -> None:
+    journal = ServedJournalFile(path)
+    for number, name in enumerate(["a", "aa", "a.a"]):
+        journal.begin(name)
+        journal.close(name, Served("finished", number, number))
+    journal = reopened(journal, path)
+    assert [journal.find(name) for name in ("a", "aa", "a.a", "a.")] == [
+        Served("finished"),
+        Served("finished", 1, 1),
+        Served("finished", 2, 2),
+        None,
+    ]
+    journal.shut()
+
+
+def test_a_half_line_is_taken_off(path: Path) -> None:
+    journal = ServedJournalFile(path)
+    journal.begin("a")
+    journal.close("a", Served("finished", 1, 1))
+    journal.begin("b")
+    journal.shut()
+    path.write_bytes(path.read_bytes()[:-20])
+    journal = ServedJournalFile(path)
+    assert (journal.find("a"), journal.find("b")) == (Served("finished", 1, 1), None)
+    journal.begin("c")
+    journal.close("c", Served("finished", 2, 2))
+    assert reopened_find(journal, path, "c") == Served("finished", 2, 2)
+
+
+def test_files_turn_over_and_what_runs_is_carried_along(path: Path) -> None:
+    journal = ServedJournalFile(path, file_bytes_max=2000)
+    journal.begin("long")
+    for number in range(100):
+        journal.begin(f"r{number}")
+        journal.close(f"r{number}", Served("finished", number, 1))
+    journal = reopened(journal, path)
+    assert journal.find("r99") == Served("finished", 99, 1)
+    assert journal.find("r90") == Served("finished", 90, 1)
+    assert journal.find("r0") is None  # Two files ago.
+    assert journal.find("long") == Served("cancelled")
+    assert sum(file.stat().st_size for file in path.parent.iterdir()) < 5000
+    journal.shut()
+
+
+def test_memory_is_bounded(path: Path) -> None:
+    journal = ServedJournalFile(path)
+    for number in range(REMEMBERED_MAX + 10):
+        journal.begin(f"r{number}")
+        journal.close(f"r{number}", Served("finished", number, 1))
+    assert len(journal._ended) == REMEMBERED_MAX
+    assert journal.find("r0") == Served("finished", 0, 1)
+    journal.shut()
+
+
+def test_one_process_writes_it(path: Path) -> None:
+    journal = ServedJournalFile(path)
+    with pytest.raises(BadInput, match="another process"):
+        ServedJournalFile(path)
+    journal.shut()
+    ServedJournalFile(path).shut()
+
+
+def reopened_find(journal: ServedJournalFile, path: Path, name: str) -> Served | None:
+    journal = reopened(journal, path)
+    found = journal.find(name)
+    journal.shut()
+    return found
