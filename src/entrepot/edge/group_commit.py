@@ -76,6 +76,7 @@ class GroupCommit:
         self._idle.set()
         self._retry_s = RETRY_S_MIN
         self._retry: asyncio.TimerHandle | None = None
+        self._stopped = False
 
     def start(self) -> None:
         """Finds out early whether the log can be written."""
@@ -84,6 +85,7 @@ class GroupCommit:
     async def stop(self) -> None:
         """Finishes what has been submitted, then closes the log."""
         await self._idle.wait()
+        self._stopped = True
         if self._retry is not None:
             self._retry.cancel()
         await self._loop.run_in_executor(self._executor, self._log.close)
@@ -160,6 +162,8 @@ class GroupCommit:
         self._try_later()
 
     def _try_later(self) -> None:
+        if self._stopped:
+            return
         self._retry = self._loop.call_later(self._retry_s, self._try_again)
         self._retry_s = min(self._retry_s * 2, RETRY_S_MAX)
 

@@ -184,7 +184,7 @@ class LogServer:
         self._save_instances(saved)
 
     def _lose(self, instance: str) -> None:
-        _events.warning("gateway_instance_lost instance=%s", instance)
+        _events.info("gateway_instance_lost instance=%s", instance)
         loss = _Loss(self, instance, frame(encode_record(InstanceLost(instance=instance, at=self._clock.now()))))
         self._losses.append(loss)
         self.commit.submit(loss.batch)
