@@ -21,22 +21,13 @@ from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from entrepot.core.errors import EntrepotError, InvalidRequest, OperationNotSupported, RequestTooLarge, RouteNotFound
+from entrepot.edge.error_bodies import openai_error
 from entrepot.flows.describe_model import DescribeModel
 
 BODY_BYTES_MAX = 8 * 1024 * 1024
 OPERATIONS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings")
 
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
-_STATUS = {
-    "invalid_request": 400,
-    "unsupported_value": 400,
-    "context_length_exceeded": 400,
-    "operation_not_supported": 400,
-    "not_found": 404,
-    "route_not_found": 404,
-    "request_too_large": 413,
-    "upstream_unavailable": 503,
-}
 
 log = logging.getLogger(__name__)
 
@@ -139,12 +130,12 @@ class _Relayed(Response):
                 await send(_part(part, more=self._exchange.streamed))
         except EntrepotError as error:
             log.exception("model_request_failed request_id=%s", self._request_id)
-            body = _error_body(error)
+            answer = openai_error(error)
             if not begun:
-                await send(self._start(_STATUS.get(error.code, 500), len(body)))
-                await send(_part(body, more=False))
+                await send(self._start(answer.status, len(answer.body)))
+                await send(_part(answer.body, more=False))
                 return
-            await send(_part(b"data: " + body + b"\n\n", more=True))
+            await send(_part(b"data: " + answer.body + b"\n\n", more=True))
         if begun and self._exchange.streamed:
             await send(_part(b"", more=False))
 
@@ -183,14 +174,6 @@ async def _body(request: Request) -> bytes:
     return bytes(body)
 
 
-def _error_body(error: EntrepotError) -> bytes:
-    """OpenAI's error body."""
-    server_side = _STATUS.get(error.code, 500) >= 500
-    code = "model_not_found" if error.code == "not_found" and error.param == "model" else error.code
-    shown = {"message": error.message, "type": "server_error" if server_side else "invalid_request_error"}
-    return msgspec.json.encode({"error": {**shown, "param": error.param, "code": code}})
-
-
 def _json(body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     return Response(body, status, headers, media_type="application/json")
 
@@ -200,13 +183,14 @@ async def _refused(request: Request, error: Exception) -> Response:
     headers = {} if error.retry_after_s is None else {"retry-after": f"{error.retry_after_s:g}"}
     if request_id := request.headers.get("x-request-id"):
         headers["x-request-id"] = request_id
-    return _json(_error_body(error), _STATUS.get(error.code, 500), headers)
+    answer = openai_error(error)
+    return _json(answer.body, answer.status, headers)
 
 
 async def _unrouted(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     shown = RouteNotFound(f"{request.method} {request.url.path}: no such route here.")
-    return _json(_error_body(shown), error.status_code, error.headers)
+    return _json(openai_error(shown).body, error.status_code, error.headers)
 
 
 async def _gone(_: Request, __: Exception) -> Response:
@@ -214,4 +198,5 @@ async def _gone(_: Request, __: Exception) -> Response:
 
 
 async def _broken(_: Request, __: Exception) -> Response:
-    return _json(_error_body(EntrepotError("The model process met an error of its own; it is in its log.")), 500)
+    answer = openai_error(EntrepotError("The model process met an error of its own; it is in its log."))
+    return _json(answer.body, answer.status)

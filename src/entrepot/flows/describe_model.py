@@ -20,7 +20,7 @@ class DescribeModel:
         return msgspec.json.encode(listing(self._card))
 
     def model(self, asked: str) -> bytes:
-        """The model's entry. Raises: NotFound for another name."""
+        """The model's entry. Raises: DeploymentNotFound for another name."""
         check_name(self._card, asked)
         return msgspec.json.encode(entry(self._card))
 

@@ -23,7 +23,7 @@ class EmbeddingRequest:
 
 
 def read_embeddings(raw: bytes, card: ModelCard) -> EmbeddingRequest:
-    """A body of `POST /v1/embeddings`. Raises: InvalidRequest, UnsupportedValue, NotFound."""
+    """A body of `POST /v1/embeddings`. Raises: InvalidRequest, UnsupportedValue, DeploymentNotFound."""
     fields = Fields(body_of(raw))
     check_name(card, fields.required("model", fields.text("model")))
     texts = _texts(fields.required("input", fields.any("input")))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from entrepot.core.errors import NotFound
+from entrepot.core.errors import DeploymentNotFound
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +55,11 @@ CARDS = {
 
 
 def check_name(card: ModelCard, asked: str) -> None:
-    """Nothing when the request is for this model. Raises: NotFound."""
+    """Nothing when the request is for this model. Raises: DeploymentNotFound."""
     if asked != card.id:
-        raise NotFound(f"The model '{asked}' does not exist here; this process serves '{card.id}'.", param="model")
+        raise DeploymentNotFound(
+            f"The model '{asked}' does not exist here; this process serves '{card.id}'.", param="model"
+        )
 
 
 def listing(card: ModelCard) -> dict[str, object]:

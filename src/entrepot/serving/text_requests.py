@@ -37,7 +37,7 @@ class TextRequest:
 
 
 def read_chat(raw: bytes, card: ModelCard, vocabulary_size: int) -> TextRequest:
-    """A body of `POST /v1/chat/completions`. Raises: InvalidRequest, UnsupportedValue, NotFound."""
+    """A body of `POST /v1/chat/completions`. Raises: InvalidRequest, UnsupportedValue, DeploymentNotFound."""
     fields = Fields(body_of(raw))
     check_name(card, fields.required("model", fields.text("model")))
     messages = read_messages(fields)
@@ -62,7 +62,7 @@ def read_chat(raw: bytes, card: ModelCard, vocabulary_size: int) -> TextRequest:
 
 
 def read_completion(raw: bytes, card: ModelCard, vocabulary_size: int) -> TextRequest:
-    """A body of `POST /v1/completions`. Raises: InvalidRequest, UnsupportedValue, NotFound."""
+    """A body of `POST /v1/completions`. Raises: InvalidRequest, UnsupportedValue, DeploymentNotFound."""
     fields = Fields(body_of(raw))
     check_name(card, fields.required("model", fields.text("model")))
     prompts = _prompts(fields.required("prompt", fields.any("prompt")), vocabulary_size)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from entrepot.core.errors import ContextLengthExceeded, EntrepotError, NotFound
+from entrepot.core.errors import ContextLengthExceeded, DeploymentNotFound, EntrepotError
 from entrepot.ports.model_engine import PromptPart
 from entrepot.serving.embedding_requests import check_lengths, embeddings_body, read_embeddings
 from entrepot.serving.model_cards import CARDS
@@ -111,7 +111,7 @@ def test_chat_refuses_by_name(fields: dict[str, Any], param: str) -> None:
 
 def test_another_model_is_not_found() -> None:
     for read in (chat, completion, embedding):
-        with pytest.raises(NotFound):
+        with pytest.raises(DeploymentNotFound):
             read(model="gpt-4")
 
 
