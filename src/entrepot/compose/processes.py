@@ -147,6 +147,8 @@ class ChildProcess:
 
 async def first_ready(children: Sequence[ChildProcess], within_s: float) -> ChildProcess | None:
     """None when all children are ready; else the first that ended before it was, or that took too long."""
+    if not children:
+        return None
     waiting = {asyncio.create_task(_outcome(child)) for child in children}
     failed: ChildProcess | None = None
     done, pending = await asyncio.wait(waiting, timeout=within_s)

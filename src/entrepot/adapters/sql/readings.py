@@ -32,6 +32,15 @@ class Readings(Store):
         )
         return self._readings(rows)
 
+    def readings(self, since: Instant, until: Instant) -> Iterator[Reading]:
+        """See ports.books."""
+        rows = self._database.rows(
+            "SELECT series, meter, hour, quantity FROM reading CROSS JOIN series ON no = series "
+            f"WHERE hour >= ? AND hour < ? ORDER BY {_ORDER}",
+            (since, until),
+        )
+        return self._readings(rows)
+
     def mark_posted(self, readings: Sequence[Reading]) -> None:
         """See ports.books."""
         self._database.execute_many(

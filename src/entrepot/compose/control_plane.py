@@ -1,0 +1,125 @@
+"""The control process: the console and the control API on one address, read-only over the books."""
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import msgspec
+import uvicorn
+import uvloop
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from entrepot.adapters.clocks import SystemClock
+from entrepot.compose.admin_token import admin_token
+from entrepot.compose.books import open_books
+from entrepot.compose.running import read_running
+from entrepot.compose.settings import Address, Settings, load_settings
+from entrepot.core.errors import BadInput, EntrepotError
+from entrepot.edge.console import Console
+from entrepot.edge.console_pages import Part
+from entrepot.edge.control_api import ControlApi
+from entrepot.edge.sessions import Sessions
+
+_GIB = 1 << 30
+_BUSY_S = 1
+
+
+def main(_: Sequence[str] = ()) -> int:
+    """The exit status: 0 when told to stop, 1 with a line on stderr otherwise."""
+    try:
+        uvloop.run(_serve(load_settings(os.environ)))
+    except EntrepotError as error:
+        sys.stderr.write(f"{error.message}\n")
+        return 1
+    return 0
+
+
+def control_app(settings: Settings) -> Starlette:
+    """The application of the control process."""
+    sessions, clock = Sessions(admin_token(settings)), SystemClock()
+    api = ControlApi(lambda: open_books(settings), sessions, clock)
+    console = Console(lambda: open_books(settings), sessions, clock, lambda: list(parts(settings)))
+    return Starlette(routes=[Route("/healthz", _alive), *api.routes(), *console.routes()])
+
+
+def parts(settings: Settings) -> Iterator[Part]:
+    """How the processes and the disk are."""
+    running = read_running(settings)
+    if running is None:
+        yield Part("entrepot serve", good=False, detail="not running as a whole")
+    else:
+        for name in sorted(running.children):
+            pid = running.children[name]
+            yield Part(name, *((True, f"process {pid}") if _is_alive(pid) else (False, "starting again")))
+    free = shutil.disk_usage(settings.home).free
+    enough = free >= settings.disk_free_mb_min * 10**6
+    yield Part("disk", good=enough, detail=f"{free / _GIB:.1f} GiB free")
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _alive(_: Request) -> Response:
+    return PlainTextResponse("ok\n")
+
+
+async def _serve(settings: Settings) -> None:
+    config = uvicorn.Config(
+        control_app(settings),
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        http="httptools",
+        ws="none",
+        server_header=False,
+        timeout_graceful_shutdown=_BUSY_S,
+    )
+    server = _Server(config)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.end)
+    with _listening(settings.console_address) as listener:
+        await server.serve(sockets=[listener])
+
+
+def _listening(address: Address) -> socket.socket:
+    try:
+        return socket.create_server(address, family=socket.AF_INET6 if ":" in address.host else socket.AF_INET)
+    except OSError as error:
+        raise BadInput(
+            f"{address} cannot be listened on: {error.strerror}; set ENTREPOT_CONSOLE_ADDRESS to a free address"
+        ) from None
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, saying when it serves and leaving the signals to us."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        sys.stdout.write(msgspec.json.encode({"ready": True, "pid": os.getpid()}).decode() + "\n")
+        sys.stdout.flush()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    def end(self) -> None:
+        """Begins to stop."""
+        self.should_exit = True
+
+
+if __name__ == "__main__":
+    sys.exit(main())

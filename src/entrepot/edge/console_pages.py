@@ -1,0 +1,239 @@
+"""The console's pages: values in, HTML out. Everything that is not markup of our own is escaped."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from html import escape
+from typing import NamedTuple
+
+from entrepot.core.invoices import Invoice
+from entrepot.core.money import parse_pico
+from entrepot.core.periods import format_instant
+from entrepot.core.usage_event import UsageEvent
+from entrepot.edge.console_markup import badge, bar, columns, fill, grouped, moment, money, table, tile
+from entrepot.flows.show_overview import CustomerRevenue, DeploymentTokens, LatestRequest, Overview
+from entrepot.ports.books import Quarantined
+
+_REFRESH_S = 15
+_PAGES = (("/", "Overview"), ("/invoices", "Invoices"), ("/quarantine", "Quarantine"))
+_GOOD_OUTCOMES = {"stop", "length", "tool_calls", "imported"}
+
+
+class Part(NamedTuple):
+    """A part of the product and how it is."""
+
+    name: str
+    good: bool
+    detail: str
+
+
+class Frame(NamedTuple):
+    """What every page shows around its body. path: of the page among the pages of the navigation."""
+
+    operator: str
+    path: str
+    footer: str
+
+
+def login_page(fault: str = "") -> str:
+    """The door."""
+    said = f'<p class="fault" role="alert">{escape(fault)}</p>' if fault else ""
+    return fill("login.html", fault=said)
+
+
+def overview_page(frame: Frame, overview: Overview, parts: Sequence[Part]) -> str:
+    """The overview, which reloads itself."""
+    body = fill(
+        "overview.html",
+        tiles="".join(_tiles(overview)),
+        revenue_note="before tax, accrued or not",
+        revenue=_revenue(overview.revenue),
+        health=_health(parts),
+        deployments=_deployments(overview.deployments),
+        requests=_requests(overview.requests),
+    )
+    return _page(frame, "Overview", body, refresh=True)
+
+
+def invoices_page(frame: Frame, invoices: Sequence[Invoice]) -> str:
+    """All issued invoices, the newest first."""
+    rows = [
+        (
+            f'<a href="/invoices/{escape(item.number)}">{escape(item.number)}</a>',
+            escape(item.period),
+            escape(item.customer_name),
+            escape(f"{item.total} {item.currency}"),
+            f'<span class="soft">{moment(item.issued_at)}</span>',
+        )
+        for item in reversed(invoices)
+    ]
+    empty = "No invoice yet. Close a month that is over: <code>entrepot close 2024-03</code>"
+    listed = table(("Number", "Period", "Customer", "Total", "Issued"), rows, empty, numbers=(3,))
+    return _page(frame, "Invoices", f'<section class="card"><h2>Invoices</h2>{listed}</section>')
+
+
+def invoice_page(frame: Frame, invoice: Invoice, line: int | None, requests: Iterable[UsageEvent]) -> str:
+    """One invoice; with the requests behind one of its lines."""
+    rows = [
+        (
+            str(item.number),
+            escape(item.model),
+            escape(item.meter or "all meters"),
+            grouped(item.quantity),
+            item.unit_price or "",
+            item.exact,
+            item.amount,
+            f'<a href="/invoices/{escape(invoice.number)}?line={item.number}#requests">requests</a>',
+        )
+        for item in invoice.lines
+    ]
+    headings = ("#", "Model", "Meter", "Quantity", "Unit price", "Exact", "Amount", "")
+    sums = (("Net", invoice.net), ("Tax", invoice.tax), ("Rounding left over", invoice.residual))
+    totals = "".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in sums)
+    totals += f'<dt class="total">Total</dt><dd class="total">{escape(invoice.total)} {escape(invoice.currency)}</dd>'
+    body = fill(
+        "invoice.html",
+        number=escape(invoice.number),
+        customer=escape(invoice.customer_name),
+        contract=escape(invoice.contract),
+        period=escape(invoice.period),
+        issued=moment(invoice.issued_at),
+        currency=escape(invoice.currency),
+        lines=table(headings, rows, "No lines.", numbers=(3, 4, 5, 6)),
+        totals=totals,
+        requests=_behind(line, requests) if line is not None else "",
+    )
+    return _page(frame, f"Invoice {invoice.number}", body)
+
+
+def quarantine_page(frame: Frame, items: Sequence[Quarantined], total: int) -> str:
+    """What waits in quarantine, and why."""
+    rows = [
+        (
+            badge(item.kind, "warn"),
+            f'<span class="mono">{escape(item.event.id)}</span>',
+            escape(item.event.customer),
+            escape(item.event.model),
+            escape(item.reason),
+        )
+        for item in items
+    ]
+    listed = table(("Kind", "Event", "Customer", "Model", "Reason"), rows, "Nothing waits: all usage is booked.")
+    shown = f"<small>{len(items)} of {grouped(total)}</small>" if total > len(items) else ""
+    return _page(frame, "Quarantine", f'<section class="card"><h2>Quarantine{shown}</h2>{listed}</section>')
+
+
+def refusal_page(frame: Frame, title: str, message: str) -> str:
+    """Something that could not be shown, and why."""
+    body = f'<section class="card"><h1>{escape(title)}</h1><p class="empty">{escape(message)}</p></section>'
+    return _page(frame, title, body)
+
+
+def _page(frame: Frame, title: str, body: str, *, refresh: bool = False) -> str:
+    navigation = "".join(
+        f'<a href="{path}"{" aria-current=page" if path == frame.path else ""}>{name}</a>' for path, name in _PAGES
+    )
+    return fill(
+        "page.html",
+        refresh=f'<meta http-equiv="refresh" content="{_REFRESH_S}">' if refresh else "",
+        title=escape(title),
+        operator=escape(frame.operator or "Entrepôt"),
+        navigation=navigation,
+        body=body,
+        footer=escape(frame.footer),
+    )
+
+
+def _tiles(overview: Overview) -> Iterator[str]:
+    for currency in dict.fromkeys(item.currency for item in overview.revenue):
+        pico = sum(parse_pico(item.exact) for item in overview.revenue if item.currency == currency)
+        yield tile("Revenue this month", f"{money(pico, currency)} <small>{escape(currency)}</small>")
+    hours = overview.tokens_by_hour
+    yield tile("Tokens in 24 hours", grouped(sum(hours)), columns(hours))
+    waiting = overview.open_requests + overview.given_up_requests
+    yield tile("Open requests", str(waiting), f'<div class="note">{overview.given_up_requests} to be resolved</div>')
+    note = '<div class="note"><a href="/quarantine">usage that cannot be booked</a></div>'
+    yield tile("Quarantine", grouped(str(overview.quarantined)), note)
+
+
+def _revenue(rows: Sequence[CustomerRevenue]) -> str:
+    largest: dict[str, int] = {}
+    for item in rows:
+        largest[item.currency] = max(largest.get(item.currency, 0), parse_pico(item.exact))
+    listed = [
+        (
+            f"{escape(item.name)}<small>{escape(item.period)}</small>",
+            f'<div class="grow">{bar(parse_pico(item.exact), largest[item.currency])}</div>',
+            _amount(item),
+        )
+        for item in rows
+    ]
+    return table(("Customer", "", "Amount"), listed, "No contract is in force.", numbers=(2,))
+
+
+def _amount(item: CustomerRevenue) -> str:
+    shown = f'<span title="{escape(item.exact)}">{money(parse_pico(item.exact), item.currency)}</span>'
+    return f'{shown} <span class="soft">{escape(item.currency)}</span>'
+
+
+def _deployments(rows: Sequence[DeploymentTokens]) -> str:
+    largest = max((item.input_tokens + item.output_tokens for item in rows), default=0)
+    listed = [
+        (
+            f"{escape(item.deployment)}<small>{escape(item.project)}</small>",
+            escape(item.customer),
+            f'<span class="soft">{escape(item.model)}</span>',
+            bar(item.input_tokens + item.output_tokens, largest),
+            grouped(item.input_tokens),
+            grouped(item.output_tokens),
+        )
+        for item in rows
+    ]
+    headings = ("Deployment", "Customer", "Model", "", "Input", "Output")
+    return table(headings, listed, "No tokens yet this month.", numbers=(4, 5))
+
+
+def _requests(rows: Sequence[LatestRequest]) -> str:
+    listed = [
+        (
+            f'<span class="soft">{moment(item.admitted_at)}</span>',
+            escape(item.customer),
+            escape(item.deployment),
+            badge(item.outcome, "good" if item.outcome in _GOOD_OUTCOMES else "warn"),
+            badge(item.source, "warn" if item.source == "estimated" else ""),
+            f"{grouped(item.duration_ms)} ms",
+            _meters(item.meters),
+        )
+        for item in rows
+    ]
+    headings = ("Time, UTC", "Customer", "Deployment", "Outcome", "Source", "Duration", "Tokens in / out")
+    return table(headings, listed, "No request yet. The quick start prints three ways to send one.", numbers=(5, 6))
+
+
+def _behind(line: int, events: Iterable[UsageEvent]) -> str:
+    rows = [
+        (
+            f'<span class="mono">{escape(event.id)}</span>',
+            f'<span class="soft">{moment(format_instant(event.admitted_at))}</span>',
+            escape(event.project),
+            escape(event.deployment),
+            badge(event.source, "warn" if event.source == "estimated" else ""),
+            _meters(event.meters),
+        )
+        for event in events
+    ]
+    headings = ("Request", "Time, UTC", "Project", "Deployment", "Source", "Tokens in / out")
+    listed = table(headings, rows, "No request.", numbers=(5,))
+    return f'<section class="card" id="requests"><h2>Requests behind line {line}</h2>{listed}</section>'
+
+
+def _meters(meters: dict[str, int]) -> str:
+    written = sum(count for meter, count in meters.items() if meter.endswith(("output_tokens", "reasoning_tokens")))
+    return f"{grouped(sum(meters.values()) - written)} / {grouped(written)}"
+
+
+def _health(parts: Sequence[Part]) -> str:
+    rows = "".join(
+        f'<li><span class="dot {"" if part.good else "bad"}" role="img" aria-label="{"good" if part.good else "bad"}">'
+        f'</span>{escape(part.name)}<span class="detail">{escape(part.detail)}</span></li>'
+        for part in parts
+    )
+    return f'<ul class="health">{rows}</ul>'
