@@ -17,6 +17,7 @@ DAY = 24 * HOUR
 END_OF_TIME: Instant = 253_402_300_799 * SECOND  # 9999-12-31T23:59:59Z
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _PERIOD = re.compile(r"(\d{4})-(0[1-9]|1[0-2])", re.ASCII)
 
@@ -28,7 +29,7 @@ def hour_of(at: Instant) -> Instant:
 
 def instant_of(moment: datetime) -> Instant:
     """The instant of an aware datetime, exact to the microsecond."""
-    return (moment - _EPOCH) // timedelta(microseconds=1)
+    return (moment - _EPOCH) // _MICROSECOND
 
 
 def parse_instant(text: str, zone: str = "UTC") -> Instant:

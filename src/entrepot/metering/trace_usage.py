@@ -17,13 +17,13 @@ from typing import NamedTuple
 import msgspec
 
 from entrepot.core.errors import BadInput
-from entrepot.core.periods import Instant
-from entrepot.core.usage_event import UsageEvent
+from entrepot.core.periods import DAY, Instant, parse_instant
+from entrepot.core.usage_event import QUANTITY_MAX, UsageEvent
 from entrepot.core.world import World
 from entrepot.ports.usage_rows import RowFault, TraceBatch, TraceRow
 
 _NS_PER_US = 1000
-QUANTITY_MAX = 10**15  # As in usage_file: beyond it a unit has slipped.
+_AZURE_2023 = parse_instant("2023-11-16")  # The one day of AzureLLMInferenceTrace_2023; see examples/data/SOURCES.md.
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -155,6 +155,16 @@ def _id(at: Instant, said: tuple[object, ...], placing: Placing, target: Target)
     """32 hex digits that begin with the time, as our own event ids do; another placing of the row gives another id."""
     placed = (said, at, placing.tier, placing.per_request, target.customer, target.project, target.deployment)
     return f"{at // 1000:012x}{hashlib.blake2b(repr(placed).encode(), digest_size=10).hexdigest()}"
+
+
+def known_origin(trace: str, first_ns: int) -> Instant | None:
+    """The first day of a published trace, so that its parts are moved alike; None where it must be said.
+
+    first_ns: the time of a first row. Traces that count from their own beginning begin at 0.
+    """
+    if trace != "azure":
+        return 0
+    return _AZURE_2023 if _AZURE_2023 <= first_ns // _NS_PER_US < _AZURE_2023 + DAY else None
 
 
 def find_targets(world: World, weights: Mapping[str, int]) -> tuple[Target, ...]:

@@ -16,7 +16,6 @@ from entrepot.core.tokens import METERS
 from entrepot.core.usage_event import Source, UsageEvent, faults
 from entrepot.ports.usage_rows import RawRow, RowBatch, RowFault
 
-QUANTITY_MAX = 10**15  # More than any provider serves in a year; beyond it a hand or a unit has slipped.
 ROW_SHOWN_MAX = 2000  # Characters of a rejected row that are worth keeping.
 
 _Name = Annotated[str, msgspec.Meta(max_length=256)]
@@ -94,14 +93,7 @@ def _event(record: UsageRecord) -> UsageEvent:
 
 def _counted(meters: dict[str, int]) -> dict[str, int]:
     """The meters by name, without known ones of nothing."""
-    counted = {}
-    for meter in sorted(meters):
-        quantity = meters[meter]
-        if not -QUANTITY_MAX <= quantity <= QUANTITY_MAX:
-            raise ValueError(f"{meter} is {quantity}, more than one record can mean")
-        if quantity or meter not in METERS:
-            counted[meter] = quantity
-    return counted
+    return {meter: meters[meter] for meter in sorted(meters) if meters[meter] or meter not in METERS}
 
 
 def _instant(column: str, text: str) -> int:

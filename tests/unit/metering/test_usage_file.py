@@ -7,8 +7,8 @@ import pytest
 
 from entrepot.core.periods import parse_instant
 from entrepot.core.tokens import METERS
-from entrepot.core.usage_event import UsageEvent, payload_digest
-from entrepot.metering.usage_file import COLUMNS, QUANTITY_MAX, REQUIRED, ParsedRows, parse_rows
+from entrepot.core.usage_event import QUANTITY_MAX, UsageEvent, payload_digest
+from entrepot.metering.usage_file import COLUMNS, REQUIRED, ParsedRows, parse_rows
 from entrepot.ports.usage_rows import RawRow, RowBatch, RowFault
 
 RECORD: dict[str, Any] = {
@@ -107,8 +107,8 @@ def test_a_finer_time_is_cut_not_rounded_so_that_it_stays_in_its_month() -> None
         ),
         ({"meters": {"input_tokens": "many"}}, r"input_tokens \(many\) must be a whole number, not text"),
         ({"meters": {"input_tokens": True}}, r"input_tokens \(True\) must be a whole number, not true or false"),
-        ({"meters": {"input_tokens": QUANTITY_MAX + 1}}, "more than one record can mean"),
-        ({"meters": {"input_tokens": 10**40}}, "more than one record can mean"),
+        ({"meters": {"input_tokens": QUANTITY_MAX + 1}}, "input_tokens is more than"),
+        ({"meters": {"input_tokens": 10**40}}, "input_tokens is more than"),
         ({"meters": None}, "meters must be an object, not null"),
         ({"meters": []}, "meters must be an object, not a list"),
         ({"colour": "red"}, "colour is not a column of a usage record"),

@@ -1,0 +1,133 @@
+"""Usage events as files of usage records: what `usage import` reads, in each of its formats."""
+
+import csv
+import io
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+import msgspec
+
+from entrepot.core.errors import BadInput
+from entrepot.core.periods import format_instant
+from entrepot.core.tokens import METERS
+from entrepot.core.usage_event import UsageEvent
+
+# A CSV has a column for every meter there is, so that one month's file looks like the next one's.
+_METERS = sorted(METERS)
+_FIELDS = (
+    "id",
+    "admitted_at",
+    "finished_at",
+    "customer",
+    "project",
+    "deployment",
+    "model",
+    "tier",
+    "source",
+    "corrects",
+)
+
+
+class Writer(Protocol):
+    """One format."""
+
+    def add(self, events: list[UsageEvent]) -> None:
+        """Writes events, in order."""
+        ...
+
+    def end(self) -> None:
+        """Writes what the format ends with."""
+        ...
+
+
+@contextmanager
+def open_export(path: Path | None, form: str) -> Iterator[Writer]:
+    """A writer of jsonl, csv or parquet. path: None for standard output. A file appears when it is complete.
+
+    Raises: BadInput.
+    """
+    if path is None:
+        writer = _WRITERS[form](sys.stdout.buffer)
+        yield writer
+        writer.end()
+        return
+    unfinished = path.with_name(path.name + ".part")
+    try:
+        with unfinished.open("wb") as file:
+            writer = _WRITERS[form](file)
+            yield writer
+            writer.end()
+        unfinished.replace(path)
+    except OSError as error:
+        raise BadInput(f"{path} cannot be written: {error.strerror}") from None
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+class _JsonLines:
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._encode = msgspec.json.Encoder().encode
+
+    def add(self, events: list[UsageEvent]) -> None:
+        self._file.write(b"".join(self._encode(usage_record(event)) + b"\n" for event in events))
+
+    def end(self) -> None:
+        self._file.flush()
+
+
+class _Csv:
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._add_rows([[*_FIELDS, *_METERS]])
+
+    def add(self, events: list[UsageEvent]) -> None:
+        self._add_rows([[*_cells(event), *(event.meters.get(meter) for meter in _METERS)] for event in events])
+
+    def end(self) -> None:
+        self._file.flush()
+
+    def _add_rows(self, rows: Sequence[Sequence[object]]) -> None:
+        text = io.StringIO(newline="")
+        csv.writer(text, lineterminator="\n").writerows(rows)
+        self._file.write(text.getvalue().encode())
+
+
+class _Parquet:
+    def __init__(self, file: BinaryIO) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        moment = pa.timestamp("us", tz="UTC")
+        kinds = {"admitted_at": moment, "finished_at": moment, "meters": pa.map_(pa.string(), pa.int64())}
+        self._schema = pa.schema([(name, kinds.get(name, pa.string())) for name in (*_FIELDS, "meters")])
+        self._writer: Any = pq.ParquetWriter(file, self._schema, compression="zstd")
+
+    def add(self, events: list[UsageEvent]) -> None:
+        import pyarrow as pa
+
+        columns: list[list[object]] = [[getattr(event, name) for event in events] for name in _FIELDS]
+        columns.append([list(event.meters.items()) for event in events])
+        arrays = [pa.array(column, kind.type) for column, kind in zip(columns, self._schema, strict=True)]
+        self._writer.write_batch(pa.record_batch(arrays, schema=self._schema))
+
+    def end(self) -> None:
+        self._writer.close()
+
+
+_WRITERS: dict[str, Callable[[BinaryIO], Writer]] = {"jsonl": _JsonLines, "csv": _Csv, "parquet": _Parquet}
+FORMS = tuple(_WRITERS)
+
+
+def usage_record(event: UsageEvent) -> dict[str, object]:
+    """The event as a usage record, its times as text."""
+    return {**dict(zip(_FIELDS, _cells(event), strict=True)), "meters": event.meters}
+
+
+def _cells(event: UsageEvent) -> list[object]:
+    written: list[object] = [getattr(event, name) for name in _FIELDS]
+    written[1:3] = [format_instant(event.admitted_at), format_instant(event.finished_at)]
+    return written

@@ -1,0 +1,61 @@
+"""`entrepot report …`: what the books mean to whoever runs the business."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from entrepot.cli.command import add_command, add_group, settings_of, show
+from entrepot.core.errors import BadInput, NotFound
+from entrepot.core.periods import parse_period
+
+if TYPE_CHECKING:
+    from entrepot.cli.command import Subparsers
+
+SHOWN = 20
+
+
+def add_commands(subparsers: "Subparsers") -> None:
+    """Adds `report concentration` and `report run-rate`."""
+    group = add_group(subparsers, "report", "revenue: on whom it hangs, and what it comes to in a year")
+    parser = add_command(group, "concentration", "how much of a month's revenue hangs on whom", _concentration)
+    parser.add_argument("--period", required=True, metavar="YYYY-MM", help="a month that was closed")
+    parser.add_argument("--currency", metavar="XXX", help="of the invoices; the operator's own without it")
+    parser.add_argument("--top", type=int, default=SHOWN, metavar="N", help=f"customers shown by name ({SHOWN})")
+    add_command(group, "run-rate", "invoiced months, each as the year it would make", _run_rate)
+
+
+def _concentration(args: argparse.Namespace) -> int:
+    from entrepot.compose.books import open_current_books
+    from entrepot.reporting.concentration import concentration, revenues
+    from entrepot.reporting.paper import concentration_text
+
+    try:
+        period = parse_period(args.period)
+    except ValueError as error:
+        raise BadInput(str(error)) from None
+    with open_current_books(settings_of(args)) as books:
+        invoices, declared = books.invoices(str(period)), books.world()
+    if declared is None or not invoices:
+        raise NotFound(f"{period} has no invoices yet; close the month first: entrepot close {period}")
+    world = declared[1]
+    found = revenues(invoices, {customer.id: customer for customer in world.customers})
+    currency = args.currency or (world.operator.currency if world.operator.currency in found else min(found))
+    report = concentration(period, currency, found.get(currency, []))
+    others = sorted(set(found) - {currency})
+    lines = concentration_text(report, max(0, args.top)).splitlines()
+    if others:
+        lines += ["", f"Also invoiced in {', '.join(others)}, which is not added in; see --currency."]
+    show(args, report, lines)
+    return 0
+
+
+def _run_rate(args: argparse.Namespace) -> int:
+    from entrepot.compose.books import open_current_books
+    from entrepot.reporting.paper import run_rates_text
+    from entrepot.reporting.run_rate import run_rates
+
+    with open_current_books(settings_of(args)) as books:
+        rates = run_rates(books.invoices())
+    if not rates:
+        raise NotFound("nothing was invoiced yet; close a month first: entrepot close YYYY-MM")
+    show(args, {"currencies": rates}, run_rates_text(rates).splitlines())
+    return 0
