@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from entrepot.compose.settings import DEFINITIONS, Settings, load_settings
+from entrepot.core.errors import BadInput
+from entrepot.core.periods import Period, parse_period
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse gives it no other name
@@ -23,7 +25,7 @@ def add_command(subparsers: "Subparsers", name: str, about: str, run: Run) -> ar
     parser = subparsers.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
     parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
     add_setting(parser, "home")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, parser=parser)
     return parser
 
 
@@ -52,6 +54,14 @@ def settings_of(args: argparse.Namespace) -> Settings:
         if name.startswith(_FLAG) and value is not None
     }
     return load_settings(os.environ, flags)
+
+
+def period_of(text: str) -> Period:
+    """The period a command was given. Raises: BadInput."""
+    try:
+        return parse_period(text)
+    except ValueError as error:
+        raise BadInput(str(error), param="period") from None
 
 
 def show(args: argparse.Namespace, document: object, lines: Iterable[str]) -> None:

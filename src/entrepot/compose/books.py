@@ -22,13 +22,23 @@ from entrepot.workers import fold
 _KEY_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _KEY_LETTERS = 40  # 238 bits.
 
-Report = Callable[[int], None]
+Report = Callable[[int], object]
 
 
 @contextmanager
 def open_books(settings: Settings) -> Iterator[Books]:
     """The books as they stand. Raises: BooksUnavailable."""
     books = open_sqlite_books(str(settings.books_file))
+    try:
+        yield books
+    finally:
+        books.close()
+
+
+@contextmanager
+def open_scratch_books() -> Iterator[Books]:
+    """Empty books that are gone afterwards; what outgrows memory goes to a temporary file, never to a data directory."""
+    books = open_sqlite_books("")
     try:
         yield books
     finally:

@@ -1,0 +1,139 @@
+"""`entrepot invoice …`: issued invoices, down to the requests behind a line."""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from entrepot.cli.command import add_command, add_group, period_of, settings_of, show, table
+from entrepot.core.errors import NotFound
+from entrepot.core.periods import format_instant
+
+if TYPE_CHECKING:
+    from entrepot.cli.command import Subparsers
+    from entrepot.core.invoices import Invoice, InvoiceLine
+    from entrepot.core.usage_event import UsageEvent
+
+REQUESTS_SHOWN = 1000
+
+
+def add_commands(subparsers: "Subparsers") -> None:
+    """Adds `invoice list` and `invoice show`."""
+    group = add_group(subparsers, "invoice", "look at issued invoices")
+    listing = add_command(group, "list", "list issued invoices", _list)
+    listing.add_argument("--period", metavar="YYYY-MM", help="only those of a month")
+    listing.add_argument("--customer", metavar="ID", help="only a customer's")
+    showing = add_command(group, "show", "show an invoice, one of its lines, or the requests behind that", _show)
+    showing.add_argument("number", help="of the invoice, as `invoice list` shows it")
+    showing.add_argument("--line", type=int, metavar="N", help="only the line of this number")
+    showing.add_argument("--requests", action="store_true", help="the requests behind the line")
+    showing.add_argument(
+        "--limit", type=int, default=REQUESTS_SHOWN, metavar="N", help=f"requests at most ({REQUESTS_SHOWN})"
+    )
+
+
+def invoice_rows(invoices: "Sequence[Invoice]") -> list[str]:
+    """Invoices as lines of a table."""
+    rows = [("number", "period", "customer", "contract", "total", "")]
+    rows += [
+        (item.number, item.period, item.customer_name, item.contract, item.total, item.currency) for item in invoices
+    ]
+    return table(rows, right=(4,)) if invoices else []
+
+
+def _list(args: argparse.Namespace) -> int:
+    from entrepot.compose.books import open_current_books
+
+    period = str(period_of(args.period)) if args.period else None
+    with open_current_books(settings_of(args)) as books:
+        invoices = [item for item in books.invoices(period) if args.customer in (None, item.customer)]
+    show(args, {"invoices": invoices}, invoice_rows(invoices) or ["no invoices; `entrepot close 2024-03` issues them"])
+    return 0
+
+
+def _show(args: argparse.Namespace) -> int:
+    from entrepot.compose.books import open_current_books
+
+    if args.requests and args.line is None:
+        args.parser.error("--requests needs --line N")
+    with open_current_books(settings_of(args)) as books:
+        invoice = books.invoice(args.number)
+        if args.line is None:
+            show(args, invoice, _invoice_lines(invoice))
+            return 0
+        line = _line(invoice, args.line)
+        if not args.requests:
+            show(args, line, line_table([line]))
+            return 0
+        behind = books.requests_of_line(invoice.number, line.period, line.model, line.meter, line.tier)
+        found = list(islice(behind, args.limit + 1))
+    events, more = found[: args.limit], len(found) > args.limit
+    document = {"invoice": invoice.number, "line": line, "requests": list(map(_request, events)), "more": more}
+    show(args, document, _request_lines(events, more=more))
+    return 0
+
+
+def _line(invoice: "Invoice", number: int) -> "InvoiceLine":
+    for line in invoice.lines:
+        if line.number == number:
+            return line
+    raise NotFound(f"invoice {invoice.number} has lines 1 to {len(invoice.lines)}, not {number}")
+
+
+def _invoice_lines(invoice: "Invoice") -> Iterator[str]:
+    yield f"Invoice {invoice.number}   {invoice.customer_name}   {invoice.period}   contract {invoice.contract}"
+    yield f"issued {invoice.issued_at}"
+    yield ""
+    yield from line_table(invoice.lines)
+    yield ""
+    rows = [("net", invoice.net), ("tax", invoice.tax), ("total", f"{invoice.total}")]
+    yield from (f"{line} {invoice.currency}" for line in table(rows, right=(1,)))
+    yield f"rounding left over {invoice.residual} {invoice.currency}"
+
+
+def line_table(lines: "Sequence[InvoiceLine]") -> list[str]:
+    """Invoice lines as lines of a table."""
+    rows = [("#", "period", "model", "meter", "tier", "quantity", "unit price", "exact", "amount")]
+    for line in lines:
+        price = line.unit_price if line.unit_price is not None else "several"
+        rows.append(
+            (
+                str(line.number),
+                line.period,
+                line.model,
+                line.meter or "all",
+                line.tier or "all",
+                line.quantity,
+                price,
+                line.exact,
+                line.amount,
+            )
+        )
+    return table(rows, right=(0, 5, 6, 7, 8))
+
+
+def _request(event: "UsageEvent") -> dict[str, object]:
+    return {
+        "id": event.id,
+        "admitted_at": format_instant(event.admitted_at),
+        "finished_at": format_instant(event.finished_at),
+        "project": event.project,
+        "deployment": event.deployment,
+        "model": event.model,
+        "tier": event.tier,
+        "meters": event.meters,
+        "source": event.source,
+        "outcome": event.outcome,
+        "corrects": event.corrects,
+    }
+
+
+def _request_lines(events: "Sequence[UsageEvent]", *, more: bool) -> Iterator[str]:
+    rows = [("request", "admitted", "deployment", "source", "meters")]
+    for event in events:
+        meters = ", ".join(f"{meter} {quantity:,}" for meter, quantity in event.meters.items())
+        place = f"{event.project}/{event.deployment}"
+        rows.append((event.id, format_instant(event.admitted_at), place, event.source, meters))
+    yield from table(rows)
+    if more:
+        yield f"… and more; --limit N shows more than {len(events):,}"

@@ -1,0 +1,43 @@
+"""`entrepot ledger show`: the balances of the journal, and the hash that vouches for it."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from entrepot.cli.command import add_command, add_group, settings_of, show, table
+from entrepot.core.money import format_pico
+from entrepot.core.periods import format_instant
+
+if TYPE_CHECKING:
+    from entrepot.cli.command import Subparsers
+
+
+def add_commands(subparsers: "Subparsers") -> None:
+    """Adds `ledger show`."""
+    group = add_group(subparsers, "ledger", "look at the double-entry ledger")
+    add_command(group, "show", "show the balances of all accounts", _show)
+
+
+def _show(args: argparse.Namespace) -> int:
+    from entrepot.compose.books import open_current_books
+    from entrepot.flows.show_bill import ledger_state
+
+    with open_current_books(settings_of(args)) as books, books.snapshot():
+        state, balances, watermark = ledger_state(books), books.balances(), books.watermark()
+    rows = [(account, format_pico(pico, 2), currency) for (account, currency), pico in sorted(balances.items())]
+    document = {
+        "entries": state.entries,
+        "root": state.root,
+        "balanced": state.balanced,
+        "accrued_before": format_instant(watermark),
+        "balances": [
+            {"account": account, "balance": amount, "currency": currency} for account, amount, currency in rows
+        ],
+    }
+    lines = [
+        *table([("account", "balance", ""), *rows], right=(1,)),
+        "",
+        f"{state.entries:,} entries, {'balanced' if state.balanced else 'NOT BALANCED'}, {state.root}",
+        f"accrued before {format_instant(watermark)}",
+    ]
+    show(args, document, lines)
+    return 0 if state.balanced else 1

@@ -1,0 +1,64 @@
+"""Closing a month from a command: what can be resolved is, what speaks against it is said, then it is recorded."""
+
+import os
+from collections.abc import Sequence
+
+from entrepot.adapters.upstream_usage_http import HttpUpstreamUsage
+from entrepot.compose.books import Report, open_office
+from entrepot.compose.local_models import base_urls
+from entrepot.compose.settings import Settings
+from entrepot.core.errors import PeriodNotClosable
+from entrepot.core.invoices import Invoice
+from entrepot.core.log_records import MonthClosed
+from entrepot.core.periods import format_instant
+from entrepot.flows.administer import Office
+from entrepot.flows.close_month import check_closable
+from entrepot.flows.resolve_usage import resolve_usage
+from entrepot.flows.show_overview import terms_of
+
+_NAMED_MAX = 5
+
+
+def close_period(settings: Settings, period: str, report: Report) -> tuple[list[Invoice], list[str]]:
+    """(all invoices of the period, the numbers of those issued now). Closing again invoices only what came since.
+
+    Raises: PeriodNotClosable with what to do; UsageLogUnavailable.
+    """
+    with open_office(settings, report) as office:
+        office.fold()
+        if resolve_usage(office.books, office.log, _lookup(settings), office.clock.now()):
+            office.fold()
+        at = office.clock.now()
+        try:
+            check_closable(office.books, terms_of(office.books), at, period)
+        except PeriodNotClosable as refused:
+            raise PeriodNotClosable(refused.message + _open_requests(office)) from None
+        known = {invoice.number for invoice in office.books.invoices(period)}
+        office.log.append([MonthClosed(at=at, period=period)])
+        office.fold()
+        _require_closed(office, period, at)
+        invoices = office.books.invoices(period)
+        return invoices, [invoice.number for invoice in invoices if invoice.number not in known]
+
+
+def _lookup(settings: Settings) -> HttpUpstreamUsage:
+    def running(upstream: str) -> Sequence[str]:
+        return base_urls(settings, upstream)
+
+    return HttpUpstreamUsage(running, os.environ)
+
+
+def _open_requests(office: Office) -> str:
+    found = [*office.books.open_requests(given_up=True), *office.books.open_requests(given_up=False)]
+    if not found:
+        return ""
+    named = ", ".join(f"{item.admitted.id} of {format_instant(item.admitted.at)}" for item in found[:_NAMED_MAX])
+    more = f" and {len(found) - _NAMED_MAX} more" if len(found) > _NAMED_MAX else ""
+    return f" (open: {named}{more})"
+
+
+def _require_closed(office: Office, period: str, at: int) -> None:
+    """The fold decides in log order, and something may have come between our look and our record."""
+    for closing in office.books.closings(period):
+        if closing.at == at and closing.refused:
+            raise PeriodNotClosable(closing.refused + _open_requests(office))
