@@ -7,6 +7,7 @@ does not depend on how the log is cut, and a request that begins and ends within
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import reduce
 from itertools import islice
 
 import msgspec
@@ -131,7 +132,7 @@ class Fold:
     def _enter_world(self, record: WorldApplied) -> None:
         world = decode_world(record.world)
         self._books.save_world(record.at, world)
-        self._declare(world)
+        self._declare(world, self._terms.world if self._terms else None)
         retry_unpriced(self._books, self._recorder)
 
     def _issue_key(self, record: KeyIssued) -> None:
@@ -171,13 +172,18 @@ class Fold:
         self._position = self._books.position()
         self._terms: WorldIndex | None = None
         self._recorder = recorder_of(None)
-        for world in self._books.worlds():
-            self._declare(world)
+        *earlier, current = (None, *self._books.worlds())
+        if current is not None:
+            self._declare(current, reduce(_with_history, earlier))
 
-    def _declare(self, world: World) -> None:
+    def _declare(self, current: World, earlier: World | None) -> None:
         """The world decides what new usage is counted as; terms it has dropped still hold for what was counted."""
-        self._recorder = recorder_of(WorldIndex(world))
-        self._terms = WorldIndex(with_history(world, self._terms.world if self._terms else None))
+        self._recorder = recorder_of(WorldIndex(current))
+        self._terms = WorldIndex(with_history(current, earlier))
+
+
+def _with_history(earlier: World | None, later: World | None) -> World | None:
+    return earlier if later is None else with_history(later, earlier)
 
 
 def fold(

@@ -5,7 +5,7 @@ import msgspec
 from entrepot.core.periods import Instant
 
 
-class Series(msgspec.Struct, frozen=True, order=True, cache_hash=True):
+class Series(msgspec.Struct, frozen=True, order=True, cache_hash=True, gc=False):
     """What a reading is counted for: all of a usage event that decides who is charged for it, and at which price.
 
     contract and price_version are fixed at the event's admission.
@@ -20,7 +20,7 @@ class Series(msgspec.Struct, frozen=True, order=True, cache_hash=True):
     tier: str
 
 
-class Reading(msgspec.Struct, frozen=True, order=True):
+class Reading(msgspec.Struct, frozen=True, order=True, gc=False):
     """The sum of one meter of one series over one UTC hour [hour, hour + 1h).
 
     An hour that a month boundary of the contract's zone cuts is two readings, the second beginning at the boundary.
@@ -32,7 +32,7 @@ class Reading(msgspec.Struct, frozen=True, order=True):
     quantity: int
 
 
-class Charge(msgspec.Struct, frozen=True):
+class Charge(msgspec.Struct, frozen=True, gc=False):
     """A reading (or a difference of readings) with its exact amount in pico of the contract's currency.
 
     priced_as: the meter whose price it has; another one where the meter is a part without a price of its own.

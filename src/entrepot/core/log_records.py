@@ -9,11 +9,11 @@ from entrepot.core.periods import Instant
 from entrepot.core.usage_event import Outcome, UsageEvent
 
 
-class _Record(msgspec.Struct, frozen=True, array_like=True, tag=True):
+class _Record(msgspec.Struct, frozen=True, array_like=True, tag=True, gc=False):
     """Base of the records: the tag is the class name."""
 
 
-class Admitted(_Record, frozen=True):
+class Admitted(_Record, frozen=True, gc=False):
     """A request is about to go upstream. Without a later UsageRecorded of the same id it is unresolved."""
 
     id: str
@@ -29,7 +29,7 @@ class Admitted(_Record, frozen=True):
     prompt_tokens_estimate: int
 
 
-class Progressed(_Record, frozen=True):
+class Progressed(_Record, frozen=True, gc=False):
     """How many output tokens have been relayed so far; written about once a second for each open stream."""
 
     id: str
@@ -37,7 +37,7 @@ class Progressed(_Record, frozen=True):
     output_tokens: int
 
 
-class Abandoned(_Record, frozen=True):
+class Abandoned(_Record, frozen=True, gc=False):
     """The gateway gave the request up before the upstream reported usage. answered: whether any byte came back."""
 
     id: str
@@ -47,27 +47,27 @@ class Abandoned(_Record, frozen=True):
     output_tokens: int
 
 
-class InstanceLost(_Record, frozen=True):
+class InstanceLost(_Record, frozen=True, gc=False):
     """A gateway instance is gone: its requests that are still open will never be settled by it."""
 
     instance: str
     at: Instant
 
 
-class UsageRecorded(_Record, frozen=True):
+class UsageRecorded(_Record, frozen=True, gc=False):
     """The outcome of a request, or one imported record."""
 
     event: UsageEvent
 
 
-class WorldApplied(_Record, frozen=True):
+class WorldApplied(_Record, frozen=True, gc=False):
     """A version of the world as canonical JSON (core.world.World)."""
 
     at: Instant
     world: bytes
 
 
-class KeyIssued(_Record, frozen=True):
+class KeyIssued(_Record, frozen=True, gc=False):
     """An API key was made; only its digest is here."""
 
     at: Instant
@@ -77,20 +77,20 @@ class KeyIssued(_Record, frozen=True):
     name: str
 
 
-class KeyRevoked(_Record, frozen=True):
+class KeyRevoked(_Record, frozen=True, gc=False):
     """An API key stops being good."""
 
     at: Instant
     key_id: str
 
 
-class Marked(_Record, frozen=True):
+class Marked(_Record, frozen=True, gc=False):
     """Every gateway's usage that was admitted before `at` is in the log above, save the requests still open."""
 
     at: Instant
 
 
-class MonthClosed(_Record, frozen=True):
+class MonthClosed(_Record, frozen=True, gc=False):
     """The operator closes a period ("2024-03"): accrue, invoice, freeze."""
 
     at: Instant

@@ -16,7 +16,7 @@ Outcome = Literal[
 ]
 
 
-class UsageEvent(msgspec.Struct, frozen=True, array_like=True, omit_defaults=False):
+class UsageEvent(msgspec.Struct, frozen=True, array_like=True, omit_defaults=False, gc=False):
     """What one request used.
 
     meters: units by meter, mutually exclusive, summing to the upstream's totals; sorted by name so that equal events

@@ -9,11 +9,15 @@ from entrepot.ports.books import MeteredUsage
 
 def increments(metered: Iterable[MeteredUsage]) -> dict[tuple[Series, str, Instant], int]:
     """{(series, meter, hour): quantity} summed over the events, without what no event used."""
-    sums: dict[tuple[Series, str, Instant], int] = {}
+    sums: dict[tuple[Series, Instant], dict[str, int]] = {}
     for usage in metered:
-        series, hour = usage.series, usage.hour
+        key = (usage.series, usage.hour)
+        meters = sums.get(key)
+        if meters is None:
+            meters = sums[key] = {}
         for meter, quantity in usage.event.meters.items():
             if quantity:
-                key = (series, meter, hour)
-                sums[key] = sums.get(key, 0) + quantity
-    return sums
+                meters[meter] = meters.get(meter, 0) + quantity
+    return {
+        (series, meter, hour): quantity for (series, hour), meters in sums.items() for meter, quantity in meters.items()
+    }

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from entrepot.core.charges import Series
-from entrepot.core.periods import END_OF_TIME, HOUR, Instant, format_instant, period_of
+from entrepot.core.periods import END_OF_TIME, HOUR, Instant, format_instant, hour_of, period_of
 from entrepot.core.prices import PriceTable
 from entrepot.core.tenancy import Contract
 from entrepot.core.tokens import METERS
@@ -42,30 +42,34 @@ class Recorder:
 
     def __init__(self, index: WorldIndex | None) -> None:
         self._index = index
-        self._places: dict[_Key, list[_Place]] = {}
+        self._places: dict[_Key, _Place] = {}  # The last of each key; usage mostly comes in the order of time.
+        self._earlier: dict[_Key, list[_Place]] = {}
 
     def record(self, events: Sequence[UsageEvent]) -> tuple[list[MeteredUsage], list[Quarantined]]:
         """(what can be booked, what cannot), each in the order of the events."""
         metered: list[MeteredUsage] = []
         refused: list[Quarantined] = []
-        places = self._places
+        book = metered.append
+        last_place = self._places.get
         for event in events:
-            at = event.admitted_at
-            key = (event.customer, event.project, event.deployment, event.model, event.tier)
-            for place in places.get(key, ()):
-                if place.begins <= at < place.ends:
-                    break
-            else:
-                self._look_up(event, key, metered, refused)
-                continue
-            if _is_plain(event, place.meters):
-                metered.append(MeteredUsage(place.series, max(at - at % HOUR, place.month), event))
-            else:
-                self._look_up(event, key, metered, refused)
+            place = last_place((event.customer, event.project, event.deployment, event.model, event.tier))
+            if place is not None:
+                begins, ends, month, series, priced = place
+                at = event.admitted_at
+                if begins <= at < ends and at <= event.finished_at < END_OF_TIME and 0 < len(event.id) <= 128:
+                    for meter, quantity in event.meters.items():
+                        if meter not in priced or not 0 <= quantity <= QUANTITY_MAX:
+                            break
+                    else:
+                        if event.meters:
+                            hour = at - at % HOUR
+                            book(MeteredUsage(series, month if month > hour else hour, event))  # noqa: FURB136 is slow
+                            continue
+            self._look_up(event, metered, refused)
         return metered, refused
 
-    def _look_up(self, event: UsageEvent, key: _Key, metered: list[MeteredUsage], refused: list[Quarantined]) -> None:
-        """The same answer from the beginning, with its reason; where it is a good one, it is kept."""
+    def _look_up(self, event: UsageEvent, metered: list[MeteredUsage], refused: list[Quarantined]) -> None:
+        """The same answer from the beginning, for what the short way above could not tell, with the reason."""
         invalid = faults(event)
         if invalid is None and event.raw and not event.meters:
             invalid = "the upstream's usage object could not be read; its text is kept with the event"
@@ -73,18 +77,26 @@ class Recorder:
             refused.append(Quarantined(event=event, kind="invalid", reason=invalid))
             return
         try:
-            place = self._place(event)
+            place = self._kept_place(event)
             _check_prices(event, place)
         except _Unpriced as reason:
             refused.append(Quarantined(event=event, kind="unpriced", reason=str(reason)))
             return
-        if len(self._places) >= _PLACES_MAX:
-            self._places.clear()
-        known = self._places.setdefault(key, [])
-        if place not in known:
-            known.append(place)
-        at = event.admitted_at
-        metered.append(MeteredUsage(place.series, max(at - at % HOUR, place.month), event))
+        metered.append(MeteredUsage(place.series, max(hour_of(event.admitted_at), place.month), event))
+
+    def _kept_place(self, event: UsageEvent) -> _Place:
+        key = (event.customer, event.project, event.deployment, event.model, event.tier)
+        for place in self._earlier.get(key, ()):
+            if place.begins <= event.admitted_at < place.ends:
+                break
+        else:
+            place = self._place(event)
+            if len(self._places) >= _PLACES_MAX:
+                self._places.clear()
+                self._earlier.clear()
+            self._earlier.setdefault(key, []).append(place)
+        self._places[key] = place
+        return place
 
     def _place(self, event: UsageEvent) -> _Place:
         if self._index is None:
@@ -116,16 +128,6 @@ class Recorder:
             series=series,
             meters=frozenset(meter for meter in METERS if table.unit_pico(event.model, meter, event.tier) is not None),
         )
-
-
-def _is_plain(event: UsageEvent, priced: frozenset[str]) -> bool:
-    """Whether nothing about an event whose place is known needs a second look; when in doubt it does."""
-    if not 0 < len(event.id) <= 128 or event.finished_at < event.admitted_at or event.finished_at >= END_OF_TIME:
-        return False
-    for meter, quantity in event.meters.items():
-        if not 0 <= quantity <= QUANTITY_MAX or (meter not in priced and (quantity or meter not in METERS)):
-            return False
-    return bool(event.meters)
 
 
 def _check_names(event: UsageEvent, index: WorldIndex) -> None:

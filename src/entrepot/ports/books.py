@@ -38,7 +38,7 @@ class OpenRequest(msgspec.Struct, frozen=True):
     given_up: Abandoned | None = None
 
 
-class MeteredUsage(msgspec.Struct, frozen=True):
+class MeteredUsage(msgspec.Struct, frozen=True, gc=False):
     """A usage event with the series and the hour (core.charges.Reading) that it is counted in."""
 
     series: Series

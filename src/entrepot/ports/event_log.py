@@ -8,7 +8,7 @@ import msgspec
 from entrepot.core.log_records import LogRecord
 
 
-class Position(msgspec.Struct, frozen=True, order=True, array_like=True):
+class Position(msgspec.Struct, frozen=True, order=True, array_like=True, gc=False):
     """The place after a record: a segment's number and a byte offset in it. Position(0, 0) is before everything."""
 
     segment: int = 0

@@ -15,6 +15,7 @@ class Numbering(Generic[T]):
     def __init__(self, database: Database, table: str, columns: str) -> None:
         self._database = database
         self._numbers: dict[T, int] = {}
+        self.known = self._numbers.get  # The number of a key that is remembered, else None.
         self._keys: dict[int, T] = {}
         names = columns.split(", ")
         where = " AND ".join(f"{name} = ?" for name in names)

@@ -5,7 +5,8 @@ in the order of the origin's meters and, where there are any, the raw usage and 
 equal rows, so a repeat is recognised without a digest.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -74,20 +75,33 @@ class Packer:
     def __init__(self, database: Database) -> None:
         self.series = SeriesNumbers(database)
         self._origins = _OriginNumbers(database)
+        self._known_origins: dict[tuple[str, ...], int] = {}
+        database.on_rollback.append(self._known_origins.clear)
 
-    def pack(self, usage: MeteredUsage) -> Row:
-        """(id, series, admitted_at, body)."""
-        event = usage.event
-        at = event.admitted_at
-        meters = event.meters
-        names = tuple(meters)
-        if len(names) > 1 and names != (ordered := tuple(sorted(names))):
-            names, meters = ordered, {name: meters[name] for name in ordered}
-        origin = self._origins.number(Origin(event.source, event.outcome, event.upstream, event.key, names))
-        body = (event.finished_at - at, origin, tuple(meters.values()))
-        if event.raw or event.corrects is not None:
-            body += (event.raw, event.corrects)  # type: ignore[assignment]
-        return pack_id(event.id), self.series.number(usage.series), at, _encode(body)
+    def pack(self, events: Sequence[MeteredUsage]) -> list[Any]:
+        """The rows of events one after another: id, series, admitted_at, body, id, series, …"""
+        flat: list[Any] = []
+        known_origin = self._known_origins.get
+        known_series = self.series.known
+        for usage in events:
+            event, series = usage.event, usage.series
+            at, meters, raw = event.admitted_at, event.meters, event.raw
+            key = (event.source, event.outcome, event.upstream, event.key, *meters)
+            origin = known_origin(key) or self._origin(event, key)
+            quantities = [*meters.values()] if origin > 0 else [meters[name] for name in sorted(meters)]
+            body: tuple[object, ...] = (event.finished_at - at, abs(origin), quantities)
+            if raw or event.corrects is not None:
+                body += (raw, event.corrects)
+            flat += (pack_id(event.id), known_series(series) or self.series.number(series), at, _encode(body))
+        return flat
+
+    def _origin(self, event: UsageEvent, key: tuple[str, ...]) -> int:
+        """The number of an event's origin, negative when its meters are not in order."""
+        names = tuple(event.meters)
+        ordered = tuple(sorted(names))
+        number = self._origins.number(Origin(event.source, event.outcome, event.upstream, event.key, ordered))
+        self._known_origins[key] = number if names == ordered else -number
+        return self._known_origins[key]
 
     def unpack(self, row: Row) -> UsageEvent:
         """The event of a row."""

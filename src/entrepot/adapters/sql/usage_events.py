@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import count
 
 from entrepot.adapters.sql.database import Row, parts
 from entrepot.adapters.sql.packing import pack_id
@@ -11,7 +12,7 @@ from entrepot.core.usage_event import UsageEvent
 from entrepot.ports.books import MeteredUsage, UsageCounts
 
 _EVENT = "id, series, admitted_at, body"
-_INSERT = f"INSERT OR IGNORE INTO usage_event ({_EVENT}) VALUES (?, ?, ?, ?)"
+_INSERT = f"INSERT OR IGNORE INTO usage_event ({_EVENT}) VALUES "
 _ID_TEXT = "CASE typeof(id) WHEN 'blob' THEN lower(hex(id)) ELSE id END"
 
 _WITHIN = (
@@ -27,26 +28,27 @@ class UsageEvents(Store):
 
     def insert_events(self, events: Sequence[MeteredUsage]) -> tuple[list[MeteredUsage], list[UsageEvent]]:
         """See ports.books. All are offered to the table at once; only when it refuses some are they told apart."""
-        rows = [self._packer.pack(usage) for usage in events]
+        flat = self._packer.pack(events)
         before = self._last_seq()
-        if self._database.execute_many(_INSERT, rows) == len(rows):
-            self._remember_groups(rows, events, before)
+        if self._database.insert_many(_INSERT, flat, columns=4) == len(events):
+            self._remember_groups(flat[1::4], events, before)
             return list(events), []
+        rows = [tuple(flat[start : start + 4]) for start in range(0, len(flat), 4)]
         return self._told_apart(events, rows, before)
 
     def _told_apart(
         self, events: Sequence[MeteredUsage], rows: Sequence[Row], before: int
     ) -> tuple[list[MeteredUsage], list[UsageEvent]]:
         added = {row[0] for row in self._database.rows("SELECT id FROM usage_event WHERE seq > ?", (before,))}
-        new, new_rows, known = [], [], []
+        new, numbers, known = [], [], []
         for usage, row in zip(events, rows, strict=True):
             if row[0] in added:
                 added.remove(row[0])
                 new.append(usage)
-                new_rows.append(row)
+                numbers.append(row[1])
             else:
                 known.append((usage, row))
-        self._remember_groups(new_rows, new, before)
+        self._remember_groups(numbers, new, before)
         stored = self._stored(row[0] for _, row in known)
         same = self._packer.same_content
         conflicts = [usage.event for usage, row in known if not same(row, stored[row[0]])]
@@ -61,14 +63,16 @@ class UsageEvents(Store):
                 found[row[0]] = row
         return found
 
-    def _remember_groups(self, rows: Sequence[Row], events: Sequence[MeteredUsage], before: int) -> None:
+    def _remember_groups(self, numbers: Sequence[int], events: Sequence[MeteredUsage], before: int) -> None:
+        """Writes down which readings the new events are behind. numbers: of their series."""
         groups: _Groups = {}
-        for seq, (row, usage) in enumerate(zip(rows, events, strict=True), start=before + 1):
-            key = (row[1], usage.hour)
-            if key in groups:
-                groups[key].append(seq)
-            else:
+        for seq, number, usage in zip(count(before + 1), numbers, events):
+            key = (number, usage.hour)
+            seqs = groups.get(key)
+            if seqs is None:
                 groups[key] = [seq]
+            else:
+                seqs.append(seq)
         self._database.execute_many(
             "INSERT INTO reading_events VALUES (?, ?, ?, ?, ?)",
             ((series, hour, seqs[0], seqs[-1], _later(seqs)) for (series, hour), seqs in groups.items()),
@@ -78,9 +82,9 @@ class UsageEvents(Store):
         row = self._database.one("SELECT max(seq) FROM usage_event")
         return row[0] if row and row[0] else 0
 
-    def _count_repeats(self, count: int) -> None:
+    def _count_repeats(self, repeats: int) -> None:
         self._database.execute(
-            "INSERT INTO state VALUES ('repeats', ?1) ON CONFLICT DO UPDATE SET value = value + ?1", (count,)
+            "INSERT INTO state VALUES ('repeats', ?1) ON CONFLICT DO UPDATE SET value = value + ?1", (repeats,)
         )
 
     def repeats(self) -> int:
