@@ -1,11 +1,12 @@
-"""The record of what a model process served: one JSON line for each step of a request, in a file beside the model.
+"""The record of what a model process served, so that it can be asked for afterwards.
 
-A request's last line is what it took. Lines are written through to the kernel, not to the disk: that outlives kill
--9 of this process, and after a power cut whoever asks is in the same cut. A request whose last line says "running"
-though this process does not run it was cut off with an earlier one: it is answered as cancelled, with what was last
-noted. Lines of progress come about once a second, so such an answer may lack up to a second's tokens, never one it
-has. Memory is bounded: older requests are looked for in the file, and the file is followed by one older file at
-most.
+Two files. The journal has one JSON line for each request that ended. Beside it, the file of what runs has a place of
+fixed length for each running request, rewritten in one write at every token before the token is handed on. Writes go
+to the kernel, not to the disk: that outlives kill -9 of this process, and after a power cut whoever asks is in the
+same cut. What a new process finds in the file of what runs was cut off: it is put into the journal as cancelled, with
+its last count. So a count may have a token that was not handed on any more, and never lacks one that was.
+
+Memory is bounded: older requests are looked for in the file, and the journal is followed by one older file at most.
 """
 
 import contextlib
@@ -25,34 +26,39 @@ from entrepot.ports.model_engine import Served, ServedState
 
 FILE_BYTES_MAX = 64 * 1024 * 1024
 REMEMBERED_MAX = 10_000
-PROGRESS_EVERY_S = 1.0
+PLACE_BYTES = 384  # An id has up to 128 bytes, the rest of a line up to 180.
 
 
 class Line(msgspec.Struct, frozen=True):
-    """One line of the file."""
+    """What one request took. run: tells apart several that had one id."""
 
     id: str
-    state: str
+    run: int
+    state: ServedState
     prompt_tokens: int
     output_tokens: int
     cached_tokens: int
+
+    def served(self) -> Served:
+        """The same without the id."""
+        return Served(self.state, self.prompt_tokens, self.output_tokens, self.cached_tokens)
 
 
 class ServedJournalFile:
     """The journal of one model process. Raises: BadInput when another process writes the same file."""
 
     def __init__(
-        self, path: Path, *, file_bytes_max: int = FILE_BYTES_MAX, elapsed_s: Callable[[], float] = time.monotonic
+        self, path: Path, *, file_bytes_max: int = FILE_BYTES_MAX, mint_run: Callable[[], int] = time.time_ns
     ) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
         self._file_bytes_max = file_bytes_max
-        self._elapsed_s = elapsed_s
+        self._mint_run = mint_run
         self._lock = _lock(path)
         self._file = _opened(path)
-        self._running: dict[str, Served] = {}
-        self._written_s: dict[str, float] = {}
+        self._running = _Places(path.with_name(f"{path.name}.running"))
         self._ended: OrderedDict[str, Served] = OrderedDict()
+        self._take_over()
 
     def begin(self, request_id: str) -> None:
         """Notes a request as running. Raises: InvalidRequest while one of this id is running."""
@@ -61,55 +67,105 @@ class ServedJournalFile:
                 f"A request with id '{request_id}' is running; give each its own.", param="x-request-id"
             )
         self._ended.pop(request_id, None)
-        self._running[request_id] = Served("running")
-        self._write(request_id, self._running[request_id])
+        self._running.put(_line(request_id, self._mint_run(), Served("running")))
 
     def note(self, request_id: str, served: Served) -> None:
-        """Notes how far it is: in memory at once, in the file when work begins and then once a second."""
-        first = not self._running[request_id].prompt_tokens and served.prompt_tokens
-        self._running[request_id] = served
-        if first or self._elapsed_s() - self._written_s[request_id] >= PROGRESS_EVERY_S:
-            self._write(request_id, served)
+        """Notes how far it is."""
+        self._running.put(_line(request_id, self._running[request_id].run, served))
 
     def close(self, request_id: str, served: Served) -> None:
         """Writes down how it ended."""
-        self._write(request_id, served)
-        del self._running[request_id], self._written_s[request_id]
+        self._append(_line(request_id, self._running[request_id].run, served))
+        self._running.free(request_id)
         self._ended[request_id] = served
         if len(self._ended) > REMEMBERED_MAX:
             self._ended.popitem(last=False)
-        if self._file.tell() >= self._file_bytes_max:
-            self._turn_over()
 
     def find(self, request_id: str) -> Served | None:
         """What is known of the last request of this id, from memory or the files."""
-        known = self._running.get(request_id) or self._ended.get(request_id)
-        if known is not None:
-            return known
-        for path in (self._path, _older(self._path)):
-            found = _last_line_of(path, request_id)
-            if found is not None:
-                return found
-        return None
+        if request_id in self._running:
+            return self._running[request_id].served()
+        if request_id in self._ended:
+            return self._ended[request_id]
+        line = self._last_line(request_id)
+        return None if line is None else line.served()
 
     def shut(self) -> None:
-        """Closes the file; it must not be used after."""
+        """Closes the files; it must not be used after. What runs is found as cut off by the next one."""
+        self._running.shut()
         self._file.close()
         os.close(self._lock)
 
-    def _write(self, request_id: str, served: Served) -> None:
-        line = Line(request_id, served.state, served.prompt_tokens, served.output_tokens, served.cached_tokens)
+    def _take_over(self) -> None:
+        """Ends in the journal what an earlier process left running."""
+        for line in self._running.left:
+            known = self._last_line(line.id)
+            if known is None or known.run != line.run:  # Else it was killed between closing and freeing.
+                self._append(msgspec.structs.replace(line, state="cancelled"))
+        self._running.clear()
+
+    def _append(self, line: Line) -> None:
         self._file.write(msgspec.json.encode(line) + b"\n")
         self._file.flush()
-        self._written_s[request_id] = self._elapsed_s()
+        if self._file.tell() >= self._file_bytes_max:
+            self._file.close()
+            self._path.replace(_older(self._path))
+            self._file = _opened(self._path)
 
-    def _turn_over(self) -> None:
-        """Begins a new file; what runs is written into it again, for its older lines may soon be gone."""
-        self._file.close()
-        self._path.replace(_older(self._path))
-        self._file = _opened(self._path)
-        for request_id, served in self._running.items():
-            self._write(request_id, served)
+    def _last_line(self, request_id: str) -> Line | None:
+        return _last_line_in(self._path, request_id) or _last_line_in(_older(self._path), request_id)
+
+
+class _Places:
+    """The running requests, each in a place of a file. left: what was found in it."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._lines: dict[str, Line] = {}
+        self._places: dict[str, int] = {}
+        self._free: list[int] = []
+        self.left = list(_lines_of(path.read_bytes()))
+
+    def __contains__(self, request_id: object) -> bool:
+        return request_id in self._lines
+
+    def __getitem__(self, request_id: str) -> Line:
+        return self._lines[request_id]
+
+    def put(self, line: Line) -> None:
+        """Writes a line over the request's last one, in one write."""
+        place = self._places.get(line.id)
+        if place is None:
+            place = self._places[line.id] = self._free.pop() if self._free else len(self._lines)
+        self._lines[line.id] = line
+        os.pwrite(self._file, msgspec.json.encode(line).ljust(PLACE_BYTES), place * PLACE_BYTES)
+
+    def free(self, request_id: str) -> None:
+        """Empties a request's place for another."""
+        place = self._places.pop(request_id)
+        del self._lines[request_id]
+        os.pwrite(self._file, b" " * PLACE_BYTES, place * PLACE_BYTES)
+        self._free.append(place)
+
+    def clear(self) -> None:
+        """Empties the file."""
+        self.left = []
+        os.ftruncate(self._file, 0)
+
+    def shut(self) -> None:
+        """Closes the file."""
+        os.close(self._file)
+
+
+def _line(request_id: str, run: int, served: Served) -> Line:
+    return Line(request_id, run, served.state, served.prompt_tokens, served.output_tokens, served.cached_tokens)
+
+
+def _lines_of(places: bytes) -> Iterator[Line]:
+    """What the filled places hold; a half line, which only a power cut can leave, counts as none."""
+    for start in range(0, len(places), PLACE_BYTES):
+        with contextlib.suppress(msgspec.DecodeError):
+            yield msgspec.json.decode(places[start : start + PLACE_BYTES], type=Line)
 
 
 def _older(path: Path) -> Path:
@@ -138,8 +194,7 @@ def _opened(path: Path) -> BinaryIO:
     return file
 
 
-def _last_line_of(path: Path, request_id: str) -> Served | None:
-    """The last line of a request; a running one was cut off, for no process runs it now."""
+def _last_line_in(path: Path, request_id: str) -> Line | None:
     try:
         file = path.open("rb")
     except FileNotFoundError:
@@ -147,11 +202,7 @@ def _last_line_of(path: Path, request_id: str) -> Served | None:
     with file, _mapped(file) as lines:
         start = lines.rfind(b'{"id":"%s",' % request_id.encode())
         found = lines[start : lines.find(b"\n", start)] if start >= 0 else None
-    if found is None:
-        return None
-    line = msgspec.json.decode(found, type=Line)
-    state: ServedState = "finished" if line.state == "finished" else "cancelled"
-    return Served(state, line.prompt_tokens, line.output_tokens, line.cached_tokens)
+    return None if found is None else msgspec.json.decode(found, type=Line)
 
 
 @contextlib.contextmanager

@@ -155,7 +155,7 @@ class ServedJournal(Protocol):
         ...
 
     def note(self, request_id: str, served: Served) -> None:
-        """Notes how far a running request is; written down now and then, known at once."""
+        """Notes how far a running request is. When it returns, the end of the process no longer loses it."""
         ...
 
     def close(self, request_id: str, served: Served) -> None:

@@ -2,20 +2,12 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from entrepot.adapters.served_journal import REMEMBERED_MAX, ServedJournalFile
+from entrepot.adapters.served_journal import PLACE_BYTES, REMEMBERED_MAX, Line, ServedJournalFile
 from entrepot.core.errors import BadInput, InvalidRequest
 from entrepot.ports.model_engine import Served
-
-
-class Elapsed:
-    """Seconds that pass when told."""
-
-    seconds = 0.0
-
-    def __call__(self) -> float:
-        return self.seconds
 
 
 @pytest.fixture
@@ -42,24 +34,50 @@ def test_a_request_is_told_from_its_begin_to_its_end_and_after(path: Path) -> No
     journal.shut()
 
 
-def test_what_was_running_when_the_process_ended_is_cancelled_with_what_was_noted(path: Path) -> None:
-    elapsed = Elapsed()
-    journal = ServedJournalFile(path, elapsed_s=elapsed)
+def test_what_was_running_when_the_process_ended_is_cancelled_with_its_last_count(path: Path) -> None:
+    journal = ServedJournalFile(path)
     for name in "abcd":
         journal.begin(name)
-    journal.note("b", Served("running", 9, 0))  # Work began: written at once.
+    journal.note("b", Served("running", 9, 0))
     journal.note("c", Served("running", 9, 1))
-    journal.note("c", Served("running", 9, 2))  # Too soon after: known, not written.
-    journal.note("d", Served("running", 9, 1))
-    elapsed.seconds = 1.0
-    journal.note("d", Served("running", 9, 30))
-    journal = reopened(journal, path)
-    assert [journal.find(name) for name in "abcd"] == [
-        Served("cancelled"),
-        Served("cancelled", 9),
-        Served("cancelled", 9, 1),
-        Served("cancelled", 9, 30),
-    ]
+    journal.note("c", Served("running", 9, 2))
+    journal.close("d", Served("finished", 9, 3))
+    for _ in range(2):  # Also when the one after it is gone.
+        journal = reopened(journal, path)
+        assert [journal.find(name) for name in "abcd"] == [
+            Served("cancelled"),
+            Served("cancelled", 9),
+            Served("cancelled", 9, 2),
+            Served("finished", 9, 3),
+        ]
+    journal.shut()
+
+
+def test_a_process_killed_while_it_closes_a_request_leaves_it_closed(path: Path) -> None:
+    """Given a line in the journal and the place not yet freed, when the next one starts, then the line counts."""
+    journal = ServedJournalFile(path)
+    journal.begin("a")
+    running = path.with_name(f"{path.name}.running")
+    before = running.read_bytes()
+    journal.close("a", Served("finished", 9, 3))
+    journal.shut()
+    running.write_bytes(before)
+    journal = ServedJournalFile(path)
+    assert journal.find("a") == Served("finished", 9, 3)
+    journal.begin("a")  # The same id again, cut off at once: that is another one.
+    assert reopened_find(journal, path, "a") == Served("cancelled")
+
+
+def test_places_are_used_again(path: Path) -> None:
+    journal = ServedJournalFile(path)
+    for number in range(50):
+        journal.begin(f"r{number}")
+        journal.begin(f"s{number}")
+        journal.close(f"r{number}", Served("finished", number, 1))
+        journal.close(f"s{number}", Served("finished", number, 1))
+    assert path.with_name(f"{path.name}.running").stat().st_size == 2 * PLACE_BYTES
+    longest = Line("x" * 128, 2**63, "cancelled", 2**63, 2**63, 2**63)
+    assert len(msgspec.json.encode(longest)) <= PLACE_BYTES
     journal.shut()
 
 
@@ -95,6 +113,7 @@ def test_a_half_line_is_taken_off(path: Path) -> None:
     journal.begin("a")
     journal.close("a", Served("finished", 1, 1))
     journal.begin("b")
+    journal.close("b", Served("finished", 1, 1))
     journal.shut()
     path.write_bytes(path.read_bytes()[:-20])
     journal = ServedJournalFile(path)
@@ -104,7 +123,7 @@ def test_a_half_line_is_taken_off(path: Path) -> None:
     assert reopened_find(journal, path, "c") == Served("finished", 2, 2)
 
 
-def test_files_turn_over_and_what_runs_is_carried_along(path: Path) -> None:
+def test_files_turn_over(path: Path) -> None:
     journal = ServedJournalFile(path, file_bytes_max=2000)
     journal.begin("long")
     for number in range(100):
@@ -115,7 +134,7 @@ def test_files_turn_over_and_what_runs_is_carried_along(path: Path) -> None:
     assert journal.find("r90") == Served("finished", 90, 1)
     assert journal.find("r0") is None  # Two files ago.
     assert journal.find("long") == Served("cancelled")
-    assert sum(file.stat().st_size for file in path.parent.iterdir()) < 5000
+    assert sum(file.stat().st_size for file in path.parent.iterdir()) < 6000
     journal.shut()
 
 
