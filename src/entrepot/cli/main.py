@@ -10,7 +10,20 @@ from entrepot import __version__
 from entrepot.core.errors import EntrepotError
 
 # Each is a module of this package whose add_commands(subparsers) adds its commands; help lists them in this order.
-GROUPS = ("serve", "world", "key", "usage", "close", "invoice", "ledger", "report", "bill", "verify")
+GROUPS = (
+    "serve",
+    "world",
+    "key",
+    "usage",
+    "close",
+    "invoice",
+    "ledger",
+    "report",
+    "bill",
+    "verify",
+    "replay",
+    "doctor",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

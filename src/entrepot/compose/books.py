@@ -37,7 +37,7 @@ def open_books(settings: Settings) -> Iterator[Books]:
 
 @contextmanager
 def open_scratch_books() -> Iterator[Books]:
-    """Empty books that are gone afterwards; what outgrows memory goes to a temporary file, never to a data directory."""
+    """Empty books that are gone afterwards; what outgrows memory goes to a temporary file, not to a data directory."""
     books = open_sqlite_books("")
     try:
         yield books

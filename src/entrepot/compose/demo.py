@@ -102,11 +102,13 @@ def _known_customers(settings: Settings) -> tuple[DemoCustomer, ...]:
 
 
 def _customers(office: Office, world: World, known: dict[str, str]) -> tuple[DemoCustomer, ...]:
-    """Each customer with the first of its projects that has deployments."""
+    """Each customer with the first of its projects that has deployments; those that chat come first."""
+    chats = {model.id for model in world.models if "chat" in model.operations}
+    offered = sorted(world.deployments, key=lambda item: item.model not in chats)
     customers = []
     for customer in world.customers:
         for project in world.projects:
-            deployments = tuple(item.id for item in world.deployments if item.project == project.id)
+            deployments = tuple(item.id for item in offered if item.project == project.id)
             if project.customer == customer.id and deployments:
                 key = _key(office, project.id, known.get(customer.name, ""))
                 customers.append(DemoCustomer(customer.name, key, deployments))

@@ -156,7 +156,8 @@ class Supervisor:
         """Stops those who answer clients first, and the log, to which all others write, last."""
         forget_running(self.settings)
         drain_s = self.settings.drain_seconds + _STOP_S_MAX
-        await asyncio.gather(*(child.stop(drain_s) for role in ("gateway", "control") for child in self._children[role]))
+        facing_clients = (*self._children["gateway"], *self._children["control"])
+        await asyncio.gather(*(child.stop(drain_s) for child in facing_clients))
         await asyncio.gather(*(child.stop(_STOP_S_MAX) for child in self._children["worker"]))
         await self._models.stop()
         await asyncio.gather(*(child.stop(_STOP_S_MAX) for child in self._children["log"]))

@@ -1,0 +1,143 @@
+"""What `entrepot doctor` looks at: whether machine and data directory can run the product, and how they are."""
+
+import platform
+import shutil
+import socket
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from entrepot.adapters.snapshot_file import FileSnapshots
+from entrepot.compose.books import open_books
+from entrepot.compose.running import read_running
+from entrepot.compose.settings import Settings, unknown_variables
+from entrepot.compose.usage_log import open_log_reader
+from entrepot.core.errors import EntrepotError
+from entrepot.core.world import World
+
+_PYTHON_MIN = (3, 11)
+
+# Beside the models' weights, the log wants room for a segment and the books for their write-ahead log.
+_CPU_FEATURE = "avx2"
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One look. warn: something will not work as it could; bad: something does not work."""
+
+    name: str
+    state: Literal["good", "warn", "bad"]
+    detail: str
+
+
+def diagnose(settings: Settings, environment: Mapping[str, str]) -> Iterator[Finding]:
+    """Every finding, the machine first."""
+    yield _python()
+    yield _processor(Path("/proc/cpuinfo"))
+    yield _disk(settings)
+    yield from _addresses(settings)
+    yield _log(settings)
+    yield from _books(settings, environment)
+    yield _snapshot(settings)
+    for name in unknown_variables(environment):
+        yield Finding("environment", "warn", f"{name} is no setting; see docs/reference/settings.md")
+
+
+def _python() -> Finding:
+    good = sys.version_info >= _PYTHON_MIN
+    return Finding("python", "good" if good else "bad", platform.python_version())
+
+
+def _processor(cpuinfo: Path) -> Finding:
+    """llama.cpp comes compiled for AVX2 on x86-64; elsewhere it has other code."""
+    if platform.machine() not in {"x86_64", "AMD64"} or not cpuinfo.exists():
+        return Finding("processor", "good", platform.machine())
+    if _CPU_FEATURE in cpuinfo.read_text().split():
+        return Finding("processor", "good", f"{platform.machine()} with AVX2")
+    return Finding("processor", "bad", "without AVX2: local chat models cannot run; use upstreams elsewhere")
+
+
+def _disk(settings: Settings) -> Finding:
+    place = settings.home
+    while not place.exists():
+        place = place.parent
+    free_mb = shutil.disk_usage(place).free // 10**6
+    if free_mb < settings.disk_free_mb_min:
+        return Finding("disk", "bad", f"{free_mb:,} MB free at {place}; the usage log will refuse work when it is full")
+    return Finding("disk", "good", f"{free_mb:,} MB free at {place}")
+
+
+def _addresses(settings: Settings) -> Iterator[Finding]:
+    running = read_running(settings)
+    if running is not None:
+        yield Finding("serve", "good", f"runs as process {running.pid} with {len(running.children)} children")
+        return
+    yield Finding("serve", "good", "not running")
+    for name in ("gateway_address", "console_address"):
+        address = getattr(settings, name)
+        try:
+            family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+            with socket.create_server(address, family=family):
+                yield Finding(name, "good", f"{address} is free")
+        except OSError as error:
+            yield Finding(name, "bad", f"{address}: {error.strerror}; set ENTREPOT_{name.upper()} to another address")
+
+
+def _log(settings: Settings) -> Finding:
+    def look() -> str:
+        log = open_log_reader(settings.home).check()
+        return f"{log.records:,} records in {log.segments} segments, {log.size_bytes:,} bytes, all of them read"
+
+    return _guarded("log", look)
+
+
+def _books(settings: Settings, environment: Mapping[str, str]) -> Iterator[Finding]:
+    if not settings.books_file.exists():
+        yield Finding("books", "good", "none yet; they are made at the first command")
+        return
+    worlds: list[World] = []
+
+    def look() -> str:
+        with open_books(settings) as books:
+            counts = books.usage_counts()
+            declared = books.world()
+            worlds.extend([declared[1]] if declared else [])
+            return f"{counts.booked:,} usage events booked, {sum(counts.quarantined.values()):,} in quarantine"
+
+    yield _guarded("books", look)
+    for world in worlds:
+        for upstream in world.upstreams:
+            if upstream.key_env and not environment.get(upstream.key_env):
+                yield Finding("upstream", "warn", f"{upstream.id}: {upstream.key_env} is not set in this environment")
+        yield _models(settings, world)
+
+
+def _models(settings: Settings, world: World) -> Finding:
+    local = sorted({model for item in world.upstreams if item.kind != "openai" for model in item.models.values()})
+    if not local:
+        return Finding("models", "good", "none inside this machine")
+    prepared = any(settings.models_directory.glob("*.gguf"))
+    needs = any(item.kind == "llama_cpp" for item in world.upstreams)
+    if needs and not prepared:
+        return Finding("models", "warn", f"{', '.join(local)}: prepared at the next start, which takes longer")
+    return Finding("models", "good", f"{', '.join(local)}: prepared")
+
+
+def _snapshot(settings: Settings) -> Finding:
+    def look() -> str:
+        snapshot = FileSnapshots(settings.snapshot_file).load()
+        if snapshot is None:
+            return "none yet; apply a world"
+        deployments = sum(len(project.deployments) for project in snapshot.projects.values())
+        return f"version {snapshot.version}: {deployments} deployments, {len(snapshot.keys)} keys"
+
+    return _guarded("snapshot", look)
+
+
+def _guarded(name: str, look: Callable[[], str]) -> Finding:
+    try:
+        return Finding(name, "good", look())
+    except EntrepotError as error:
+        return Finding(name, "bad", error.message)
