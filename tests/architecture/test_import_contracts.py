@@ -42,7 +42,7 @@ PLANTS = [
     plant("helpers.py", "entrepot.core", "floors"),
     plant("ledger/planted.py", "entrepot.metering", "floors"),
     plant("ports/planted.py", "entrepot.ledger", "floors"),
-    plant("provisioning/planted.py", "entrepot.flows", "floors"),
+    plant("provisioning/planted.py", "entrepot.flows", "floors", "no-circles"),
     plant("adapters/planted.py", "entrepot.metering", "floors"),
     plant("rating/planted.py", "entrepot.adapters.sql", "floors", "adapters-behind-compose"),
     plant("core/utils.py", "entrepot.core.errors", "core-order"),

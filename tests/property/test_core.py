@@ -32,11 +32,11 @@ def test_stored_columns_may_be_summed_apart(parts: list[int]) -> None:
 def test_rounding_moves_by_half_a_unit_at_most_and_only_once(pico: int, currency: str) -> None:
     unit = Fraction(PICO, 10 ** minor_digits(currency))
     for mode in ("half_up", "half_even"):
-        rounded = round_to_minor(pico, currency, mode)  # type: ignore[arg-type]
+        rounded = round_to_minor(pico, currency, mode)
         assert abs(rounded - pico) <= unit / 2
         assert rounded % unit == 0
-        assert round_to_minor(rounded, currency, mode) == rounded  # type: ignore[arg-type]
-        assert round_to_minor(-pico, currency, mode) == -rounded  # type: ignore[arg-type]
+        assert round_to_minor(rounded, currency, mode) == rounded
+        assert round_to_minor(-pico, currency, mode) == -rounded
 
 
 @given(st.lists(amounts, max_size=30), currencies)
