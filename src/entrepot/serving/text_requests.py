@@ -109,7 +109,7 @@ def _response_format(fields: Fields) -> tuple[str | None, str]:
         return json_schemas.to_follow(json_schemas.checked(schema, given.name("schema"))), given.name("schema")
     wanted.finish()
     if kind == "json_object":
-        return json_schemas.ANY_OBJECT, "response_format"
+        return json_schemas.any_object(), "response_format"
     if kind == "text":
         return None, ""
     raise UnsupportedValue(

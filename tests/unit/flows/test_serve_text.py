@@ -11,6 +11,7 @@ from entrepot.core.errors import EntrepotError, InvalidRequest, UnsupportedValue
 from entrepot.core.periods import SECOND
 from entrepot.flows.serve_text import ServeText, TextExchange
 from entrepot.ports.model_engine import Ending, Served
+from entrepot.serving.json_schemas import any_object
 from entrepot.serving.model_cards import CARDS
 from tests.support.scripted_engine import ScriptedTextEngine
 
@@ -145,7 +146,7 @@ def test_a_busy_model_refuses_and_nothing_was_used() -> None:
 def test_a_refused_request_never_came() -> None:
     journal = Journal()
     engine = ScriptedTextEngine()
-    engine.refused_schemas.add('{"type":"object"}')
+    engine.refused_schemas.add(any_object())
     with pytest.raises(InvalidRequest):
         asyncio.run(begun(engine, journal, temperature=9))
     body = {
