@@ -3,9 +3,8 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from entrepot.cli.command import add_command, add_group, settings_of, show
-from entrepot.core.errors import BadInput, NotFound
-from entrepot.core.periods import parse_period
+from entrepot.cli.command import add_command, add_group, period_of, settings_of, show
+from entrepot.core.errors import NotFound
 
 if TYPE_CHECKING:
     from entrepot.cli.command import Subparsers
@@ -28,10 +27,7 @@ def _concentration(args: argparse.Namespace) -> int:
     from entrepot.reporting.concentration import concentration, revenues
     from entrepot.reporting.paper import concentration_text
 
-    try:
-        period = parse_period(args.period)
-    except ValueError as error:
-        raise BadInput(str(error)) from None
+    period = period_of(args.period)
     with open_current_books(settings_of(args)) as books:
         invoices, declared = books.invoices(str(period)), books.world()
     if declared is None or not invoices:

@@ -8,10 +8,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from entrepot.cli.command import add_command, add_group, progress, settings_of, show, table
+from entrepot.cli.command import add_command, add_group, period_of, progress, settings_of, show, table
 from entrepot.cli.placing import add_placing, check_placing, placing_of, trace_names
 from entrepot.core.errors import BadInput
-from entrepot.core.periods import END_OF_TIME, Instant, format_instant, parse_period
+from entrepot.core.periods import END_OF_TIME, Instant, format_instant
 
 if TYPE_CHECKING:
     from entrepot.cli.command import Subparsers
@@ -204,8 +204,5 @@ def _export(args: argparse.Namespace) -> int:
 def _window(period: str | None) -> tuple[Instant, Instant]:
     if period is None:
         return 0, END_OF_TIME
-    try:
-        month = parse_period(period)
-    except ValueError as error:
-        raise BadInput(str(error)) from None
+    month = period_of(period)
     return month.start("UTC"), month.end("UTC")
