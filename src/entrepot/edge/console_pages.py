@@ -161,7 +161,7 @@ def _revenue(rows: Sequence[CustomerRevenue]) -> str:
     listed = [
         (
             f"{escape(item.name)}<small>{escape(item.period)}</small>",
-            f'<div class="grow">{bar(parse_pico(item.exact), largest[item.currency])}</div>',
+            bar(parse_pico(item.exact), largest[item.currency]),
             _amount(item),
         )
         for item in rows
