@@ -199,6 +199,17 @@ def test_a_full_disk_refuses_clearly_and_goes_on_by_itself(disk: MemoryDisk) -> 
     assert DiskLogReader(disk).check().records == 2
 
 
+def test_a_segment_is_begun_only_where_it_is_worth_it(disk: MemoryDisk) -> None:
+    log = DiskEventLog(disk, room_bytes_min=10_000)
+    disk.capacity_bytes = 9_999
+    with pytest.raises(UsageLogUnavailable, match="No space left"):
+        log.append([numbered(0)])
+    assert disk.names() == []
+    disk.capacity_bytes = 10_000
+    log.append([numbered(0)])
+    assert read(disk) == [0]
+
+
 def test_the_log_has_one_writer(disk: MemoryDisk) -> None:
     log = DiskEventLog(disk)
     with pytest.raises(UsageLogUnavailable, match="written by"):
