@@ -1,14 +1,21 @@
 """Small worlds and usage for tests of the books."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from entrepot.adapters.sql.books import open_books
 from entrepot.core.catalog import Model, Partner, Upstream
+from entrepot.core.charges import Series
+from entrepot.core.invoices import Invoice, InvoiceLine
+from entrepot.core.log_records import Admitted, LogRecord, UsageRecorded, WorldApplied, decode_record, encode_record
 from entrepot.core.money import Rounding
-from entrepot.core.periods import END_OF_TIME, Instant, parse_instant
+from entrepot.core.periods import END_OF_TIME, Instant, hour_of, parse_instant
 from entrepot.core.prices import Price, PriceBookVersion, unit_price
 from entrepot.core.tenancy import Contract, Customer, Deployment, Project
 from entrepot.core.usage_event import UsageEvent
-from entrepot.core.world import Operator, World
+from entrepot.core.world import Operator, World, encode_world
+from entrepot.ports.books import Books, MeteredUsage
+from entrepot.ports.event_log import Position
+from entrepot.workers import fold
 
 MARCH = parse_instant("2024-03-01")
 APRIL = parse_instant("2024-04-01")
@@ -78,3 +85,91 @@ def usage(event_id: str, at: Instant | str = MARCH, **changes: object) -> UsageE
         **changes,
     }
     return UsageEvent(**fields)  # type: ignore[arg-type]
+
+
+class ListLog:
+    """A log in memory: appended to like one, read like one. Positions are (0, records before)."""
+
+    def __init__(self, records: Iterable[LogRecord] = ()) -> None:
+        self.records = list(records)
+
+    def append(self, records: Sequence[LogRecord]) -> None:
+        """See ports.event_log."""
+        self.records.extend(records)
+
+    def read(self, after: Position, limit: int) -> Iterator[tuple[Position, LogRecord]]:
+        """See ports.event_log. Every record takes the way through its bytes."""
+        for offset, record in enumerate(self.records[after.offset : after.offset + limit], start=after.offset + 1):
+            yield Position(0, offset), decode_record(encode_record(record))
+
+
+def applied(declared: World, at: Instant = 0) -> WorldApplied:
+    """The record of a world."""
+    return WorldApplied(at=at, world=encode_world(declared))
+
+
+def recorded(*events: UsageEvent) -> list[LogRecord]:
+    """The records of usage events."""
+    return [UsageRecorded(event=event) for event in events]
+
+
+def admitted(event_id: str, at: Instant = MARCH, instance: str = "one", **changes: object) -> Admitted:
+    """An admitted request of customer acme for model m at upstream east."""
+    fields: dict[str, object] = {
+        "id": event_id,
+        "at": at,
+        "instance": instance,
+        "customer": "acme",
+        "project": "search",
+        "deployment": "chat",
+        "model": "m",
+        "tier": "default",
+        "upstream": "east",
+        "key": "key-1",
+        "prompt_tokens_estimate": 7,
+        **changes,
+    }
+    return Admitted(**fields)  # type: ignore[arg-type]
+
+
+def folded(*records: LogRecord, path: str = ":memory:", batch: int = 1000) -> Books:
+    """Books folded from the records."""
+    books = open_books(path)
+    fold(books, ListLog(records), batch=batch)
+    return books
+
+
+SERIES = Series("acme@2024-01-01", "list@2024-01-01", "acme", "search", "chat", "m", "default")
+
+
+def metered(event: UsageEvent, series: Series = SERIES) -> MeteredUsage:
+    """An event counted in a series, whatever the event says, in its UTC hour."""
+    return MeteredUsage(series, hour_of(event.admitted_at), event)
+
+
+def insert(books: Books, *events: UsageEvent) -> tuple[list[UsageEvent], list[UsageEvent]]:
+    """(the new ones, the conflicts) of events inserted in one transaction."""
+    with books.transaction():
+        new, conflicts = books.insert_events([metered(event) for event in events])
+    return [item.event for item in new], conflicts
+
+
+def invoice(
+    number: str, contract: str = SERIES.contract, period: str = "2024-03", meter: str = "input_tokens"
+) -> Invoice:
+    """An invoice of one line as it might be issued."""
+    line = InvoiceLine(1, "usage", period, "m", meter, "default", "10", "0.1", "1", "1.00")
+    return Invoice(
+        number,
+        number[:7],
+        "acme",
+        "Acmé",
+        contract,
+        "USD",
+        "2024-04-01T00:00:00Z",
+        (line,),
+        "1.00",
+        "0.00",
+        "1.00",
+        "0",
+    )

@@ -1,0 +1,173 @@
+"""What every Books does, wherever it keeps them: journal, invoices, declared records, transactions."""
+
+import msgspec
+import pytest
+
+from entrepot.core.errors import NotFound
+from entrepot.core.journal import GENESIS, Posting, chain, entry
+from entrepot.core.periods import HOUR
+from entrepot.core.tenancy import ApiKey
+from entrepot.ports.books import Books, Closing
+from entrepot.ports.event_log import Position
+from tests.support.billing import MARCH, SERIES, insert, invoice, metered, usage, version, world
+
+WIDE = 123_456_789_012_345_678_901  # More pico than 64 bits hold.
+
+
+def test_the_journal_is_a_chain(books: Books) -> None:
+    assert books.root() == (0, GENESIS)
+    items = [
+        entry(
+            f"k{number}",
+            "usage",
+            MARCH + number,
+            (Posting("assets:a", "USD", amount), Posting("income:b", "USD", -amount)),
+        )
+        for number, amount in enumerate((WIDE, -1, 999_999))
+    ]
+    with books.transaction():
+        books.append_entries(items[:1])
+        books.append_entries([])
+        books.append_entries(items[1:])
+    hashes = [chain(GENESIS, items[0])]
+    hashes.append(chain(hashes[0], items[1]))
+    hashes.append(chain(hashes[1], items[2]))
+    assert list(books.entries()) == list(zip(items, hashes, strict=True))
+    assert books.root() == (3, hashes[2])
+    assert books.has_entry("k1")
+    assert not books.has_entry("k3")
+    total = WIDE - 1 + 999_999
+    assert books.balances() == {("assets:a", "USD"): total, ("income:b", "USD"): -total}
+
+
+def test_an_entry_of_a_known_key_is_a_bug(books: Books) -> None:
+    item = entry("k", "usage", MARCH, ())
+    with books.transaction():
+        books.append_entries([item])
+    with pytest.raises(AssertionError, match="the entry k exists"), books.transaction():
+        books.append_entries([item])
+
+
+def test_balances_are_by_currency_without_the_zeros(books: Books) -> None:
+    legs = (Posting("a", "USD", 5), Posting("b", "USD", -5), Posting("a", "EUR", 7), Posting("b", "EUR", -7))
+    back = (Posting("a", "EUR", -7), Posting("b", "EUR", 7))
+    with books.transaction():
+        books.append_entries([entry("k", "usage", MARCH, legs), entry("l", "usage", MARCH, back)])
+    assert books.balances() == {("a", "USD"): 5, ("b", "USD"): -5}
+
+
+def test_invoices_are_kept_as_issued(books: Books) -> None:
+    assert books.next_number("2024-03") == 1
+    issued = [invoice("2024-03-000001"), invoice("2024-03-000002"), invoice("2024-04-000001")]
+    with books.transaction():
+        for item in issued:
+            books.issue(item)
+    assert books.next_number("2024-03") == 3
+    assert books.next_number("2024-04") == 2
+    assert books.invoices("2024-03") == issued[:2]
+    assert books.invoices() == issued
+    assert books.invoice("2024-04-000001") == issued[2]
+    assert books.damaged_invoices() == []
+    with pytest.raises(NotFound, match="there is no invoice 2024-05-000001"):
+        books.invoice("2024-05-000001")
+    with pytest.raises(AssertionError, match="exists"), books.transaction():
+        books.issue(issued[0])
+
+
+def take(books: Books, number: str, meter: str = "input_tokens") -> None:
+    with books.transaction():
+        books.mark_posted(list(books.unposted_readings(MARCH * 2)))
+        books.issue(invoice(number, meter=meter))
+        books.mark_invoiced(books.uninvoiced_readings(SERIES.contract, MARCH * 2), number, 1)
+
+
+def test_a_line_leads_to_its_requests_and_no_others(books: Books) -> None:
+    """Late usage of an hour belongs to the invoice after the one that took the hour first."""
+    first = [usage("a"), usage("b", MARCH + 1), usage("c", MARCH + 2, meters={"output_tokens": 1})]
+    late = [usage("d", MARCH + 3), usage("e", MARCH + HOUR)]
+    for number, events in (("2024-03-000001", first), ("2024-04-000001", late)):
+        insert(books, *events)
+        with books.transaction():
+            for event in events:
+                hour = event.admitted_at - event.admitted_at % HOUR
+                books.add_readings({(SERIES, meter, hour): quantity for meter, quantity in event.meters.items()})
+        take(books, number, meter="")
+    asked = ("2024-03", "m", "", "")
+    assert [event.id for event in books.requests_of_line("2024-03-000001", *asked)] == ["a", "b", "c"]
+    assert [event.id for event in books.requests_of_line("2024-04-000001", *asked)] == ["d", "e"]
+
+
+def test_a_line_leads_only_to_requests_with_its_meter(books: Books) -> None:
+    insert(books, usage("a"), usage("b", meters={"output_tokens": 1}), usage("c", meters={"input_tokens": 0}))
+    with books.transaction():
+        books.add_readings({(SERIES, "input_tokens", MARCH): 10})
+    take(books, "2024-03-000001")
+    found = books.requests_of_line("2024-03-000001", "2024-03", "m", "input_tokens", "default")
+    assert [event.id for event in found] == ["a"]
+    with pytest.raises(NotFound, match="has no such line"):
+        next(books.requests_of_line("2024-03-000001", "2024-03", "m", "output_tokens", ""))
+
+
+def test_worlds_are_versions(books: Books) -> None:
+    one, two = world(version(())), world(version(()), customers=["zeta"])
+    assert books.world() is None
+    with books.transaction():
+        assert [books.save_world(MARCH, item) for item in (one, one, two, two, one)] == [1, 1, 2, 2, 3]
+    assert books.world() == (3, one)
+    assert list(books.worlds()) == [one, two, one]
+
+
+def test_keys_are_replaced_by_id(books: Books) -> None:
+    key = ApiKey(id="k", digest="d", project="search", name="n", created_at=1)
+    revoked = msgspec.structs.replace(key, revoked_at=5)
+    other = msgspec.structs.replace(key, id="a")
+    with books.transaction():
+        for item in (key, other, revoked):
+            books.save_key(item)
+    assert books.keys() == [other, revoked]
+
+
+def test_closings_are_remembered(books: Books) -> None:
+    refused = Closing("2024-03", 5, "too early")
+    with books.transaction():
+        books.record_closing(refused)
+        books.record_closing(Closing("2024-03", 7, "x"))
+        books.record_closing(Closing("2024-03", 7))
+        books.record_closing(Closing("2024-02", 9))
+    assert books.closings("2024-03") == [refused, Closing("2024-03", 7)]
+    assert books.closings()[0] == Closing("2024-02", 9)
+
+
+def test_position_and_watermark(books: Books) -> None:
+    assert (books.position(), books.watermark()) == (Position(), 0)
+    with books.transaction():
+        books.save_position(Position(3, 70))
+        books.save_watermark(9)
+        books.save_watermark(4)
+    assert (books.position(), books.watermark()) == (Position(3, 70), 9)
+
+
+def test_an_exception_leaves_no_trace(books: Books) -> None:
+    before = books.digest()
+
+    def fail() -> None:
+        with books.transaction():
+            books.insert_events([metered(usage("a"))])
+            books.add_readings({(SERIES, "input_tokens", MARCH): 10})
+            books.append_entries([entry("k", "usage", MARCH, (Posting("a", "USD", 1), Posting("b", "USD", -1)))])
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert books.digest() == before
+    assert insert(books, usage("a"))[0] == [usage("a")]
+
+
+def test_the_digest_names_the_table_that_differs(books: Books) -> None:
+    before = books.digest()
+    assert list(before) == books.tables()
+    with books.transaction():
+        books.save_watermark(5)
+    after = books.digest()
+    assert [table for table in before if before[table] != after[table]] == ["state"]
+    assert list(books.rows("state")) == [("watermark", "watermark", 5)]

@@ -1,0 +1,63 @@
+"""Charges and invoices into balanced entries."""
+
+import msgspec
+
+from entrepot.core.charges import Charge
+from entrepot.core.invoices import Totals
+from entrepot.core.journal import GENESIS, JournalEntry, Posting, chain
+from entrepot.ledger.post import invoice_entry, journal_faults, usage_entry, usage_key
+from tests.support.billing import MARCH, SERIES
+
+
+def charge(amount: int, meter: str = "input_tokens", **changes: str) -> Charge:
+    return Charge(msgspec.structs.replace(SERIES, **changes), meter, MARCH, 1, amount, amount, meter)
+
+
+def test_an_hour_is_one_entry_with_a_leg_per_price() -> None:
+    charges = [
+        charge(5),
+        charge(7, deployment="other"),
+        charge(1, "output_tokens"),
+        charge(2, tier="batch"),
+        charge(3, price_version="list@2024-02-01"),
+        charge(4, model="n"),
+        charge(0, "images"),
+    ]
+    key = usage_key("acme@2024-01-01", MARCH, 2)
+    assert usage_entry(key, "USD", charges) == JournalEntry(
+        key=f"usage:acme@2024-01-01:{MARCH}:2",
+        kind="usage",
+        at=MARCH,
+        postings=(
+            Posting("assets:receivable:accrued:acme", "USD", 22),
+            Posting("income:usage:m", "USD", -2),
+            Posting("income:usage:m", "USD", -12),
+            Posting("income:usage:m", "USD", -3),
+            Posting("income:usage:m", "USD", -1),
+            Posting("income:usage:n", "USD", -4),
+        ),
+    )
+
+
+def test_an_invoice_moves_the_exact_and_posts_the_residual() -> None:
+    made = invoice_entry("2024-03-000001", "acme", "USD", Totals(net_pico=880, exact_pico=885), MARCH)
+    assert made.key == "invoice:2024-03-000001"
+    assert made.postings == (
+        Posting("assets:receivable:invoiced:acme", "USD", 880),
+        Posting("assets:receivable:accrued:acme", "USD", -885),
+        Posting("income:rounding", "USD", 5),
+    )
+
+
+def test_faults_of_a_journal_are_named() -> None:
+    good = usage_entry("k", "USD", [charge(5)])
+    off = JournalEntry(key="l", kind="usage", at=MARCH, postings=(Posting("a", "USD", 1),))
+    first = chain(GENESIS, good)
+    second = chain(first, off)
+    assert list(journal_faults([(good, first), (good, chain(first, good))])) == []
+    assert list(journal_faults([(good, first), (off, second)])) == [
+        "journal entry 2 (l) does not balance: {'USD': 1} pico"
+    ]
+    assert list(journal_faults([(good, second)])) == [
+        "journal entry 1 (k) does not follow from the entry before it: it was altered"
+    ]
