@@ -190,6 +190,29 @@ def test_through_many_refusals_each_gateway_keeps_its_word_and_order(seed: int) 
     play(story)
 
 
+def test_a_gateway_that_came_back_stays_on_the_list() -> None:
+    """Given a loss that reaches the log only after its gateway has connected again, the second end is not forgotten."""
+
+    async def story(home: Installation) -> None:
+        async with home.server() as server:
+            first = await connect_usage_sink(home.path, "g1", lambda: None)
+            home.disk.fault = lambda act, name: "broken" if act == "sync" and name.startswith("0") else None
+            first.append(numbered(0))
+            await home.until(lambda: not first.available)
+            assert first._transport is not None
+            first._transport.abort()
+            await home.until(lambda: not server._connections)
+            second = await connect_usage_sink(home.path, "g1", lambda: None)
+            home.disk.fault = no_fault
+            await home.until(lambda: not server._losses)
+            assert InstanceFile(home.disk).load() == ["g1"]
+            await second.close()
+            await home.until(lambda: InstanceFile(home.disk).load() == [])
+            assert home.records() == [InstanceLost(instance="g1", at=42)] * 2
+
+    play(story)
+
+
 def test_keeping_too_much_gives_the_connection_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(usage_sink, "KEPT_BYTES_MAX", 1_000)
 

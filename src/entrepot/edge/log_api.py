@@ -175,7 +175,8 @@ class LogServer:
     def forget(self, loss: _Loss) -> None:
         """Takes an instance off the list: its loss is in the log."""
         self._losses.remove(loss)
-        self._instances.discard(loss.instance)
+        if all(connection.instance != loss.instance for connection in self._connections):  # It may have come back.
+            self._instances.discard(loss.instance)
 
         def saved(error: BaseException | None) -> None:
             if error is not None:  # It stays on the list and is declared lost twice, which changes nothing.
