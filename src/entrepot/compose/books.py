@@ -114,7 +114,7 @@ def open_office(settings: Settings, report: Report = lambda _: None) -> Iterator
         yield Office(
             books=books,
             log=held.enter_context(open_log(settings)),
-            fold=lambda: _quietly(fold(books, reader, report=report)),
+            fold=lambda: fold(books, reader, report=report),
             clock=SystemClock(),
             snapshots=FileSnapshots(settings.snapshot_file),
             addresses=lambda: addresses(settings),
@@ -139,7 +139,3 @@ def mint_key() -> tuple[str, str]:
     """(a new API key, its id)."""
     letters = "".join(secrets.choice(_KEY_ALPHABET) for _ in range(_KEY_LETTERS))
     return KEY_PREFIX + letters, f"key_{secrets.token_hex(8)}"
-
-
-def _quietly(_: object) -> None:
-    """Nothing, of whatever a function returned."""

@@ -28,7 +28,7 @@ class Office:
 
     books: Books
     log: EventLog
-    fold: Callable[[], None]
+    fold: Callable[[], object]
     clock: Clock
     snapshots: Snapshots
     addresses: Callable[[], Mapping[tuple[str, str], str]]
