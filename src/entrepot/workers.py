@@ -26,7 +26,7 @@ from entrepot.core.log_records import (
     UsageRecorded,
     WorldApplied,
 )
-from entrepot.core.periods import DAY, MINUTE, Instant, parse_period, period_of
+from entrepot.core.periods import DAY, MINUTE, SECOND, Instant, parse_period, period_of
 from entrepot.core.tenancy import ApiKey
 from entrepot.core.usage_event import UsageEvent
 from entrepot.core.world import World, WorldIndex, decode_world, encode_world, with_history
@@ -46,6 +46,7 @@ BATCH = 20_000  # Records in one transaction: a flush and the index pages of a b
 # A request's record is in the log within a flush or two of its admission, or its gateway is dead; a minute is ample.
 MARK_LAG_US = MINUTE
 MARK_EVERY_US = MINUTE
+ASK_EVERY_US = SECOND
 _IDLE_S = 0.2
 
 _Life = Admitted | Progressed | Abandoned | InstanceLost
@@ -258,17 +259,38 @@ def keep_folding(
     Raises: LogDamaged, BooksUnavailable; the process ends with them and begins again where the books stand.
     """
     worker = Fold(books)
-    marked_at: Instant = 0
+    chores = _Chores(books, log, lookup, clock)
     while True:
-        busy = worker.step(reader)
-        if not busy:
-            try:
-                now = clock.now()
-                busy = resolve_usage(books, log, lookup, now)
-                if abs(now - marked_at) >= MARK_EVERY_US:
-                    log.append([Marked(at=now - MARK_LAG_US)])
-                    marked_at = now
-            except UsageLogUnavailable:
-                busy = 0  # The log process is down or its disk full; it says so itself, and we try again.
+        busy = worker.step(reader) or chores.do()
         if pause(0.0 if busy else _IDLE_S):
             return
+
+
+class _Chores:
+    """What the worker appends to the log when it has folded all of it: what upstreams say, and marks."""
+
+    def __init__(self, books: Books, log: EventLog, lookup: UpstreamUsage, clock: Clock) -> None:
+        self._books, self._log, self._lookup, self._clock = books, log, lookup, clock
+        self._asked_at: Instant = 0
+        self._answered_after: Instant = 0
+        self._marked_at: Instant = 0
+
+    def do(self) -> int:
+        """How many records were appended that the fold waits for."""
+        now = self._clock.now()
+        try:
+            if abs(now - self._marked_at) >= MARK_EVERY_US:
+                self._log.append([Marked(at=now - MARK_LAG_US)])
+                self._marked_at = now
+            return self._resolve(now)
+        except UsageLogUnavailable:
+            return 0  # The log process is down or its disk full; it says so itself, and we try again.
+
+    def _resolve(self, now: Instant) -> int:
+        """Asking takes a tenth of the worker's time at most, however slowly upstreams answer."""
+        if abs(now - self._asked_at) < max(ASK_EVERY_US, 10 * self._answered_after):
+            return 0
+        settled = resolve_usage(self._books, self._log, self._lookup, now)
+        self._asked_at = self._clock.now()
+        self._answered_after = abs(self._asked_at - now)
+        return settled

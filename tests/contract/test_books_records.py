@@ -170,4 +170,4 @@ def test_the_digest_names_the_table_that_differs(books: Books) -> None:
         books.save_watermark(5)
     after = books.digest()
     assert [table for table in before if before[table] != after[table]] == ["state"]
-    assert list(books.rows("state")) == [("watermark", "watermark", 5)]
+    assert list(books.rows("state")) == [("watermark", 5)]

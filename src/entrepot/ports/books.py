@@ -285,7 +285,7 @@ class Books(EventStore, LedgerStore, InvoiceStore, ControlStore, Protocol):
         ...
 
     def rows(self, table: str) -> Iterator[tuple[object, ...]]:
-        """The rows of a table of `digest` in key order, key first."""
+        """The rows of a table of `digest`, in key order."""
         ...
 
     def close(self) -> None:

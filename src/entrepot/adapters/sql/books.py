@@ -60,7 +60,7 @@ class SqliteBooks(OpenRequests, Invoices, Readings, Quarantine, Journal, Control
 
     def rows(self, table: str) -> Iterator[tuple[object, ...]]:
         """See ports.books."""
-        return self._database.rows(f"SELECT {_TABLES[table]}, * FROM {table} ORDER BY {_TABLES[table]}")
+        return self._database.rows(f"SELECT * FROM {table} ORDER BY {_TABLES[table]}")
 
     def close(self) -> None:
         """See ports.books."""

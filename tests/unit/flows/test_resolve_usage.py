@@ -1,0 +1,178 @@
+"""Requests that nobody settled: what is asked, what is booked, what waits."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from entrepot.adapters.sql.books import open_books
+from entrepot.core.catalog import Upstream
+from entrepot.core.log_records import Abandoned, LogRecord, UsageRecorded
+from entrepot.core.periods import SECOND
+from entrepot.core.usage_event import UsageEvent
+from entrepot.flows.resolve_usage import PATIENCE_US, resolve_usage
+from entrepot.ports.books import Books
+from entrepot.ports.upstream_usage import ServedUsage
+from entrepot.workers import fold
+from tests.support.billing import MARCH, ListLog, admitted, applied, prices, usage, version, world
+
+GIVEN_UP = MARCH + 5 * SECOND
+SERVED = b'{"prompt_tokens":12,"completion_tokens":5,"total_tokens":17,"prompt_tokens_details":{"cached_tokens":4}}'
+SAID = ServedUsage("finished", SERVED)
+
+
+class Told:
+    """Upstreams that say what they were told to; every question is remembered."""
+
+    def __init__(self, **answers: ServedUsage | None) -> None:
+        self._answers = answers
+        self.asked: list[tuple[str, str]] = []
+
+    def served(self, upstream: Upstream, request_id: str) -> ServedUsage | None:
+        """See ports.upstream_usage."""
+        self.asked.append((upstream.id, request_id))
+        return self._answers.get(request_id)
+
+
+def waiting(*ids: str, answered: bool = True, counted: int = 3, lookup: bool = True, upstream: str = "east") -> Books:
+    """Books with open requests that were given up."""
+    upstreams = (
+        Upstream(id="east", kind="openai", models={"m": "m"}, base_url="https://east.example/v1", usage_lookup=lookup),
+        Upstream(id="local", kind="llama_cpp", models={"m": "m"}),
+    )
+    records: list[LogRecord] = [
+        applied(world(version(prices(("m", "input_tokens", "1"), ("m", "output_tokens", "1"))), upstreams=upstreams))
+    ]
+    for name in ids:
+        left = Abandoned(id=name, at=GIVEN_UP, outcome="client_left", answered=answered, output_tokens=counted)
+        records += [admitted(name, upstream=upstream), left]
+    books = open_books(":memory:")
+    fold(books, ListLog(records))
+    return books
+
+
+def settled(books: Books, told: Told, now: int = GIVEN_UP) -> list[UsageEvent]:
+    log = ListLog()
+    count = resolve_usage(books, log, told, now)
+    events = [record.event for record in log.records if isinstance(record, UsageRecorded)]
+    assert count == len(events)
+    return events
+
+
+def expected(name: str = "a", **changes: object) -> UsageEvent:
+    fields = {"finished_at": GIVEN_UP, "outcome": "client_left", "upstream": "east", "key": "key-1", **changes}
+    return usage(name, MARCH, **fields)
+
+
+@pytest.mark.parametrize("state", ["finished", "cancelled"])
+def test_the_upstreams_word_is_booked(state: str) -> None:
+    told = Told(a=ServedUsage(state, SERVED))  # type: ignore[arg-type]
+    meters = {"cached_input_tokens": 4, "input_tokens": 8, "output_tokens": 5}
+    assert settled(waiting("a"), told) == [expected(meters=meters, raw=SERVED)]
+    assert told.asked == [("east", "a")]
+
+
+def test_a_local_upstream_is_asked_without_being_declared_to_answer() -> None:
+    told = Told(a=SAID)
+    assert [event.upstream for event in settled(waiting("a", upstream="local"), told)] == ["local"]
+
+
+def test_what_runs_still_is_asked_again_until_patience_ends() -> None:
+    told, books = Told(a=ServedUsage("running")), waiting("a")
+    assert settled(books, told, GIVEN_UP + PATIENCE_US - 1) == []
+    meters = {"input_tokens": 7, "output_tokens": 3}
+    assert settled(books, told, GIVEN_UP + PATIENCE_US) == [expected(meters=meters, source="estimated")]
+
+
+def test_a_silent_upstream_is_asked_once_a_round_and_waited_for() -> None:
+    told, books = Told(), waiting("a", "b", "c")
+    assert settled(books, told) == []
+    assert told.asked == [("east", "a")]
+    assert [event.source for event in settled(books, told, GIVEN_UP + PATIENCE_US)] == ["estimated"] * 3
+
+
+def test_a_request_that_never_arrived_is_nothing() -> None:
+    told = Told(a=ServedUsage("unknown"))
+    assert settled(waiting("a", answered=False, counted=0), told) == [expected(meters={})]
+
+
+def test_an_upstream_that_forgot_what_it_answered_is_not_believed() -> None:
+    told = Told(a=ServedUsage("unknown"))
+    assert settled(waiting("a"), told) == [expected(meters={"input_tokens": 7, "output_tokens": 3}, source="estimated")]
+
+
+def test_finished_without_a_usage_object_is_estimated() -> None:
+    told = Told(a=ServedUsage("finished"))
+    assert [event.source for event in settled(waiting("a"), told)] == ["estimated"]
+
+
+@pytest.mark.parametrize("raw", [b"{", b'{"prompt_tokens":1,"completion_tokens":1,"total_tokens":3}'])
+def test_an_account_that_contradicts_itself_goes_to_quarantine(raw: bytes) -> None:
+    books = waiting("a")
+    (event,) = settled(books, Told(a=ServedUsage("finished", raw)))
+    assert (event.meters, event.raw) == ({}, raw)
+    fold_on(books, [UsageRecorded(event)])
+    assert [item.kind for item in books.quarantined()] == ["invalid"]
+    assert books.oldest_open() is None
+
+
+def test_an_upstream_without_a_lookup_is_estimated_at_once() -> None:
+    told = Told(a=SAID)
+    assert settled(waiting("a", lookup=False), told) == [
+        expected(meters={"input_tokens": 7, "output_tokens": 3}, source="estimated")
+    ]
+    assert told.asked == []
+
+
+def test_nothing_came_back_nothing_is_billed_but_recorded() -> None:
+    assert settled(waiting("a", lookup=False, answered=False, counted=0), Told()) == [
+        expected(meters={}, source="estimated")
+    ]
+
+
+def test_an_upstream_that_was_taken_out_is_estimated() -> None:
+    assert [event.source for event in settled(waiting("a", upstream="west"), Told(a=SAID))] == ["estimated"]
+
+
+def test_the_greater_count_is_billed() -> None:
+    """Progress was noted before the gateway was lost; what it counted last it could not say."""
+    books = waiting("a", lookup=False, counted=0)
+    with books.transaction():
+        books.note_progress("a", 40)
+    assert settled(books, Told())[0].meters == {"input_tokens": 7, "output_tokens": 40}
+
+
+def test_settling_again_before_it_is_folded_says_the_same() -> None:
+    books, told = waiting("a", "b"), Told(a=SAID, b=ServedUsage("unknown"))
+    first = settled(books, told)
+    assert settled(books, told) == first
+    fold_on(books, [UsageRecorded(event) for event in (*first, *first)])
+    assert books.oldest_open() is None
+    assert (books.repeats(), books.quarantined()) == (2, [])
+    assert settled(books, told) == []
+
+
+def test_many_are_appended_in_pieces() -> None:
+    names = [f"{number:03d}" for number in range(250)]
+    log = PiecesLog()
+    resolve_usage(waiting(*names, lookup=False), log, Told(), GIVEN_UP)
+    assert log.pieces == [100, 100, 50]
+
+
+class PiecesLog(ListLog):
+    """A log that remembers how many records came at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pieces: list[int] = []
+
+    def append(self, records: Sequence[LogRecord]) -> None:
+        """See ports.event_log."""
+        self.pieces.append(len(records))
+
+
+def fold_on(books: Books, records: Sequence[LogRecord]) -> None:
+    """Folds records behind those that the books hold."""
+    log = ListLog(records)
+    with books.transaction():
+        books.save_position(type(books.position())())
+    fold(books, log)
