@@ -80,13 +80,15 @@ async def replay(rows: TraceRows, traffic: Traffic, pace: Pace, progress: Callab
     """What came of sending the trace. progress: is told how many have been sent. Raises: BadInput."""
     loop = asyncio.get_running_loop()
     free, sent, unreadable = asyncio.Semaphore(pace.at_once_max), list[_Sent](), Counter[str]()
-    under_way, most, begun, first_ns = set[asyncio.Task[None]](), 0, loop.time(), -1
+    tasks, under_way, most, begun, first_ns = list[asyncio.Task[None]](), set[int](), 0, loop.time(), -1
 
-    async def send(row: TraceRow, request: TrafficRequest, due: float) -> None:
+    async def send(number: int, row: TraceRow, due: float) -> None:
         late_us = max(0, round((loop.time() - due) * _US))
         try:
+            request = sized(number, row, pace)
             sent.append(_Sent(row, request, late_us, await traffic.send(request)))
         finally:
+            under_way.discard(number)
             free.release()
 
     for number, row in enumerate(islice(_requests(rows, unreadable), pace.limit)):
@@ -95,12 +97,11 @@ async def replay(rows: TraceRows, traffic: Traffic, pace: Pace, progress: Callab
         if due > loop.time():
             await asyncio.sleep(due - loop.time())
         await free.acquire()
-        task = loop.create_task(send(row, sized(number, row, pace), due))
-        under_way.add(task)
-        task.add_done_callback(under_way.discard)
+        under_way.add(number)
         most = max(most, len(under_way))
+        tasks.append(loop.create_task(send(number, row, due)))
         progress(number + 1)
-    await asyncio.gather(*under_way)
+    await asyncio.gather(*tasks)
     if not sent:
         raise BadInput("the trace holds no requests that could be sent")
     return _report(sent, unreadable.total(), most, loop.time() - begun)
