@@ -18,7 +18,9 @@ MONTH = ROOT / "examples" / "month"
 
 
 def ran(*words: object, **changes: Any) -> str:
-    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, cwd=ROOT, **changes)
+    done: subprocess.CompletedProcess[str] = subprocess.run(
+        [str(word) for word in words], capture_output=True, text=True, cwd=ROOT, **changes
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -50,10 +50,10 @@ class HttpTraffic:
         begun = loop.time()
         try:
             async with self._session.post(self._url, json=self._body(request)) as response:
-                first = loop.time()
                 if response.status != 200:
                     return TrafficAnswer(response.status, _refusal(response.status, await response.read()))
-                usage, error = await (_streamed(response) if self._endpoint.stream else _whole(response))
+                first, chunks = await _first_byte(response)
+                usage, error = await _streamed(chunks) if self._endpoint.stream else _whole(await _joined(chunks))
                 return TrafficAnswer(
                     status=200,
                     error=error,
@@ -97,19 +97,37 @@ def prompt(seed: int, request: TrafficRequest) -> str:
     return " ".join(chance.choices(_WORDS, k=request.prompt_tokens))
 
 
-async def _whole(response: aiohttp.ClientResponse) -> tuple[dict[str, Any], str]:
+async def _first_byte(response: aiohttp.ClientResponse) -> tuple[float, AsyncIterator[bytes]]:
+    """When the body began, by the event loop's clock, and the body in pieces."""
+    pieces = response.content.iter_any()
+    first = await anext(pieces, b"")
+    at = asyncio.get_running_loop().time()
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield first
+        async for piece in pieces:
+            yield piece
+
+    return at, chunks()
+
+
+async def _joined(chunks: AsyncIterator[bytes]) -> bytes:
+    return b"".join([chunk async for chunk in chunks])
+
+
+def _whole(body: bytes) -> tuple[dict[str, Any], str]:
     try:
-        answer = json.loads(await response.read())
+        answer = json.loads(body)
     except ValueError:
         return {}, "200 and no JSON"
     return (answer.get("usage") or {}, "") if isinstance(answer, dict) else ({}, "200 and no JSON object")
 
 
-async def _streamed(response: aiohttp.ClientResponse) -> tuple[dict[str, Any], str]:
+async def _streamed(chunks: AsyncIterator[bytes]) -> tuple[dict[str, Any], str]:
     """The usage that a stream ends with, and what broke it."""
     usage: dict[str, Any] = {}
     rest = b""
-    async for chunk in response.content.iter_any():
+    async for chunk in chunks:
         *lines, rest = (rest + chunk).split(b"\n")
         for line in lines:
             if line.startswith(b"data: [DONE]"):

@@ -116,7 +116,7 @@ def _lines(pace: "Pace", done: "Replayed") -> Iterator[str]:
             (f"{done.answered:,}", "answered whole"),
             *((f"{count:,}", f"failed: {what}") for what, count in done.failed.items()),
             *([(f"{done.unreadable_rows:,}", "rows of the trace that cannot be read")] if done.unreadable_rows else []),
-            (f"{done.cut:,}", f"made smaller, to fit a context of {pace.context_tokens:,} tokens"),
+            (f"{done.cut:,}", f"made smaller than in the trace: scale {pace.scale}, context {pace.context_tokens:,}"),
         ],
         right=(0,),
     )
