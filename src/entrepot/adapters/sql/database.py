@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
+from types import TracebackType
 from typing import Any, TypeVar
 
 from entrepot.core.errors import BooksUnavailable
@@ -33,7 +34,8 @@ class Database:
     def __init__(self, path: str) -> None:
         self.path = path
         self.on_rollback: list[Callable[[], None]] = []
-        with self._explained():
+        self._explained = _Explained(path)
+        with self._explained:
             if path not in ("", ":memory:"):
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(
@@ -49,11 +51,13 @@ class Database:
 
     def execute(self, sql: str, values: Iterable[object] = ()) -> int:
         """How many rows the statement changed."""
-        return self._connection.execute(sql, tuple(values)).rowcount
+        with self._explained:
+            return self._connection.execute(sql, tuple(values)).rowcount
 
     def execute_many(self, sql: str, rows: Iterable[Row]) -> int:
         """How many rows the statement changed over all rows of values."""
-        return self._connection.executemany(sql, rows).rowcount
+        with self._explained:
+            return self._connection.executemany(sql, rows).rowcount
 
     def insert_many(self, sql: str, flat: Sequence[Any], columns: int) -> int:
         """How many rows were inserted. sql ends with VALUES; flat: the rows' values one after another.
@@ -65,19 +69,25 @@ class Database:
         whole = len(flat) - len(flat) % step
         many = sql + ", ".join([one] * _INSERTED_AT_ONCE)
         execute = self._connection.execute
-        inserted = sum(execute(many, flat[start : start + step]).rowcount for start in range(0, whole, step))
         rest = (flat[start : start + columns] for start in range(whole, len(flat), columns))
-        return inserted + sum(execute(sql + one, row).rowcount for row in rest)
+        with self._explained:
+            inserted = sum(execute(many, flat[start : start + step]).rowcount for start in range(0, whole, step))
+            return inserted + sum(execute(sql + one, row).rowcount for row in rest)
 
     def rows(self, sql: str, values: Iterable[object] = ()) -> Iterator[Row]:
         """The rows of a query as they are fetched, without holding them all."""
-        cursor = self._connection.execute(sql, tuple(values))
-        while chunk := cursor.fetchmany(_CHUNK):
+        with self._explained:
+            cursor = self._connection.execute(sql, tuple(values))
+            chunk = cursor.fetchmany(_CHUNK)
+        while chunk:
             yield from chunk
+            with self._explained:
+                chunk = cursor.fetchmany(_CHUNK)
 
     def all(self, sql: str, values: Iterable[object] = ()) -> list[Row]:
         """The rows of a query, which is over when this returns."""
-        return self._connection.execute(sql, tuple(values)).fetchall()
+        with self._explained:
+            return self._connection.execute(sql, tuple(values)).fetchall()
 
     def one(self, sql: str, values: Iterable[object] = ()) -> Row | None:
         """The first row of a query, or None."""
@@ -86,14 +96,13 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Commits at the end of the block; any exception rolls everything back and goes on."""
-        with self._explained():
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._connection.execute("COMMIT")
-            except BaseException:
-                self._roll_back()
-                raise
+        self.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self.execute("COMMIT")
+        except BaseException:
+            self._roll_back()
+            raise
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -101,12 +110,11 @@ class Database:
         if self._connection.in_transaction:
             yield
             return
-        with self._explained():
-            self._connection.execute("BEGIN")
-            try:
-                yield
-            finally:
-                self._roll_back()
+        self.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._roll_back()
 
     def _roll_back(self) -> None:
         for forget in self.on_rollback:
@@ -140,20 +148,26 @@ class Database:
         assert isinstance(number, int)
         return number
 
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Turns what the disk or another process did to us into one sentence; our own mistakes stay what they are."""
-        try:
-            yield
-        except (OSError, sqlite3.OperationalError) as error:
+
+class _Explained:
+    """Turns what the disk or another process did to us into one sentence; our own mistakes stay what they are."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, OSError | sqlite3.OperationalError):
             raise BooksUnavailable(
-                f"the books at {self.path} cannot be used ({error}); free the disk or stop the other writer and retry"
+                f"the books at {self._path} cannot be used ({error}); free the disk or stop the other writer and retry"
             ) from error
-        except sqlite3.DatabaseError as error:
-            if type(error) is not sqlite3.DatabaseError:
-                raise
+        if type(error) is sqlite3.DatabaseError:
             raise BooksUnavailable(
-                f"{self.path} is damaged ({error}); remove it and its -wal and -shm: it is folded again from the log"
+                f"{self._path} is damaged ({error}); remove it and its -wal and -shm: it is folded again from the log"
             ) from error
 
 

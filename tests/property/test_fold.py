@@ -1,0 +1,209 @@
+"""What the fold must not depend on: how the log is cut, the order and repetition of usage, how usage is split."""
+
+from collections.abc import Sequence
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from entrepot.adapters.sql.books import open_books
+from entrepot.core.invoices import Invoice
+from entrepot.core.log_records import (
+    Abandoned,
+    InstanceLost,
+    LogRecord,
+    Marked,
+    MonthClosed,
+    Progressed,
+    UsageRecorded,
+)
+from entrepot.core.money import parse_pico
+from entrepot.core.periods import DAY, HOUR, MINUTE
+from entrepot.core.tenancy import Project
+from entrepot.core.usage_event import UsageEvent
+from entrepot.core.world import World
+from entrepot.flows.compare_books import check
+from entrepot.ports.books import Books
+from entrepot.workers import Fold
+from tests.support.billing import (
+    APRIL,
+    MARCH,
+    ListLog,
+    admitted,
+    applied,
+    contract,
+    folded,
+    prices,
+    usage,
+    version,
+    world,
+)
+
+PRICES = prices(("m", "input_tokens", "0.15"), ("m", "output_tokens", "0.60"), ("n", "input_tokens", "2.5"))
+KOLKATA = "Asia/Kolkata"
+
+
+def declared(*, with_batch: bool) -> World:
+    rows = (*PRICES, *prices(("m", "input_tokens", "0.075"), tier="batch")) if with_batch else PRICES
+    return world(
+        version(rows),
+        version(prices(("m", "input_tokens", "0.2"), ("m", "output_tokens", "0.60")), "2024-03-10"),
+        customers=["acme", "beta"],
+        contracts=[contract("acme", zone=KOLKATA), contract("beta", line_grain="model", currency="JPY")],
+        projects=[Project("search", "acme")],
+    )
+
+
+WORLDS = [declared(with_batch=False), declared(with_batch=True)]
+
+# Around what matters: month ends in both zones, the price change, hours.
+TIMES = st.builds(
+    lambda anchor, offset: anchor + offset,
+    st.sampled_from([MARCH, MARCH - 5 * HOUR - 30 * MINUTE, MARCH + 9 * DAY, APRIL, APRIL - 5 * HOUR - 30 * MINUTE]),
+    st.sampled_from([-HOUR, -1, 0, 1, 29 * MINUTE, HOUR]),
+)
+METERS = st.dictionaries(
+    st.sampled_from(["input_tokens", "output_tokens", "reasoning_tokens", "images"]), st.integers(0, 10**6), max_size=3
+)
+IDS = st.sampled_from([f"{number:032x}" for number in range(9)] + ["x", "ü", "0" * 33])
+EVENTS = st.builds(
+    lambda name, at, customer, project, model, tier, meters: usage(
+        name, at, customer=customer, project=project, model=model, tier=tier, meters=meters
+    ),
+    IDS,
+    TIMES,
+    st.sampled_from(["acme", "beta", "nobody"]),
+    st.sampled_from(["search", "", "lab"]),
+    st.sampled_from(["m", "m", "n"]),
+    st.sampled_from(["default", "batch", "gold"]),
+    METERS,
+)
+RECORDS: st.SearchStrategy[LogRecord] = st.one_of(
+    EVENTS.map(lambda event: UsageRecorded(event=event)),
+    EVENTS.map(lambda event: UsageRecorded(event=event)),
+    st.builds(admitted, IDS, TIMES, st.sampled_from(["one", "two"])),
+    st.builds(lambda name, count: Progressed(id=name, at=MARCH, output_tokens=count), IDS, st.integers(0, 9)),
+    st.builds(
+        lambda name, count: Abandoned(id=name, at=MARCH, outcome="client_left", answered=True, output_tokens=count),
+        IDS,
+        st.integers(0, 9),
+    ),
+    st.builds(lambda name: InstanceLost(instance=name, at=MARCH), st.sampled_from(["one", "two"])),
+    st.sampled_from([applied(item) for item in WORLDS]),
+    TIMES.map(lambda at: Marked(at=at)),
+    st.builds(lambda at, period: MonthClosed(at=at, period=period), TIMES, st.sampled_from(["2024-02", "2024-03"])),
+)
+
+
+def fold_in_pieces(records: Sequence[LogRecord], sizes: Sequence[int]) -> Books:
+    """Books folded in batches of the sizes, over and over, by a new fold for each."""
+    books, log = open_books(":memory:"), ListLog(records)
+    turn = 0
+    while Fold(books).step(log, sizes[turn % len(sizes)]):
+        turn += 1
+    return books
+
+
+@settings(max_examples=150)
+@given(st.lists(RECORDS, max_size=40), st.lists(st.integers(1, 9), min_size=1, max_size=5))
+@example([applied(WORLDS[0]), *(UsageRecorded(usage("x")) for _ in range(3))], [1, 2])
+def test_how_the_log_is_cut_does_not_matter(records: list[LogRecord], sizes: list[int]) -> None:
+    whole = fold_in_pieces(records, [1000])
+    pieces = fold_in_pieces(records, sizes)
+    assert pieces.digest() == whole.digest()
+    assert list(check(whole)) == []
+
+
+LAST: list[LogRecord] = [
+    Marked(at=APRIL + DAY),
+    MonthClosed(at=APRIL + DAY, period="2024-02"),
+    MonthClosed(at=APRIL + DAY, period="2024-03"),
+]
+
+
+def invoiced(records: Sequence[LogRecord]) -> list[Invoice]:
+    books = folded(applied(WORLDS[1]), *records, *LAST)
+    assert list(check(books)) == []
+    return books.invoices()
+
+
+UNIQUE_EVENTS = st.lists(EVENTS, max_size=15, unique_by=lambda event: event.id)
+
+
+@settings(max_examples=100)
+@given(UNIQUE_EVENTS, st.data())
+def test_order_and_repetition_of_usage_do_not_matter(events: list[UsageEvent], data: st.DataObject) -> None:
+    """Marks in between move the moment of accrual, never the invoice."""
+    again = data.draw(st.lists(st.sampled_from(events), max_size=10)) if events else []
+    mixed = data.draw(st.permutations([UsageRecorded(event=event) for event in (*events, *again)]))
+    marks = data.draw(st.lists(TIMES.map(lambda at: Marked(at=at)), max_size=3))
+    at = data.draw(st.integers(0, len(mixed)))
+    assert invoiced([*mixed[:at], *marks, *mixed[at:]]) == invoiced([UsageRecorded(event=event) for event in events])
+
+
+@settings(max_examples=100)
+@given(UNIQUE_EVENTS, st.integers(0, 100))
+def test_splitting_usage_does_not_matter(events: list[UsageEvent], percent: int) -> None:
+    """A record in two, with the same names and time, costs what it cost in one."""
+    parts = [part for event in events for part in _split(event, percent)]
+    assert invoiced([UsageRecorded(event=part) for part in parts]) == invoiced(
+        [UsageRecorded(event=event) for event in events]
+    )
+
+
+def _split(event: UsageEvent, percent: int) -> tuple[UsageEvent, UsageEvent]:
+    first = {meter: quantity * percent // 100 for meter, quantity in event.meters.items()}
+    rest = {meter: quantity - first[meter] for meter, quantity in event.meters.items()}
+    return _part(event, "1", first), _part(event, "2", rest)
+
+
+def _part(event: UsageEvent, suffix: str, meters: dict[str, int]) -> UsageEvent:
+    return usage(
+        event.id + suffix,
+        event.admitted_at,
+        customer=event.customer,
+        project=event.project,
+        model=event.model,
+        tier=event.tier,
+        meters=meters,
+    )
+
+
+@settings(max_examples=100)
+@given(UNIQUE_EVENTS, st.data())
+def test_late_usage_is_invoiced_once_and_comes_to_the_same(events: list[UsageEvent], data: st.DataObject) -> None:
+    """Whatever comes after a close is on a later invoice, under its own month; the exact sums are those of in time."""
+    cut = data.draw(st.integers(0, len(events)))
+    records: list[LogRecord] = [UsageRecorded(event=event) for event in events]
+    in_time = invoiced(records)
+    late = invoiced([*records[:cut], *LAST, *records[cut:]])
+    assert _exact(late) == _exact(in_time)
+
+
+def _exact(invoices: Sequence[Invoice]) -> dict[tuple[str, str, str], int]:
+    """{(contract, service period, model): exact pico}, without the zeros."""
+    sums: dict[tuple[str, str, str], int] = {}
+    for invoice in invoices:
+        for line in invoice.lines:
+            key = (invoice.contract, line.period, line.model)
+            sums[key] = sums.get(key, 0) + parse_pico(line.exact)
+    return {key: pico for key, pico in sums.items() if pico}
+
+
+@settings(max_examples=100)
+@given(UNIQUE_EVENTS)
+def test_lines_and_residual_are_the_exact_sum_and_the_ledger_agrees(events: list[UsageEvent]) -> None:
+    books = folded(applied(WORLDS[1]), *(UsageRecorded(event=event) for event in events), *LAST)
+    owed: dict[tuple[str, str], int] = {}
+    for invoice in books.invoices():
+        exact = sum(parse_pico(line.exact) for line in invoice.lines)
+        rounded = sum(parse_pico(line.amount) for line in invoice.lines)
+        assert rounded == parse_pico(invoice.net) == parse_pico(invoice.total)
+        assert exact == rounded + parse_pico(invoice.residual)
+        account = (f"assets:receivable:invoiced:{invoice.customer}", invoice.currency)
+        owed[account] = owed.get(account, 0) + rounded
+    kept = {key: pico for key, pico in books.balances().items() if key[0].startswith("assets:receivable:invoiced:")}
+    assert kept == {key: pico for key, pico in owed.items() if pico}
+    for invoice in books.invoices():
+        for line in invoice.lines:
+            behind = books.requests_of_line(invoice.number, line.period, line.model, line.meter, line.tier)
+            assert len({event.id for event in behind}) > 0
