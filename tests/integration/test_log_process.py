@@ -17,8 +17,8 @@ import pytest
 
 from entrepot.adapters.disk_event_log.writer import DiskEventLog
 from entrepot.adapters.log_client import SocketEventLog
-from entrepot.adapters.usage_sink import SocketUsageSink
-from entrepot.compose.usage_log import connect_usage_sink, log_settings, open_event_log, open_log_reader
+from entrepot.adapters.usage_sink import SocketUsageSink, connect_usage_sink
+from entrepot.compose.usage_log import log_settings, open_event_log, open_log_reader
 from entrepot.core.errors import UsageLogUnavailable
 from entrepot.core.log_records import InstanceLost, LogRecord, Progressed
 from entrepot.ports.event_log import START, Position
@@ -65,7 +65,7 @@ class Load:
 
     async def run(self, home: Path, instance: str, target: int) -> SocketUsageSink:
         """Returns once that many are acknowledged; the load goes on."""
-        sink = await connect_usage_sink(home, instance, self.lost.set)
+        sink = await connect_usage_sink(str(log_settings(home).log_socket), instance, self.lost.set)
         self.target = target
         for _ in range(WAITERS):
             self.settle(sink)

@@ -214,7 +214,7 @@ def test_a_gateway_that_came_back_stays_on_the_list() -> None:
 
 
 def test_keeping_too_much_gives_the_connection_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(usage_sink, "KEPT_BYTES_MAX", 1_000)
+    monkeypatch.setattr(usage_sink, "HOARDED_BYTES_MAX", 1_000)
 
     async def story(home: Installation) -> None:
         ends = Ends()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from entrepot.adapters.disk_event_log.instances import InstanceFile
+from entrepot.adapters.kept_frames import KeptFrames, LeftFrames
 from entrepot.adapters.log_client import SocketEventLog
 from entrepot.adapters.usage_sink import connect_usage_sink
 from entrepot.core.errors import UsageLogUnavailable
@@ -101,6 +102,48 @@ def test_a_lost_connection_fails_what_was_settled_and_is_said_once() -> None:
             assert ends.ended[1] == (1, "failed")
             assert not sink.available
             assert ends.lost == 1
+
+    play(story)
+
+
+def test_what_a_gateway_kept_is_taken_in_before_it_is_declared_lost() -> None:
+    async def story(home: Installation) -> None:
+        ends = Ends()
+        kept = KeptFrames(home.directory, "g1")
+        async with home.server():
+            sink = await connect_usage_sink(home.path, "g1", ends.on_lost, kept)
+            ends.settle(sink, 0)
+            await home.until(lambda: ends.ended == [(0, "done")])
+            sink.append(numbered(1))
+            ends.settle(sink, 2)
+            assert sink._transport is not None
+            sink._transport.abort()  # Before anything of it was sent.
+            await home.until(lambda: ends.lost == 1)
+            sink.append(numbered(3))
+        async with home.server():
+            await asyncio.sleep(0.05)
+            assert home.records() == [numbered(0)], "a gateway that lives may still write"
+            kept.close()
+            await home.until(lambda: InstanceFile(home.disk).load() == [])
+        taken = [numbered(1), numbered(2), numbered(3)]
+        assert home.records() == [numbered(0), *taken, InstanceLost(instance="g1", at=42)]
+        assert LeftFrames(home.directory).instances() == []
+
+    play(story)
+
+
+def test_a_gateway_that_can_keep_no_more_serves_no_more_until_the_log_has_caught_up() -> None:
+    async def story(home: Installation) -> None:
+        kept = KeptFrames(home.directory, "g1", size=300)
+        async with home.server():
+            sink = await connect_usage_sink(home.path, "g1", lambda: None, kept)
+            for number in range(50):
+                sink.append(numbered(number))
+            assert not sink.available
+            await home.until(lambda: sink.available)
+            await sink.close()
+            assert home.records() == [numbered(number) for number in range(50)]
+        kept.close()
 
     play(story)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from entrepot.adapters.disk_event_log.instances import InstanceFile
 from entrepot.adapters.disk_event_log.reader import DiskLogReader
 from entrepot.adapters.disk_event_log.writer import DiskEventLog
+from entrepot.adapters.kept_frames import LeftFrames
 from entrepot.adapters.memory.disk import Act, Fault, MemoryDisk
 from entrepot.adapters.usage_sink import SocketUsageSink
 from entrepot.core.log_records import LogRecord
@@ -33,13 +34,14 @@ class Installation:
 
     def __init__(self, directory: Path) -> None:
         self.disk = MemoryDisk(random.Random(0))
+        self.directory = directory
         self.path = str(directory / "log.sock")
 
     @asynccontextmanager
     async def server(self) -> AsyncIterator[LogServer]:
         with ThreadPoolExecutor(1) as executor:
             log = DiskEventLog(self.disk, room_bytes_min=ROOM_BYTES)
-            server = LogServer(log, InstanceFile(self.disk), FixedClock(), executor)
+            server = LogServer(log, InstanceFile(self.disk), LeftFrames(self.directory), FixedClock(), executor)
             await server.start(self.path)
             try:
                 yield server

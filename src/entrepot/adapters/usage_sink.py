@@ -5,7 +5,8 @@ never inside append or settle.
 
 While the log cannot be written, settled records fail and stay failed; appended ones are kept and sent again, in order,
 before anything newer. When the connection ends the gateway is to end, too (crash-only): the log process declares the
-instance lost, and what was open is resolved from the log.
+instance lost, and what was open is resolved from the log. What was not acknowledged by then is in `kept`, from before
+it was sent.
 """
 
 import asyncio
@@ -29,8 +30,9 @@ from entrepot.core.log_wire import (
     read_state,
 )
 from entrepot.core.segments import frame
+from entrepot.ports.event_log import KeepsFrames
 
-KEPT_BYTES_MAX = 32 * 2**20  # Half of what one batch may hold; hours of an unwritable disk on a busy gateway.
+HOARDED_BYTES_MAX = 32 * 2**20  # Half of what one batch may hold; hours of an unwritable disk on a busy gateway.
 
 _events = logging.getLogger("entrepot.gateway")
 
@@ -38,9 +40,10 @@ Callback = Callable[[], None]
 
 
 class _Sent(NamedTuple):
-    """A batch without an answer yet. appended: the frames to send again should it be refused."""
+    """A batch without an answer yet. size: bytes of its frames that are kept. appended: to send again if refused."""
 
     sequence: int
+    size: int
     appended: list[bytes]
     settled: list[tuple[Callback, Callback]]
 
@@ -48,8 +51,11 @@ class _Sent(NamedTuple):
 class SocketUsageSink(asyncio.Protocol):
     """A connection to the log process. Meets the port UsageSink. on_lost: called once when the connection breaks."""
 
-    def __init__(self, instance: str, on_lost: Callback) -> None:
+    def __init__(self, instance: str, on_lost: Callback, kept: KeepsFrames | None = None) -> None:
         self._instance = instance
+        self._kept = kept
+        self._kept_size = 0  # Of the frames not sent yet.
+        self._has_room = True
         self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
         self.welcomed: asyncio.Future[None] = self._loop.create_future()
@@ -64,20 +70,19 @@ class SocketUsageSink(asyncio.Protocol):
         self._sequence = 0
         self._ready = False
         self._writable = True
-        self._kept_bytes = 0
+        self._hoarded_bytes = 0
         self._quiet: asyncio.Event = asyncio.Event()
         self._quiet.set()
 
     @property
     def available(self) -> bool:
-        return self._ready and self._writable
+        return self._ready and self._writable and self._has_room
 
     def append(self, record: LogRecord) -> None:
-        framed = frame(encode_record(record))
-        self._frames.append(framed)
+        framed = self._frame(record)
         self._appended.append(framed)
         if not self._ready:
-            self._keep(len(framed))
+            self._hoard(len(framed))
         elif not self._send_planned:
             self._plan_send()
 
@@ -85,7 +90,7 @@ class SocketUsageSink(asyncio.Protocol):
         if not self._ready:
             self._loop.call_soon(failed)
             return
-        self._frames.append(frame(encode_record(record)))
+        self._frame(record)
         self._settled.append((done, failed))
         if not self._send_planned:
             self._plan_send()
@@ -127,6 +132,20 @@ class SocketUsageSink(asyncio.Protocol):
             )
         self._on_lost()
 
+    def _frame(self, record: LogRecord) -> bytes:
+        framed = frame(encode_record(record))
+        self._frames.append(framed)
+        if self._kept is not None:
+            self._has_room = self._kept.add(framed)
+            if self._has_room:
+                self._kept_size += len(framed)
+        return framed
+
+    def _drop(self, size: int) -> None:
+        if self._kept is not None and size:
+            self._kept.drop(size)
+            self._has_room = True
+
     def _plan_send(self) -> None:
         self._send_planned = True
         self._quiet.clear()
@@ -140,8 +159,8 @@ class SocketUsageSink(asyncio.Protocol):
             return
         self._sequence += 1
         self._transport.write(batch(self._epoch, self._sequence, self._frames))
-        self._sent.append(_Sent(self._sequence, self._appended, self._settled))
-        self._frames, self._appended, self._settled = [], [], []
+        self._sent.append(_Sent(self._sequence, self._kept_size, self._appended, self._settled))
+        self._frames, self._appended, self._settled, self._kept_size = [], [], [], 0
 
     def _take(self, message: Message) -> None:
         if message.kind == ACK:
@@ -152,7 +171,7 @@ class SocketUsageSink(asyncio.Protocol):
             self._fail_settled()
         elif message.kind == STATE:
             self._ready, reason = read_state(message.body)
-            self._kept_bytes = 0
+            self._hoarded_bytes = 0
             if self._ready:
                 self._plan_send()
             else:
@@ -162,30 +181,33 @@ class SocketUsageSink(asyncio.Protocol):
 
     def _acknowledged(self, sequence: int) -> None:
         while self._sent and self._sent[0].sequence <= sequence:
-            for done, _ in self._sent.popleft().settled:
+            sent = self._sent.popleft()
+            self._drop(sent.size)
+            for done, _ in sent.settled:
                 done()
         self._note_quiet()
 
     def _fail_settled(self) -> None:
         """Fails what was settled and has no answer; keeps what was appended, oldest first, to be sent again."""
         self._ready = False
-        refused = [*self._sent, _Sent(0, self._appended, self._settled)]
+        refused = [*self._sent, _Sent(0, self._kept_size, self._appended, self._settled)]
         self._sent.clear()
         self._settled = []
         self._appended = [framed for sent in refused for framed in sent.appended]
         self._frames = list(self._appended)
-        self._keep(sum(map(len, self._frames)))
+        self._kept_size = sum(sent.size for sent in refused)
+        self._hoard(sum(map(len, self._frames)))
         for sent in refused:
             for _, failed in sent.settled:
                 failed()
 
-    def _keep(self, size: int) -> None:
+    def _hoard(self, size: int) -> None:
         """Counts what is kept while the log cannot be written, and gives up rather than run out of memory."""
         if size:
             self._quiet.clear()
-        self._kept_bytes += size
-        if self._kept_bytes > KEPT_BYTES_MAX and self._transport is not None:
-            _events.error("usage_kept_too_long bytes=%s", self._kept_bytes)
+        self._hoarded_bytes += size
+        if self._hoarded_bytes > HOARDED_BYTES_MAX and self._transport is not None:
+            _events.error("usage_hoarded_too_long bytes=%s", self._hoarded_bytes)
             self._transport.abort()
 
     def _note_quiet(self) -> None:
@@ -193,11 +215,13 @@ class SocketUsageSink(asyncio.Protocol):
             self._quiet.set()
 
 
-async def connect_usage_sink(path: str, instance: str, on_lost: Callback) -> SocketUsageSink:
+async def connect_usage_sink(
+    path: str, instance: str, on_lost: Callback, kept: KeepsFrames | None = None
+) -> SocketUsageSink:
     """A sink that has been welcomed by the log process at path. Raises: UsageLogUnavailable."""
     loop = asyncio.get_running_loop()
     try:
-        _, sink = await loop.create_unix_connection(lambda: SocketUsageSink(instance, on_lost), path)
+        _, sink = await loop.create_unix_connection(lambda: SocketUsageSink(instance, on_lost, kept), path)
         await sink.welcomed
     except OSError as error:
         raise UsageLogUnavailable(f"no log process at {path}: {error.strerror or error}; start it first") from error

@@ -23,6 +23,7 @@ from msgspec import json
 from entrepot.adapters.clocks import SystemClock
 from entrepot.adapters.disk_event_log.instances import InstanceFile
 from entrepot.adapters.disk_event_log.writer import SEGMENT_BYTES, DiskEventLog
+from entrepot.adapters.kept_frames import LeftFrames
 from entrepot.adapters.local_disk import LocalDisk
 from entrepot.compose.usage_log import log_settings
 from entrepot.core.errors import EntrepotError
@@ -60,7 +61,7 @@ async def serve(home: Path, segment_bytes: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="flush") as executor:
-        server = LogServer(log, InstanceFile(disk), SystemClock(), executor)
+        server = LogServer(log, InstanceFile(disk), LeftFrames(settings.run_directory), SystemClock(), executor)
         await server.start(_free_path(settings.log_socket))
         settings.log_socket.chmod(0o600)
         print(json.encode({"ready": True, "socket": str(settings.log_socket), "pid": os.getpid()}).decode(), flush=True)

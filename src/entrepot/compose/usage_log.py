@@ -5,6 +5,7 @@ from typing import Protocol
 
 from entrepot.adapters.disk_event_log.reader import DiskLogReader
 from entrepot.adapters.disk_event_log.writer import DiskEventLog
+from entrepot.adapters.kept_frames import KeptFrames
 from entrepot.adapters.local_disk import LocalDisk
 from entrepot.adapters.log_client import SocketEventLog
 from entrepot.adapters.usage_sink import Callback, SocketUsageSink
@@ -48,4 +49,9 @@ def open_log_reader(home: Path) -> DiskLogReader:
 
 async def connect_usage_sink(home: Path, instance: str, on_lost: Callback) -> SocketUsageSink:
     """A gateway's way into the log of a home, welcomed by its log process. Raises: UsageLogUnavailable."""
-    return await _connect(str(log_settings(home).log_socket), instance, on_lost)
+    settings = log_settings(home)
+    try:
+        kept = KeptFrames(settings.run_directory, instance)
+    except OSError as error:
+        raise UsageLogUnavailable(f"{settings.run_directory}: {error.strerror or error}; make room there") from error
+    return await _connect(str(settings.log_socket), instance, on_lost, kept)

@@ -1,8 +1,9 @@
 """The log process's socket: gateways, the worker and commands append here; what they say is in core.log_wire.
 
 A gateway says which instance it is. When its connection ends, however it does, the instance is declared lost in the
-log, so that its open requests are resolved. The list of connected instances is on disk before a gateway is welcomed;
-one that was connected when this process died is declared lost by the next.
+log, so that its open requests are resolved; before that, what it had kept and nobody acknowledged is taken in. The list
+of connected instances is on disk before a gateway is welcomed; one that was connected when this process died is
+declared lost by the next.
 """
 
 import asyncio
@@ -17,7 +18,9 @@ from entrepot.core.log_wire import BATCH, HELLO, Message, MessageReader, ack, na
 from entrepot.core.segments import count_frames, frame
 from entrepot.edge.group_commit import Batch, GroupCommit
 from entrepot.ports.clock import Clock
-from entrepot.ports.event_log import GroupLog, LiveInstances
+from entrepot.ports.event_log import GroupLog, LeftBehind, LiveInstances
+
+ALIVE_RETRY_S = 0.02  # A gateway ends at once when its connection has; until it has ended it may still write.
 
 _events = logging.getLogger("entrepot.log")
 
@@ -95,12 +98,12 @@ class LogConnection(asyncio.Protocol):
 
 
 class _Loss:
-    """The loss of an instance on its way into the log, tried again for as long as it takes."""
+    """The loss of an instance on its way into the log, behind what it left; tried again for as long as it takes."""
 
     def __init__(self, server: "LogServer", instance: str, frames: bytes) -> None:
         self._server = server
         self.instance = instance
-        self.batch = Batch(self, 0, frames, 1)
+        self.batch = Batch(self, 0, frames, count_frames(frames))
 
     def committed(self, _sequence: int) -> None:
         self._server.forget(self)
@@ -112,9 +115,10 @@ class _Loss:
 class LogServer:
     """Serves a log on a Unix socket. Make it in a running event loop."""
 
-    def __init__(self, log: GroupLog, live: LiveInstances, clock: Clock, executor: Executor) -> None:
+    def __init__(self, log: GroupLog, live: LiveInstances, left: LeftBehind, clock: Clock, executor: Executor) -> None:
         self.commit = GroupCommit(log, executor, on_change=self._changed, on_pressure=self._pause)
         self._live = live
+        self._left = left
         self._clock = clock
         self._connections: set[LogConnection] = set()
         self._instances: set[str] = set()
@@ -125,7 +129,7 @@ class LogServer:
 
     async def start(self, path: str) -> None:
         """Serves at path, having declared lost what an earlier process left connected. Raises: LogDamaged, OSError."""
-        self._instances.update(self._live.load())
+        self._instances.update(self._live.load(), self._left.instances())
         for instance in sorted(self._instances):
             self._lose(instance)
         self.commit.start()
@@ -173,8 +177,9 @@ class LogServer:
             self._lose(connection.instance)
 
     def forget(self, loss: _Loss) -> None:
-        """Takes an instance off the list: its loss is in the log."""
+        """Takes an instance off the list: its loss, and what it left, are in the log."""
         self._losses.remove(loss)
+        self._left.remove(loss.instance)
         if all(connection.instance != loss.instance for connection in self._connections):  # It may have come back.
             self._instances.discard(loss.instance)
 
@@ -185,8 +190,14 @@ class LogServer:
         self._save_instances(saved)
 
     def _lose(self, instance: str) -> None:
-        _events.info("gateway_instance_lost instance=%s", instance)
-        loss = _Loss(self, instance, frame(encode_record(InstanceLost(instance=instance, at=self._clock.now()))))
+        """Declares an instance lost as soon as it is gone, so that nothing of it can come behind."""
+        left = self._left.take(instance)
+        if left is None:
+            asyncio.get_running_loop().call_later(ALIVE_RETRY_S, self._lose, instance)
+            return
+        _events.info("gateway_instance_lost instance=%s left_bytes=%d", instance, len(left))
+        lost = frame(encode_record(InstanceLost(instance=instance, at=self._clock.now())))
+        loss = _Loss(self, instance, left + lost)
         self._losses.append(loss)
         self.commit.submit(loss.batch)
 

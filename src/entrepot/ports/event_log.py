@@ -87,6 +87,34 @@ class LiveInstances(Protocol):
         ...
 
 
+class KeepsFrames(Protocol):
+    """A gateway's unacknowledged frames, in memory that outlives it."""
+
+    def add(self, frame: bytes) -> bool:
+        """Whether the frame is kept; there is no room while too much waits for the log."""
+        ...
+
+    def drop(self, size: int) -> None:
+        """Lets go of the oldest bytes: their frames are durable, or need not be."""
+        ...
+
+
+class LeftBehind(Protocol):
+    """What gateways that are gone had kept."""
+
+    def instances(self) -> list[str]:
+        """The instances, living or gone, that keep frames."""
+        ...
+
+    def take(self, instance: str) -> bytes | None:
+        """The frames a gateway that is gone left behind, b"" when none; None while it lives."""
+        ...
+
+    def remove(self, instance: str) -> None:
+        """Forgets them: they are durable."""
+        ...
+
+
 class LogReader(Protocol):
     """Reading, from any process, while others append."""
 
