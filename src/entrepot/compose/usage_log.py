@@ -1,11 +1,12 @@
 """The usage log as the other processes and the commands get it: to append, to read, to check."""
 
+import asyncio
 from pathlib import Path
 from typing import Protocol
 
 from entrepot.adapters.disk_event_log.reader import DiskLogReader
 from entrepot.adapters.disk_event_log.writer import DiskEventLog
-from entrepot.adapters.kept_frames import KeptFrames
+from entrepot.adapters.kept_frames import KeptFrames, LeftFrames
 from entrepot.adapters.local_disk import LocalDisk
 from entrepot.adapters.log_client import SocketEventLog
 from entrepot.adapters.usage_sink import Callback, SocketUsageSink
@@ -13,6 +14,9 @@ from entrepot.adapters.usage_sink import connect_usage_sink as _connect
 from entrepot.compose.settings import Settings, load_settings
 from entrepot.core.errors import UsageLogUnavailable
 from entrepot.ports.event_log import EventLog
+
+PATIENCE_S = 5.0  # A log process that was killed is back in a second or two.
+_RETRY_S = 0.05
 
 
 class ClosableEventLog(EventLog, Protocol):
@@ -47,11 +51,26 @@ def open_log_reader(home: Path) -> DiskLogReader:
     return DiskLogReader(LocalDisk(log_settings(home).log_directory))
 
 
-async def connect_usage_sink(home: Path, instance: str, on_lost: Callback) -> SocketUsageSink:
-    """A gateway's way into the log of a home, welcomed by its log process. Raises: UsageLogUnavailable."""
+async def connect_usage_sink(
+    home: Path, instance: str, on_lost: Callback, patience_s: float = PATIENCE_S
+) -> SocketUsageSink:
+    """A gateway's way into the log of a home, welcomed by its log process, which may just be starting again.
+
+    Raises: UsageLogUnavailable when there is none after patience_s.
+    """
     settings = log_settings(home)
     try:
         kept = KeptFrames(settings.run_directory, instance)
     except OSError as error:
         raise UsageLogUnavailable(f"{settings.run_directory}: {error.strerror or error}; make room there") from error
-    return await _connect(str(settings.log_socket), instance, on_lost, kept)
+    loop = asyncio.get_running_loop()
+    until = loop.time() + patience_s
+    while True:
+        try:
+            return await _connect(str(settings.log_socket), instance, on_lost, kept)
+        except UsageLogUnavailable:
+            if loop.time() >= until:
+                kept.close()
+                LeftFrames(settings.run_directory).remove(instance)
+                raise
+            await asyncio.sleep(_RETRY_S)

@@ -6,7 +6,7 @@ are in the log or that the upstream states go into the event, so asking twice ap
 
 from entrepot.core.catalog import Upstream
 from entrepot.core.log_records import Abandoned, UsageRecorded
-from entrepot.core.periods import HOUR, Instant
+from entrepot.core.periods import HOUR, SECOND, Instant
 from entrepot.core.usage_event import Source, UsageEvent
 from entrepot.core.world import World
 from entrepot.dialects.openai_usage import UsageMismatch, meters_of
@@ -15,6 +15,7 @@ from entrepot.ports.event_log import EventLog
 from entrepot.ports.upstream_usage import ServedUsage, UpstreamUsage
 
 PATIENCE_US = HOUR  # How long an upstream may keep silent, or say that it is still at it, before we go by our count.
+GRACE_US = 2 * SECOND  # What a gateway sent last may still be on its way to an upstream that says it knows nothing.
 _APPENDED_AT_ONCE = 100
 
 
@@ -68,7 +69,7 @@ def _settlement(
     if served is not None and served.state in ("finished", "cancelled") and served.usage:
         return _reported(request, given_up, served.usage)
     if served is not None and served.state == "unknown" and not came_back:
-        return _event(request, given_up, "reported", {})
+        return _event(request, given_up, "reported", {}) if now >= given_up.at + GRACE_US else None
     # An upstream that denies a request whose answer we relayed has forgotten it; our count is all there is.
     forgotten = served is not None and served.state != "running"
     if upstream is not None and not forgotten and now < given_up.at + PATIENCE_US:

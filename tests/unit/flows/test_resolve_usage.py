@@ -9,7 +9,7 @@ from entrepot.core.catalog import Upstream
 from entrepot.core.log_records import Abandoned, LogRecord, UsageRecorded
 from entrepot.core.periods import SECOND
 from entrepot.core.usage_event import UsageEvent
-from entrepot.flows.resolve_usage import PATIENCE_US, resolve_usage
+from entrepot.flows.resolve_usage import GRACE_US, PATIENCE_US, resolve_usage
 from entrepot.ports.books import Books
 from entrepot.ports.upstream_usage import ServedUsage
 from entrepot.workers import fold
@@ -92,7 +92,9 @@ def test_a_silent_upstream_is_asked_once_a_round_and_waited_for() -> None:
 
 def test_a_request_that_never_arrived_is_nothing() -> None:
     told = Told(a=ServedUsage("unknown"))
-    assert settled(waiting("a", answered=False, counted=0), told) == [expected(meters={})]
+    books = waiting("a", answered=False, counted=0)
+    assert settled(books, told, GIVEN_UP + GRACE_US - 1) == [], "it may still be on its way"
+    assert settled(books, told, GIVEN_UP + GRACE_US) == [expected(meters={})]
 
 
 def test_an_upstream_that_forgot_what_it_answered_is_not_believed() -> None:
