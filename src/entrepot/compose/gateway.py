@@ -1,0 +1,196 @@
+"""A gateway process: serves clients from the published snapshot; no database, no state of its own.
+
+    python -m entrepot.compose.gateway [--home DIR] [--host HOST] [--port PORT]
+
+Prints one line, `{"ready":true,"url":…,"pid":…}`, once it listens; several may listen on one port. SIGTERM and SIGINT:
+takes no new requests, lets running answers end for as long as `drain_seconds` says, and ends with 0. When the log
+process is gone nothing may be served: it ends its answers and ends with 1; what the log process had not written yet
+is kept in a file that the next one takes in (adapters.kept_frames).
+"""
+
+import argparse
+import asyncio
+import gc
+import logging
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import uvloop
+from msgspec import json
+
+from entrepot.adapters.clocks import SystemClock
+from entrepot.adapters.snapshot_file import FileSnapshots
+from entrepot.compose.settings import Address, Settings, load_settings
+from entrepot.compose.usage_log import connect_usage_sink
+from entrepot.core.errors import BadInput, EntrepotError, SnapshotRefused, StartFailed
+from entrepot.edge.client_connection import ClientConnection, ClientLimits
+from entrepot.edge.inference_api import InferenceApi
+from entrepot.flows.serve_inference import ServeInference
+from entrepot.metering.usage_writer import UsageWriter
+from entrepot.relay.upstream import UpstreamLimits, UpstreamPool
+
+SWEEP_S = 0.25
+SWEEPS_PER_TICK = 4
+
+_BACKLOG = 4096
+_INSTANCE_BITS = 32
+_log = logging.getLogger("entrepot.gateway")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit status."""
+    parser = argparse.ArgumentParser(prog="entrepot.compose.gateway", description="Serves clients.")
+    parser.add_argument("--home", help="data directory")
+    parser.add_argument("--host", help="address to listen on")
+    parser.add_argument("--port", help="port to listen on; 0 for any that is free")
+    given = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+    try:
+        settings = load_settings(os.environ, {} if given.home is None else {"home": given.home})
+        address = settings.gateway_address
+        address = Address(given.host or address.host, _port(given.port, address.port))
+        return uvloop.run(_serve(settings, address))
+    except EntrepotError as error:
+        sys.stderr.write(f"entrepot gateway: {error.message}\n")
+        return 1
+
+
+def _port(text: str | None, default: int) -> int:
+    if text is None:
+        return default
+    if not text.isdecimal() or int(text) > 65535:
+        raise BadInput(f"--port {text!r} must be a number up to 65535", param="port")
+    return int(text)
+
+
+async def _serve(settings: Settings, address: Address) -> int:
+    """The exit status, once told to stop or once the log process is gone."""
+    loop = asyncio.get_running_loop()
+    stopping, lost = asyncio.Event(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    instance = secrets.randbits(_INSTANCE_BITS)
+    sink = await connect_usage_sink(settings.home, f"{instance:08x}", lost.set)
+    clock = SystemClock()
+    pool = UpstreamPool(loop, UpstreamLimits())
+    flow = ServeInference(
+        instance=f"{instance:08x}", usage=UsageWriter(sink, clock), pool=pool, secret_of=secret_of_environment
+    )
+    api = InferenceApi(flow, clock, instance, ClientLimits())
+    follower = SnapshotFollower(settings.snapshot_file, flow)
+    follower.look()
+    server = await _listen(loop, api, address)
+    ticking = loop.create_task(_tick(loop, api, pool, flow, follower))
+    _announce(Address(address.host, server.sockets[0].getsockname()[1]))
+    await _first(stopping, lost)
+    await _drain(server, api, 0 if lost.is_set() else settings.drain_seconds, lost)
+    ticking.cancel()
+    pool.close()
+    if not lost.is_set():
+        await sink.close()
+        return 0
+    _log.error("log_process_lost; what was open is resolved from the log")
+    return 1
+
+
+async def _listen(loop: asyncio.AbstractEventLoop, api: InferenceApi, address: Address) -> asyncio.Server:
+    try:
+        server = await loop.create_server(
+            lambda: ClientConnection(api, loop), address.host, address.port, backlog=_BACKLOG, reuse_port=True
+        )
+    except OSError as error:
+        raise StartFailed(f"cannot listen on {address}: {error.strerror or error}; choose another address") from None
+    gc.collect()
+    gc.freeze()  # What is there now stays; looking through it again and again would only take time.
+    return server
+
+
+async def _tick(
+    loop: asyncio.AbstractEventLoop,
+    api: InferenceApi,
+    pool: UpstreamPool,
+    flow: ServeInference,
+    follower: "SnapshotFollower",
+) -> None:
+    """The one timer of the process: deadlines at each sweep; progress and the snapshot once a second."""
+    sweeps = 0
+    while True:
+        await asyncio.sleep(SWEEP_S)
+        now = loop.time()
+        api.sweep(now)
+        pool.sweep(now)
+        follower.look()
+        sweeps += 1
+        if sweeps % SWEEPS_PER_TICK == 0:
+            flow.tick()
+
+
+async def _first(*events: asyncio.Event) -> None:
+    waiting = [asyncio.ensure_future(event.wait()) for event in events]
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
+
+
+async def _drain(server: asyncio.Server, api: InferenceApi, within_s: float, lost: asyncio.Event) -> None:
+    """Ends idle connections at once, others after their answer, and what then still runs in the middle of it."""
+    server.close()
+    api.draining = True
+    loop = asyncio.get_running_loop()
+    end = loop.time() + within_s
+    while api.connections and loop.time() < end and not lost.is_set():
+        for connection in list(api.connections):
+            if connection.is_idle:
+                connection.close()
+        await asyncio.sleep(SWEEP_S / 5)
+    for connection in list(api.connections):
+        connection.cut()
+
+
+def secret_of_environment(name: str) -> str:
+    """The upstream key that an environment variable holds. Raises: BadInput when it is not set."""
+    key = os.environ.get(name, "").strip()
+    if not key:
+        raise BadInput(f"the environment variable {name}, which holds its key, is not set for the gateway")
+    return key
+
+
+class SnapshotFollower:
+    """Keeps a flow at the newest published snapshot. One that is refused leaves the old one serving."""
+
+    def __init__(self, path: Path, flow: ServeInference) -> None:
+        self._path = path
+        self._snapshots = FileSnapshots(path)
+        self._flow = flow
+        self._seen: tuple[int, int, int] | None = None
+
+    def look(self) -> None:
+        """Loads the snapshot if its file is another than last time."""
+        try:
+            status = self._path.stat()
+        except OSError:
+            return
+        seen = (status.st_ino, status.st_mtime_ns, status.st_size)
+        if seen == self._seen:
+            return
+        self._seen = seen
+        try:
+            snapshot = self._snapshots.load()
+            faults = [] if snapshot is None else self._flow.adopt(snapshot)
+        except SnapshotRefused as error:
+            _log.error("snapshot_refused reason=%s", error.message)
+            return
+        for fault in faults:
+            _log.error("snapshot_incomplete reason=%s", fault)
+
+
+def _announce(address: Address) -> None:
+    print(json.encode({"ready": True, "url": address.url, "pid": os.getpid()}).decode(), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

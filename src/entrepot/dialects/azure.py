@@ -1,0 +1,116 @@
+"""What the Azure routes have of their own: deployments in the path, dated versions in the query."""
+
+from urllib.parse import parse_qsl, unquote
+
+import msgspec
+
+from entrepot.core.catalog import Stage
+from entrepot.core.errors import InvalidRequest, RouteNotFound
+from entrepot.core.snapshot import ServedDeployment
+
+# Source: the data-plane versions in Microsoft's API lifecycle pages and published specifications.
+VERSIONS = frozenset({
+    "2022-12-01",
+    "2023-03-15-preview",
+    "2023-05-15",
+    "2023-06-01-preview",
+    "2023-07-01-preview",
+    "2023-08-01-preview",
+    "2023-09-01-preview",
+    "2023-12-01-preview",
+    "2024-02-01",
+    "2024-02-15-preview",
+    "2024-03-01-preview",
+    "2024-04-01-preview",
+    "2024-05-01-preview",
+    "2024-06-01",
+    "2024-07-01-preview",
+    "2024-08-01-preview",
+    "2024-09-01-preview",
+    "2024-10-01-preview",
+    "2024-10-21",
+    "2024-12-01-preview",
+    "2025-01-01-preview",
+    "2025-02-01-preview",
+    "2025-03-01-preview",
+    "2025-04-01-preview",
+})  # fmt: skip
+
+# What the undated routes under /openai/v1 may say; saying nothing is as good.
+UNDATED_VERSIONS = frozenset({"v1", "preview", "latest"})
+
+
+def decode_segment(segment: bytes) -> str:
+    """A path segment, percent-decoded once. Raises: RouteNotFound when it is empty, a dot segment or not UTF-8."""
+    try:
+        name = unquote(segment.decode("ascii"), errors="strict")
+    except UnicodeDecodeError:
+        raise RouteNotFound("the name in the path is not percent-encoded UTF-8") from None
+    if name in {"", ".", ".."}:
+        raise RouteNotFound("the name in the path is missing")
+    return name
+
+
+def check_dated_version(query: bytes) -> None:
+    """Nothing, when the query names a known version. Raises: InvalidRequest without one, RouteNotFound for another."""
+    version = _version_in(query)
+    if not version:
+        raise InvalidRequest(
+            "The query parameter api-version is missing; add for example ?api-version=2024-10-21, "
+            "or use the routes under /openai/v1, which need none.",
+            param="api-version",
+        )
+    if version not in VERSIONS:
+        raise RouteNotFound(f"The API version {version[:40]!r} is not known here; 2024-10-21 is.", param="api-version")
+
+
+def check_undated_version(query: bytes) -> None:
+    """Nothing, when the query names no version or an undated one. Raises: RouteNotFound."""
+    version = _version_in(query)
+    if version and version not in UNDATED_VERSIONS:
+        raise RouteNotFound(
+            f"The API version {version[:40]!r} belongs to the dated routes under /openai/deployments; "
+            "here leave it out or say v1.",
+            param="api-version",
+        )
+
+
+def _version_in(query: bytes) -> str:
+    """The api-version of a query string, or ""."""
+    if not query:
+        return ""
+    return dict(parse_qsl(query.decode("ascii", "replace"), keep_blank_values=True)).get("api-version", "")
+
+
+def write_error(code: str, message: str) -> bytes:
+    """An error body as Azure's gateway writes it."""
+    return msgspec.json.encode({"error": {"code": code, "message": message}})
+
+
+_LIFECYCLE: dict[Stage, str] = {
+    "preview": "preview",
+    "early_access": "preview",
+    "general": "generally-available",
+    "deprecated": "deprecated",
+    "retired": "deprecated",
+}
+
+
+def describe_model(deployment: ServedDeployment) -> dict[str, object]:
+    """A deployment as an entry of the models list. model: what it is a deployment of."""
+    return {
+        "id": deployment.name,
+        "object": "model",
+        "status": "succeeded",
+        "created_at": 0,
+        "lifecycle_status": _LIFECYCLE[deployment.stage],
+        "capabilities": {
+            "inference": True,
+            "chat_completion": "chat" in deployment.operations,
+            "completion": "completions" in deployment.operations,
+            "embeddings": "embeddings" in deployment.operations,
+            "fine_tune": False,
+        },
+        "model": deployment.model,
+        "owned_by": deployment.owned_by,
+    }

@@ -1,0 +1,52 @@
+"""Token counts where no upstream has counted: rough, from bytes, and never shown as exact.
+
+Four bytes of text a token, the usual figure for English; other languages have more tokens to a byte.
+"""
+
+import msgspec
+
+from entrepot.core.catalog import Operation
+
+BYTES_PER_TOKEN = 4
+
+
+class _Message(msgspec.Struct, gc=False):
+    content: str | None = None
+    refusal: str | None = None
+    tool_calls: msgspec.Raw = msgspec.Raw(b"")
+
+
+class _Choice(msgspec.Struct, gc=False):
+    message: _Message | None = None
+    text: str | None = None
+
+
+class _Answer(msgspec.Struct, gc=False):
+    choices: list[_Choice] | None = None
+
+
+_decode_answer = msgspec.json.Decoder(_Answer).decode
+
+
+def estimate_prompt(body: bytes, operation: Operation, context_tokens: int) -> int:
+    """The tokens of a prompt by its request's size; no more than fit the context, save for lists of texts to embed."""
+    estimate = len(body) // BYTES_PER_TOKEN
+    return estimate if operation == "embeddings" else min(estimate, context_tokens)
+
+
+def estimate_answer(body: bytes) -> int:
+    """The tokens of a whole answer's text by its size, rounded up; 0 where it has none, as embeddings."""
+    try:
+        choices = _decode_answer(body).choices or ()
+    except (msgspec.DecodeError, RecursionError):
+        return 0
+    size = sum(_text_bytes(choice) for choice in choices)
+    return -(-size // BYTES_PER_TOKEN)
+
+
+def _text_bytes(choice: _Choice) -> int:
+    size = len((choice.text or "").encode())
+    if choice.message is not None:
+        words = (choice.message.content or "") + (choice.message.refusal or "")
+        size += len(words.encode()) + len(bytes(choice.message.tool_calls))
+    return size

@@ -1,0 +1,260 @@
+"""One client's connection: requests one at a time, time limits, back-pressure, and an orderly end.
+
+There is no timer per connection: each has a deadline that a sweep looks at a few times a second.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Protocol, cast
+
+from entrepot.core.usage_event import Outcome
+from entrepot.edge.http_answers import CONTINUE
+from entrepot.edge.http_requests import Refusal, Request, RequestLimits, RequestReader
+
+_NEVER = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class ClientLimits:
+    """What a client may do, in seconds and bytes.
+
+    head_s: for a whole head, from its first byte or from the connection; body_s: between two pieces of a body;
+    idle_s: between requests; stalled_s: without taking anything of its answer; linger_s: for reading a refusal while it
+    still sends. ahead_bytes: of requests sent before their turn.
+    """
+
+    request: RequestLimits = field(default_factory=RequestLimits)
+    head_s: float = 10
+    body_s: float = 30
+    idle_s: float = 75
+    stalled_s: float = 120
+    linger_s: float = 5
+    ahead_bytes: int = 64 * 1024
+
+
+class Waited(Protocol):
+    """What a client waits for."""
+
+    def pause(self, paused: bool) -> None:
+        """The client takes no more for now, or does again."""
+        ...
+
+    def client_left(self, outcome: Outcome = "client_left") -> None:
+        """The client is gone, or is to be let down."""
+        ...
+
+
+class Application(Protocol):
+    """What requests are for."""
+
+    @property
+    def limits(self) -> ClientLimits:
+        """What clients may do."""
+        ...
+
+    @property
+    def draining(self) -> bool:
+        """Whether connections are to end after the answer they are at."""
+        ...
+
+    @property
+    def connections(self) -> "set[ClientConnection]":
+        """All that are open."""
+        ...
+
+    def handle(self, request: Request, connection: "ClientConnection") -> None:
+        """Answers the request, now or later: by writes to the connection and one finish."""
+        ...
+
+    def admit(self, request: Request, connection: "ClientConnection") -> bool:
+        """Whether to read the body of a request of which only the head is here; if not, it has been answered."""
+        ...
+
+    def refuse(self, refusal: Refusal, connection: "ClientConnection") -> None:
+        """Answers bytes that are no request, likewise."""
+        ...
+
+
+class ClientConnection(asyncio.Protocol):
+    """The protocol of one connection. One request is at hand at a time; what follows it waits."""
+
+    __slots__ = (
+        "_admitted", "_api", "_broken", "_deadline", "_held", "_in_head", "_lingering", "_loop", "_paused", "_reader",
+        "_request", "_taking", "_transport", "_unsent", "_working",
+    )  # fmt: skip
+
+    _transport: asyncio.Transport
+
+    def __init__(self, api: Application, loop: asyncio.AbstractEventLoop) -> None:
+        self._api = api
+        self._loop = loop
+        self._reader = RequestReader(api.limits.request)
+        self._request: Request | None = None  # The one at hand.
+        self._working: Waited | None = None  # What is done for it, when that takes time.
+        self._taking = False  # In _take, which goes on by itself.
+        self._in_head = False  # A head has begun, and its deadline is set.
+        self._admitted = False  # The body that is being read has been asked about.
+        self._held = False  # Reading is stopped, for too much has come ahead of its turn.
+        self._paused = False  # The client takes its answer slower than it comes,
+        self._unsent = 0  # and this much was waiting for it at the last sweep.
+        self._broken = False  # What comes is no request, or came too slowly; nothing of it is read any more.
+        self._lingering = False
+        self._deadline = _NEVER
+
+    # ---- what answers call
+
+    def write(self, data: bytes) -> None:
+        """Sends bytes of the answer."""
+        self._transport.write(data)
+
+    def wait_for(self, working: Waited) -> None:
+        """The request at hand is answered later, by this; it hears when the client leaves or is slow."""
+        self._working = working
+        if self._paused:
+            working.pause(True)
+
+    def finish(self, *, keep: bool) -> None:
+        """The answer is complete. keep: the connection may stay open for the next request."""
+        self._request = self._working = None
+        if self._broken or self._reader.pending is not None:
+            self._linger()
+        elif not keep or self._api.draining:
+            self.close()
+        elif not self._taking:
+            if self._held:
+                self._held = False
+                self._transport.resume_reading()
+            self._take(b"")
+
+    def close(self) -> None:
+        """Ends the connection once everything is written."""
+        self._deadline = self._loop.time() + self._api.limits.stalled_s
+        self._transport.close()
+
+    # ---- what the process calls
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is being read or answered."""
+        return self._request is None and not self._reader.has_begun
+
+    def cut(self) -> None:
+        """Ends the connection in the middle of its answer, because the process stops."""
+        self._leave("gateway_lost")
+        self._transport.abort()
+
+    def sweep(self, now: float) -> None:
+        """Does what is due when a deadline has passed."""
+        if self._paused:
+            unsent = self._transport.get_write_buffer_size()
+            if unsent != self._unsent:
+                self._unsent = unsent
+                self._deadline = now + self._api.limits.stalled_s
+        if now < self._deadline:
+            return
+        if self._paused or self._lingering or self._transport.is_closing() or not self._reader.has_begun:
+            self._transport.abort()
+        else:
+            self._refuse(Refusal(408, "The request did not arrive in time."))
+
+    # ---- what the event loop calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Expects a head."""
+        transport = cast(asyncio.Transport, transport)  # uvloop's transports are none by inheritance
+        self._transport = transport
+        self._in_head = True
+        self._deadline = self._loop.time() + self._api.limits.head_s
+        self._api.connections.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Takes the requests in data, or keeps them while one is at hand."""
+        if self._request is None:
+            if not self._lingering:
+                self._take(data)
+            return
+        self._reader.keep(data)
+        if not self._held and self._reader.waiting_bytes > self._api.limits.ahead_bytes:
+            self._held = True
+            self._transport.pause_reading()
+
+    def eof_received(self) -> None:
+        """Takes the client for gone: one that has only closed its sending side cannot be told apart."""
+        self._leave("client_left")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Takes the client for gone."""
+        del exc
+        self._api.connections.discard(self)
+        self._leave("client_left")
+
+    def pause_writing(self) -> None:
+        """Slows the upstream down to the client."""
+        self._paused = True
+        self._unsent = self._transport.get_write_buffer_size()
+        self._deadline = self._loop.time() + self._api.limits.stalled_s
+        if self._working is not None:
+            self._working.pause(True)
+
+    def resume_writing(self) -> None:
+        """Lets the upstream go on."""
+        self._paused = False
+        self._deadline = _NEVER if self._request is not None else self._loop.time() + self._api.limits.idle_s
+        if self._working is not None:
+            self._working.pause(False)
+
+    def _take(self, data: bytes) -> None:
+        """Hands out requests until one is not answered at once, or none is complete."""
+        self._taking = True
+        try:
+            request = self._reader.feed(data)
+            while request is not None:
+                self._begin(request)
+                if self._request is not None or self._lingering or self._transport.is_closing():
+                    return
+                request = self._reader.feed(b"")
+            self._await_more()
+        except Refusal as refusal:
+            self._refuse(refusal)
+        finally:
+            self._taking = False
+
+    def _begin(self, request: Request) -> None:
+        self._request = request
+        self._admitted = self._in_head = False
+        if not self._paused:
+            self._deadline = _NEVER
+        self._api.handle(request, self)
+
+    def _await_more(self) -> None:
+        """Sets the deadline for what is missing of the next request."""
+        limits = self._api.limits
+        pending = self._reader.pending
+        if pending is not None:
+            self._deadline = self._loop.time() + limits.body_s
+            if not self._admitted:
+                self._admitted = True
+                if self._api.admit(pending, self) and pending.expects_continue:
+                    self._transport.write(CONTINUE)
+        elif self._reader.has_begun:
+            if not self._in_head:
+                self._in_head = True
+                self._deadline = self._loop.time() + limits.head_s
+        elif not self._paused and not self._in_head:
+            self._deadline = self._loop.time() + limits.idle_s
+
+    def _refuse(self, refusal: Refusal) -> None:
+        self._broken = True
+        self._api.refuse(refusal, self)
+
+    def _linger(self) -> None:
+        """Ends the connection, but hears the client out for a while: it would lose the answer while it still sends."""
+        self._lingering = True
+        self._deadline = self._loop.time() + self._api.limits.linger_s
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+
+    def _leave(self, outcome: Outcome) -> None:
+        working, self._working = self._working, None
+        if working is not None:
+            working.client_left(outcome)

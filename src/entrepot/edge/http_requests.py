@@ -1,0 +1,184 @@
+"""HTTP/1.1 requests out of a client's bytes, in whatever pieces they come, without any I/O.
+
+Strict on purpose. Whatever two parsers could take for different requests is refused and the connection closed, since a
+proxy in front of us may have taken it otherwise: lengths and codings together or twice, line ends other than CRLF,
+folded lines, spaces around a field's name. Source: RFC 9112 sections 2.2, 3, 5 and 6.
+"""
+
+import re
+from dataclasses import dataclass
+
+from entrepot.core.chunked_coding import BadChunk, ChunkedReader
+
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+_HEAD = re.compile(
+    rb"(" + _TOKEN + rb") (/[!-~]*+) HTTP/1\.([01])(?:\r\n" + _TOKEN + rb":[^\x00-\x08\x0a-\x1f\x7f]*+)*+"
+)
+_OTHER_VERSION = re.compile(rb"[A-Z]+ [!-~]+ HTTP/(?!1\.[01]\r)[0-9]")
+_FIELD = re.compile(
+    rb"\r\n(host|content-length|transfer-encoding|authorization|api-key|connection|expect):[ \t]*+([^\r]*)",
+    re.IGNORECASE,
+)
+_EMPTY_LINES = re.compile(rb"(?:\r\n)++")
+_LENGTH = re.compile(rb"[0-9]{1,15}")
+_NO_FIELD = b""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestLimits:
+    """What a client may send, in bytes."""
+
+    head_bytes: int = 32 * 1024
+    body_bytes: int = 16 * 2**20
+
+
+class Refusal(Exception):
+    """Bytes that are no request we take; the connection is closed after the answer."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+class Request:
+    """One request. path as sent, not decoded; query without its question mark; credential: key or token, or b""."""
+
+    __slots__ = ("body", "credential", "expects_continue", "keep_alive", "method", "path", "query", "takes_chunks")
+
+    def __init__(self, match: re.Match[bytes], fields: dict[bytes, bytes]) -> None:
+        self.method: bytes = match[1]
+        target: tuple[bytes, bytes, bytes] = match[2].partition(b"?")
+        self.path, _, self.query = target
+        self.takes_chunks = match[3] == b"1"  # HTTP/1.0 knows neither chunks nor, here, connections that stay open.
+        connection = fields.get(b"connection", _NO_FIELD)
+        self.keep_alive = self.takes_chunks and (not connection or b"close" not in connection.lower())
+        self.credential = fields.get(b"api-key") or _bearer(fields.get(b"authorization", _NO_FIELD))
+        self.expects_continue = b"expect" in fields
+        self.body = b""
+
+
+class RequestReader:
+    """Reads the requests of one connection, one after the other."""
+
+    __slots__ = ("_body", "_chunks", "_data", "_left", "_limits", "pending")
+
+    def __init__(self, limits: RequestLimits) -> None:
+        self._limits = limits
+        self._data = b""  # Not looked at yet, or the start of a head.
+        self.pending: Request | None = None  # A request whose body is still to come.
+        self._body = bytearray()
+        self._left = 0
+        self._chunks: ChunkedReader | None = None
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a part of the next request has come."""
+        return self.pending is not None or bool(self._data)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """How much has come that was not looked at yet."""
+        return len(self._data)
+
+    def feed(self, data: bytes) -> Request | None:
+        """The next request, if it is whole now; what follows it is kept. Raises: Refusal."""
+        if self.pending is not None:
+            return self._read_body(data)
+        start = 0
+        if self._data:
+            start = max(0, len(self._data) - 3)
+            data = self._data + data
+        if data.startswith(b"\r\n") and (empty := _EMPTY_LINES.match(data)):  # Some clients end a body with one.
+            start, data = 0, data[empty.end() :]
+        end = data.find(b"\r\n\r\n", start)
+        if end < 0 or end > self._limits.head_bytes:
+            if len(data) > self._limits.head_bytes:
+                raise Refusal(431, f"The request's head is longer than {self._limits.head_bytes} bytes.")
+            self._data = data
+            return None
+        request = self._begin(data[:end])
+        self._data = b""
+        if self._chunks is None and len(data) >= end + 4 + self._left:  # The usual case: all of it is here.
+            body_end = end + 4 + self._left
+            request.body = data[end + 4 : body_end]
+            self._data = data[body_end:]
+            return request
+        self.pending = request
+        return self._read_body(data[end + 4 :])
+
+    def keep(self, data: bytes) -> None:
+        """Keeps data that came while an earlier request is being answered."""
+        self._data += data
+
+    def _begin(self, head: bytes) -> Request:
+        match = _HEAD.fullmatch(head)
+        if match is None:
+            if _OTHER_VERSION.match(head):
+                raise Refusal(505, "Only HTTP/1.1 is spoken here.")
+            raise Refusal(400, "The request's head is not HTTP/1.1.")
+        found = _FIELD.findall(head)
+        fields = {name.lower(): value.rstrip() for name, value in found}
+        if len(fields) != len(found):
+            raise Refusal(400, "A header field was sent twice that may be sent only once.")
+        request = Request(match, fields)
+        if request.takes_chunks and b"host" not in fields:
+            raise Refusal(400, "The Host header is missing.")
+        if request.expects_continue and fields[b"expect"].lower() != b"100-continue":
+            raise Refusal(417, "Nothing but 100-continue can be expected here.")
+        self._begin_body(request, fields.get(b"content-length"), fields.get(b"transfer-encoding"))
+        return request
+
+    def _begin_body(self, request: Request, length: bytes | None, coding: bytes | None) -> None:
+        self._left = 0
+        self._chunks = None
+        if coding is not None:
+            if length is not None or not request.takes_chunks:
+                raise Refusal(400, "Transfer-Encoding goes neither with Content-Length nor with HTTP/1.0.")
+            if coding.lower() != b"chunked":
+                raise Refusal(501, "The only transfer coding known here is chunked.")
+            self._chunks = ChunkedReader()
+        elif length is not None:
+            if _LENGTH.fullmatch(length) is None:
+                raise Refusal(400, "Content-Length is not a number.")
+            self._left = int(length)
+            self._check_size(self._left)
+
+    def _read_body(self, data: bytes) -> Request | None:
+        request = self.pending
+        assert request is not None
+        if self._chunks is not None:
+            complete = self._read_chunks(self._chunks, data)
+        else:
+            taken = data[: self._left]
+            self._body += taken
+            self._data = data[self._left :]
+            self._left -= len(taken)
+            complete = self._left == 0
+        if not complete:
+            return None
+        request.body = bytes(self._body)
+        self.pending = None
+        self._body = bytearray()
+        return request
+
+    def _read_chunks(self, chunks: ChunkedReader, data: bytes) -> bool:
+        """Whether the body is complete."""
+        try:
+            payload = chunks.feed(data)
+        except BadChunk as error:
+            raise Refusal(400, f"The request's chunked body is broken: {error}.") from None
+        self._body += payload
+        self._check_size(len(self._body))
+        self._data = chunks.rest
+        return chunks.complete
+
+    def _check_size(self, size: int) -> None:
+        if size > self._limits.body_bytes:
+            raise Refusal(413, f"The request's body is larger than {self._limits.body_bytes} bytes.")
+
+
+def _bearer(authorization: bytes) -> bytes:
+    """The key or token of an Authorization field, or b""."""
+    scheme, _, credential = authorization.partition(b" ")
+    return credential.strip() if scheme.lower() == b"bearer" else b""

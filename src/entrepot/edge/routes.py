@@ -1,0 +1,97 @@
+"""What the gateway answers: every path, with how it may be asked."""
+
+from typing import Literal, NamedTuple
+
+from entrepot.core.catalog import Operation
+from entrepot.core.errors import RouteNotFound
+from entrepot.dialects import azure
+
+Kind = Literal["inference", "models", "model", "healthz", "readyz", "metrics"]
+Version = Literal["any", "undated", "dated"]
+
+
+class Route(NamedTuple):
+    """A path that is answered; {…} stands for one segment. version: which api-version its query may or must name."""
+
+    path: str
+    kind: Kind
+    version: Version = "undated"
+    operation: Operation = "chat"
+
+    @property
+    def is_azure(self) -> bool:
+        """Whether it answers in Azure's dialect."""
+        return self.version == "dated"
+
+    @property
+    def methods(self) -> tuple[bytes, ...]:
+        """What it can be asked with."""
+        return (b"POST",) if self.kind == "inference" else (b"GET", b"HEAD")
+
+
+ROUTES = (
+    Route("/v1/chat/completions", "inference"),
+    Route("/v1/completions", "inference", operation="completions"),
+    Route("/v1/embeddings", "inference", operation="embeddings"),
+    Route("/v1/models", "models"),
+    Route("/v1/models/{model}", "model"),
+    Route("/openai/v1/chat/completions", "inference"),
+    Route("/openai/v1/completions", "inference", operation="completions"),
+    Route("/openai/v1/embeddings", "inference", operation="embeddings"),
+    Route("/openai/v1/models", "models"),
+    Route("/openai/v1/models/{model}", "model"),
+    Route("/openai/deployments/{deployment}/chat/completions", "inference", "dated"),
+    Route("/openai/deployments/{deployment}/completions", "inference", "dated", "completions"),
+    Route("/openai/deployments/{deployment}/embeddings", "inference", "dated", "embeddings"),
+    Route("/openai/models", "models", "dated"),
+    Route("/openai/models/{model}", "model", "dated"),
+    Route("/healthz", "healthz", "any"),
+    Route("/readyz", "readyz", "any"),
+    Route("/metrics", "metrics", "any"),
+)
+
+_WHOLE = {route.path.encode(): route for route in ROUTES if "{" not in route.path}
+# {what stands before the segment: {what stands behind it: route}}
+_PARTED: dict[bytes, dict[bytes, Route]] = {}
+for _route in ROUTES:
+    if "{" in _route.path:
+        _before, _, _rest = _route.path.encode().partition(b"{")
+        _PARTED.setdefault(_before, {})[_rest.partition(b"}")[2]] = _route
+
+
+class Found(NamedTuple):
+    """The route of a path; segment: what stands for {…}, as sent, or b""."""
+
+    route: Route
+    segment: bytes
+
+
+def find_route(path: bytes) -> Found:
+    """The route of a path as sent: nothing is decoded or tidied up before it is matched. Raises: RouteNotFound."""
+    route = _WHOLE.get(path)
+    if route is not None:
+        return Found(route, b"")
+    for before, by_rest in _PARTED.items():
+        if path.startswith(before):
+            segment, slash, rest = path[len(before) :].partition(b"/")
+            route = by_rest.get(slash + rest)
+            if route is not None and segment:
+                return Found(route, segment)
+    raise RouteNotFound(f"There is no {_shown(path)} here; see GET /v1/models and POST /v1/chat/completions.")
+
+
+def check_version(route: Route, query: bytes) -> None:
+    """Nothing, when the query names a version that the route has. Raises: InvalidRequest, RouteNotFound."""
+    if route.version == "dated":
+        azure.check_dated_version(query)
+    elif query and route.version == "undated":
+        azure.check_undated_version(query)
+
+
+def speaks_azure(path: bytes) -> bool:
+    """Whether a path, known or not, is answered in Azure's dialect."""
+    return path.startswith(b"/openai/") and not path.startswith(b"/openai/v1/")
+
+
+def _shown(path: bytes) -> str:
+    return path[:100].decode("ascii", "replace")

@@ -1,0 +1,395 @@
+"""A request's way through the gateway, from its body to its usage record.
+
+    identity -> (policy, admission) -> dialect -> routing -> relay -> metering
+
+`ServeInference.serve` walks the first half at once and refuses by raising; the rooms that will screen prompts (policy)
+and hold quota (admission) open where it says so. From there on an `Exchange` is told what happens by its upstream, its
+client and the usage log, at any time and in any order, and ends in exactly one of the ways of
+docs/operations/usage-rules.md. Nothing here waits, and no task is made for a request.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from entrepot.core.catalog import Operation
+from entrepot.core.errors import (
+    EntrepotError,
+    InvalidRequest,
+    UpstreamFailed,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+    UsageLogUnavailable,
+)
+from entrepot.core.log_records import Admitted
+from entrepot.core.periods import Instant
+from entrepot.core.snapshot import GatewaySnapshot, ServedDeployment, Target
+from entrepot.core.usage_event import Outcome, Source
+from entrepot.dialects import openai
+from entrepot.dialects.openai_estimates import estimate_answer, estimate_prompt
+from entrepot.dialects.openai_usage import UsageMismatch, meters_of
+from entrepot.identity.authenticate import Directory
+from entrepot.identity.authorize import check_inference
+from entrepot.metering.usage_writer import UsageWriter
+from entrepot.relay.attempt import Attempt, Failure
+from entrepot.relay.destination import Destination, Place, destinations_of, place_of, redact
+from entrepot.relay.http1 import AnswerHead
+from entrepot.relay.upstream import UpstreamPool
+from entrepot.relay.usage_tap import StreamTap
+from entrepot.routing.plan import Avoided, deployment_for, order_targets
+
+
+class Ask(NamedTuple):
+    """A request as the edge read it. deployment: from the path, or "" where the body's model names it."""
+
+    id: str
+    at: Instant
+    operation: Operation
+    deployment: str
+    credential: bytes
+    body: bytes
+
+
+class Client(Protocol):
+    """The client's side of one request, as the edge shapes it. A request ends with one of the calls marked *."""
+
+    def answer(self, status: int, body: bytes) -> None:
+        """* A whole answer, as the upstream wrote it."""
+        ...
+
+    def open_stream(self) -> None:
+        """Events follow."""
+        ...
+
+    def send(self, events: bytes) -> None:
+        """Whole events, as the upstream wrote them."""
+        ...
+
+    def end_stream(self, events: bytes) -> None:
+        """* The last events."""
+        ...
+
+    def refuse(self, error: EntrepotError) -> None:
+        """* An error of our own, before anything was sent."""
+        ...
+
+    def relay_error(self, status: int, error: openai.UpstreamError, retry_after: bytes) -> None:
+        """* An error of the upstream's, before anything was sent."""
+        ...
+
+    def break_stream(self, error: EntrepotError) -> None:
+        """* An error of our own, among the events."""
+        ...
+
+
+class ServeInference:
+    """The flow of one gateway process. instance: its name in the log. mismatches: usage objects that did not sum up."""
+
+    def __init__(
+        self, *, instance: str, usage: UsageWriter, pool: UpstreamPool, secret_of: Callable[[str], str]
+    ) -> None:
+        """secret_of: the key that an environment name stands for; raises BadInput when there is none."""
+        self._instance = instance
+        self._secret_of = secret_of
+        self._directory: Directory | None = None
+        self._destinations: dict[Place, Destination] = {}
+        self.snapshot: GatewaySnapshot | None = None
+        self.usage = usage
+        self.pool = pool
+        self.avoided = Avoided()
+        self.streams: set[Exchange] = set()
+        self.mismatches = 0
+
+    def adopt(self, snapshot: GatewaySnapshot) -> list[str]:
+        """Serves from this snapshot from now on; open requests end as they began. Returns what of it cannot be used."""
+        targets = (
+            target
+            for project in snapshot.projects.values()
+            for deployment in project.deployments.values()
+            for target in deployment.targets
+        )
+        self._destinations, faults = destinations_of(targets, openai.PATHS.values(), self._secret_of)
+        self._directory = Directory(snapshot)
+        self.snapshot = snapshot
+        return faults
+
+    def serve(self, ask: Ask, client: Client) -> "Exchange":
+        """The exchange that answers the client, perhaps already.
+
+        Raises: EntrepotError; then nothing was written to the log, or sent to an upstream.
+        """
+        if not self.usage.available:
+            raise log_unavailable()
+        caller = self.directory.caller(ask.credential, ask.at)
+        check_inference(caller, ask.operation)
+        # policy: may this be asked, and from where?   admission: is there quota for it?   Both will refuse by raising.
+        asked = openai.read_request(ask.body)
+        name = ask.deployment or asked.model
+        if not name:
+            raise InvalidRequest("model is missing; it names the deployment to use.", param="model")
+        deployment = deployment_for(caller.project, name, ask.operation)
+        targets = order_targets(deployment, self.avoided, ask.at)
+        admitted = Admitted(
+            id=ask.id,
+            at=ask.at,
+            instance=self._instance,
+            customer=caller.project.customer,
+            project=caller.project.id,
+            deployment=deployment.name,
+            model=deployment.model,
+            tier="default",
+            upstream=targets[0].upstream,
+            key=caller.key,
+            prompt_tokens_estimate=estimate_prompt(ask.body, ask.operation, deployment.context_tokens),
+        )
+        route = [(target, place) for target in targets if (place := self._destinations.get(place_of(target)))]
+        exchange = Exchange(self, client, asked, openai.PATHS[ask.operation], route, admitted)
+        exchange.try_next_target()
+        return exchange
+
+    @property
+    def directory(self) -> Directory:
+        """Who may call. Raises: UpstreamUnavailable before the first snapshot."""
+        if self._directory is None:
+            raise UpstreamUnavailable("Nothing is published here yet; run `entrepot apply`.", retry_after_s=1)
+        return self._directory
+
+    def deployments(self, credential: bytes, at: Instant) -> dict[str, ServedDeployment]:
+        """What the caller may use, by name. Raises: InvalidApiKey, PermissionDenied, UpstreamUnavailable."""
+        return self.directory.caller(credential, at).project.deployments
+
+    def tick(self) -> None:
+        """To be called about once a second: says how far open streams are, and writes what is owed to the log."""
+        for exchange in self.streams:
+            exchange.report_progress()
+        self.usage.write_owed()
+
+
+_USAGE_KEPT = partial(StreamTap, marks=openai.STREAM_MARKS, read=openai.read_event, drop_usage=False)
+_USAGE_DROPPED = partial(StreamTap, marks=openai.STREAM_MARKS, read=openai.read_event, drop_usage=True)
+
+
+class Exchange:
+    """One request from the moment it may go upstream; the taker of its attempts."""
+
+    __slots__ = (
+        "_admitted", "_asked", "_attempt", "_body", "_client", "_destination", "_ended", "_error", "_flow", "_head",
+        "_new_tap", "_path", "_reported", "_route", "_sent", "_target", "_then",
+    )  # fmt: skip
+
+    _attempt: Attempt
+    _target: Target
+    _destination: Destination
+    _head: AnswerHead
+    _then: Callable[[], None]
+    _error: EntrepotError
+
+    def __init__(
+        self,
+        flow: ServeInference,
+        client: Client,
+        asked: openai.Asked,
+        path: str,
+        route: list[tuple[Target, Destination]],
+        admitted: Admitted,
+    ) -> None:
+        self._flow = flow
+        self._client = client
+        self._asked: openai.Asked | None = asked  # Let go of when the answer begins.
+        # Usage that only we asked for is not shown to the client.
+        self._new_tap = _USAGE_KEPT if asked.wants_usage or not asked.stream else _USAGE_DROPPED
+        self._path = path
+        self._route = route
+        self._admitted = admitted
+        self._sent = False  # The admission is written, and the request may have reached an upstream.
+        self._ended = False  # The last record is made; at most its way to the disk is still awaited.
+        self._body = b""
+        self._reported = 0
+
+    # ---- to an upstream
+
+    def try_next_target(self) -> None:
+        """Begins an attempt at the next target, or refuses when none is left."""
+        if not self._route:
+            self._ended = True
+            self._client.refuse(_unreachable())
+            return
+        self._target, self._destination = self._route.pop(0)
+        self._attempt = Attempt(self._flow.pool, self._destination.origin, self, self._new_tap)
+        self._attempt.start()
+
+    def next_request(self) -> bytes | None:
+        """The upstream's request, its admission being written; None when the log has become unavailable meanwhile."""
+        assert self._asked is not None
+        if not self._sent:
+            if not self._flow.usage.available:
+                self._ended = True
+                self._client.refuse(log_unavailable())
+                return None
+            if self._admitted.upstream != self._target.upstream:
+                self._admitted = msgspec.structs.replace(self._admitted, upstream=self._target.upstream)
+            self._flow.usage.admit(self._admitted)
+            self._sent = True
+        body = openai.write_request(self._asked, self._target.model)
+        return self._destination.request(self._path, self._admitted.id, body)
+
+    # ---- its answer
+
+    def stream_begins(self) -> Callable[[bytes], None]:
+        """The client's side of the stream, opened."""
+        self._asked = None
+        self._flow.streams.add(self)
+        self._client.open_stream()
+        return self._client.send
+
+    def stream_ended(self, tap: StreamTap) -> None:
+        """Settles; what the tap holds of the stream's end is sent once that is done."""
+        self._settle(tap.usage, tap.counted, openai.outcome_of(tap.finish), self._end_stream)
+
+    def answered(self, head: AnswerHead, body: bytes) -> None:
+        """Settles; the answer is sent once that is done. A refusal used nothing, unless it says otherwise."""
+        self._head, self._body = head, body
+        said = openai.read_answer(body)
+        if head.status >= 300:
+            self._settle(said.usage if said else b"", None, openai.outcome_of_refusal(body), self._send_refusal)
+        elif said is None:
+            self._give_up(UpstreamFailed("The upstream's answer is not JSON."), answered=True)
+        else:
+            counted = 0 if said.usage else estimate_answer(body)
+            self._settle(said.usage, counted, openai.outcome_of(said.finish), self._send_answer)
+
+    def failed(self, failure: Failure) -> None:
+        """Tries the next target if this one cannot have got the request; else the request ends here."""
+        if failure.reason == "unreachable":
+            self._flow.avoided.add(self._target.upstream, self._flow.usage.now(self._admitted))
+            if not failure.sent:
+                self.try_next_target()
+                return
+        self._give_up(_ERRORS[failure.reason](), answered=failure.answered)
+
+    # ---- from the client, and from the clock
+
+    def pause(self, paused: bool) -> None:
+        """The client takes no more for now, or does again."""
+        self._attempt.pause(paused)
+
+    def client_left(self, outcome: Outcome = "client_left") -> None:
+        """The client is gone, or this process stops: so does the upstream, and what was used is recorded."""
+        self._then = _nothing
+        if not self._ended:
+            self._attempt.cancel()
+            self._record_unfinished(outcome, answered=self._attempt.has_answered)
+
+    def report_progress(self) -> None:
+        """Writes how many output tokens have been relayed, when there are more than last time."""
+        tap = self._attempt.tap
+        if tap is not None and tap.counted != self._reported:
+            self._reported = tap.counted
+            self._flow.usage.progress(self._admitted, tap.counted)
+
+    # ---- how it ends
+
+    def _give_up(self, error: EntrepotError, *, answered: bool) -> None:
+        """Ends a request whose upstream failed, or at whose end something of ours did."""
+        self._error = error
+        self._then = self._send_error
+        if self._ended or not self._record_unfinished("upstream_failed", answered=answered):
+            self._settled()
+
+    def _record_unfinished(self, outcome: Outcome, *, answered: bool) -> bool:
+        """Whether usage is being settled: it was reported already. If not, what was counted is left to be resolved."""
+        tap = self._attempt.tap
+        if tap is not None and tap.usage:
+            self._settle(tap.usage, None, outcome, self._then)
+            return True
+        self._ended = True
+        self._flow.streams.discard(self)
+        if self._sent:
+            counted = 0 if tap is None else tap.counted
+            self._flow.usage.abandon(self._admitted, outcome, answered=answered, output_tokens=counted)
+        return False
+
+    def _settle(self, usage: bytes, counted: int | None, outcome: Outcome, then: Callable[[], None]) -> None:
+        """Makes the usage durable, and only then does what ends the request.
+
+        counted: output tokens by our own count, for an upstream that reports none; None when nothing was served.
+        """
+        self._ended = True
+        self._then = then
+        self._flow.streams.discard(self)
+        meters: dict[str, int] = {}
+        source: Source = "reported"
+        if usage:
+            try:
+                meters = meters_of(usage)
+            except UsageMismatch:  # Raw usage without meters goes to quarantine, where it is seen; nobody guesses.
+                self._flow.mismatches += 1
+        elif counted is not None:
+            source = "counted"
+            meters = {"input_tokens": self._admitted.prompt_tokens_estimate, "output_tokens": counted}
+        self._flow.usage.settle(
+            self._admitted,
+            meters,
+            source=source,
+            outcome=outcome,
+            raw=usage,
+            done=self._settled,
+            failed=self._not_settled,
+        )
+
+    def _settled(self) -> None:
+        then, self._then = self._then, _nothing
+        then()
+
+    def _not_settled(self) -> None:
+        """The usage is owed to the log; the client is not given the end of an answer that may yet be lost."""
+        if self._then is not _nothing:
+            self._error = log_unavailable()
+            self._send_error()
+
+    def _send_answer(self) -> None:
+        self._client.answer(self._head.status, self._body)
+
+    def _end_stream(self) -> None:
+        tap = self._attempt.tap
+        self._client.end_stream(tap.held if tap is not None else b"")
+
+    def _send_refusal(self) -> None:
+        """The upstream's error in the client's dialect; where our own key or request is at fault, ours."""
+        status = self._head.status
+        if status < 400 or status in {401, 403}:
+            self._client.refuse(UpstreamFailed(f"The upstream refused the gateway itself (status {status})."))
+            return
+        error = openai.read_error(self._body)
+        error = msgspec.structs.replace(error, message=redact(error.message, self._destination.secrets))
+        self._client.relay_error(status, error, self._head.fields.get(b"retry-after", b""))
+
+    def _send_error(self) -> None:
+        if self._attempt.tap is None:
+            self._client.refuse(self._error)
+        else:
+            self._client.break_stream(self._error)
+
+
+def _nothing() -> None:
+    """What is done when the client is gone."""
+
+
+def log_unavailable() -> UsageLogUnavailable:
+    """What a client is told while usage cannot be made durable."""
+    return UsageLogUnavailable("Usage cannot be recorded now, so nothing is served; try again.", retry_after_s=1)
+
+
+def _unreachable() -> UpstreamUnavailable:
+    return UpstreamUnavailable("No upstream of this model can be reached at the moment; try again.", retry_after_s=1)
+
+
+_ERRORS: dict[str, Callable[[], EntrepotError]] = {
+    "unreachable": _unreachable,
+    "silent": lambda: UpstreamTimeout("The upstream did not answer in time."),
+    "broken": lambda: UpstreamFailed("The upstream broke off before its answer was complete."),
+    "crashed": lambda: EntrepotError("Something went wrong here; the operator can find it by the request id."),
+    "unusable": lambda: UpstreamFailed("The upstream answered something that cannot be relayed."),
+}

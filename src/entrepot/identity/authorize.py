@@ -1,0 +1,21 @@
+"""May this caller do this?"""
+
+from entrepot.core.catalog import Operation
+from entrepot.core.errors import PermissionDenied
+from entrepot.identity.authenticate import Caller
+
+# The data actions as Azure's roles name them, which is how administrators know them.
+_ACTIONS: dict[Operation, str] = {
+    "chat": "deployments/chat/completions/action",
+    "completions": "deployments/completions/action",
+    "embeddings": "deployments/embeddings/action",
+}
+
+
+def check_inference(caller: Caller, operation: Operation) -> None:
+    """Nothing, when the caller may ask for the operation; a reader may only list. Raises: PermissionDenied."""
+    if caller.role != "user":
+        raise PermissionDenied(
+            f"The {caller.principal} lacks the permission for the action {_ACTIONS[operation]}; "
+            "as a reader it may only list deployments. An administrator can give it the role user."
+        )

@@ -1,0 +1,100 @@
+"""Writes the records of a gateway's requests to the usage log, and keeps what the log would not take."""
+
+from collections.abc import Callable
+
+from entrepot.core.log_records import Abandoned, Admitted, Progressed, UsageRecorded
+from entrepot.core.periods import Instant
+from entrepot.core.usage_event import Outcome, Source, UsageEvent
+from entrepot.ports.clock import Clock
+from entrepot.ports.event_log import UsageSink
+
+RAW_BYTES_MAX = 64 * 1024
+
+
+class UsageWriter:
+    """All records of one gateway process. settled: units by meter so far. owed: usage to be appended again.
+
+    A record's time is never before its request's admission, even when the clock stepped back in between.
+    """
+
+    def __init__(self, sink: UsageSink, clock: Clock) -> None:
+        self._sink = sink
+        self._clock = clock
+        self.settled: dict[str, int] = {}
+        self.owed: list[UsageRecorded] = []
+
+    @property
+    def available(self) -> bool:
+        """Whether usage can be made durable now; when not, nothing may be served."""
+        return self._sink.available
+
+    def admit(self, admitted: Admitted) -> None:
+        """Says that a request is about to go upstream. Not waited for: it is on disk before the request's usage is."""
+        self._sink.append(admitted)
+
+    def progress(self, admitted: Admitted, output_tokens: int) -> None:
+        """Says how far an answer has come."""
+        self._sink.append(Progressed(admitted.id, self.now(admitted), output_tokens))
+
+    def abandon(self, admitted: Admitted, outcome: Outcome, *, answered: bool, output_tokens: int) -> None:
+        """Says that a request was given up before its usage was known. answered: whether a byte had come back."""
+        self._sink.append(Abandoned(admitted.id, self.now(admitted), outcome, answered, output_tokens))
+
+    def settle(
+        self,
+        admitted: Admitted,
+        meters: dict[str, int],
+        *,
+        source: Source,
+        outcome: Outcome,
+        raw: bytes,
+        done: Callable[[], None],
+        failed: Callable[[], None],
+    ) -> None:
+        """Makes a request's usage durable, then calls done; failed, if that is not possible now, and it is owed.
+
+        raw: the upstream's usage object; of one longer than RAW_BYTES_MAX, its beginning.
+        """
+        usage = UsageRecorded(
+            UsageEvent(
+                id=admitted.id,
+                admitted_at=admitted.at,
+                finished_at=self.now(admitted),
+                customer=admitted.customer,
+                project=admitted.project,
+                deployment=admitted.deployment,
+                model=admitted.model,
+                tier=admitted.tier,
+                meters=meters,
+                source=source,
+                outcome=outcome,
+                upstream=admitted.upstream,
+                key=admitted.key,
+                raw=raw[:RAW_BYTES_MAX],
+            )
+        )
+        for meter, quantity in meters.items():
+            self.settled[meter] = self.settled.get(meter, 0) + quantity
+        self._write(usage, done, failed)
+
+    def write_owed(self) -> None:
+        """Appends again what the log did not take, if it takes anything now. The fold drops what it knows already."""
+        if self.owed and self._sink.available:
+            owed, self.owed = self.owed, []
+            for usage in owed:
+                self._write(usage, _nothing, _nothing)
+
+    def now(self, admitted: Admitted) -> Instant:
+        """The time to record for something that happens to an admitted request now."""
+        return max(self._clock.now(), admitted.at)
+
+    def _write(self, usage: UsageRecorded, done: Callable[[], None], failed: Callable[[], None]) -> None:
+        def keep() -> None:
+            self.owed.append(usage)
+            failed()
+
+        self._sink.settle(usage, done, keep)
+
+
+def _nothing() -> None:
+    """Nobody waits for a record that was owed."""

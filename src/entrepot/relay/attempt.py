@@ -1,0 +1,199 @@
+"""One request at one upstream: sent, perhaps sent again on a fresh connection, and its answer taken in.
+
+An event stream is relayed as it comes, through a tap; any other answer is kept until it is whole.
+"""
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple, Protocol
+
+from entrepot.relay import sse
+from entrepot.relay.destination import Origin
+from entrepot.relay.http1 import AnswerHead
+from entrepot.relay.upstream import Broken, UpstreamConnection, UpstreamPool
+from entrepot.relay.usage_tap import OverlongEvent, StreamTap
+
+ANSWER_BYTES_MAX = 128 * 2**20
+
+
+Reason = Literal["unreachable", "silent", "broken", "unusable", "crashed"]
+
+_REASONS: dict[str, Reason] = {"closed": "broken", "malformed": "broken", "silent": "silent", "crashed": "crashed"}
+
+
+class Failure(NamedTuple):
+    """Why there is no answer, or no more of it. sent: the upstream may have the request; answered: a byte came back.
+
+    unreachable: no connection; silent: no byte for too long; broken: cut short; unusable: nothing we can relay;
+    crashed: a bug of ours.
+    """
+
+    reason: Reason
+    sent: bool
+    answered: bool
+
+
+class Taker(Protocol):
+    """Whom the attempt is made for. Unless cancelled it hears, as its last, exactly one of the calls marked *."""
+
+    def next_request(self) -> bytes | None:
+        """The request, now that there is a connection; None to make nothing of it, and to hear nothing more."""
+        ...
+
+    def stream_begins(self) -> Callable[[bytes], None]:
+        """What whole events are to be passed to."""
+        ...
+
+    def stream_ended(self, tap: StreamTap) -> None:
+        """* The stream's last event has come and is in the tap, or the stream ended with all that it takes."""
+        ...
+
+    def answered(self, head: AnswerHead, body: bytes) -> None:
+        """* An answer that is not a stream, whole."""
+        ...
+
+    def failed(self, failure: Failure) -> None:
+        """* Nothing more comes."""
+        ...
+
+
+class Attempt:
+    """The pool's borrower and its connection's listener, on behalf of a taker. tap: once a stream has begun."""
+
+    __slots__ = (
+        "_connection", "_head", "_new_tap", "_origin", "_over", "_parts", "_pool", "_send", "_sent", "_size", "_taker",
+        "tap",
+    )  # fmt: skip
+
+    _send: Callable[[bytes], None]
+
+    def __init__(self, pool: UpstreamPool, origin: Origin, taker: Taker, new_tap: Callable[[], StreamTap]) -> None:
+        self._pool = pool
+        self._origin = origin
+        self._taker = taker
+        self._new_tap = new_tap
+        self._connection: UpstreamConnection | None = None
+        self._head: AnswerHead | None = None
+        self._sent = False
+        self._over = False
+        self._parts: list[bytes] = []
+        self._size = 0
+        self.tap: StreamTap | None = None
+
+    @property
+    def has_answered(self) -> bool:
+        """Whether the head of an answer has come."""
+        return self._head is not None
+
+    def start(self) -> None:
+        """Asks for a connection; everything else follows from it, perhaps before this returns."""
+        self._pool.lend(self._origin, self)
+
+    def cancel(self) -> None:
+        """Tells the upstream to stop by closing its connection; the taker hears nothing more."""
+        if self._connection is not None:
+            self._connection.abandon()
+            self._connection = None
+        if not self._over:
+            self._end(_say_nothing)
+
+    def pause(self, paused: bool) -> None:
+        """Takes nothing more for now, or does again."""
+        if self._connection is not None:
+            self._connection.pause(paused)
+
+    # What the pool says.
+
+    def connected(self, connection: UpstreamConnection) -> None:
+        """Sends the request, if it is still wanted."""
+        request = None if self._over else self._taker.next_request()
+        if request is None:
+            if not self._over:
+                self._end(_say_nothing)
+            self._pool.take_back(connection, keep=True)
+            return
+        self._sent = True
+        self._connection = connection
+        connection.send(request, self)
+
+    def unreachable(self, reason: str) -> None:
+        """Says so; the reason is for operators, not for clients."""
+        del reason
+        if not self._over:
+            self._fail("unreachable", answered=False)
+
+    # What the connection says.
+
+    def on_head(self, head: AnswerHead) -> None:
+        """Opens the stream when the answer is one."""
+        self._head = head
+        if head.fields.get(b"content-encoding", b"identity") != b"identity":
+            self._fail("unusable", answered=True)
+        elif head.status == 200 and head.media_type == sse.MEDIA_TYPE:
+            self.tap = self._new_tap()
+            self._send = self._taker.stream_begins()
+
+    def on_body(self, payload: bytes) -> None:
+        """Relays whole events at once; keeps any other payload."""
+        tap = self.tap
+        if tap is None:
+            self._keep(payload)
+            return
+        try:
+            events = tap.feed(payload)
+        except OverlongEvent:
+            self._fail("unusable", answered=True)
+            return
+        if events:
+            self._send(events)
+        if tap.finished:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.leave()
+            self._end(self._taker.stream_ended, tap)
+
+    def on_end(self) -> None:
+        """Hands over what was kept, or the stream's end."""
+        self._connection = None
+        tap = self.tap
+        if tap is None:
+            assert self._head is not None
+            body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+            self._end(self._taker.answered, self._head, body)
+            return
+        events = tap.end()
+        if events:
+            self._send(events)
+        if tap.finished or tap.finish or tap.usage:
+            self._end(self._taker.stream_ended, tap)
+        else:
+            self._fail("broken", answered=True)
+
+    def on_broken(self, broken: Broken) -> None:
+        """Sends once more if a kept connection had gone stale: the upstream closed it just as we used it."""
+        self._connection = None
+        if broken.reason == "closed" and broken.reused and not broken.answered:
+            self._pool.lend(self._origin, self, fresh=True)
+        else:
+            self._fail(_REASONS[broken.reason], answered=broken.answered)
+
+    def _keep(self, payload: bytes) -> None:
+        self._parts.append(payload)
+        self._size += len(payload)
+        if self._size > ANSWER_BYTES_MAX:
+            self._fail("unusable", answered=True)
+
+    def _fail(self, reason: Reason, *, answered: bool) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.abandon()
+        self._end(self._taker.failed, Failure(reason, self._sent, answered))
+
+    def _end(self, tell: Callable[..., None], *what: object) -> None:
+        """Tells the taker something for the last time, then lets go of it, for it holds on to the attempt."""
+        self._over = True
+        tell(*what)
+        del self._taker
+
+
+def _say_nothing() -> None:
+    """The last word to a taker that wants to hear no more."""

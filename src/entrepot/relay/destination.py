@@ -1,0 +1,92 @@
+"""Where requests of one target go, with everything of their head that does not change from one to the next."""
+
+import re
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from entrepot.core.errors import BadInput
+from entrepot.core.snapshot import Target
+
+# An upstream and a base URL of it: one that runs inside this machine has a base URL for each of its models.
+Place = tuple[str, str]
+
+_PRINTABLE = re.compile(r"[!-~]*")
+_PORTS = {"http": 80, "https": 443}
+
+
+class Origin(NamedTuple):
+    """What a connection is made to."""
+
+    host: str
+    port: int
+    tls: bool
+
+
+class Destination:
+    """A target's origin and its request heads by path. secrets: what no answer to a client may repeat."""
+
+    __slots__ = ("_heads", "origin", "secrets")
+
+    def __init__(self, base_url: str, key: str, paths: Iterable[str]) -> None:
+        """base_url: http(s)://host[:port]/path; key: "" when the upstream needs none. Raises: BadInput."""
+        self.origin, authority, prefix = _split(base_url)
+        if _PRINTABLE.fullmatch(key) is None:
+            raise BadInput(f"the key for {base_url} holds characters that no header can carry")
+        credential = f"Authorization: Bearer {key}\r\n" if key else ""
+        self.secrets = tuple(text for text in (key, authority, self.origin.host) if text)
+        self._heads = {
+            path: (
+                f"POST {prefix}{path} HTTP/1.1\r\nHost: {authority}\r\n{credential}User-Agent: entrepot\r\n"
+                "Accept: application/json, text/event-stream\r\nAccept-Encoding: identity\r\n"
+                "Content-Type: application/json\r\nX-Request-Id: "
+            ).encode()
+            for path in paths
+        }
+
+    def request(self, path: str, request_id: str, body: bytes) -> bytes:
+        """The whole request for one of the paths given at first. Nothing of the client's own head is in it."""
+        return b"%b%b\r\nContent-Length: %d\r\n\r\n%b" % (self._heads[path], request_id.encode(), len(body), body)
+
+
+def place_of(target: Target) -> Place:
+    """Where a target is."""
+    return target.upstream, target.base_url
+
+
+def destinations_of(
+    targets: Iterable[Target], paths: Iterable[str], secret_of: Callable[[str], str]
+) -> tuple[dict[Place, Destination], list[str]]:
+    """({place: destination}, what is wrong with those that are left out). secret_of raises BadInput for no key."""
+    paths = tuple(paths)
+    found: dict[Place, Destination] = {}
+    faults: dict[Place, str] = {}
+    for target in targets:
+        place = place_of(target)
+        if place in found or place in faults:
+            continue
+        try:
+            key = secret_of(target.key_env) if target.key_env else ""
+            found[place] = Destination(target.base_url, key, paths)
+        except BadInput as error:
+            faults[place] = f"the upstream {target.upstream} cannot be used: {error.message}"
+    return found, list(faults.values())
+
+
+def redact(text: str, secrets: Iterable[str]) -> str:
+    """The text without the secrets."""
+    for secret in secrets:
+        text = text.replace(secret, "[upstream]")
+    return text
+
+
+def _split(base_url: str) -> tuple[Origin, str, str]:
+    """(origin, authority as written, path without a slash at its end). Raises: BadInput."""
+    try:
+        parts = urlsplit(base_url)
+        port = parts.port or _PORTS[parts.scheme]
+    except (ValueError, KeyError):
+        raise BadInput(f"the base_url {base_url!r} is not like https://host/v1") from None
+    if not parts.hostname or parts.query or parts.username or _PRINTABLE.fullmatch(base_url) is None:
+        raise BadInput(f"the base_url {base_url!r} is not like https://host/v1")
+    return Origin(parts.hostname, port, parts.scheme == "https"), parts.netloc, parts.path.rstrip("/")

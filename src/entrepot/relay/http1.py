@@ -1,0 +1,153 @@
+"""HTTP/1.1 answers out of an upstream's bytes, in whatever pieces they come, without any I/O.
+
+An answer's body ends by its Content-Length, by its last chunk, or with the connection. Source: RFC 9112 section 6.
+Requests of clients, the other side of HTTP, are read in edge/http_requests.py.
+"""
+
+import re
+
+from entrepot.core.chunked_coding import BadChunk, ChunkedReader
+
+HEAD_BYTES_MAX = 64 * 1024
+_UNTIL_CLOSE = -1
+
+_HEAD = re.compile(rb"HTTP/1\.([01]) ([1-5]\d\d)(?: [^\r\n]*+)?+(?:\r\n[^\r\n\0]++)*+")
+_FIELD = re.compile(
+    rb"\r\n(content-length|content-type|transfer-encoding|content-encoding|connection|retry-after-ms|retry-after)"
+    rb":[ \t]*+([^\r]*)",
+    re.IGNORECASE,
+)
+
+
+class BrokenAnswer(Exception):
+    """What came from the upstream is not an HTTP/1.1 answer; the text says why."""
+
+
+class AnswerHead:
+    """The parts of an answer's head that matter here; field values as sent, media_type in lower case."""
+
+    __slots__ = ("fields", "keep_alive", "media_type", "status")
+
+    def __init__(self, status: int, fields: dict[bytes, bytes], keep_alive: bool) -> None:
+        self.status = status
+        self.fields = fields
+        self.keep_alive = keep_alive
+        self.media_type = fields.get(b"content-type", b"").partition(b";")[0].rstrip().lower()
+
+
+class AnswerReader:
+    """Reads one answer: feed it, look at head and complete. Reset it for the next answer of the same connection."""
+
+    __slots__ = ("_chunks", "_kept", "_left", "complete", "head")
+
+    def __init__(self) -> None:
+        self.head: AnswerHead | None = None
+        self.complete = False
+        self._kept = b""  # A head that is not whole yet.
+        self._left = 0  # Bytes of body still to come, where its length is known.
+        self._chunks: ChunkedReader | None = None
+
+    def reset(self) -> None:
+        """Forgets the answer that was read."""
+        self.head = None
+        self.complete = False
+        self._kept = b""
+        self._left = 0
+        self._chunks = None
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether any byte of the answer has come."""
+        return self.head is not None or bool(self._kept)
+
+    def feed(self, data: bytes) -> bytes:
+        """The payload in data, unchunked; may be empty. Raises: BrokenAnswer."""
+        if self.head is None:
+            data = self._read_head(data)
+            if self.head is None:
+                return b""
+        if self.complete:
+            if data:
+                raise BrokenAnswer("bytes after its end")
+            return b""
+        if self._chunks is not None:
+            return self._read_chunks(self._chunks, data)
+        if self._left == _UNTIL_CLOSE:
+            return data
+        self._left -= len(data)
+        if self._left <= 0:
+            if self._left < 0:
+                raise BrokenAnswer("more bytes than its Content-Length")
+            self.complete = True
+        return data
+
+    def end_of_input(self) -> bool:
+        """Whether the answer is complete now that its connection ended in an orderly way."""
+        if self.head is not None and self._left == _UNTIL_CLOSE:
+            self.complete = True
+        return self.complete
+
+    def _read_head(self, data: bytes) -> bytes:
+        """What follows the head; sets self.head once it is whole. Interim answers (1xx) are skipped."""
+        if self._kept:
+            data = self._kept + data
+            self._kept = b""
+        while True:
+            end = data.find(b"\r\n\r\n")
+            if end < 0:
+                if len(data) > HEAD_BYTES_MAX:
+                    raise BrokenAnswer("the head is too long")
+                self._kept = data
+                return b""
+            match = _HEAD.fullmatch(data, 0, end)
+            if match is None:
+                raise BrokenAnswer("not an HTTP/1.1 head")
+            head, data = data[:end], data[end + 4 :]
+            status = int(match[2])
+            if status >= 200:
+                self._begin_body(status, _fields_of(head), is_http11=match[1] == b"1")
+                return data
+
+    def _begin_body(self, status: int, fields: dict[bytes, bytes], *, is_http11: bool) -> None:
+        connection = fields.get(b"connection", b"").lower()
+        keep_alive = b"close" not in connection if is_http11 else b"keep-alive" in connection
+        coding = fields.get(b"transfer-encoding", b"").lower()
+        length = fields.get(b"content-length")
+        if coding:
+            if coding != b"chunked":
+                raise BrokenAnswer("a transfer coding other than chunked")
+            keep_alive = keep_alive and length is None
+            self._chunks = ChunkedReader()
+        elif status in {204, 304}:
+            self.complete = True
+        elif length is None:
+            keep_alive = False
+            self._left = _UNTIL_CLOSE
+        elif length.isdigit():
+            self._left = int(length)
+            self.complete = self._left == 0
+        else:
+            raise BrokenAnswer("a Content-Length that is not a number")
+        self.head = AnswerHead(status, fields, keep_alive)
+
+    def _read_chunks(self, chunks: ChunkedReader, data: bytes) -> bytes:
+        try:
+            payload = chunks.feed(data)
+        except BadChunk as error:
+            raise BrokenAnswer(str(error)) from None
+        if chunks.complete:
+            if chunks.rest:
+                raise BrokenAnswer("bytes after its end")
+            self.complete = True
+        return payload
+
+
+def _fields_of(head: bytes) -> dict[bytes, bytes]:
+    """The fields of _FIELD in a head by lower-case name. Raises: BrokenAnswer for lengths that differ."""
+    found = _FIELD.findall(head)
+    fields = {name.lower(): value.rstrip() for name, value in found}
+    if len(fields) != len(found):
+        lengths = {value.rstrip() for name, value in found if name.lower() == b"content-length"}
+        if len(lengths) > 1:
+            raise BrokenAnswer("two different Content-Lengths")
+    return fields

@@ -1,0 +1,123 @@
+"""The tap on an event stream: relays it, counts it, and notices the few events that say more than content.
+
+Almost every event of a stream is content. So a block of events is searched for a dialect's *marks*, and only an event
+that holds one (and the first) is handed to the dialect to be read. All else is counted by its data lines and relayed as
+it came. An event is never relayed in part, hence what comes out does not depend on how the network cut the stream.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from entrepot.relay.sse import data_of, end_of_last_event, split_events
+
+EVENT_BYTES_MAX = 8 * 2**20
+_END = b"\n\n"
+
+
+class Said(Protocol):
+    """What an event says, besides content."""
+
+    @property
+    def usage(self) -> bytes:
+        """The usage object verbatim, or b""."""
+        ...
+
+    @property
+    def finish(self) -> str:
+        """Why the answer ends, or ""."""
+        ...
+
+    @property
+    def has_content(self) -> bool:
+        """Whether it carries a part of the answer."""
+        ...
+
+    @property
+    def is_usage_only(self) -> bool:
+        """Whether it carries usage and nothing of the answer."""
+        ...
+
+    @property
+    def is_last(self) -> bool:
+        """Whether it ends the stream."""
+        ...
+
+
+class OverlongEvent(Exception):
+    """An event of more than EVENT_BYTES_MAX bytes."""
+
+
+class StreamTap:
+    """One stream. counted: events with content so far, at least a token each; usage, finish: the last ones seen.
+
+    finished: the dialect's last event has come; it is in held, with whatever came behind it, and not relayed yet.
+    """
+
+    __slots__ = ("_begun", "_drop_usage", "_marks", "_part", "_read", "counted", "finish", "finished", "held", "usage")
+
+    def __init__(self, *, marks: tuple[bytes, ...], read: Callable[[bytes], Said], drop_usage: bool) -> None:
+        self._marks = marks
+        self._read = read
+        self._drop_usage = drop_usage
+        self._part = b""
+        self._begun = False
+        self.counted = 0
+        self.usage = b""
+        self.finish = ""
+        self.finished = False
+        self.held = b""
+
+    def feed(self, payload: bytes) -> bytes:
+        """The whole events to relay now. Raises: OverlongEvent."""
+        if self._part:
+            payload = self._part + payload
+            self._part = b""
+        if not payload.endswith(_END):
+            end = end_of_last_event(payload)
+            if len(payload) - end > EVENT_BYTES_MAX:
+                raise OverlongEvent
+            self._part = payload[end:]
+            payload = payload[:end]
+        return self._pass(payload) if payload else b""
+
+    def end(self) -> bytes:
+        """The last of the stream's bytes to relay, now that it has ended: an event without its empty line."""
+        rest, self._part = self._part, b""
+        return self._pass(rest) if rest else b""
+
+    def _pass(self, block: bytes) -> bytes:
+        if self._begun and not self.finished:
+            for mark in self._marks:
+                if mark in block:
+                    break
+            else:
+                self.counted += _data_lines(block)
+                return block
+        return b"".join([event for event in split_events(block) if self._relays(event)])
+
+    def _relays(self, event: bytes) -> bool:
+        """Whether the event is relayed now; notes what it says."""
+        if self.finished:
+            self.held += event
+            return False
+        if self._begun and not any(mark in event for mark in self._marks):
+            self.counted += _data_lines(event)
+            return True
+        said = self._read(data_of(event))
+        self._begun = self._begun or _data_lines(event) > 0
+        if said.is_last:
+            self.finished = True
+            self.held = event
+            return False
+        if said.usage:
+            self.usage = said.usage
+        if said.finish:
+            self.finish = said.finish
+        if said.has_content:
+            self.counted += 1
+        return not (self._drop_usage and said.is_usage_only)
+
+
+def _data_lines(block: bytes) -> int:
+    """How many lines of the block begin an event's data. Model servers write one such line an event."""
+    return block.count(b"\ndata:") + block.startswith(b"data:")

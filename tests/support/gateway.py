@@ -1,0 +1,235 @@
+"""A gateway in this process: its own event loop in a thread, a usage log in memory, a scripted upstream beside it."""
+
+import asyncio
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, TypeVar
+
+import uvloop
+
+from entrepot.adapters.clocks import SystemClock
+from entrepot.core.identifiers import key_digest
+from entrepot.core.log_records import Abandoned, Admitted, LogRecord, Progressed, UsageRecorded
+from entrepot.core.snapshot import (
+    SCHEMA,
+    GatewaySnapshot,
+    ServedDeployment,
+    ServedPrincipal,
+    ServedProject,
+    Target,
+)
+from entrepot.core.tenancy import IdentityProvider
+from entrepot.core.usage_event import UsageEvent
+from entrepot.edge.client_connection import ClientConnection, ClientLimits
+from entrepot.edge.inference_api import InferenceApi
+from entrepot.flows.serve_inference import ServeInference
+from entrepot.metering.usage_writer import UsageWriter
+from entrepot.relay.upstream import UpstreamLimits, UpstreamPool
+from tests.scripted_upstream import ScriptedUpstream
+
+T = TypeVar("T")
+
+KEY = "ek-a-key-of-the-tests"
+UPSTREAM_KEY = "sk-the-upstream-key"
+WAIT_S_MAX = 10.0
+
+
+class MemorySink:
+    """A usage log in memory. hold: acknowledgements wait for release; failing: nothing can be made durable."""
+
+    def __init__(self) -> None:
+        self.records: list[LogRecord] = []
+        self.available = True
+        self.failing = False
+        self.hold = False
+        self._held: list[Callable[[], None]] = []
+
+    def append(self, record: LogRecord) -> None:
+        self.records.append(record)
+
+    def settle(self, record: LogRecord, done: Callable[[], None], failed: Callable[[], None]) -> None:
+        loop = asyncio.get_running_loop()
+        if self.failing:
+            loop.call_soon(failed)
+            return
+        self.records.append(record)
+        if self.hold:
+            self._held.append(done)
+        else:
+            loop.call_soon(done)
+
+    def release(self) -> None:
+        """Acknowledges what is held."""
+        self.hold = False
+        held, self._held = self._held, []
+        for done in held:
+            done()
+
+
+def deployment(name: str = "chat", *targets: Target, **changes: Any) -> ServedDeployment:
+    """A deployment of the model `model-of-{name}`."""
+    fields: dict[str, Any] = {
+        "name": name,
+        "model": f"model-of-{name}",
+        "owned_by": "maker",
+        "stage": "general",
+        "context_tokens": 8192,
+        "operations": ("chat", "completions"),
+        "targets": targets,
+    }
+    return ServedDeployment(**{**fields, **changes})
+
+
+def target(base_url: str, upstream: str = "up", key_env: str = "UP_KEY") -> Target:
+    """A target whose upstream knows every model as `upstream-model`."""
+    return Target(upstream=upstream, base_url=base_url, key_env=key_env, model="upstream-model", usage_lookup=True)
+
+
+def snapshot(
+    *deployments: ServedDeployment,
+    providers: tuple[IdentityProvider, ...] = (),
+    principals: dict[str, ServedPrincipal] | None = None,
+) -> GatewaySnapshot:
+    """A project `search` of the customer `acme` with these deployments, and KEY as its key."""
+    return GatewaySnapshot(
+        schema=SCHEMA,
+        version=1,
+        published_at="2024-03-05T08:00:00Z",
+        projects={"search": ServedProject("search", "acme", {item.name: item for item in deployments})},
+        keys={key_digest(KEY): ("key-1", "search")},
+        identity_providers=providers,
+        principals=principals or {},
+    )
+
+
+class Gateway:
+    """A running gateway. What it is made of may be looked at; what changes its state goes through `run`."""
+
+    def __init__(self, limits: ClientLimits | None = None, upstream_limits: UpstreamLimits | None = None) -> None:
+        self.limits = limits or ClientLimits()
+        self.upstream_limits = upstream_limits or UpstreamLimits()
+        self.sink = MemorySink()
+        self.upstream = ScriptedUpstream()
+        self.loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+        self.errors: list[dict[str, Any]] = []
+        self.loop.set_exception_handler(lambda _, context: self.errors.append(context))
+        self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+
+    def start(self) -> "Gateway":
+        self._thread.start()
+        self.run(self._start())
+        return self
+
+    async def _start(self) -> None:
+        clock = SystemClock()
+        self.pool = UpstreamPool(self.loop, self.upstream_limits)
+        self.flow = ServeInference(
+            instance="0000002a",
+            usage=UsageWriter(self.sink, clock),
+            pool=self.pool,
+            secret_of={"UP_KEY": UPSTREAM_KEY}.__getitem__,
+        )
+        self.api = InferenceApi(self.flow, clock, 42, self.limits)
+        await self.upstream.start()
+        self.flow.adopt(
+            snapshot(
+                deployment("chat", target(self.upstream.base_url)),
+                deployment("a/b", target(self.upstream.base_url)),
+                deployment("embed", target(self.upstream.base_url), operations=("embeddings",)),
+                deployment("old", target(self.upstream.base_url), stage="retired"),
+            )
+        )
+        self._server = await self.loop.create_server(lambda: ClientConnection(self.api, self.loop), "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    def stop(self) -> None:
+        self.run(self._stop())
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(WAIT_S_MAX)
+        self.loop.close()
+        assert self.errors == [], self.errors
+
+    async def _stop(self) -> None:
+        self._server.close()
+        for connection in list(self.api.connections):
+            connection.cut()
+        self.pool.close()
+        await self.upstream.stop()
+        await asyncio.sleep(0.01)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of work done in the gateway's loop."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(WAIT_S_MAX)
+
+    def do(self, work: Callable[[], None]) -> None:
+        """Runs work in the gateway's loop."""
+
+        async def done() -> None:
+            work()
+
+        self.run(done())
+
+    def later(self, seconds: float) -> None:
+        """Sweeps as if so many seconds had passed."""
+        self.do(lambda: self._sweep(self.loop.time() + seconds))
+
+    def _sweep(self, now: float) -> None:
+        self.api.sweep(now)
+        self.pool.sweep(now)
+
+    def connect(self) -> socket.socket:
+        """A connection to the gateway, for bytes that no client would send."""
+        return socket.create_connection(("127.0.0.1", self.port), timeout=WAIT_S_MAX)
+
+    def of(self, kind: type[T]) -> list[T]:
+        """The records of a kind, in log order."""
+        return [record for record in list(self.sink.records) if isinstance(record, kind)]
+
+    def usage(self) -> UsageEvent:
+        """The one usage event that was recorded, waited for."""
+        eventually(lambda: self.of(UsageRecorded))
+        [recorded] = self.of(UsageRecorded)
+        return recorded.event
+
+    def admitted(self) -> Admitted:
+        """The one admission."""
+        eventually(lambda: self.of(Admitted))
+        [admitted] = self.of(Admitted)
+        return admitted
+
+    def abandoned(self) -> Abandoned:
+        """The one request that was given up, waited for; none has usage."""
+        eventually(lambda: self.of(Abandoned))
+        [abandoned] = self.of(Abandoned)
+        assert self.of(UsageRecorded) == []
+        return abandoned
+
+    def progress(self) -> list[Progressed]:
+        return self.of(Progressed)
+
+
+@contextlib.contextmanager
+def running_gateway(
+    limits: ClientLimits | None = None, upstream_limits: UpstreamLimits | None = None
+) -> Iterator[Gateway]:
+    """A gateway, stopped at the end; nothing may have failed unseen in its loop."""
+    gateway = Gateway(limits, upstream_limits).start()
+    try:
+        yield gateway
+    finally:
+        gateway.stop()
+
+
+def eventually(condition: Callable[[], object]) -> None:
+    """Returns once the condition holds. Raises: AssertionError after WAIT_S_MAX."""
+    end = time.monotonic() + WAIT_S_MAX
+    while not condition():
+        assert time.monotonic() < end, "it never came to be"
+        time.sleep(0.002)
