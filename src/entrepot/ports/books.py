@@ -83,8 +83,8 @@ class EventStore(Protocol):
         """Takes out and returns up to limit quarantined events of a kind behind (id, payload digest), in that order."""
         ...
 
-    def quarantined(self) -> list[Quarantined]:
-        """All of quarantine, by id."""
+    def quarantined(self, limit: int = -1) -> list[Quarantined]:
+        """All of quarantine by id, or its first records; there may be as many as there is usage."""
         ...
 
     def open_request(self, admitted: Admitted) -> None:

@@ -29,7 +29,7 @@ _TABLES = {
     "origin": "no",
     "posting": "entry, leg",
     "quarantine": "id, digest",
-    "reading": "series, meter, hour",
+    "reading": "series, hour, meter",
     "series": "no",
     "state": "name",
     "usage_event": "seq",

@@ -4,7 +4,7 @@ from typing import Generic, TypeVar
 
 from entrepot.adapters.sql.database import Database, Row
 
-_KNOWN_MAX = 200_000  # Keys remembered; labels in usage are free text, so there may be any number of them.
+KNOWN_MAX = 200_000  # Keys remembered; labels in usage are free text, so there may be any number of them.
 
 T = TypeVar("T")
 
@@ -61,7 +61,7 @@ class Numbering(Generic[T]):
 
     def _remember(self, key: T, number: object) -> int:
         assert isinstance(number, int)
-        if len(self._numbers) >= _KNOWN_MAX:
+        if len(self._numbers) >= KNOWN_MAX:
             self.forget()
         self._numbers[key] = number
         self._keys[number] = key

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from entrepot.adapters.sql.database import Database, Row
-from entrepot.adapters.sql.numbering import Numbering
+from entrepot.adapters.sql.numbering import KNOWN_MAX, Numbering
 from entrepot.core.charges import Series
 from entrepot.core.usage_event import UsageEvent
 from entrepot.ports.books import MeteredUsage
@@ -100,6 +100,8 @@ class Packer:
         names = tuple(event.meters)
         ordered = tuple(sorted(names))
         number = self._origins.number(Origin(event.source, event.outcome, event.upstream, event.key, ordered))
+        if len(self._known_origins) >= KNOWN_MAX:
+            self._known_origins.clear()
         self._known_origins[key] = number if names == ordered else -number
         return self._known_origins[key]
 

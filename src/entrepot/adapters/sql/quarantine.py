@@ -1,10 +1,9 @@
 """Usage that cannot be booked, kept whole with the reason."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
-from entrepot.adapters.sql.database import Row
 from entrepot.adapters.sql.store import Store
 from entrepot.core.usage_event import UsageEvent, payload_digest
 from entrepot.ports.books import Quarantined, QuarantineKind
@@ -38,10 +37,7 @@ class Quarantine(Store):
         self._database.execute_many("DELETE FROM quarantine WHERE id = ? AND digest = ?", (row[:2] for row in rows))
         return [_decode(row[2]) for row in rows]
 
-    def quarantined(self) -> list[Quarantined]:
+    def quarantined(self, limit: int = -1) -> list[Quarantined]:
         """See ports.books."""
-        return _items(self._database.rows("SELECT event, kind, reason FROM quarantine ORDER BY id, digest"))
-
-
-def _items(rows: Iterable[Row]) -> list[Quarantined]:
-    return [Quarantined(event=_decode(event), kind=kind, reason=reason) for event, kind, reason in rows]
+        rows = self._database.rows("SELECT event, kind, reason FROM quarantine ORDER BY id, digest LIMIT ?", (limit,))
+        return [Quarantined(event=_decode(event), kind=kind, reason=reason) for event, kind, reason in rows]

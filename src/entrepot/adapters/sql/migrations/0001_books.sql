@@ -36,8 +36,8 @@ CREATE TABLE reading_events (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE reading (
-    series INTEGER NOT NULL, meter TEXT NOT NULL, hour INTEGER NOT NULL, quantity INTEGER NOT NULL,
-    posted INTEGER NOT NULL DEFAULT 0, invoiced INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (series, meter, hour)
+    series INTEGER NOT NULL, hour INTEGER NOT NULL, meter TEXT NOT NULL, quantity INTEGER NOT NULL,
+    posted INTEGER NOT NULL DEFAULT 0, invoiced INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (series, hour, meter)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX reading_unposted ON reading (hour) WHERE quantity <> posted;
 CREATE INDEX reading_uninvoiced ON reading (series, hour) WHERE posted <> invoiced;
