@@ -12,6 +12,7 @@ from entrepot.core.log_records import LogRecord, MonthClosed
 from entrepot.core.periods import parse_instant
 from entrepot.flows.import_usage import Importing, import_trace
 from entrepot.metering.trace_usage import Placing, Target
+from entrepot.ports.usage_rows import RowFault
 from tests.support.billing import APRIL, ListLog, applied, contract, folded, prices, version, world
 from tests.support.tree import ROOT
 
@@ -43,13 +44,17 @@ def lines_of(trace: str) -> list[bytes]:
     return [header, *(row for number, row in enumerate(rows) for _ in range(3 if number % 50 == 7 else 1))]
 
 
+def refused(fault: RowFault) -> None:
+    pytest.fail(str(fault))
+
+
 def invoices(folder: Path, trace: str, parts: Sequence[Sequence[bytes]]) -> tuple[bytes, tuple[int, str]]:
     """The invoices as bytes and the ledger's root, after importing the parts one after the other."""
     log = ListLog([applied(WORLD)])
     for number, part in enumerate(parts):
         path = folder / f"part-{number}.csv"
         path.write_bytes(b"\n".join(part))
-        done = import_trace(TraceFile(path, trace, {}), PLACINGS[trace], Importing(log, pytest.fail, lambda _: None))
+        done = import_trace(TraceFile(path, trace, {}), PLACINGS[trace], Importing(log, refused, lambda _: None))
         assert done.appended == len(part) - 1
     records: list[LogRecord] = [*log.records, MonthClosed(at=APRIL, period="2024-03")]
     books = folded(*records)
