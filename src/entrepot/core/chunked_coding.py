@@ -20,12 +20,13 @@ class BadChunk(ValueError):
 
 
 class ChunkedReader:
-    """Reads one message's body. complete: its end has been read; rest: the bytes behind it."""
+    """Reads one message's body. complete: its end was read; rest: the bytes behind it; between: no chunk is open."""
 
-    __slots__ = ("_in_trailer", "_kept", "_left", "complete", "rest")
+    __slots__ = ("_in_trailer", "_kept", "_left", "between", "complete", "rest")
 
     def __init__(self) -> None:
         self.complete = False
+        self.between = True
         self.rest = b""
         self._kept = b""  # The start of a size line or of the trailer.
         self._left = 0  # What is still to come of a chunk that is open, its CRLF included.
@@ -60,6 +61,7 @@ class ChunkedReader:
                 at = self._read_open(data, start, pieces)
         if self._in_trailer:
             self._read_trailer(data[at:])
+        self.between = not (self._left or self._kept or self._in_trailer)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _read_open(self, data: bytes, at: int, pieces: list[bytes]) -> int:

@@ -47,6 +47,9 @@ def meters_of(usage: bytes) -> dict[str, int]:
     completion = read.completion_tokens or 0
     asked = read.prompt_tokens_details or _NO_PROMPT_DETAILS
     answered = read.completion_tokens_details or _NO_COMPLETION_DETAILS
+    if asked == _NO_PROMPT_DETAILS and answered == _NO_COMPLETION_DETAILS and completion > 0 <= read.prompt_tokens:
+        _check_total(read, completion)  # Nearly every request: no part but text in and text out.
+        return {"input_tokens": read.prompt_tokens, "output_tokens": completion}
     cached, written = asked.cached_tokens or 0, asked.cache_write_tokens or 0
     heard, seen = asked.audio_tokens or 0, asked.image_tokens or 0
     reasoned = answered.reasoning_tokens or 0
@@ -64,6 +67,10 @@ def meters_of(usage: bytes) -> dict[str, int]:
     }
     if min(meters.values()) < 0:
         raise UsageMismatch("the parts are more than the whole, or negative")
+    _check_total(read, completion)
+    return {meter: quantity for meter, quantity in meters.items() if quantity or meter == "input_tokens"}
+
+
+def _check_total(read: _Usage, completion: int) -> None:
     if read.total_tokens is not None and read.total_tokens != read.prompt_tokens + completion:
         raise UsageMismatch(f"total_tokens is {read.total_tokens}, not {read.prompt_tokens} + {completion}")
-    return {meter: quantity for meter, quantity in meters.items() if quantity or meter == "input_tokens"}

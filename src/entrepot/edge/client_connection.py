@@ -4,6 +4,7 @@ There is no timer per connection: each has a deadline that a sweep looks at a fe
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol, cast
 
@@ -80,10 +81,11 @@ class ClientConnection(asyncio.Protocol):
 
     __slots__ = (
         "_admitted", "_api", "_broken", "_deadline", "_held", "_in_head", "_lingering", "_loop", "_paused", "_reader",
-        "_request", "_taking", "_transport", "_unsent", "_working",
+        "_request", "_taking", "_transport", "_unsent", "_working", "write",
     )  # fmt: skip
 
     _transport: asyncio.Transport
+    write: Callable[[bytes], None]  # Sends bytes of an answer.
 
     def __init__(self, api: Application, loop: asyncio.AbstractEventLoop) -> None:
         self._api = api
@@ -103,10 +105,6 @@ class ClientConnection(asyncio.Protocol):
 
     # ---- what answers call
 
-    def write(self, data: bytes) -> None:
-        """Sends bytes of the answer."""
-        self._transport.write(data)
-
     def wait_for(self, working: Waited) -> None:
         """The request at hand is answered later, by this; it hears when the client leaves or is slow."""
         self._working = working
@@ -124,7 +122,10 @@ class ClientConnection(asyncio.Protocol):
             if self._held:
                 self._held = False
                 self._transport.resume_reading()
-            self._take(b"")
+            if self._reader.has_begun:
+                self._take(b"")
+            else:
+                self._await_more()
 
     def close(self) -> None:
         """Ends the connection once everything is written."""
@@ -163,6 +164,7 @@ class ClientConnection(asyncio.Protocol):
         """Expects a head."""
         transport = cast(asyncio.Transport, transport)  # uvloop's transports are none by inheritance
         self._transport = transport
+        self.write = transport.write
         self._in_head = True
         self._deadline = self._loop.time() + self._api.limits.head_s
         self._api.connections.add(self)

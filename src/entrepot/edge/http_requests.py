@@ -7,6 +7,7 @@ folded lines, spaces around a field's name. Source: RFC 9112 sections 2.2, 3, 5 
 
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from entrepot.core.chunked_coding import BadChunk, ChunkedReader
 
@@ -21,6 +22,8 @@ _FIELD = re.compile(
 )
 _EMPTY_LINES = re.compile(rb"(?:\r\n)++")
 _LENGTH = re.compile(rb"[0-9]{1,15}")
+_LENGTH_DIGITS_MAX = 15
+_LENGTH_FIELD = re.compile(rb"\r\ncontent-length:[ \t]*+([0-9]{1,15})(?=\r|\Z)", re.IGNORECASE)
 _NO_FIELD = b""
 
 
@@ -57,11 +60,35 @@ class Request:
         self.expects_continue = b"expect" in fields
         self.body = b""
 
+    def again(self) -> "Request":
+        """Another request with the same head."""
+        request = Request.__new__(Request)
+        request.method = self.method
+        request.path = self.path
+        request.query = self.query
+        request.takes_chunks = self.takes_chunks
+        request.keep_alive = self.keep_alive
+        request.credential = self.credential
+        request.expects_continue = self.expects_continue
+        request.body = b""
+        return request
+
+
+class _LastHead(NamedTuple):
+    """A head that was read, without the digits of its Content-Length, and what it said.
+
+    A client that keeps its connection open nearly always repeats its head to the letter, but for the length.
+    """
+
+    before: bytes
+    after: bytes
+    request: Request
+
 
 class RequestReader:
     """Reads the requests of one connection, one after the other."""
 
-    __slots__ = ("_body", "_chunks", "_data", "_left", "_limits", "pending")
+    __slots__ = ("_body", "_chunks", "_data", "_last", "_left", "_limits", "pending")
 
     def __init__(self, limits: RequestLimits) -> None:
         self._limits = limits
@@ -70,6 +97,7 @@ class RequestReader:
         self._body = bytearray()
         self._left = 0
         self._chunks: ChunkedReader | None = None
+        self._last: _LastHead | None = None
 
     @property
     def has_begun(self) -> bool:
@@ -97,7 +125,8 @@ class RequestReader:
                 raise Refusal(431, f"The request's head is longer than {self._limits.head_bytes} bytes.")
             self._data = data
             return None
-        request = self._begin(data[:end])
+        head = data[:end]
+        request = self._repeated(head) or self._begin(head)
         self._data = b""
         if self._chunks is None and len(data) >= end + 4 + self._left:  # The usual case: all of it is here.
             body_end = end + 4 + self._left
@@ -110,6 +139,24 @@ class RequestReader:
     def keep(self, data: bytes) -> None:
         """Keeps data that came while an earlier request is being answered."""
         self._data += data
+
+    def _repeated(self, head: bytes) -> Request | None:
+        """The request of a head that was read before, if this is it again."""
+        last = self._last
+        if last is None or not head.startswith(last.before) or not head.endswith(last.after):
+            return None
+        length = head[len(last.before) : len(head) - len(last.after)]
+        if not length.isdigit() or len(length) > _LENGTH_DIGITS_MAX:
+            return None
+        self._chunks = None
+        self._left = int(length)
+        self._check_size(self._left)
+        return last.request.again()
+
+    def _remember(self, head: bytes, request: Request) -> None:
+        match = _LENGTH_FIELD.search(head)
+        if match is not None and not request.expects_continue:
+            self._last = _LastHead(head[: match.start(1)], head[match.end(1) :], request.again())
 
     def _begin(self, head: bytes) -> Request:
         match = _HEAD.fullmatch(head)
@@ -127,6 +174,7 @@ class RequestReader:
         if request.expects_continue and fields[b"expect"].lower() != b"100-continue":
             raise Refusal(417, "Nothing but 100-continue can be expected here.")
         self._begin_body(request, fields.get(b"content-length"), fields.get(b"transfer-encoding"))
+        self._remember(head, request)
         return request
 
     def _begin_body(self, request: Request, length: bytes | None, coding: bytes | None) -> None:

@@ -55,12 +55,13 @@ class InferenceCall:
         """A whole answer."""
         self.reply(status, JSON, body)
 
-    def open_stream(self) -> None:
+    def open_stream(self) -> Callable[[bytes], None] | None:
         """The head of an event stream."""
         self._tally.answered(self.counted_as, 200)
         if not self._chunked:
             self._keep = False
         self._write(stream_head(self._fields(b"" if self._keep or not self._chunked else CLOSE), chunked=self._chunked))
+        return self._write if self._chunked else None
 
     def send(self, events: bytes) -> None:
         """Events of the stream."""

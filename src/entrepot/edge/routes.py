@@ -50,14 +50,6 @@ ROUTES = (
     Route("/metrics", "metrics", "any"),
 )
 
-_WHOLE = {route.path.encode(): route for route in ROUTES if "{" not in route.path}
-# {what stands before the segment: {what stands behind it: route}}
-_PARTED: dict[bytes, dict[bytes, Route]] = {}
-for _route in ROUTES:
-    if "{" in _route.path:
-        _before, _, _rest = _route.path.encode().partition(b"{")
-        _PARTED.setdefault(_before, {})[_rest.partition(b"}")[2]] = _route
-
 
 class Found(NamedTuple):
     """The route of a path; segment: what stands for {…}, as sent, or b""."""
@@ -66,11 +58,20 @@ class Found(NamedTuple):
     segment: bytes
 
 
+_WHOLE = {route.path.encode(): Found(route, b"") for route in ROUTES if "{" not in route.path}
+# {what stands before the segment: {what stands behind it: route}}
+_PARTED: dict[bytes, dict[bytes, Route]] = {}
+for _route in ROUTES:
+    if "{" in _route.path:
+        _before, _, _rest = _route.path.encode().partition(b"{")
+        _PARTED.setdefault(_before, {})[_rest.partition(b"}")[2]] = _route
+
+
 def find_route(path: bytes) -> Found:
     """The route of a path as sent: nothing is decoded or tidied up before it is matched. Raises: RouteNotFound."""
-    route = _WHOLE.get(path)
-    if route is not None:
-        return Found(route, b"")
+    whole = _WHOLE.get(path)
+    if whole is not None:
+        return whole
     for before, by_rest in _PARTED.items():
         if path.startswith(before):
             segment, slash, rest = path[len(before) :].partition(b"/")

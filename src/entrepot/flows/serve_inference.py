@@ -33,7 +33,7 @@ from entrepot.dialects.openai_usage import UsageMismatch, meters_of
 from entrepot.identity.authenticate import Directory
 from entrepot.identity.authorize import check_inference
 from entrepot.metering.usage_writer import UsageWriter
-from entrepot.relay.attempt import Attempt, Failure
+from entrepot.relay.attempt import Attempt, Failure, Outlet
 from entrepot.relay.destination import Destination, Place, destinations_of, place_of, redact
 from entrepot.relay.http1 import AnswerHead
 from entrepot.relay.upstream import UpstreamPool
@@ -59,8 +59,8 @@ class Client(Protocol):
         """* A whole answer, as the upstream wrote it."""
         ...
 
-    def open_stream(self) -> None:
-        """Events follow."""
+    def open_stream(self) -> Callable[[bytes], None] | None:
+        """Events follow. What takes HTTP chunks of whole events as they are, if the client does."""
         ...
 
     def send(self, events: bytes) -> None:
@@ -237,12 +237,12 @@ class Exchange:
 
     # ---- its answer
 
-    def stream_begins(self) -> Callable[[bytes], None]:
+    def stream_begins(self) -> Outlet:
         """The client's side of the stream, opened."""
         self._asked = None
         self._flow.streams.add(self)
-        self._client.open_stream()
-        return self._client.send
+        send_chunk = self._client.open_stream()
+        return Outlet(self._client.send, send_chunk)
 
     def stream_ended(self, tap: StreamTap) -> None:
         """Settles; what the tap holds of the stream's end is sent once that is done."""

@@ -32,6 +32,13 @@ class Failure(NamedTuple):
     answered: bool
 
 
+class Outlet(NamedTuple):
+    """Where a stream goes: events, and whole HTTP chunks of events, if they can be passed on as they are."""
+
+    send: Callable[[bytes], None]
+    send_chunk: Callable[[bytes], None] | None = None
+
+
 class Taker(Protocol):
     """Whom the attempt is made for. Unless cancelled it hears, as its last, exactly one of the calls marked *."""
 
@@ -39,8 +46,8 @@ class Taker(Protocol):
         """The request, now that there is a connection; None to make nothing of it, and to hear nothing more."""
         ...
 
-    def stream_begins(self) -> Callable[[bytes], None]:
-        """What whole events are to be passed to."""
+    def stream_begins(self) -> Outlet:
+        """Where whole events go."""
         ...
 
     def stream_ended(self, tap: StreamTap) -> None:
@@ -60,8 +67,8 @@ class Attempt:
     """The pool's borrower and its connection's listener, on behalf of a taker. tap: once a stream has begun."""
 
     __slots__ = (
-        "_connection", "_head", "_new_tap", "_origin", "_over", "_parts", "_pool", "_send", "_sent", "_size", "_taker",
-        "tap",
+        "_connection", "_head", "_new_tap", "_origin", "_over", "_parts", "_pool", "_send", "_send_chunk", "_sent",
+        "_size", "_taker", "tap",
     )  # fmt: skip
 
     _send: Callable[[bytes], None]
@@ -75,6 +82,7 @@ class Attempt:
         self._head: AnswerHead | None = None
         self._sent = False
         self._over = False
+        self._send_chunk: Callable[[bytes], None] | None = None
         self._parts: list[bytes] = []
         self._size = 0
         self.tap: StreamTap | None = None
@@ -130,7 +138,14 @@ class Attempt:
             self._fail("unusable", answered=True)
         elif head.status == 200 and head.media_type == sse.MEDIA_TYPE:
             self.tap = self._new_tap()
-            self._send = self._taker.stream_begins()
+            self._send, self._send_chunk = self._taker.stream_begins()
+
+    def on_chunk(self, data: bytes) -> bool:
+        """Relays a chunk as it is when nothing in it is worth a look, as with nearly every event of a stream."""
+        if self._send_chunk is None or self.tap is None or not self.tap.passes(data):
+            return False
+        self._send_chunk(data)
+        return True
 
     def on_body(self, payload: bytes) -> None:
         """Relays whole events at once; keeps any other payload."""

@@ -38,14 +38,14 @@ class AnswerHead:
 class AnswerReader:
     """Reads one answer: feed it, look at head and complete. Reset it for the next answer of the same connection."""
 
-    __slots__ = ("_chunks", "_kept", "_left", "complete", "head")
+    __slots__ = ("_kept", "_left", "chunks", "complete", "head")
 
     def __init__(self) -> None:
         self.head: AnswerHead | None = None
         self.complete = False
         self._kept = b""  # A head that is not whole yet.
         self._left = 0  # Bytes of body still to come, where its length is known.
-        self._chunks: ChunkedReader | None = None
+        self.chunks: ChunkedReader | None = None  # Of an answer that comes in chunks.
 
     def reset(self) -> None:
         """Forgets the answer that was read."""
@@ -53,7 +53,7 @@ class AnswerReader:
         self.complete = False
         self._kept = b""
         self._left = 0
-        self._chunks = None
+        self.chunks = None
 
     @property
     def has_begun(self) -> bool:
@@ -70,8 +70,8 @@ class AnswerReader:
             if data:
                 raise BrokenAnswer("bytes after its end")
             return b""
-        if self._chunks is not None:
-            return self._read_chunks(self._chunks, data)
+        if self.chunks is not None:
+            return self._read_chunks(self.chunks, data)
         if self._left == _UNTIL_CLOSE:
             return data
         self._left -= len(data)
@@ -102,22 +102,25 @@ class AnswerReader:
             match = _HEAD.fullmatch(data, 0, end)
             if match is None:
                 raise BrokenAnswer("not an HTTP/1.1 head")
-            head, data = data[:end], data[end + 4 :]
             status = int(match[2])
             if status >= 200:
-                self._begin_body(status, _fields_of(head), is_http11=match[1] == b"1")
-                return data
+                self._begin_body(status, _fields_of(data, end), is_http11=match[1] == b"1")
+                return data[end + 4 :]
+            data = data[end + 4 :]
 
     def _begin_body(self, status: int, fields: dict[bytes, bytes], *, is_http11: bool) -> None:
-        connection = fields.get(b"connection", b"").lower()
-        keep_alive = b"close" not in connection if is_http11 else b"keep-alive" in connection
-        coding = fields.get(b"transfer-encoding", b"").lower()
+        keep_alive = is_http11
+        connection = fields.get(b"connection")
+        if connection is not None:
+            connection = connection.lower()
+            keep_alive = b"close" not in connection if is_http11 else b"keep-alive" in connection
+        coding = fields.get(b"transfer-encoding")
         length = fields.get(b"content-length")
         if coding:
-            if coding != b"chunked":
+            if coding.lower() != b"chunked":
                 raise BrokenAnswer("a transfer coding other than chunked")
             keep_alive = keep_alive and length is None
-            self._chunks = ChunkedReader()
+            self.chunks = ChunkedReader()
         elif status in {204, 304}:
             self.complete = True
         elif length is None:
@@ -142,9 +145,9 @@ class AnswerReader:
         return payload
 
 
-def _fields_of(head: bytes) -> dict[bytes, bytes]:
+def _fields_of(data: bytes, end: int) -> dict[bytes, bytes]:
     """The fields of _FIELD in a head by lower-case name. Raises: BrokenAnswer for lengths that differ."""
-    found = _FIELD.findall(head)
+    found = _FIELD.findall(data, 0, end)
     fields = {name.lower(): value.rstrip() for name, value in found}
     if len(fields) != len(found):
         lengths = {value.rstrip() for name, value in found if name.lower() == b"content-length"}

@@ -53,6 +53,10 @@ class Listener(Protocol):
         """The answer begins."""
         ...
 
+    def on_chunk(self, data: bytes) -> bool:
+        """Whether data was taken as it is: one chunk with its framing. If not, it comes again as on_body."""
+        ...
+
     def on_body(self, payload: bytes) -> None:
         """Some of its body, as it came; not empty."""
         ...
@@ -70,6 +74,9 @@ class _Nobody:
     """Listens for a client that has all it needs, until the answer ends."""
 
     def on_head(self, head: AnswerHead) -> None: ...
+
+    def on_chunk(self, data: bytes) -> bool:  # noqa: ARG002 - nothing of it is wanted
+        return False
 
     def on_body(self, payload: bytes) -> None: ...
 
@@ -154,8 +161,10 @@ class UpstreamConnection(asyncio.Protocol):
             self._transport.abort()
             return
         self.heard = True
+        chunks = self._reader.chunks
         try:
-            self._pass_on(data, listener)
+            if chunks is None or not chunks.between or not listener.on_chunk(data):
+                self._pass_on(data, listener)
         except Exception:
             self._listener = None
             listener.on_broken(Broken("crashed", answered=True, reused=self.reused))
@@ -247,7 +256,9 @@ class UpstreamPool:
     def take_back(self, connection: UpstreamConnection, *, keep: bool) -> None:
         """The connection's answer is complete, or it was not used."""
         self._busy.discard(connection)
-        idle = self._idle.setdefault(connection.origin, [])
+        idle = self._idle.get(connection.origin)
+        if idle is None:
+            idle = self._idle[connection.origin] = []
         if keep and connection.is_usable() and len(idle) < self._limits.idle_connections_max:
             connection.quiet_since = self._loop.time()
             idle.append(connection)

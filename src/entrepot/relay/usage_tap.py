@@ -12,6 +12,8 @@ from entrepot.relay.sse import data_of, end_of_last_event, split_events
 
 EVENT_BYTES_MAX = 8 * 2**20
 _END = b"\n\n"
+_CHUNK_END = b"\n\n\r\n"
+_SIZE_LINE_BYTES = 10
 
 
 class Said(Protocol):
@@ -79,6 +81,22 @@ class StreamTap:
             self._part = payload[end:]
             payload = payload[:end]
         return self._pass(payload) if payload else b""
+
+    def passes(self, data: bytes) -> bool:
+        """Whether data is one HTTP chunk of whole events of mere content, to be relayed as it is; if so, counted.
+
+        The size is compared as digits in lower case, which is how servers write it; for others there is feed.
+        """
+        if self._part or not self._begun or self.finished:
+            return False
+        size = len(data) - data.find(b"\r\n", 0, _SIZE_LINE_BYTES) - 4
+        if not data.endswith(_CHUNK_END) or not data.startswith(b"%x\r\n" % size):
+            return False
+        for mark in self._marks:
+            if mark in data:
+                return False
+        self.counted += data.count(b"\ndata:")
+        return True
 
     def end(self) -> bytes:
         """The last of the stream's bytes to relay, now that it has ended: an event without its empty line."""
