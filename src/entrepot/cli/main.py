@@ -28,8 +28,8 @@ GROUPS = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit status: 0 done, 2 bad usage, 1 otherwise."""
-    args = parser().parse_args(argv)
     try:
+        args = parser().parse_args(argv)
         status: int = args.run(args)
         sys.stdout.flush()
     except EntrepotError as error:

@@ -38,8 +38,9 @@ def _serve(args: argparse.Namespace) -> int:
 
     def started(settings: "Settings", took_s: float) -> None:
         urls = {"gateway": settings.gateway_address.url, "console": settings.console_address.url}
+        lines = demo.lines() if demo else [f"gateway {urls['gateway']}, console {urls['console']}"]
         ready = f"entrepot ready in {took_s:.1f} s"
-        show(args, {"ready_s": round(took_s, 3), **urls}, [*(demo.lines() if demo else ()), ready])
+        show(args, {"ready_s": round(took_s, 3), **urls}, [*lines, ready])
         sys.stdout.flush()
 
     async def serve() -> None:

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from entrepot.cli.command import add_command, progress, settings_of, show
 from entrepot.core.errors import BadInput
 
@@ -43,12 +45,14 @@ def _text(path: Path) -> str:
 
 def _apply(args: argparse.Namespace) -> int:
     from entrepot.compose.books import open_office
+    from entrepot.compose.local_models import not_runnable
     from entrepot.flows.administer import apply_world
 
     world = read_world_files(args.files)
     with open_office(settings_of(args), lambda count: progress(f"folding the log: {count} records")) as office:
         applied = apply_world(office, world, dry_run=args.dry_run)
     progress("")
+    applied = msgspec.structs.replace(applied, notes=(*applied.notes, *not_runnable(world)))
     show(args, {**_document(applied), "dry_run": args.dry_run}, _lines(applied, dry_run=args.dry_run))
     return 0
 

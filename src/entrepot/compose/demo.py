@@ -69,7 +69,7 @@ def write_quickstart(path: Path, quickstart: Quickstart) -> None:
 def snippets(quickstart: Quickstart) -> list[str]:
     """Lines that show what to try: three ways to ask for the same, ready to paste."""
     if not quickstart.customers:
-        return ["no customer of this world has a deployment yet"]
+        return ["this world has no demo key; make one with `entrepot key create --project PROJECT`"]
     customer = quickstart.customers[0]
     text = _SNIPPETS.read_text()
     for name, value in (
@@ -102,7 +102,11 @@ def _known_customers(settings: Settings) -> tuple[DemoCustomer, ...]:
 
 
 def _customers(office: Office, world: World, known: dict[str, str]) -> tuple[DemoCustomer, ...]:
-    """Each customer with the first of its projects that has deployments; those that chat come first."""
+    """Each customer with a key, and the first of its projects that has deployments, those that chat before others.
+
+    Customers of another world than the demo's get no key by themselves.
+    """
+    of_demo = {customer.id for customer in _demo_world().customers} if WORLD_FILE.exists() else set()
     chats = {model.id for model in world.models if "chat" in model.operations}
     offered = sorted(world.deployments, key=lambda item: item.model not in chats)
     customers = []
@@ -110,17 +114,21 @@ def _customers(office: Office, world: World, known: dict[str, str]) -> tuple[Dem
         for project in world.projects:
             deployments = tuple(item.id for item in offered if item.project == project.id)
             if project.customer == customer.id and deployments:
-                key = _key(office, project.id, known.get(customer.name, ""))
-                customers.append(DemoCustomer(customer.name, key, deployments))
+                key = _key(office, project.id, known.get(customer.name, ""), make=customer.id in of_demo)
+                if key:
+                    customers.append(DemoCustomer(customer.name, key, deployments))
                 break
     return tuple(customers)
 
 
-def _key(office: Office, project: str, known: str) -> str:
+def _key(office: Office, project: str, known: str, *, make: bool) -> str:
+    """The known key if it is good, else a new one if it may be made, else nothing."""
     digest = key_digest(known)
     issued = office.books.keys()
     if any(key.digest == digest and key.project == project and key.revoked_at == END_OF_TIME for key in issued):
         return known
+    if not make:
+        return ""
     text, key_id = mint_key()
     issue_key(office, key=text, key_id=key_id, project=project, name=_KEY_NAME)
     return text

@@ -1,10 +1,19 @@
 """Which models run inside this machine, and where they listen: kept in one small file while they run."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
 from entrepot.compose.settings import Settings
+from entrepot.core.world import World
+from entrepot.provisioning.publish import local_models
+from entrepot.serving.model_cards import CARDS
+
+_RUNNABLE = {
+    "llama_cpp": tuple(card.id for card in CARDS.values() if card.kind == "text"),
+    "onnx_embeddings": tuple(card.id for card in CARDS.values() if card.kind == "embedding"),
+}
 
 
 class LocalModel(msgspec.Struct, frozen=True, order=True):
@@ -15,6 +24,22 @@ class LocalModel(msgspec.Struct, frozen=True, order=True):
     kind: str
     name: str
     base_url: str = ""
+
+
+def can_run(kind: str, name: str) -> bool:
+    """Whether this machine can run a model of this name in an upstream of this kind."""
+    return name in _RUNNABLE.get(kind, ())
+
+
+def not_runnable(world: World) -> Iterator[str]:
+    """A sentence for each model that an upstream inside this machine should serve and cannot."""
+    for (upstream, model), (kind, name) in local_models(world).items():
+        if not can_run(kind, name):
+            known = ", ".join(_RUNNABLE[kind])
+            yield (
+                f"upstream {upstream}: {kind} inside this machine runs {known}, not {name}; "
+                f"to sell {known} as {model} write models: {{{model}: {known}}}"
+            )
 
 
 def read_models(settings: Settings) -> list[LocalModel]:

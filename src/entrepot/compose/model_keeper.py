@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 import msgspec
 
 from entrepot.compose.books import local_models_declared, publish_snapshot
-from entrepot.compose.local_models import LocalModel, write_models
+from entrepot.compose.local_models import LocalModel, can_run, write_models
 from entrepot.compose.processes import ChildProcess, Role, Say
 from entrepot.compose.settings import Settings
 from entrepot.core.errors import EntrepotError
@@ -57,8 +57,8 @@ class ModelKeeper:
                 if self._moved.is_set():
                     await self.publish()
                 seen = self._signature()
-            except EntrepotError as error:
-                self._say(f"the models could not be told to the gateways: {error.message}")
+            except (EntrepotError, OSError) as error:
+                self._say(f"gateways could not be told where models are, and will be later: {error}")
 
     async def stop(self) -> None:
         """Stops every model."""
@@ -66,11 +66,11 @@ class ModelKeeper:
         write_models(self._settings, [])
 
     async def _reconcile(self) -> None:
+        declared = await asyncio.to_thread(local_models_declared, self._settings)
         wanted = {
             LocalModel(upstream=upstream, model=model, kind=kind, name=name)
-            for (upstream, model), (kind, name) in (
-                await asyncio.to_thread(local_models_declared, self._settings)
-            ).items()
+            for (upstream, model), (kind, name) in declared.items()
+            if can_run(kind, name)
         }
         gone = [self._processes.pop(model) for model in self._processes.keys() - wanted]
         for model in sorted(wanted - self._processes.keys()):

@@ -14,6 +14,7 @@ _PAUSE_S_MIN = 0.1
 _PAUSE_S_MAX = 10.0
 _STEADY_S = 30.0  # Who ran this long before it ended has not failed at its start.
 _LAST_LINES = 5
+_MINOR = ("INFO ", "DEBUG ")  # How lines begin that nobody at a terminal has to read.
 _LINE_BYTES_MAX = 1 << 20
 
 _said = msgspec.json.Decoder(dict[str, object])
@@ -135,7 +136,7 @@ class ChildProcess:
             self.ready.set()
 
     def _relay(self, line: str) -> None:
-        if line:
+        if line and not line.startswith(_MINOR):
             self.last_words = [*self.last_words[-_LAST_LINES + 1 :], line]
             self._say(f"{self.role.name} | {line}")
 

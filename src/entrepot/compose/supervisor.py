@@ -1,7 +1,6 @@
 """`entrepot serve`: starts the processes in order, keeps them running, stops them in order, and leaves none behind."""
 
 import asyncio
-import contextlib
 import os
 import signal
 import socket
@@ -135,22 +134,30 @@ class Supervisor:
             raise _start_failed(failed)
 
     async def _keep(self) -> None:
-        following = asyncio.create_task(self._models.keep()) if "models" in self._plan.roles else None
+        duties = [self._tell_who_runs()]
+        if "models" in self._plan.roles:
+            duties.append(self._models.keep())
+        tasks = [asyncio.create_task(duty) for duty in duties]
         try:
-            while True:
-                self._changed.clear()
-                self._write_running()
-                await self._changed.wait()
+            await asyncio.gather(*tasks)
         finally:
-            if following is not None:
-                following.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await following
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+    async def _tell_who_runs(self) -> None:
+        while True:
+            self._changed.clear()
+            self._write_running()
+            await self._changed.wait()
 
     def _write_running(self) -> None:
         children = {child.role.name: child.pid for child in self._everyone() if child.pid is not None}
         running = Running(os.getpid(), self.settings.gateway_address.url, self.settings.console_address.url, children)
-        write_running(self.settings, running)
+        try:
+            write_running(self.settings, running)
+        except OSError as error:  # Only the console and the doctor miss it.
+            self._say(f"{self.settings.run_directory} cannot be written: {error.strerror}")
 
     async def _end(self) -> None:
         """Stops those who answer clients first, and the log, to which all others write, last."""
