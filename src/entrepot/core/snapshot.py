@@ -4,6 +4,7 @@ import msgspec
 
 from entrepot.core.catalog import Operation, Stage
 from entrepot.core.errors import SnapshotRefused
+from entrepot.core.periods import Instant
 from entrepot.core.tenancy import IdentityProvider, Role
 
 SCHEMA = 1
@@ -19,8 +20,15 @@ class Target(msgspec.Struct, frozen=True):
     usage_lookup: bool
 
 
+# From the first instant to before the second.
+Window = tuple[Instant, Instant]
+
+
 class ServedDeployment(msgspec.Struct, frozen=True):
-    """A deployment with all that serving it needs. targets: in order of preference."""
+    """A deployment with all that serving it needs.
+
+    targets: in order of preference. tiers: beside the default one, when the customer's contract has prices for it.
+    """
 
     name: str
     model: str
@@ -29,6 +37,11 @@ class ServedDeployment(msgspec.Struct, frozen=True):
     context_tokens: int
     operations: tuple[Operation, ...]
     targets: tuple[Target, ...]
+    tiers: dict[str, tuple[Window, ...]] = {}
+
+    def offers(self, tier: str, at: Instant) -> bool:
+        """Whether the deployment can be used at the tier at the instant."""
+        return tier == "default" or any(begins <= at < ends for begins, ends in self.tiers.get(tier, ()))
 
 
 class ServedProject(msgspec.Struct, frozen=True):

@@ -179,7 +179,7 @@ def _check_priced(
         key=lambda version: version.effective_from,
         default=None,
     )
-    for meter in _meters(model):
+    for meter in meters_asked(model):
         if version is None or PriceTable(version).unit_pico(model.id, meter, "default") is None:
             where = f"version {version.id}" if version else f"price book {contract.price_book}, which has no version"
             deployment.fields.fault(
@@ -189,7 +189,8 @@ def _check_priced(
             )
 
 
-def _meters(model: Model) -> Iterator[str]:
+def meters_asked(model: Model) -> Iterator[str]:
+    """The meters that the model's operations are counted in; without a price for each, its usage cannot be booked."""
     seen = set()
     for operation in model.operations or ("chat",):
         for meter in _METERS_OF[operation]:

@@ -6,8 +6,9 @@ from entrepot.core.catalog import Model, Upstream
 from entrepot.core.periods import END_OF_TIME, Instant, format_instant
 from entrepot.core.snapshot import SCHEMA, GatewaySnapshot, ServedDeployment, ServedPrincipal, ServedProject, Target
 from entrepot.core.tenancy import ApiKey
-from entrepot.core.world import World
+from entrepot.core.world import World, WorldIndex
 from entrepot.provisioning.checks import OWN
+from entrepot.provisioning.tiers import offered_tiers
 
 Addresses = Mapping[tuple[str, str], str]
 
@@ -24,10 +25,11 @@ def compile_snapshot(
         project.id: ServedProject(id=project.id, customer=project.customer, deployments={})
         for project in world.projects
     }
-    models = {model.id: model for model in world.models}
+    index = WorldIndex(world)
     for deployment in world.deployments:
-        served = _served(world, deployment.id, models[deployment.model], addresses)
-        projects[deployment.project].deployments[deployment.id] = served
+        project = projects[deployment.project]
+        model = index.models[deployment.model]
+        project.deployments[deployment.id] = _served(index, project.customer, deployment.id, model, addresses)
     return GatewaySnapshot(
         schema=SCHEMA,
         version=version,
@@ -64,7 +66,8 @@ def unserved(world: World) -> Iterator[str]:
             )
 
 
-def _served(world: World, name: str, model: Model, addresses: Addresses) -> ServedDeployment:
+def _served(index: WorldIndex, customer: str, name: str, model: Model, addresses: Addresses) -> ServedDeployment:
+    world = index.world
     return ServedDeployment(
         name=name,
         model=model.id,
@@ -73,6 +76,7 @@ def _served(world: World, name: str, model: Model, addresses: Addresses) -> Serv
         context_tokens=model.context_tokens,
         operations=model.operations,
         targets=tuple(_targets(world.upstreams, model.id, addresses)),
+        tiers=offered_tiers(index, customer, model),
     )
 
 

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from entrepot.core.periods import END_OF_TIME
+from entrepot.core.periods import END_OF_TIME, parse_instant
 from entrepot.core.snapshot import GatewaySnapshot, decode_snapshot, encode_snapshot
 from entrepot.core.tenancy import ApiKey
 from entrepot.provisioning.publish import compile_snapshot, local_models, unserved
@@ -63,3 +63,49 @@ def test_a_deployment_that_nothing_can_serve_is_named() -> None:
     assert without in SMALL
     (note,) = unserved(small_world(**{without: ""}))
     assert note.startswith("deployment search/small: no upstream serves model smollm2-135m")
+
+
+def tiers(prices: str, **more: str) -> dict[str, tuple[tuple[int, int], ...]]:
+    """The tiers of the deployment `small` with these further prices since 2024."""
+    first = '- {model: gpt-4, meter: input_tokens, per_million: "30"}'
+    rows = "\n".join([first, *(f"          - {{model: smollm2-135m, {row}}}" for row in prices.split("; ") if row)])
+    compiled = compile_snapshot(small_world(**{first: rows, **more}), (), ADDRESSES, version=1, at=0)
+    return compiled.projects["search"].deployments["small"].tiers
+
+
+BATCH = 'meter: input_tokens, tier: batch, per_million: "0.05"; meter: output_tokens, tier: batch, per_million: "0.10"'
+BEGINS = parse_instant("2024-01-01")
+
+
+def test_a_tier_is_offered_while_the_contract_has_all_prices_for_it() -> None:
+    assert tiers("") == {}
+    assert tiers(BATCH.partition("; ")[0]) == {}
+    assert tiers(BATCH) == {"batch": ((BEGINS, END_OF_TIME),)}
+
+
+def test_a_tier_ends_with_the_prices_and_begins_with_the_contract() -> None:
+    """Given a second version of the book that has no batch prices, and a contract that begins after the first one."""
+    second = """\
+customers:
+  - {id: acme, name: Acme, parent: acme-group, market: US, since: 2023-06-01}
+"""
+    later = """\
+      - effective_from: 2024-07-01
+        prices:
+          - {model: gpt-4, meter: input_tokens, per_million: "30"}
+          - {model: gpt-4, meter: output_tokens, per_million: "60"}
+          - {model: smollm2-135m, meter: input_tokens, per_million: "0.10"}
+          - {model: smollm2-135m, meter: output_tokens, per_million: "0.20"}
+"""
+    contract = "    effective_from: 2024-01-01\n    price_book: list"
+    changed = {second: later + second, contract: contract.replace("01-01", "02-01")}
+    assert tiers(BATCH, **changed) == {"batch": ((parse_instant("2024-02-01"), parse_instant("2024-07-01")),)}
+
+
+def test_whether_a_deployment_offers_a_tier_depends_on_the_time() -> None:
+    compiled = compile_snapshot(small_world(), (), ADDRESSES, version=1, at=0)
+    served = compiled.projects["search"].deployments["small"]
+    batched = msgspec.structs.replace(served, tiers={"batch": ((10, 20),)})
+    assert [batched.offers("batch", at) for at in (9, 10, 19, 20)] == [False, True, True, False]
+    assert batched.offers("default", 0)
+    assert not batched.offers("flex", 15)
