@@ -37,13 +37,7 @@ _MINOR_DIGITS = {
     ),
     **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
 }
-_CURRENCY = re.compile(r"[A-Z]{3}")
 _DECIMAL = re.compile(r"(-?)(\d{1,20})(?:\.(\d{1,12}))?", re.ASCII)
-
-
-def is_currency(text: str) -> bool:
-    """Whether text has the form of an ISO 4217 code."""
-    return _CURRENCY.fullmatch(text) is not None
 
 
 def minor_digits(currency: str) -> int:

@@ -121,15 +121,6 @@ class WorldIndex:
         """The contract of this id; a missing one is a bug."""
         return self._contracts_by_id[contract_id]
 
-    def price_version_at(self, book: str, at: Instant, zone: str = "UTC") -> PriceBookVersion | None:
-        """The book's version in force at the instant under a contract of the zone, or None."""
-        current = None
-        for begins, version in self.price_versions(book, zone):
-            if begins > at:
-                break
-            current = version
-        return current
-
     def price_versions(self, book: str, zone: str) -> list[tuple[Instant, PriceBookVersion]]:
         """The book's versions with the instant each comes into force under a contract of the zone, in that order."""
         known = self._begins.get((book, zone))

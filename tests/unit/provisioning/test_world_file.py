@@ -104,8 +104,8 @@ def test_dates_mean_midnight_in_the_contracts_zone() -> None:
     read = world(text)
     assert read.contracts[0].effective_from == parse_instant("2024-01-01") - HOUR
     assert read.customers[0].since == parse_instant("2023-06-01") - 2 * HOUR
-    first = WorldIndex(read).price_version_at("list", read.contracts[0].effective_from, "Europe/Berlin")
-    assert first is not None
+    ((begins, first),) = WorldIndex(read).price_versions("list", "Europe/Berlin")
+    assert begins == read.contracts[0].effective_from
     assert first.id == "list@2024-01-01"
 
 
