@@ -59,14 +59,14 @@ def main() -> int:
         ("report", report, 0),
         ("verify", [*entrepot, "verify", *home], args.records),
     ]
-    stages = []
+    stages, status = [], 0
     for name, command, records in steps:
         stage, status, printed = run(name, command, records)
         if name in {"import", "report", "verify"} or status:
             sys.stdout.write(f"\n{printed.strip()}\n")
-        if status:
-            return status
         stages.append(stage)
+        if status:
+            break
     sys.stdout.write("\n  stage          seconds       CPU    records/s       MiB\n")
     sys.stdout.write("\n".join(stage.line() for stage in stages) + "\n\n")
     sizes = {name: _size_mib(args.home / name) for name in ("usage.jsonl", "log", "books.db")}
@@ -75,7 +75,7 @@ def main() -> int:
     (args.home / "stages.json").write_text(json.dumps(document, indent=2) + "\n")
     if not args.keep_usage:
         usage.unlink()
-    return 0
+    return status
 
 
 def run(name: str, command: list[str], records: int) -> tuple[Stage, int, str]:

@@ -141,6 +141,13 @@ def test_what_cannot_be_booked_is_said_and_not_lost(entrepot: Entrepot, usage: C
     assert document["quarantined"] == {"unpriced": 2}
     conflict = entrepot.document("usage", "import", usage(record(1, meters={"input_tokens": 5}), name="other.jsonl"))
     assert (conflict["booked"], conflict["conflicts"], conflict["duplicates"]) == (0, 1, 0)
+    waiting = entrepot.document("usage", "list", "--quarantined")["quarantined"]
+    assert [(one["event"]["id"], one["kind"]) for one in waiting] == [
+        ("r-0", "unpriced"),
+        ("r-1", "conflict"),
+        ("r-2", "unpriced"),
+    ]
+    assert "customer 'nobody' is not declared" in entrepot("usage", "list", "--quarantined")
     again = entrepot.document("usage", "import", path)
     assert (again["booked"], again["quarantined"], again["duplicates"]) == (0, {}, 4)
 

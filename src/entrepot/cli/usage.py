@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from entrepot.core.usage_event import UsageEvent
     from entrepot.core.world import World
     from entrepot.flows.import_usage import Imported, Importing
-    from entrepot.ports.books import UsageCounts
+    from entrepot.ports.books import Quarantined, UsageCounts
     from entrepot.ports.usage_rows import RowFault
 
 REJECTED_SHOWN = 20
@@ -34,10 +34,12 @@ def add_commands(subparsers: "Subparsers") -> None:
     add_placing(bring)
     listing = add_command(group, "list", "list the usage that was booked last", _list)
     listing.add_argument("--limit", type=int, default=20, help="how many at most (20)")
+    listing.add_argument("--quarantined", action="store_true", help="what cannot be booked instead, and why, by id")
     export = add_command(group, "export", "write booked usage as a file that `usage import` reads", _export)
     export.add_argument("--format", choices=("jsonl", "csv", "parquet"), default="jsonl")
     export.add_argument("--out", type=Path, metavar="FILE", help="where to; standard output without it")
     for parser in (listing, export):
+        parser.set_defaults(parser=parser)
         parser.add_argument("--customer", metavar="ID", help="only this customer's")
         parser.add_argument("--period", metavar="YYYY-MM", help="only what was admitted in this month (UTC)")
 
@@ -128,13 +130,16 @@ def _import_lines(document: dict[str, object]) -> Iterator[str]:
         "records": "records made of them",
         "booked": "booked",
         "duplicates": "duplicates, known already with the same content",
-        "conflicts": "conflicts, known already with other content; in quarantine",
+        "conflicts": "conflicts, known already with other content; `entrepot usage list --quarantined` shows them",
         "rejected": "rejected, not usable",
     }
     rows = [(f"{document[name]:,}", about) for name, about in words.items()]
     quarantined = document["quarantined"]
     assert isinstance(quarantined, dict)
-    rows += [(f"{count:,}", f"{kind}, in quarantine until it can be booked") for kind, count in quarantined.items()]
+    rows += [
+        (f"{count:,}", f"{kind}, in quarantine; `entrepot usage list --quarantined` says why")
+        for kind, count in quarantined.items()
+    ]
     rows += [
         (f"{document['rows_per_second']:,}", f"rows a second, over {document['seconds']} s"),
         (f"{document['peak_memory_mib']:,}", "MiB of memory at most"),
@@ -160,10 +165,24 @@ def _list(args: argparse.Namespace) -> int:
     if args.limit < 1:
         raise BadInput("--limit must be at least 1")
     since, until = _window(args.period)
+    if args.quarantined and (args.period or args.customer):
+        args.parser.error("--quarantined is listed whole, without --period and --customer")
     with open_current_books(settings_of(args)) as books:
+        if args.quarantined:
+            items = books.quarantined(args.limit)
+            found = [{"kind": item.kind, "reason": item.reason, "event": usage_record(item.event)} for item in items]
+            show(args, {"quarantined": found}, _quarantine_lines(items))
+            return 0
         events = books.newest_events(args.limit, since, until, args.customer)
     show(args, {"usage": [usage_record(event) for event in events]}, _list_lines(events))
     return 0
+
+
+def _quarantine_lines(items: "list[Quarantined]") -> Iterator[str]:
+    if not items:
+        yield "nothing waits in quarantine"
+        return
+    yield from table([("id", "kind", "reason"), *((item.event.id, item.kind, item.reason) for item in items)])
 
 
 def _list_lines(events: "list[UsageEvent]") -> Iterator[str]:
