@@ -88,11 +88,12 @@ class _LastHead(NamedTuple):
 class RequestReader:
     """Reads the requests of one connection, one after the other."""
 
-    __slots__ = ("_body", "_chunks", "_data", "_last", "_left", "_limits", "pending")
+    __slots__ = ("_body", "_chunks", "_data", "_last", "_left", "_limits", "_looked_at", "pending")
 
     def __init__(self, limits: RequestLimits) -> None:
         self._limits = limits
-        self._data = b""  # Not looked at yet, or the start of a head.
+        self._data = b""  # What has come and is not taken yet,
+        self._looked_at = 0  # and how much of it holds no end of a head.
         self.pending: Request | None = None  # A request whose body is still to come.
         self._body = bytearray()
         self._left = 0
@@ -113,9 +114,8 @@ class RequestReader:
         """The next request, if it is whole now; what follows it is kept. Raises: Refusal."""
         if self.pending is not None:
             return self._read_body(data)
-        start = 0
+        start, self._looked_at = self._looked_at, 0
         if self._data:
-            start = max(0, len(self._data) - 3)
             data = self._data + data
         if data.startswith(b"\r\n") and (empty := _EMPTY_LINES.match(data)):  # Some clients end a body with one.
             start, data = 0, data[empty.end() :]
@@ -124,6 +124,7 @@ class RequestReader:
             if len(data) > self._limits.head_bytes:
                 raise Refusal(431, f"The request's head is longer than {self._limits.head_bytes} bytes.")
             self._data = data
+            self._looked_at = max(0, len(data) - 3)
             return None
         head = data[:end]
         request = self._repeated(head) or self._begin(head)
