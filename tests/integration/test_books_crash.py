@@ -25,6 +25,7 @@ from tests.support.billing import APRIL, MARCH, ListLog, admitted, applied, pric
 
 PRICES = prices(("m", "input_tokens", "0.15"), ("m", "output_tokens", "0.60"))
 WORLD = world(version(PRICES), customers=["acme", "zeta"])
+GREATER = world(version(PRICES), customers=["acme", "nobody", "zeta"])
 
 
 def a_life() -> list[LogRecord]:
@@ -46,7 +47,8 @@ def a_life() -> list[LogRecord]:
         MonthClosed(at=APRIL, period="2024-03"),
         *recorded(usage("open", meters={"input_tokens": 7, "output_tokens": 4}, source="estimated")),
         MonthClosed(at=APRIL + HOUR, period="2024-03"),
-        *recorded(usage("late", MARCH + DAY), usage("c", customer="zeta")),
+        *recorded(usage("d", customer="nobody"), usage("late", MARCH + DAY), usage("c", customer="zeta")),
+        applied(GREATER),
         MonthClosed(at=APRIL + 31 * DAY, period="2024-04"),
     ]
 

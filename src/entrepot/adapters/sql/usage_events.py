@@ -146,13 +146,16 @@ class UsageEvents(Store):
         return [self._packer.unpack(row) for row in rows]
 
     def _behind(self, series: int, hour: Instant, after_seq: int, through_seq: int) -> Iterator[UsageEvent]:
-        """The events of a series and hour that were folded after one event and up to another, in that order."""
+        """The events of a series and hour that were folded after one event and up to another, in that order.
+
+        Both are the last of what was inserted together, so that no run of events lies on both sides.
+        """
         groups = self._database.all(
             "SELECT first_seq, later FROM reading_events WHERE series = ? AND hour = ? "
-            "AND last_seq > ? AND first_seq <= ? ORDER BY first_seq",
+            "AND first_seq > ? AND first_seq <= ? ORDER BY first_seq",
             (series, hour, after_seq, through_seq),
         )
-        return self._of_seqs(seq for seq in _seqs(groups) if after_seq < seq <= through_seq)
+        return self._of_seqs(_seqs(groups))
 
     def _of_seqs(self, seqs: Iterator[int]) -> Iterator[UsageEvent]:
         for part in parts(list(seqs)):
