@@ -19,6 +19,7 @@ from entrepot.provisioning.world_file import read_world
 names = st.from_regex(r"[a-z][a-z0-9-]{0,8}", fullmatch=True)
 unit_pico = st.integers(min_value=0, max_value=10**13)
 zones = st.sampled_from(["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Pacific/Chatham"])
+printable = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1, max_size=20)
 dates = st.dates(min_value=date(2000, 1, 1), max_value=date(2060, 1, 1))
 
 
@@ -48,7 +49,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
                 ],
             }
         ],
-        "customers": [{"id": customer, "name": draw(st.text(min_size=1, max_size=20))} for customer in customers],
+        "customers": [{"id": customer, "name": draw(printable)} for customer in customers],
         "contracts": [
             {"customer": customer, "effective_from": str(start), "price_book": "list", "zone": draw(zones)}
             for customer in customers

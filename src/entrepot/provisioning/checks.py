@@ -9,7 +9,7 @@ from entrepot.core.periods import END_OF_TIME
 from entrepot.core.prices import PriceBookVersion, PriceTable
 from entrepot.core.tenancy import Contract, Deployment
 from entrepot.provisioning.draft import Declared, Draft
-from entrepot.provisioning.fields import suggestion
+from entrepot.provisioning.faults import suggestion
 
 OWN = "own"  # The operator's own models belong to this partner, which nobody declares.
 

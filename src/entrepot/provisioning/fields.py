@@ -4,43 +4,22 @@ YAML is composed into nodes and never constructed into Python values: a scalar k
 three characters that were written, and every node knows its line.
 """
 
-import difflib
 import re
+import unicodedata
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 import yaml
 
 from entrepot.core.periods import Instant, parse_instant
+from entrepot.provisioning.faults import Fault, Place, suggestion
 
 _WHOLE_NUMBER = re.compile(r"[0-9]{1,15}")
+_UNPRINTABLE = {"Cc", "Zl", "Zp"}
 _NULL = "tag:yaml.org,2002:null"
 _TRUTHS = {"true": True, "false": False, "yes": True, "no": False}
 
 _Choice = TypeVar("_Choice", bound=str)
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Place:
-    """A line of a file, from 1."""
-
-    file: str
-    line: int
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}"
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Fault:
-    """What is wrong at a place, in a sentence that says what to do."""
-
-    place: Place
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.place}: {self.message}"
 
 
 class Fields:
@@ -110,7 +89,15 @@ class Fields:
             self.what = f"{self.what} {name}"
 
     def text(self, key: str, default: str | None = None) -> str:
-        """The value as written, or the default; without a default the key must be there. "" after a fault."""
+        """The value as written, of one line, or the default; without one the key must be there. "" after a fault."""
+        text = self.block(key, default)
+        if any(unicodedata.category(letter) in _UNPRINTABLE for letter in text):
+            self.fault(f"{key} has a character that cannot be printed", key)
+            return ""
+        return text
+
+    def block(self, key: str, default: str | None = None) -> str:
+        """Like text, of any number of lines."""
         node = self._values.get(key)
         if node is None:
             if default is None:
@@ -241,12 +228,6 @@ class Fields:
 
     def _note(self, place: Place, message: str) -> None:
         self._faults.append(Fault(place, message))
-
-
-def suggestion(word: str, options: Collection[str]) -> str:
-    """ "; did you mean …?" for the nearest option, or nothing when none is near."""
-    near = difflib.get_close_matches(word, sorted(options), n=1, cutoff=0.6)
-    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def _id_in(node: yaml.MappingNode) -> str:

@@ -150,7 +150,7 @@ class _KeySet(msgspec.Struct):
 
 
 def _key_set(fields: Fields) -> str:
-    text = fields.text("keys")
+    text = fields.block("keys")
     try:
         if text and not msgspec.json.decode(text, type=_KeySet).keys:
             fields.fault("keys has no key in it", "keys")

@@ -9,7 +9,8 @@ from entrepot.core.prices import Price, PriceBookVersion, unit_price
 from entrepot.core.tenancy import Contract
 from entrepot.core.tokens import METERS, TIERS
 from entrepot.provisioning.draft import Declared, Draft, PriceBook
-from entrepot.provisioning.fields import Fields, suggestion
+from entrepot.provisioning.faults import suggestion
+from entrepot.provisioning.fields import Fields
 from entrepot.provisioning.scalars import ID, not_yet, read_currency, read_start, read_zone
 
 LineGrain = Literal["meter", "model"]

@@ -17,7 +17,8 @@ from entrepot.core.tenancy import Contract
 from entrepot.core.world import World
 from entrepot.provisioning.checks import check
 from entrepot.provisioning.draft import Declared, Draft
-from entrepot.provisioning.fields import Fault, Fields, Place
+from entrepot.provisioning.faults import Fault, Place
+from entrepot.provisioning.fields import Fields
 from entrepot.provisioning.scalars import not_yet
 from entrepot.provisioning.sections import (
     read_customers,

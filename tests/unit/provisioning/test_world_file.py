@@ -169,6 +169,7 @@ ONE_FAULT = [
         "Bern",
         "'Europe/Bern' is not an IANA time zone",
     ),
+    ("name: Acme,", 'name: "A\\ncme",', '"A', "name has a character that cannot be printed"),
     ("market: US", "market: usa", "usa", "market 'usa' must be two capital letters"),
     ('base_url: "https://east.example/v1", ', "", "east", "base_url is missing"),
     ("https://east.example/v1", "east.example", "east.example", "base_url 'east.example' must be like https://host/v1"),
