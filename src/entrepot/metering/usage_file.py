@@ -21,7 +21,7 @@ ROW_SHOWN_MAX = 2000  # Characters of a rejected row that are worth keeping.
 _Name = Annotated[str, msgspec.Meta(max_length=256)]
 
 
-class UsageRecord(msgspec.Struct, forbid_unknown_fields=True):
+class UsageRecord(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """A usage record's columns. Meters left out and meters of nothing mean the same."""
 
     id: str

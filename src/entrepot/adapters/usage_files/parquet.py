@@ -62,10 +62,16 @@ def _records(batch: "pa.RecordBatch", columns: Sequence[str]) -> list[RawRow]:
     fields = [_values(name, batch.column(name)) for name in names]
     records: list[RawRow] = []
     for values, meters in zip(zip(*fields, strict=True), _meters(batch), strict=True):
-        record = {name: value for name, value in zip(names, values, strict=True) if value is not None}
+        record = _present(names, values)
         record["meters"] = meters
         records.append(record)
     return records
+
+
+def _present(names: Sequence[str], values: Sequence[object]) -> dict[str, object]:
+    if None not in values:
+        return dict(zip(names, values, strict=True))
+    return {name: value for name, value in zip(names, values, strict=True) if value is not None}
 
 
 def _values(name: str, column: "pa.Array[Any]") -> list[object]:
@@ -87,9 +93,7 @@ def _meters(batch: "pa.RecordBatch") -> list[object]:
     names = [name for name in batch.schema.names if name in METERS]
     quantities = zip(*(batch.column(name).to_pylist() for name in names), strict=True)
     own: list[dict[str, object]] = (
-        [{name: cell for name, cell in zip(names, row, strict=True) if cell is not None} for row in quantities]
-        if names
-        else [{} for _ in range(batch.num_rows)]
+        [_present(names, row) for row in quantities] if names else [{} for _ in range(batch.num_rows)]
     )
     if "meters" not in batch.schema.names:
         return list(own)

@@ -119,7 +119,10 @@ class _Picked:
 
     def named(self, row: list[str]) -> dict[str, object]:
         """The cells by name, without the empty ones."""
-        return {name: cell for name, cell in zip(self._names, self._cells(row), strict=True) if cell}
+        cells = self._cells(row)
+        if all(cells):
+            return dict(zip(self._names, cells, strict=True))
+        return {name: cell for name, cell in zip(self._names, cells, strict=True) if cell}
 
 
 def _cells_at(indexes: Sequence[int]) -> Callable[[list[str]], Sequence[str]]:
