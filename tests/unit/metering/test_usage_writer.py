@@ -1,0 +1,114 @@
+"""The records of a request, and what becomes of usage that the log does not take."""
+
+from collections.abc import Callable
+
+from entrepot.core.log_records import Abandoned, Admitted, LogRecord, Progressed, UsageRecorded
+from entrepot.metering.usage_writer import RAW_BYTES_MAX, UsageWriter
+
+ADMITTED = Admitted(
+    id="e1",
+    at=1_000,
+    instance="i",
+    customer="acme",
+    project="search",
+    deployment="chat",
+    model="m",
+    tier="default",
+    upstream="up",
+    key="key-1",
+    prompt_tokens_estimate=5,
+)
+
+
+class Clock:
+    def __init__(self, at: int) -> None:
+        self.at = at
+
+    def now(self) -> int:
+        return self.at
+
+
+class Log:
+    """A usage sink that answers when told."""
+
+    def __init__(self) -> None:
+        self.available = True
+        self.appended: list[LogRecord] = []
+        self.settling: list[tuple[LogRecord, Callable[[], None], Callable[[], None]]] = []
+
+    def append(self, record: LogRecord) -> None:
+        self.appended.append(record)
+
+    def settle(self, record: LogRecord, done: Callable[[], None], failed: Callable[[], None]) -> None:
+        self.settling.append((record, done, failed))
+
+
+def settle(writer: UsageWriter, heard: list[str], raw: bytes = b"{}") -> None:
+    writer.settle(
+        ADMITTED,
+        {"input_tokens": 3},
+        source="reported",
+        outcome="stop",
+        raw=raw,
+        done=lambda: heard.append("done"),
+        failed=lambda: heard.append("failed"),
+    )
+
+
+def test_every_record_carries_the_request_and_no_time_before_it() -> None:
+    log, clock = Log(), Clock(2_000)
+    writer = UsageWriter(log, clock)
+    writer.admit(ADMITTED)
+    writer.progress(ADMITTED, 7)
+    clock.at = 500  # The machine's clock was set back.
+    writer.abandon(ADMITTED, "client_left", answered=True, output_tokens=9)
+    assert log.appended == [ADMITTED, Progressed("e1", 2_000, 7), Abandoned("e1", 1_000, "client_left", True, 9)]
+
+
+def test_usage_is_done_when_the_log_says_so() -> None:
+    log, heard = Log(), list[str]()
+    writer = UsageWriter(log, Clock(2_000))
+    settle(writer, heard, raw=b"x" * (RAW_BYTES_MAX + 1))
+    [(recorded, done, _)] = log.settling
+    assert isinstance(recorded, UsageRecorded)
+    event = recorded.event
+    assert (event.id, event.admitted_at, event.finished_at, event.customer, event.key) == (
+        "e1",
+        1_000,
+        2_000,
+        "acme",
+        "key-1",
+    )
+    assert (event.meters, event.upstream, len(event.raw)) == ({"input_tokens": 3}, "up", RAW_BYTES_MAX)
+    assert heard == []
+    done()
+    assert heard == ["done"]
+    assert writer.settled == {"input_tokens": 3}
+    assert writer.owed == []
+
+
+def test_usage_the_log_does_not_take_is_owed_and_written_when_it_can_be() -> None:
+    log, heard = Log(), list[str]()
+    writer = UsageWriter(log, Clock(2_000))
+    settle(writer, heard)
+    recorded, _, failed = log.settling.pop()
+    failed()
+    assert heard == ["failed"]
+    assert writer.owed == [recorded]
+
+    log.available = False
+    writer.write_owed()
+    assert log.settling == []
+
+    log.available = True
+    writer.write_owed()
+    again, _, failed = log.settling.pop()
+    assert again == recorded
+    failed()
+    assert writer.owed == [recorded]
+
+    writer.write_owed()
+    _, done, _ = log.settling.pop()
+    done()
+    assert writer.owed == []
+    assert heard == ["failed"]

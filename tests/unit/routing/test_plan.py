@@ -1,0 +1,60 @@
+"""Which deployment a name means, and which upstream is tried first."""
+
+import pytest
+
+from entrepot.core.errors import (
+    DeploymentNotFound,
+    EntrepotError,
+    ModelRetired,
+    OperationNotSupported,
+    UpstreamUnavailable,
+)
+from entrepot.core.snapshot import ServedProject
+from entrepot.routing.plan import AVOIDED_FOR, Avoided, deployment_for, order_targets
+from tests.support.gateway import deployment, target
+
+PROJECT = ServedProject(
+    "search",
+    "acme",
+    {
+        "chat": deployment("chat"),
+        "embed": deployment("embed", operations=("embeddings",)),
+        "old": deployment("old", stage="retired"),
+        "fading": deployment("fading", stage="deprecated"),
+    },
+)
+
+
+def test_a_deployment_of_the_project() -> None:
+    assert deployment_for(PROJECT, "chat", "chat").model == "model-of-chat"
+    assert deployment_for(PROJECT, "fading", "completions").name == "fading"
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "said"),
+    [
+        ("other", DeploymentNotFound, "'other' does not exist in this project"),
+        ("embed", OperationNotSupported, "chat does not work with the model model-of-embed"),
+        ("old", ModelRetired, "model-of-old"),
+    ],
+)
+def test_what_cannot_be_served_says_why(name: str, error: type[EntrepotError], said: str) -> None:
+    with pytest.raises(error, match=said) as refused:
+        deployment_for(PROJECT, name, "chat")
+    assert refused.value.param == "model"
+
+
+def test_targets_are_tried_in_order_and_unreachable_ones_last_for_a_while() -> None:
+    one, two, three = (target(f"http://h{n}/v1", f"up-{n}") for n in (1, 2, 3))
+    served = deployment("chat", one, two, three)
+    avoided = Avoided()
+    assert order_targets(served, avoided, 0) == [one, two, three]
+    avoided.add("up-1", at=0)
+    assert order_targets(served, avoided, AVOIDED_FOR - 1) == [two, three, one]
+    assert order_targets(served, avoided, AVOIDED_FOR) == [one, two, three]
+    assert order_targets(deployment("chat", one), avoided, 1) == [one]
+
+
+def test_no_target_at_all() -> None:
+    with pytest.raises(UpstreamUnavailable, match="model-of-chat"):
+        order_targets(deployment("chat"), Avoided(), 0)
