@@ -10,6 +10,10 @@ from typing import Any
 import pytest
 
 from entrepot.cli.main import main
+from entrepot.compose.books import open_log
+from entrepot.compose.settings import load_settings
+from entrepot.core.log_records import Admitted, InstanceLost, Progressed
+from entrepot.core.periods import parse_instant
 from tests.support.offices import make_month, write_usage, write_world
 from tests.support.worlds import SMALL
 
@@ -222,3 +226,49 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(month: Path) -> None:
         ["bash", "-c", f"{program} | :; echo ${{PIPESTATUS[0]}}"], capture_output=True, text=True, check=True
     )
     assert (done.stdout, done.stderr) == ("1\n", "")
+
+
+def admitted(request_id: str) -> Admitted:
+    """A request of May 2024 without an end."""
+    return Admitted(
+        id=request_id,
+        at=parse_instant("2024-05-20T10:00:00Z"),
+        instance="lost",
+        customer="acme",
+        project="search",
+        deployment="chat",
+        model="gpt-4",
+        tier="default",
+        upstream="east",
+        key="key_1",
+        prompt_tokens_estimate=100,
+    )
+
+
+def test_an_open_request_keeps_its_month_open_and_is_named(tmp_path: Path, capsys: Captured) -> None:
+    home = tmp_path / "home"
+    main(["apply", write_world(tmp_path), "--home", str(home)])
+    with open_log(load_settings({}, {"home": str(home)})) as log:
+        log.append([admitted("r1"), admitted("r2")])
+    heard = complaint(capsys, "close", "2024-05", "--home", str(home))
+    assert "still unresolved" in heard
+    assert "(open: r1 of 2024-05-20T10:00:00Z, r2 of 2024-05-20T10:00:00Z)" in heard
+    assert said(capsys, "invoice", "list", "--home", str(home)) == {"invoices": []}
+
+
+def test_what_a_lost_gateway_left_is_resolved_before_its_month_is_closed(tmp_path: Path, capsys: Captured) -> None:
+    home = tmp_path / "home"
+    main(["apply", write_world(tmp_path), "--home", str(home)])
+    request = admitted("r1")
+    with open_log(load_settings({}, {"home": str(home)})) as log:
+        log.append([request, Progressed("r1", request.at, 40), InstanceLost("lost", request.at + 1)])
+    closed = said(capsys, "close", "2024-05", "--home", str(home))
+    (invoice,) = closed["invoices"]
+    assert [(line["meter"], line["quantity"]) for line in invoice["lines"]] == [
+        ("input_tokens", "100"),
+        ("output_tokens", "40"),
+    ]
+    behind = said(capsys, "invoice", "show", invoice["number"], "--line", "1", "--requests", "--home", str(home))
+    assert [(item["id"], item["source"], item["outcome"]) for item in behind["requests"]] == [
+        ("r1", "estimated", "gateway_lost")
+    ]
