@@ -23,9 +23,9 @@ from benchmarks.gateway.processes import Bench, Children  # noqa: E402
 from benchmarks.gateway.targets import Target  # noqa: E402
 
 VALGRIND = "valgrind --tool=callgrind --trace-children=yes --quiet"
-REQUESTS = Load(connections=8, warm_s=0, window_s=4)
+REQUESTS = Load(connections=64, warm_s=0, window_s=4)
 PACE_US = 40_000
-STREAMS = Load(connections=20, warm_s=0, window_s=0.1, stagger_s=1.02, events=200)
+STREAMS = Load(connections=20, warm_s=1.1, window_s=0.1, stagger_s=1.02, events=200)
 
 
 def main(arguments: Sequence[str]) -> int:

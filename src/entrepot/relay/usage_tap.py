@@ -13,7 +13,9 @@ from entrepot.relay.sse import data_of, end_of_last_event, split_events
 EVENT_BYTES_MAX = 8 * 2**20
 _END = b"\n\n"
 _CHUNK_END = b"\n\n\r\n"
-_SIZE_LINE_BYTES = 10
+_SIZE_LINE_BYTES = 8
+_SIZES = 4096
+_SIZE_LINES = [b"%x\r\n" % size for size in range(_SIZES)]
 
 
 class Said(Protocol):
@@ -90,10 +92,10 @@ class StreamTap:
         if self._part or not self._begun or self.finished:
             return False
         size = len(data) - data.find(b"\r\n", 0, _SIZE_LINE_BYTES) - 4
-        if not data.endswith(_CHUNK_END) or not data.startswith(b"%x\r\n" % size):
+        if not 0 < size < _SIZES or not data.endswith(_CHUNK_END) or not data.startswith(_SIZE_LINES[size]):
             return False
         for mark in self._marks:
-            if mark in data:
+            if data.find(mark) >= 0:  # `in` takes three times as long: it first tries the mark as a number.
                 return False
         self.counted += data.count(b"\ndata:")
         return True
@@ -106,7 +108,7 @@ class StreamTap:
     def _pass(self, block: bytes) -> bytes:
         if self._begun and not self.finished:
             for mark in self._marks:
-                if mark in block:
+                if block.find(mark) >= 0:
                     break
             else:
                 self.counted += _data_lines(block)

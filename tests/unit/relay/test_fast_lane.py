@@ -44,6 +44,7 @@ def test_a_chunk_that_says_more_or_holds_less_does_not_pass(payload: bytes) -> N
     "data",
     [
         chunk(WORD)[:-1],
+        chunk(WORD * 80),
         chunk(WORD) + chunk(WORD),
         chunk(WORD).replace(b"\r\n", b";x=y\r\n", 1),
         chunk(WORD).replace(b"\r\n", b"\n", 1),
