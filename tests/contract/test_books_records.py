@@ -86,7 +86,8 @@ def test_a_line_leads_to_its_requests_and_no_others(books: Books) -> None:
     first = [usage("a"), usage("b", MARCH + 1), usage("c", MARCH + 2, meters={"output_tokens": 1})]
     late = [usage("d", MARCH + 3), usage("e", MARCH + HOUR)]
     for number, events in (("2024-03-000001", first), ("2024-04-000001", late)):
-        insert(books, *events)
+        for event in events:
+            insert(books, event)
         with books.transaction():
             for event in events:
                 hour = event.admitted_at - event.admitted_at % HOUR

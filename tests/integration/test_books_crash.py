@@ -124,14 +124,14 @@ def test_the_same_fold_goes_on_after_a_failure(tmp_path: Path) -> None:
     log = ListLog(a_life())
     whole = open_books(":memory:")
     fold(whole, log)
-    for statements in range(8, 120, 7):
+    for statements in range(8, 240, 5):
         path = tmp_path / f"{statements}.db"
         books = mortal_books(path, statements, raise_killed)
         worker = None
-        while worker is None or worker.step(log, 6):
+        while worker is None or worker.step(log, 7):
             with suppress(Killed):
                 worker = worker or Fold(books)
-                while worker.step(log, 6):
+                while worker.step(log, 7):
                     pass
         assert books.digest() == whole.digest()
         books.close()
