@@ -117,7 +117,7 @@ def test_keys_and_worlds_are_taken_up_without_a_restart(served: Served, tmp_path
 
 def test_each_process_that_is_killed_comes_back(served: Served) -> None:
     pids = served.running
-    assert sorted(pids) == ["control", "gateway 1", "log", "model all-minilm-l6-v2", "model smollm2-135m", "worker"]
+    assert {"control", "gateway 1", "log", "model all-minilm-l6-v2", "model smollm2-135m", "worker"} <= pids.keys()
     for name in sorted(pids):
         kill_and_await(served, name)
     until(lambda: answers(served), "requests are answered again")
