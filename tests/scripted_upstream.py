@@ -224,7 +224,8 @@ class Answer:
             "index": 0,
             "finish_reason": self.script.get("finish", "tool_calls" if "tool" in self.script else "stop"),
         }
-        last |= {"delta": {}} if path == "/v1/chat/completions" else {"text": ""}
+        empty: dict[str, Any] = {"delta": {}} if path == "/v1/chat/completions" else {"text": ""}
+        last |= empty
         self._event(self._object(path, [last]))
         if wants_usage and self.script.get("usage") != "no":
             self._event(self._object(path, []) | self._usage_member())
