@@ -57,7 +57,14 @@ def test_the_client_tells_what_went_wrong(children: Children, mock: MockUpstream
 
 def test_a_short_run_brings_positive_figures_and_no_faults(tmp_path: Path) -> None:
     out = tmp_path / "result.json"
-    command = [sys.executable, "benchmarks/run.py", "--targets", "direct,uvicorn", "--phases", "requests,events"]
+    command = [
+        sys.executable,
+        "benchmarks/run.py",
+        "--targets",
+        "direct,uvicorn,entrepot",
+        "--phases",
+        "requests,events",
+    ]
     done = subprocess.run(
         [*command, "--rounds", "1", "--window", "0.5", "--json", str(out)], cwd=ROOT, capture_output=True, text=True
     )
@@ -66,5 +73,8 @@ def test_a_short_run_brings_positive_figures_and_no_faults(tmp_path: Path) -> No
     found = {(row["phase"], row["target"], row["what"]): row["value"]["median"] for row in record["summary"]}
     assert found["requests", "uvicorn", "CPU per request, µs"] > found["requests", "direct", "CPU per request, µs"] > 0
     assert found["events", "uvicorn", "CPU per event, µs"] > 0
-    assert [figure["faults"] for figure in record["figures"]] == [[]] * 4
+    assert found["requests", "entrepot", "… gateway, µs"] > 0 < found["requests", "entrepot", "… log, µs"]
+    assert [figure["faults"] for figure in record["figures"]] == [[]] * 6
+    metered = [figure for figure in record["figures"] if figure["target"] == "entrepot"]
+    assert [figure["metered"] for figure in metered] == [figure["result"]["answered"] for figure in metered]
     assert "CPU per request" in out.with_suffix(".md").read_text()
