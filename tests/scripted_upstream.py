@@ -8,7 +8,10 @@ each; a prompt has as many tokens as words. Words in double brackets steer it: "
     chunks=N     tokens of the answer (3)            delay=S       seconds before the answer and each of its chunks (0)
     break=K      closes after K chunks; 0 before the head             reset=1   breaks with a TCP reset
     stall=K      says nothing more after K chunks; 0 before the head
-    status=N     an error answer                     junk=1        200 with something that is not JSON
+    status=N     an error answer                     code=…        its code (scripted)
+    junk=1       200 with something that is not JSON               gzip=1        an answer that is compressed
+    cut=1        closes in the middle of a whole answer            pause=usage   says nothing more after the usage,
+                                                                   or breaks there with break=usage
     usage=no     reports none; bad: one that does not sum up          cached=N, reasoning=N   parts of the usage
     finish=…     the finish reason (stop)            tool=1        answers with a tool call
     done=no      ends a stream without [DONE]        end=early     ends a stream in good order after `break` chunks
@@ -22,6 +25,7 @@ With --state, a line is written there at each change: {"id", "state", "usage", "
 import argparse
 import asyncio
 import contextlib
+import gzip
 import json
 import re
 import socket
@@ -191,6 +195,8 @@ class Answer:
             self._fail(int(self.script["status"]))
         elif "junk" in self.script:
             self._whole(200, b"<html>no</html>")
+        elif "gzip" in self.script:
+            self._whole(200, gzip.compress(b"{}"), b"Content-Encoding: gzip\r\n")
         elif path == "/v1/embeddings":
             self._embed(asked)
         elif asked.get("stream"):
@@ -229,6 +235,11 @@ class Answer:
         self._event(self._object(path, [last]))
         if wants_usage and self.script.get("usage") != "no":
             self._event(self._object(path, []) | self._usage_member())
+        if self.script.get("pause") == "usage":
+            await self._wait(0)
+            if self.script.get("break") == "usage":
+                raise Stop
+            await self._wait(3600)
         if self.script.get("done") != "no":
             self._write_chunk(b"data: [DONE]" + self._separator())
         self._write(b"0\r\n\r\n")
@@ -304,7 +315,7 @@ class Answer:
 
     def _fail(self, status: int) -> None:
         text = f"told to fail by {self.server.base_url}"
-        error = {"message": text, "type": "scripted", "param": None, "code": "scripted"}
+        error = {"message": text, "type": "scripted", "param": None, "code": self.script.get("code", "scripted")}
         self._whole(status, self._json({"error": error}), b"Retry-After: 7\r\n" if status == 429 else b"")
 
     def _whole(self, status: int, body: bytes, fields: bytes = b"") -> None:
@@ -312,7 +323,9 @@ class Answer:
             fields += b"Connection: close\r\n"
         fields += b"Content-Type: application/json\r\nServer: scripted\r\n"
         head = b"HTTP/1.1 %d Scripted\r\n%bContent-Length: %d\r\n\r\n"
-        self._write(head % (status, fields, len(body)) + body)
+        self._write(head % (status, fields, len(body)) + (body[:10] if "cut" in self.script else body))
+        if "cut" in self.script:
+            raise Stop
 
     def _event(self, content: dict[str, Any]) -> None:
         self._write_chunk(b"data: " + self._json(content) + self._separator())

@@ -328,7 +328,9 @@ class Exchange:
                 self._flow.mismatches += 1
         elif counted is not None:
             source = "counted"
-            meters = {"input_tokens": self._admitted.prompt_tokens_estimate, "output_tokens": counted}
+            meters = {"input_tokens": self._admitted.prompt_tokens_estimate}
+            if counted:  # Embeddings have no output, nor a price for it.
+                meters["output_tokens"] = counted
         self._flow.usage.settle(
             self._admitted,
             meters,
