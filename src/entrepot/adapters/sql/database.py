@@ -16,7 +16,7 @@ T = TypeVar("T")
 _BUSY_S = 60.0  # A fold commits within a second; who waits a minute is stuck.
 _CHUNK = 2000  # Rows fetched at a time; large enough that the call does not count, small enough to stay in cache.
 _ASKED_AT_ONCE = 500
-_INSERTED_AT_ONCE = 50
+_ROWS_AT_ONCE = 50
 _PRAGMAS = (
     "page_size = 8192",  # Bulk folding writes about three per cent faster than with 4096.
     "journal_mode = WAL",
@@ -60,19 +60,25 @@ class Database:
             return self._connection.executemany(sql, rows).rowcount
 
     def insert_many(self, sql: str, flat: Sequence[Any], columns: int) -> int:
-        """How many rows were inserted. sql ends with VALUES; flat: the rows' values one after another.
-
-        Fifty rows in a statement take sixty per cent of the time of one row in each.
-        """
-        one = f"({', '.join('?' * columns)})"
-        step = columns * _INSERTED_AT_ONCE
-        whole = len(flat) - len(flat) % step
-        many = sql + ", ".join([one] * _INSERTED_AT_ONCE)
-        execute = self._connection.execute
-        rest = (flat[start : start + columns] for start in range(whole, len(flat), columns))
+        """How many rows were inserted. sql ends with VALUES; flat: the rows' values one after another."""
         with self._explained:
-            inserted = sum(execute(many, flat[start : start + step]).rowcount for start in range(0, whole, step))
-            return inserted + sum(execute(sql + one, row).rowcount for row in rest)
+            return sum(cursor.rowcount for cursor in self._in_pieces(sql, "", flat, columns))
+
+    def count_many(self, before: str, behind: str, flat: Sequence[Any], columns: int) -> int:
+        """The sum of a query's counts over VALUES, which stand between the two parts of the query."""
+        with self._explained:
+            return sum(cursor.fetchone()[0] for cursor in self._in_pieces(before, behind, flat, columns))
+
+    def _in_pieces(self, before: str, behind: str, flat: Sequence[Any], columns: int) -> Iterator[sqlite3.Cursor]:
+        """A statement over all rows of values, fifty at a time: that takes sixty per cent of the time of one by one."""
+        one = f"({', '.join('?' * columns)})"
+        step = columns * _ROWS_AT_ONCE
+        whole = len(flat) - len(flat) % step
+        many = before + ", ".join([one] * _ROWS_AT_ONCE) + behind
+        for start in range(0, whole, step):
+            yield self._connection.execute(many, flat[start : start + step])
+        for start in range(whole, len(flat), columns):
+            yield self._connection.execute(before + one + behind, flat[start : start + columns])
 
     def rows(self, sql: str, values: Iterable[object] = ()) -> Iterator[Row]:
         """The rows of a query as they are fetched, without holding them all."""

@@ -1,8 +1,9 @@
 """Usage events, unique by id for ever, and which of them are behind a reading."""
 
 import struct
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import count
+from typing import Any
 
 from entrepot.adapters.sql.database import Row, parts
 from entrepot.adapters.sql.packing import pack_id
@@ -13,6 +14,10 @@ from entrepot.ports.books import MeteredUsage, UsageCounts
 
 _EVENT = "id, series, admitted_at, body"
 _INSERT = f"INSERT OR IGNORE INTO usage_event ({_EVENT}) VALUES "
+_COUNT_EQUAL = (
+    "SELECT count(*) FROM (VALUES ",
+    ") CROSS JOIN usage_event ON id = column1 AND series = column2 AND admitted_at = column3 AND body = column4",
+)
 _ID_TEXT = "CASE typeof(id) WHEN 'blob' THEN lower(hex(id)) ELSE id END"
 
 _WITHIN = (
@@ -27,14 +32,27 @@ class UsageEvents(Store):
     """The event part of the books."""
 
     def insert_events(self, events: Sequence[MeteredUsage]) -> tuple[list[MeteredUsage], list[UsageEvent]]:
-        """See ports.books. All are offered to the table at once; only when it refuses some are they told apart."""
+        """See ports.books. All are offered to the table at once; only when it refuses some are they told apart.
+
+        A log that is folded again is all repeats; they are recognised inside the database.
+        """
         flat = self._packer.pack(events)
+        if self._is_repeat(flat):
+            self._count_repeats(len(events))
+            return [], []
         before = self._last_seq()
         if self._database.insert_many(_INSERT, flat, columns=4) == len(events):
             self._remember_groups(flat[1::4], events, before)
             return list(events), []
         rows = [tuple(flat[start : start + 4]) for start in range(0, len(flat), 4)]
         return self._told_apart(events, rows, before)
+
+    def _is_repeat(self, flat: Sequence[Any]) -> bool:
+        """Whether every row is there, equal. Asked only when the first id is known, which new usage seldom is."""
+        first = "SELECT 1 FROM usage_event WHERE id = ?"
+        if not flat or self._database.one(first, (flat[0],)) is None:
+            return False
+        return self._database.count_many(*_COUNT_EQUAL, flat, columns=4) * 4 == len(flat)
 
     def _told_apart(
         self, events: Sequence[MeteredUsage], rows: Sequence[Row], before: int
@@ -65,14 +83,10 @@ class UsageEvents(Store):
 
     def _remember_groups(self, numbers: Sequence[int], events: Sequence[MeteredUsage], before: int) -> None:
         """Writes down which readings the new events are behind. numbers: of their series."""
-        groups: _Groups = {}
-        for seq, number, usage in zip(count(before + 1), numbers, events):
-            key = (number, usage.hour)
-            seqs = groups.get(key)
-            if seqs is None:
-                groups[key] = [seq]
-            else:
-                seqs.append(seq)
+        groups: _Groups = defaultdict(list)
+        hours = [usage.hour for usage in events]
+        for seq, key in enumerate(zip(numbers, hours, strict=True), start=before + 1):
+            groups[key].append(seq)
         self._database.execute_many(
             "INSERT INTO reading_events VALUES (?, ?, ?, ?, ?)",
             ((series, hour, seqs[0], seqs[-1], _later(seqs)) for (series, hour), seqs in groups.items()),
