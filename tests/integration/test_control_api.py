@@ -12,9 +12,9 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from entrepot.cli.main import main
-from entrepot.compose.admin_token import admin_token
 from entrepot.compose.control_plane import control_app
 from entrepot.compose.settings import Settings, load_settings
+from entrepot.compose.tokens import admin_token
 from entrepot.edge.sessions import COOKIE
 from tests.support.offices import make_month, write_world
 from tests.support.worlds import SMALL

@@ -25,6 +25,7 @@ from entrepot.core.tenancy import IdentityProvider
 from entrepot.core.usage_event import UsageEvent
 from entrepot.edge.client_connection import ClientConnection, ClientLimits
 from entrepot.edge.inference_api import InferenceApi
+from entrepot.flows.forward_jobs import ForwardJobs
 from entrepot.flows.serve_inference import ServeInference
 from entrepot.metering.usage_writer import UsageWriter
 from entrepot.relay.upstream import UpstreamLimits, UpstreamPool
@@ -132,7 +133,8 @@ class Gateway:
             pool=self.pool,
             secret_of={"UP_KEY": UPSTREAM_KEY}.__getitem__,
         )
-        self.api = InferenceApi(self.flow, clock, 42, self.limits)
+        jobs = ForwardJobs(self.pool, "/nowhere", "ei-unused")
+        self.api = InferenceApi(self.flow, jobs, clock, 42, self.limits)
         await self.upstream.start()
         self.flow.adopt(
             snapshot(

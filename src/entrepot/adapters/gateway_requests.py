@@ -3,9 +3,16 @@
 import aiohttp
 import msgspec
 
+from entrepot.core.catalog import Operation
 from entrepot.core.jobs import Task, TaskAnswer
 
-_TRY_LATER = {429, 503}
+_PATHS: dict[Operation, str] = {
+    "chat": "chat/completions",
+    "completions": "completions",
+    "embeddings": "embeddings",
+}
+# 401 is about our own token, which changes when its file is replaced while a process still knows the old one.
+_TRY_LATER = {401, 429, 503}
 
 
 class GatewayRequests:
@@ -15,16 +22,23 @@ class GatewayRequests:
         self._session = session
         self._base_url = base_url
         self._token = token
+        self._closed = False
 
-    async def send(self, project: str, operation: str, task: Task) -> TaskAnswer | None:
+    def close(self) -> None:
+        """Sends nothing any more; what was sent is still awaited."""
+        self._closed = True
+
+    async def send(self, project: str, operation: Operation, task: Task) -> TaskAnswer | None:
         """The gateway's answer, or None when it could not be reached or asked to try later."""
+        if self._closed:
+            return None
         headers = {
             "authorization": f"Bearer {self._token}",
             "content-type": "application/json",
             "x-entrepot-project": project,
             "x-entrepot-tier": "batch",
         }
-        url = f"{self._base_url}/v1/{operation}"
+        url = f"{self._base_url}/v1/{_PATHS[operation]}"
         try:
             async with self._session.post(url, data=task.body, headers=headers) as answer:
                 body = await answer.read()

@@ -36,9 +36,9 @@ class SqliteJobStore:
         self._db.close()
 
     def save_file(self, project: str, file: StoredFile, content: bytes) -> None:
-        """Keeps a file and its content, or neither."""
+        """Keeps a file and its content, or neither; in the place of what has its id."""
         row = (file.id, project, file.created_at, msgspec.json.encode(file), content)
-        self._db.execute("INSERT INTO file VALUES (?, ?, ?, ?, ?)", row)
+        self._db.execute("INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?)", row)
 
     def file(self, project: str, file_id: str) -> StoredFile:
         """Raises: NotFound, also for another project's file."""
@@ -58,9 +58,14 @@ class SqliteJobStore:
         self._db.execute("DELETE FROM file WHERE id = ?", (file_id,))
 
     def save_batch(self, project: str, batch: Batch) -> None:
-        """Inserts or replaces a batch."""
-        row = (batch.id, project, batch.created_at, batch.status in ENDED, msgspec.json.encode(batch))
-        self._db.execute("INSERT OR REPLACE INTO batch VALUES (?, ?, ?, ?, ?)", row)
+        """Inserts or replaces a batch; one that has ended lets go of its answers, which its output files hold."""
+        ended = batch.status in ENDED
+        row = (batch.id, project, batch.created_at, ended, msgspec.json.encode(batch))
+        self._db.execute("BEGIN IMMEDIATE")
+        with self._db:
+            self._db.execute("INSERT OR REPLACE INTO batch VALUES (?, ?, ?, ?, ?)", row)
+            if ended:
+                self._db.execute("DELETE FROM answer WHERE batch = ?", (batch.id,))
 
     def batch(self, project: str, batch_id: str) -> Batch:
         """Raises: NotFound, also for another project's batch."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from entrepot.compose.demo import Quickstart
     from entrepot.compose.settings import Settings
 
-PARTS = ("log", "models", "worker", "gateway", "control")
+PARTS = ("log", "models", "worker", "gateway", "control", "jobs")
 
 
 def add_commands(subparsers: "Subparsers") -> None:

@@ -19,6 +19,7 @@ ROLES = {
     "model": "entrepot.compose.model_server",
     "worker": "entrepot.compose.worker",
     "control": "entrepot.compose.control_plane",
+    "jobs": "entrepot.compose.jobs",
 }
 
 _PR_SET_PDEATHSIG = 1  # Source: prctl(2).

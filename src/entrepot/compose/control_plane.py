@@ -18,10 +18,10 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from entrepot.adapters.clocks import SystemClock
-from entrepot.compose.admin_token import admin_token
 from entrepot.compose.books import open_books
 from entrepot.compose.running import read_running
 from entrepot.compose.settings import Address, Settings, load_settings
+from entrepot.compose.tokens import admin_token
 from entrepot.core.errors import BadInput, EntrepotError
 from entrepot.edge.console import Console
 from entrepot.edge.console_pages import Part

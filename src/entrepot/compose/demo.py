@@ -5,9 +5,9 @@ from pathlib import Path
 
 import msgspec
 
-from entrepot.compose.admin_token import admin_token
 from entrepot.compose.books import mint_key, open_office
 from entrepot.compose.settings import Settings
+from entrepot.compose.tokens import admin_token
 from entrepot.core.errors import BadInput
 from entrepot.core.identifiers import key_digest
 from entrepot.core.periods import END_OF_TIME

@@ -25,10 +25,13 @@ from msgspec import json
 from entrepot.adapters.clocks import SystemClock
 from entrepot.adapters.snapshot_file import FileSnapshots
 from entrepot.compose.settings import Address, Settings, load_settings
+from entrepot.compose.tokens import internal_token
 from entrepot.compose.usage_log import connect_usage_sink
 from entrepot.core.errors import BadInput, EntrepotError, SnapshotRefused, StartFailed
+from entrepot.core.identifiers import key_digest
 from entrepot.edge.client_connection import ClientConnection, ClientLimits
 from entrepot.edge.inference_api import InferenceApi
+from entrepot.flows.forward_jobs import ForwardJobs
 from entrepot.flows.serve_inference import ServeInference
 from entrepot.metering.usage_writer import UsageWriter
 from entrepot.relay.upstream import UpstreamLimits, UpstreamPool
@@ -80,8 +83,10 @@ async def _serve(settings: Settings, address: Address) -> int:
     flow = ServeInference(
         instance=f"{instance:08x}", usage=UsageWriter(sink, clock), pool=pool, secret_of=secret_of_environment
     )
-    api = InferenceApi(flow, clock, instance, ClientLimits())
-    follower = SnapshotFollower(settings.snapshot_file, flow)
+    token = internal_token(settings)
+    jobs = ForwardJobs(pool, str(settings.jobs_socket), token)
+    api = InferenceApi(flow, jobs, clock, instance, ClientLimits())
+    follower = SnapshotFollower(settings.snapshot_file, flow, key_digest(token))
     follower.look()
     server = await _listen(loop, api, address)
     ticking = loop.create_task(_tick(loop, api, pool, flow, follower))
@@ -162,8 +167,10 @@ def secret_of_environment(name: str) -> str:
 class SnapshotFollower:
     """Keeps a flow at the newest published snapshot. One that is refused leaves the old one serving."""
 
-    def __init__(self, path: Path, flow: ServeInference) -> None:
+    def __init__(self, path: Path, flow: ServeInference, trusted: str) -> None:
+        """trusted: see identity.authenticate.Directory."""
         self._path = path
+        self._trusted = trusted
         self._snapshots = FileSnapshots(path)
         self._flow = flow
         self._seen: tuple[int, int, int] | None = None
@@ -180,7 +187,7 @@ class SnapshotFollower:
         self._seen = seen
         try:
             snapshot = self._snapshots.load()
-            faults = [] if snapshot is None else self._flow.adopt(snapshot)
+            faults = [] if snapshot is None else self._flow.adopt(snapshot, self._trusted)
         except SnapshotRefused as error:
             _log.error("snapshot_refused reason=%s", error.message)
             return

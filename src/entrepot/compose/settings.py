@@ -83,6 +83,7 @@ DEFINITIONS = (
     Definition("drain_seconds", "20", _count, "how long running answers may take to end when stopping"),
     Definition("disk_free_mb_min", "200", _count, "free space of the data directory below which doctor complains"),
     Definition("admin_token", "", str, "token of the console and control API; made at the first start", secret=True),
+    Definition("internal_token", "", str, "between gateway and jobs process; made at the first start", secret=True),
 )
 
 
@@ -98,6 +99,7 @@ class Settings:
     drain_seconds: int
     disk_free_mb_min: int
     admin_token: str
+    internal_token: str
     sources: Mapping[str, str]
 
     @property
@@ -107,12 +109,18 @@ class Settings:
 
     @property
     def log_socket(self) -> Path:
-        """The log process's socket: under the home, or in /tmp where that path is too long for a socket."""
-        path = self.run_directory / "log.sock"
-        if len(os.fsencode(path)) <= _SOCKET_PATH_BYTES_MAX:
-            return path
-        name = hashlib.sha256(os.fsencode(self.home)).hexdigest()[:16]
-        return Path(f"/tmp/entrepot-{os.getuid()}-{name}.sock")  # noqa: S108 - the log process makes it 0600
+        """The log process's socket."""
+        return self._socket("log")
+
+    @property
+    def jobs_socket(self) -> Path:
+        """The jobs process's socket."""
+        return self._socket("jobs")
+
+    @property
+    def jobs_file(self) -> Path:
+        """The SQLite file of uploaded files and batches."""
+        return self.home / "jobs.db"
 
     @property
     def books_file(self) -> Path:
@@ -138,6 +146,14 @@ class Settings:
     def quickstart_file(self) -> Path:
         """Addresses and demo keys."""
         return self.home / "quickstart.json"
+
+    def _socket(self, name: str) -> Path:
+        """A socket under the home, or in /tmp where that path is too long for a socket."""
+        path = self.run_directory / f"{name}.sock"
+        if len(os.fsencode(path)) <= _SOCKET_PATH_BYTES_MAX:
+            return path
+        home = hashlib.sha256(os.fsencode(self.home)).hexdigest()[:16]
+        return Path(f"/tmp/entrepot-{os.getuid()}-{home}-{name}.sock")  # noqa: S108 - whoever listens makes it 0600
 
     def environment(self) -> dict[str, str]:
         """The variables that make a child process read the same settings."""

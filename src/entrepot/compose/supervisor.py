@@ -16,7 +16,7 @@ from entrepot.compose.running import Running, forget_running, hold_role, write_r
 from entrepot.compose.settings import Settings
 from entrepot.core.errors import StartFailed
 
-ROLES = ("log", "models", "worker", "gateway", "control")
+ROLES = ("log", "models", "worker", "gateway", "control", "jobs")
 
 _READY_S_MAX = 60.0
 _MODELS_READY_S_MAX = 300.0  # A first start prepares the models' files.
@@ -99,7 +99,9 @@ class Supervisor:
         if "gateway" in self._plan.roles:
             names = [f"gateway {number}" for number in range(1, self.settings.gateway_workers + 1)]
             self._begin("gateway", [Role(name, "gateway") for name in names])
-        for role in ("worker", "control", "gateway"):
+        if "jobs" in self._plan.roles:
+            self._begin("jobs", [Role("jobs", "jobs")])
+        for role in ("worker", "control", "gateway", "jobs"):
             await self._require(self._children[role], _READY_S_MAX)
         await asyncio.to_thread(self._plan.finish, self.settings)
 
@@ -163,7 +165,7 @@ class Supervisor:
         """Stops those who answer clients first, and the log, to which all others write, last."""
         forget_running(self.settings)
         drain_s = self.settings.drain_seconds + _STOP_S_MAX
-        facing_clients = (*self._children["gateway"], *self._children["control"])
+        facing_clients = (*self._children["gateway"], *self._children["control"], *self._children["jobs"])
         await asyncio.gather(*(child.stop(drain_s) for child in facing_clients))
         await asyncio.gather(*(child.stop(_STOP_S_MAX) for child in self._children["worker"]))
         await self._models.stop()

@@ -4,6 +4,7 @@ import hashlib
 
 EVENT_ID_LENGTH = 32
 KEY_PREFIX = "ek-"
+INTERNAL_PREFIX = "ei-"  # Begins the token that the processes of an installation know each other by.
 
 
 def event_id(at_us: int, instance: int, sequence: int) -> str:

@@ -45,9 +45,14 @@ class Refusal(Exception):
 
 
 class Request:
-    """One request. path as sent, not decoded; query without its question mark; credential: key or token, or b""."""
+    """One request. path as sent, not decoded; query without its question mark; credential: key or token, or b"".
 
-    __slots__ = ("body", "credential", "expects_continue", "keep_alive", "method", "path", "query", "takes_chunks")
+    head: all of it, as sent.
+    """
+
+    __slots__ = (
+        "body", "credential", "expects_continue", "head", "keep_alive", "method", "path", "query", "takes_chunks",
+    )  # fmt: skip
 
     def __init__(self, match: re.Match[bytes], fields: dict[bytes, bytes]) -> None:
         self.method: bytes = match[1]
@@ -59,9 +64,10 @@ class Request:
         self.credential = fields.get(b"api-key") or _bearer(fields.get(b"authorization", _NO_FIELD))
         self.expects_continue = b"expect" in fields
         self.body = b""
+        self.head = match.string
 
-    def again(self) -> "Request":
-        """Another request with the same head."""
+    def again(self, head: bytes) -> "Request":
+        """Another request with a head that says the same."""
         request = Request.__new__(Request)
         request.method = self.method
         request.path = self.path
@@ -71,7 +77,13 @@ class Request:
         request.credential = self.credential
         request.expects_continue = self.expects_continue
         request.body = b""
+        request.head = head
         return request
+
+    def field(self, name: bytes) -> bytes:
+        """The value of any field of the head, or b""; looked for only now, since few requests are asked for it."""
+        found = re.search(rb"\r\n" + re.escape(name) + rb":[ \t]*+([^\r]*)", self.head, re.IGNORECASE)
+        return found[1].rstrip() if found else b""
 
 
 class _LastHead(NamedTuple):
@@ -152,12 +164,12 @@ class RequestReader:
         self._chunks = None
         self._left = int(length)
         self._check_size(self._left)
-        return last.request.again()
+        return last.request.again(head)
 
     def _remember(self, head: bytes, request: Request) -> None:
         match = _LENGTH_FIELD.search(head)
         if match is not None and not request.expects_continue:
-            self._last = _LastHead(head[: match.start(1)], head[match.end(1) :], request.again())
+            self._last = _LastHead(head[: match.start(1)], head[match.end(1) :], request.again(head))
 
     def _begin(self, head: bytes) -> Request:
         match = _HEAD.fullmatch(head)

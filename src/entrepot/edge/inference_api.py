@@ -1,4 +1,4 @@
-"""The gateway's front: finds the route, makes the request's id, calls the one flow, shapes the answer."""
+"""The gateway's front: finds the route, makes the request's id, calls one flow, shapes the answer."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from entrepot.core.errors import DeploymentNotFound, EntrepotError
-from entrepot.core.identifiers import event_id
+from entrepot.core.identifiers import INTERNAL_PREFIX, event_id
 from entrepot.core.periods import SECOND, Instant, parse_instant
 from entrepot.core.snapshot import ServedDeployment
 from entrepot.dialects import azure, openai
@@ -16,19 +16,24 @@ from entrepot.edge.gateway_metrics import Family, Tally, alone, write_metrics
 from entrepot.edge.http_answers import JSON, TEXT
 from entrepot.edge.http_requests import Refusal, Request
 from entrepot.edge.inference_call import InferenceCall
-from entrepot.edge.routes import Found, Route, check_version, find_route, speaks_azure
+from entrepot.edge.routes import Found, Route, check_version, find_route, job_target, speaks_azure
+from entrepot.flows.forward_jobs import ForwardJobs, JobAsk
 from entrepot.flows.serve_inference import Ask, ServeInference
 from entrepot.ports.clock import Clock
 
 _log = logging.getLogger("entrepot.gateway")
+_INTERNAL = INTERNAL_PREFIX.encode()
 
 
 class InferenceApi:
     """What all connections of a gateway process speak to. draining: none is kept open for another request."""
 
-    def __init__(self, flow: ServeInference, clock: Clock, instance: int, limits: ClientLimits) -> None:
+    def __init__(
+        self, flow: ServeInference, jobs: ForwardJobs, clock: Clock, instance: int, limits: ClientLimits
+    ) -> None:
         """instance: the number that keeps this process's ids apart from those of others, in 32 bits."""
         self._flow = flow
+        self._jobs = jobs
         self._now: Callable[[], Instant] = clock.now
         self._instance = instance
         self._sequence = 0
@@ -60,11 +65,12 @@ class InferenceApi:
     def admit(self, request: Request, connection: ClientConnection) -> bool:
         """Whether the body of a request is worth reading: it has a route, and its caller is known."""
         call = self._begin(request, connection)
+        call.is_azure = speaks_azure(request.path)
         try:
             found = find_route(request.path)
             check_version(found.route, request.query)
-            if found.route.kind == "inference":
-                self._flow.directory.caller(request.credential, self._now())
+            if found.route.kind in {"inference", "jobs"}:
+                self._flow.directory.caller(request.credential, call.at, *_acting_for(request))
         except EntrepotError as error:
             call.refuse(error)
             return False
@@ -100,6 +106,8 @@ class InferenceApi:
         check_version(route, request.query)
         if route.kind == "inference":
             self._infer(found, request, call, connection)
+        elif route.kind == "jobs":
+            self._job(found, request, call, connection)
         else:
             self._answers[route.kind](found, request, call)
 
@@ -114,9 +122,26 @@ class InferenceApi:
             deployment = azure.decode_segment(found.segment)
             call.served_by = found.segment
         ask = Ask(call.id, call.at, found.route.operation, deployment, request.credential, request.body)
+        if request.credential.startswith(_INTERNAL):
+            project, tier = _acting_for(request)
+            ask = ask._replace(project=project, tier=tier)
         exchange = self._flow.serve(ask, call)
         if not call.finished:
             connection.wait_for(exchange)
+
+    def _job(self, found: Found, request: Request, call: InferenceCall, connection: ClientConnection) -> None:
+        caller = self._flow.directory.caller(request.credential, call.at)
+        ask = JobAsk(
+            request.method,
+            job_target(found, request.query),
+            request.field(b"content-type"),
+            request.body,
+            deployment=found.segment if "{" in found.route.prefix else b"",
+            is_azure=call.is_azure,
+        )
+        errand = self._jobs.forward(ask, caller, call)
+        if not call.finished:
+            connection.wait_for(errand)
 
     def _models(self, found: Found, request: Request, call: InferenceCall) -> None:
         models = [_described(item, found.route) for item in self._usable(request, call).values()]
@@ -172,6 +197,13 @@ class InferenceApi:
             age_s = (at - parse_instant(snapshot.published_at)) / SECOND
             yield Family("entrepot_snapshot_age_seconds", "gauge", "Since it was published.", alone(age_s))
             yield Family("entrepot_snapshot_version", "gauge", "What is served from.", alone(snapshot.version))
+
+
+def _acting_for(request: Request) -> tuple[bytes, bytes]:
+    """(project, tier) that a process of this installation names, or nothing; anybody else's are not looked at."""
+    if not request.credential.startswith(_INTERNAL):
+        return b"", b""
+    return request.field(b"x-entrepot-project"), request.field(b"x-entrepot-tier")
 
 
 def _described(deployment: ServedDeployment, route: Route) -> dict[str, object]:

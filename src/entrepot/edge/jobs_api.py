@@ -1,28 +1,35 @@
 """Files and batches over HTTP, for gateways: they have said who calls, and forward the request as it came.
 
-Paths are those below the version or dialect prefix, which the gateway removes: /files, /batches.
+Paths are those below the version or dialect prefix, which the gateway removes: /files, /batches. Whose request it is,
+which dialect its errors speak, and the deployment that its path named are in fields of our own.
 """
 
 import hmac
+import logging
 import re
 from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 from starlette.applications import Starlette
 from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from entrepot.core.errors import EntrepotError, InvalidApiKey, InvalidRequest, NotFound
+from entrepot.core.errors import EntrepotError, InvalidApiKey, InvalidRequest, NotFound, UnsupportedValue
 from entrepot.core.jobs import Batch, StoredFile
+from entrepot.dialects.azure import decode_segment
+from entrepot.edge.error_bodies import azure_error, openai_error
 from entrepot.flows.run_batches import Desk
 
 Handler = Callable[[Request], Awaitable[Response]]
 
-PROJECT_HEADER = "x-entrepot-project"
+PROJECT = "x-entrepot-project"
+DIALECT = "x-entrepot-dialect"
+DEPLOYMENT = "x-entrepot-deployment"
 
-_STATUS = {"not_found": 404, "invalid_api_key": 401}
+_log = logging.getLogger("entrepot.jobs")
 _encoder = msgspec.json.Encoder()
 
 
@@ -31,6 +38,7 @@ class _Creation(msgspec.Struct):
     endpoint: str
     completion_window: str
     metadata: dict[str, str] | None = None
+    output_expires_after: msgspec.Raw = msgspec.Raw(b"null")
 
 
 def jobs_app(desk: Desk, token: str, wake: Callable[[], None]) -> Starlette:
@@ -66,13 +74,20 @@ class _Api:
                     raise InvalidApiKey("this address is for gateways; use the gateway's")
                 return await handler(request)
             except EntrepotError as error:
-                return _refusal(error)
+                return _refusal(request, error)
+            except HTTPException as error:  # A form that cannot be read.
+                return _refusal(request, InvalidRequest(str(error.detail)))
+            except Exception:  # noqa: BLE001 - the boundary of the process: logged and answered
+                _log.exception("job_request_failed path=%s", request.url.path)
+                return _refusal(request, EntrepotError("Something went wrong here; the operator's log has the reason."))
 
         return guarded
 
     async def upload(self, request: Request) -> Response:
         """POST /files: multipart with purpose and file."""
         async with request.form() as form:
+            if any(name.startswith("expires_after") for name in form):
+                raise UnsupportedValue("files are kept until they are deleted", param="expires_after")
             file, purpose = form.get("file"), form.get("purpose")
             if not isinstance(file, UploadFile) or not isinstance(purpose, str):
                 raise InvalidRequest("send multipart/form-data with the fields `purpose` and `file`", param="file")
@@ -92,7 +107,7 @@ class _Api:
     async def delete_file(self, request: Request) -> Response:
         """DELETE /files/{id}."""
         file_id = request.path_params["file_id"]
-        self._desk.store.remove_file(_project(request), file_id)
+        self._desk.remove(_project(request), file_id)
         return _json({"id": file_id, "object": "file", "deleted": True})
 
     async def get_content(self, request: Request) -> Response:
@@ -106,8 +121,15 @@ class _Api:
             wanted = msgspec.json.decode(await request.body(), type=_Creation)
         except msgspec.DecodeError as error:
             raise InvalidRequest(f"the body is not a batch: {error}") from None
+        if bytes(wanted.output_expires_after) != b"null":
+            raise UnsupportedValue("files are kept until they are deleted", param="output_expires_after")
         batch = self._desk.create(
-            _project(request), wanted.input_file_id, wanted.endpoint, wanted.completion_window, wanted.metadata
+            _project(request),
+            wanted.input_file_id,
+            wanted.endpoint,
+            wanted.completion_window,
+            wanted.metadata,
+            decode_segment(named.encode()) if (named := request.headers.get(DEPLOYMENT, "")) else "",
         )
         self._wake()
         return _json(batch)
@@ -128,7 +150,7 @@ class _Api:
 
 
 def _project(request: Request) -> str:
-    return request.headers[PROJECT_HEADER]
+    return request.headers[PROJECT]
 
 
 def _page(request: Request, items: Sequence[StoredFile | Batch]) -> Response:
@@ -153,10 +175,10 @@ def _page(request: Request, items: Sequence[StoredFile | Batch]) -> Response:
     )
 
 
-def _json(content: object, status: int = 200) -> Response:
-    return Response(_encoder.encode(content), status_code=status, media_type="application/json")
+def _json(content: object) -> Response:
+    return Response(_encoder.encode(content), media_type="application/json")
 
 
-def _refusal(error: EntrepotError) -> Response:
-    body = {"message": error.message, "type": "invalid_request_error", "param": error.param, "code": error.code}
-    return _json({"error": body}, _STATUS.get(error.code, 400))
+def _refusal(request: Request, error: EntrepotError) -> Response:
+    answer = (azure_error if request.headers.get(DIALECT) == "azure" else openai_error)(error)
+    return Response(answer.body, answer.status, media_type="application/json")

@@ -1,22 +1,27 @@
 """What the gateway answers: every path, with how it may be asked."""
 
+import re
 from typing import Literal, NamedTuple
 
 from entrepot.core.catalog import Operation
-from entrepot.core.errors import RouteNotFound
+from entrepot.core.errors import NotFound, RouteNotFound
 from entrepot.dialects import azure
 
-Kind = Literal["inference", "models", "model", "healthz", "readyz", "metrics"]
+Kind = Literal["inference", "models", "model", "jobs", "healthz", "readyz", "metrics"]
 Version = Literal["any", "undated", "dated"]
 
 
 class Route(NamedTuple):
-    """A path that is answered; {…} stands for one segment. version: which api-version its query may or must name."""
+    """A path that is answered; {…} stands for one segment. version: which api-version its query may or must name.
+
+    prefix: of a route of kind jobs, what stands before the path that the jobs process knows.
+    """
 
     path: str
     kind: Kind
     version: Version = "undated"
     operation: Operation = "chat"
+    prefix: str = ""
 
     @property
     def is_azure(self) -> bool:
@@ -26,7 +31,22 @@ class Route(NamedTuple):
     @property
     def methods(self) -> tuple[bytes, ...]:
         """What it can be asked with."""
+        if self.kind == "jobs":
+            return _JOBS[self.path.removeprefix(self.prefix)]
         return (b"POST",) if self.kind == "inference" else (b"GET", b"HEAD")
+
+
+_JOB_ID = re.compile(rb"[A-Za-z0-9_-]{1,100}")
+
+# What the jobs process answers; {id} stands for one segment.
+_JOBS: dict[str, tuple[bytes, ...]] = {
+    "/files": (b"GET", b"POST"),
+    "/files/{id}": (b"GET", b"DELETE"),
+    "/files/{id}/content": (b"GET",),
+    "/batches": (b"GET", b"POST"),
+    "/batches/{id}": (b"GET",),
+    "/batches/{id}/cancel": (b"POST",),
+}
 
 
 ROUTES = (
@@ -48,6 +68,11 @@ ROUTES = (
     Route("/healthz", "healthz", "any"),
     Route("/readyz", "readyz", "any"),
     Route("/metrics", "metrics", "any"),
+    *(Route(f"/v1{path}", "jobs", prefix="/v1") for path in _JOBS),
+    *(Route(f"/openai/v1{path}", "jobs", prefix="/openai/v1") for path in _JOBS),
+    *(Route(f"/openai{path}", "jobs", "dated", prefix="/openai") for path in _JOBS),
+    # Node's AzureOpenAI asks for a batch here, by the deployment it was made with.
+    Route("/openai/deployments/{deployment}/batches", "jobs", "dated", prefix="/openai/deployments/{deployment}"),
 )
 
 
@@ -79,6 +104,16 @@ def find_route(path: bytes) -> Found:
             if route is not None and segment:
                 return Found(route, segment)
     raise RouteNotFound(f"There is no {_shown(path)} here; see GET /v1/models and POST /v1/chat/completions.")
+
+
+def job_target(found: Found, query: bytes) -> bytes:
+    """What a request of kind jobs is about, as the jobs process is asked for it: path and query. Raises: NotFound."""
+    path = found.route.path.removeprefix(found.route.prefix).encode()
+    if b"{id}" in path:
+        if not _JOB_ID.fullmatch(found.segment):
+            raise NotFound(f"There is nothing with the id {_shown(found.segment)} here.")
+        path = path.replace(b"{id}", found.segment)
+    return path + (b"?" + query if query else b"")
 
 
 def check_version(route: Route, query: bytes) -> None:

@@ -38,11 +38,11 @@ from entrepot.relay.destination import Destination, Place, destinations_of, plac
 from entrepot.relay.http1 import AnswerHead
 from entrepot.relay.upstream import UpstreamPool
 from entrepot.relay.usage_tap import StreamTap
-from entrepot.routing.plan import Avoided, deployment_for, order_targets
+from entrepot.routing.plan import Avoided, check_tier, deployment_for, order_targets
 
 
 class Ask(NamedTuple):
-    """A request as the edge read it. deployment: from the path, or "" where the body's model names it."""
+    """A request as read. deployment: "" where the body's model names it. project, tier: see identity's Directory."""
 
     id: str
     at: Instant
@@ -50,6 +50,8 @@ class Ask(NamedTuple):
     deployment: str
     credential: bytes
     body: bytes
+    project: bytes = b""
+    tier: bytes = b""
 
 
 class Client(Protocol):
@@ -102,7 +104,7 @@ class ServeInference:
         self.streams: set[Exchange] = set()
         self.mismatches = 0
 
-    def adopt(self, snapshot: GatewaySnapshot) -> list[str]:
+    def adopt(self, snapshot: GatewaySnapshot, trusted: str = "") -> list[str]:
         """Serves from this snapshot from now on; open requests end as they began. Returns what of it cannot be used."""
         targets = (
             target
@@ -111,7 +113,7 @@ class ServeInference:
             for target in deployment.targets
         )
         self._destinations, faults = destinations_of(targets, openai.PATHS.values(), self._secret_of)
-        self._directory = Directory(snapshot)
+        self._directory = Directory(snapshot, trusted)
         self.snapshot = snapshot
         return faults
 
@@ -122,7 +124,7 @@ class ServeInference:
         """
         if not self.usage.available:
             raise log_unavailable()
-        caller = self.directory.caller(ask.credential, ask.at)
+        caller = self.directory.caller(ask.credential, ask.at, ask.project, ask.tier)
         check_inference(caller, ask.operation)
         # policy: may this be asked, and from where?   admission: is there quota for it?   Both will refuse by raising.
         asked = openai.read_request(ask.body)
@@ -130,6 +132,7 @@ class ServeInference:
         if not name:
             raise InvalidRequest("model is missing; it names the deployment to use.", param="model")
         deployment = deployment_for(caller.project, name, ask.operation)
+        check_tier(deployment, caller.tier, ask.at)
         targets = order_targets(deployment, self.avoided, ask.at)
         admitted = Admitted(
             id=ask.id,
@@ -139,7 +142,7 @@ class ServeInference:
             project=caller.project.id,
             deployment=deployment.name,
             model=deployment.model,
-            tier="default",
+            tier=caller.tier,
             upstream=targets[0].upstream,
             key=caller.key,
             prompt_tokens_estimate=estimate_prompt(ask.body, ask.operation, deployment.context_tokens),

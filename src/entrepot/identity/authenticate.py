@@ -7,27 +7,33 @@ from entrepot.core.identifiers import key_digest
 from entrepot.core.periods import Instant
 from entrepot.core.snapshot import GatewaySnapshot, ServedProject
 from entrepot.core.tenancy import Role
+from entrepot.core.tokens import TIERS
 from entrepot.identity.tokens import Verified, Verifier, looks_like_token
 
 VERIFIED_TOKENS_MAX = 10_000
+JOBS = "jobs"  # What the usage of batches is recorded under, in the place of a key.
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls. key: the id that usage is recorded under, of the key or of the principal."""
+    """Who calls, to be served at a tier. key: the id that usage is recorded under, of the key or of the principal."""
 
     project: ServedProject
     key: str
     principal: str
     role: Role
+    tier: str = "default"
 
 
 class Directory:
     """The callers of one snapshot. Tokens that verified are remembered until they expire."""
 
-    __slots__ = ("_by_digest", "_by_principal", "_by_token", "_verifier")
+    __slots__ = ("_by_digest", "_by_principal", "_by_token", "_projects", "_trusted", "_verifier")
 
-    def __init__(self, snapshot: GatewaySnapshot) -> None:
+    def __init__(self, snapshot: GatewaySnapshot, trusted: str = "") -> None:
+        """trusted: the digest of the token of this installation's own processes, or "" for none."""
+        self._projects = snapshot.projects
+        self._trusted = trusted
         self._by_digest = {
             digest: Caller(snapshot.projects[project], key, f"key {key}", "user")
             for digest, (key, project) in snapshot.keys.items()
@@ -41,8 +47,12 @@ class Directory:
         self._verifier = Verifier(snapshot.identity_providers)
         self._by_token: dict[str, tuple[Caller, Instant]] = {}
 
-    def caller(self, credential: bytes, at: Instant) -> Caller:
-        """The caller of a key or of a directory's token. Raises: InvalidApiKey, PermissionDenied."""
+    def caller(self, credential: bytes, at: Instant, project: bytes = b"", tier: bytes = b"") -> Caller:
+        """The caller of a key or of a directory's token.
+
+        project, tier: whom a process of this installation acts for; they mean nothing from anybody else.
+        Raises: InvalidApiKey, PermissionDenied.
+        """
         if not credential:
             raise InvalidApiKey(
                 "No API key was sent; send it as 'Authorization: Bearer <key>' or in the header 'api-key'."
@@ -51,9 +61,17 @@ class Directory:
         caller = self._by_digest.get(digest)
         if caller is not None:
             return caller
+        if project and digest == self._trusted:
+            return self._acting_for(project.decode("ascii", "replace"), tier.decode("ascii", "replace"))
         if looks_like_token(credential):
             return self._caller_of_token(credential, digest, at)
         raise InvalidApiKey("The API key is not known here, or was revoked; check the key and the endpoint.")
+
+    def _acting_for(self, name: str, tier: str) -> Caller:
+        project = self._projects.get(name)
+        if project is None or tier not in TIERS:
+            raise PermissionDenied(f"The project {name!r} is not declared any more, or {tier!r} is no tier.")
+        return Caller(project, JOBS, "jobs process", "user", tier)
 
     def _caller_of_token(self, token: bytes, digest: str, at: Instant) -> Caller:
         known = self._by_token.get(digest)

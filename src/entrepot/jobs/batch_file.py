@@ -4,13 +4,17 @@ from collections.abc import Iterable
 
 import msgspec
 
+from entrepot.core.catalog import Operation
 from entrepot.core.jobs import TASKS_MAX, BatchFault, Task, TaskAnswer
 
+_OPERATIONS: dict[str, Operation] = {
+    "chat/completions": "chat",
+    "completions": "completions",
+    "embeddings": "embeddings",
+}
 # What a batch may run, by the paths that clients of either dialect write.
-ENDPOINTS = {
-    f"{prefix}/{operation}": operation
-    for operation in ("chat/completions", "completions", "embeddings")
-    for prefix in ("", "/v1", "/openai/v1")
+ENDPOINTS: dict[str, Operation] = {
+    f"{prefix}/{path}": operation for path, operation in _OPERATIONS.items() for prefix in ("", "/v1", "/openai/v1")
 }
 
 
@@ -23,6 +27,7 @@ class _InputLine(msgspec.Struct):
 
 class _Body(msgspec.Struct):
     model: str
+    stream: bool | None = None
 
 
 _line_decoder = msgspec.json.Decoder(_InputLine)
@@ -30,6 +35,7 @@ _body_decoder = msgspec.json.Decoder(_Body)
 _encoder = msgspec.json.Encoder()
 
 FAULTS_SHOWN = 50
+_MARK = b"\xef\xbb\xbf"  # Some editors begin a file of UTF-8 with it.
 
 
 def read_tasks(content: bytes, endpoint: str) -> tuple[list[Task], tuple[BatchFault, ...]]:
@@ -38,7 +44,7 @@ def read_tasks(content: bytes, endpoint: str) -> tuple[list[Task], tuple[BatchFa
     faults: list[BatchFault] = []
     seen: dict[str, int] = {}
     models: set[str] = set()
-    for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").splitlines(), start=1):
+    for number, line in enumerate(content.removeprefix(_MARK).splitlines(), start=1):
         if not line.strip():
             continue
         fault = _read_line(line, number, endpoint, seen, models, tasks)
@@ -56,7 +62,7 @@ def _read_line(
 ) -> BatchFault | None:
     try:
         item = _line_decoder.decode(line)
-        model = _body_decoder.decode(item.body).model
+        body = _body_decoder.decode(item.body)
     except msgspec.DecodeError as error:
         return BatchFault("invalid_json_line", f"not a batch request: {error}", line=number)
     if item.method != "POST":
@@ -66,17 +72,23 @@ def _read_line(
     if item.custom_id in seen:
         message = f"custom_id {item.custom_id!r} stands on line {seen[item.custom_id]} already"
         return BatchFault("duplicate_custom_id", message, "custom_id", number)
-    models.add(model)
+    if body.stream:
+        return BatchFault("invalid_request", "stream is true; a batch's answers are whole", "body.stream", number)
+    models.add(body.model)
     if len(models) > 1:
-        return BatchFault("model_mismatch", f"model is {model!r}; one batch runs one model", "body.model", number)
+        return BatchFault("model_mismatch", f"model is {body.model!r}; one batch runs one model", "body.model", number)
     seen[item.custom_id] = number
     tasks.append(Task(number, item.custom_id, bytes(item.body)))
     return None
 
 
-def model_of(task: Task) -> str:
-    """The model (deployment) that a task asks for."""
-    return _body_decoder.decode(task.body).model
+def model_of(content: bytes) -> str:
+    """The model (deployment) that the first request of an input file asks for, or "" when it cannot be read."""
+    try:
+        first = next(line for line in content.removeprefix(_MARK).splitlines() if line.strip())
+        return _body_decoder.decode(_line_decoder.decode(first).body).model
+    except (StopIteration, msgspec.DecodeError):
+        return ""
 
 
 def answered_well(answer: TaskAnswer) -> bool:

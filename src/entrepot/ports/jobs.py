@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from entrepot.core.catalog import Operation
 from entrepot.core.jobs import Batch, StoredFile, Task, TaskAnswer
 
 
@@ -9,7 +10,7 @@ class JobStore(Protocol):
     """Files, batches and answers of projects. Every change is durable when the method returns."""
 
     def save_file(self, project: str, file: StoredFile, content: bytes) -> None:
-        """Keeps a file and its content, or neither."""
+        """Keeps a file and its content, or neither; in the place of what has its id."""
         ...
 
     def file(self, project: str, file_id: str) -> StoredFile:
@@ -29,7 +30,7 @@ class JobStore(Protocol):
         ...
 
     def save_batch(self, project: str, batch: Batch) -> None:
-        """Inserts or replaces a batch."""
+        """Inserts or replaces a batch; one that has ended lets go of its answers, which its output files hold."""
         ...
 
     def batch(self, project: str, batch_id: str) -> Batch:
@@ -56,6 +57,6 @@ class JobStore(Protocol):
 class BatchRequests(Protocol):
     """Sending a batch's requests as its project, at the batch tier."""
 
-    async def send(self, project: str, operation: str, task: Task) -> TaskAnswer | None:
+    async def send(self, project: str, operation: Operation, task: Task) -> TaskAnswer | None:
         """The gateway's answer, or None when it could not be reached or asked to try later."""
         ...

@@ -16,7 +16,7 @@ _PORTS = {"http": 80, "https": 443}
 
 
 class Origin(NamedTuple):
-    """What a connection is made to."""
+    """What a connection is made to. host: also the path of a socket of this machine, which has no port."""
 
     host: str
     port: int

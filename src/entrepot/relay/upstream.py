@@ -289,15 +289,21 @@ class UpstreamPool:
     async def _dial(self, origin: Origin, borrower: Borrower) -> None:
         try:
             async with asyncio.timeout(self._limits.connect_s):
-                _, connection = await self._loop.create_connection(
-                    lambda: UpstreamConnection(self, origin), origin.host, origin.port, ssl=self._context(origin)
-                )
+                connection = await self._connect(origin)
         except TimeoutError:
             borrower.unreachable(f"no connection within {self._limits.connect_s:g} s")
         except (OSError, UnicodeError) as error:
             borrower.unreachable(str(error))
         else:
             borrower.connected(connection)
+
+    async def _connect(self, origin: Origin) -> UpstreamConnection:
+        def made() -> UpstreamConnection:
+            return UpstreamConnection(self, origin)
+
+        if origin.host.startswith("/"):
+            return (await self._loop.create_unix_connection(made, origin.host))[1]
+        return (await self._loop.create_connection(made, origin.host, origin.port, ssl=self._context(origin)))[1]
 
     def _context(self, origin: Origin) -> ssl.SSLContext | None:
         if not origin.tls:

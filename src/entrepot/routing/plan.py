@@ -1,7 +1,13 @@
 """Which deployment a name means, and its upstreams in the order to try them."""
 
 from entrepot.core.catalog import Operation
-from entrepot.core.errors import DeploymentNotFound, ModelRetired, OperationNotSupported, UpstreamUnavailable
+from entrepot.core.errors import (
+    DeploymentNotFound,
+    ModelRetired,
+    OperationNotSupported,
+    UnsupportedValue,
+    UpstreamUnavailable,
+)
 from entrepot.core.periods import SECOND, Instant
 from entrepot.core.snapshot import ServedDeployment, ServedProject, Target
 
@@ -31,6 +37,16 @@ def deployment_for(project: ServedProject, name: str, operation: Operation) -> S
             param="model",
         )
     return deployment
+
+
+def check_tier(deployment: ServedDeployment, tier: str, at: Instant) -> None:
+    """Nothing, when the deployment can be used at the tier now. Raises: UnsupportedValue."""
+    if not deployment.offers(tier, at):
+        raise UnsupportedValue(
+            f"The deployment {deployment.name!r} cannot be used at the tier {tier}: the contract has no {tier} price "
+            f"for the model {deployment.model}. An administrator can add one, or use a deployment that has one.",
+            param="model",
+        )
 
 
 class Avoided:

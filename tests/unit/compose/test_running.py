@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from entrepot.compose.admin_token import admin_token
 from entrepot.compose.local_models import LocalModel, addresses, base_urls, read_models, write_models
 from entrepot.compose.running import Running, forget_running, hold_role, read_running, write_running
 from entrepot.compose.settings import Settings, load_settings
+from entrepot.compose.tokens import admin_token
 from entrepot.core.errors import StartFailed
 
 

@@ -9,10 +9,21 @@ from pathlib import Path
 import pytest
 
 from entrepot.adapters.job_store import SqliteJobStore
-from entrepot.core.errors import InvalidRequest, NotFound, UnsupportedValue
+from entrepot.core.catalog import Operation
+from entrepot.core.errors import (
+    DeploymentNotFound,
+    EntrepotError,
+    InvalidRequest,
+    ModelRetired,
+    NotFound,
+    OperationNotSupported,
+    UnsupportedValue,
+)
 from entrepot.core.jobs import COMPLETION_WINDOW_S, Batch, Task, TaskAnswer
 from entrepot.core.periods import SECOND
+from entrepot.core.snapshot import GatewaySnapshot
 from entrepot.flows.run_batches import Desk, run_batch
+from tests.support.gateway import deployment, snapshot
 
 
 class ManualClock:
@@ -30,10 +41,22 @@ class ScriptedRequests:
         self.script = script
         self.sent: list[str] = []
 
-    async def send(self, project: str, operation: str, task: Task) -> TaskAnswer | None:
-        assert (project, operation) == ("search", "chat/completions")
+    async def send(self, project: str, operation: Operation, task: Task) -> TaskAnswer | None:
+        assert (project, operation) == ("search", "chat")
         self.sent.append(task.custom_id)
         return self.script(task)
+
+
+class FixedSnapshots:
+    """One project that sells `chat` in batches for a while, and `dear` never."""
+
+    def publish(self, snapshot: GatewaySnapshot) -> None:
+        raise AssertionError
+
+    def load(self) -> GatewaySnapshot:
+        at = ManualClock().at
+        batched = deployment("chat", tiers={"batch": ((at, at + SECOND),)})
+        return snapshot(batched, deployment("dear"), deployment("old", stage="retired"))
 
 
 def good(task: Task) -> TaskAnswer:
@@ -49,12 +72,12 @@ def clock() -> ManualClock:
 def desk(tmp_path: Path, clock: ManualClock) -> Iterator[Desk]:
     numbers = count(1)
     store = SqliteJobStore(tmp_path / "jobs.db")
-    yield Desk(store, clock, lambda prefix: f"{prefix}{next(numbers):06d}")
+    yield Desk(store, FixedSnapshots(), clock, lambda prefix: f"{prefix}{next(numbers):06d}")
     store.close()
 
 
-def upload(desk: Desk, tasks: int) -> str:
-    request = {"method": "POST", "url": "/v1/chat/completions", "body": {"model": "chat"}}
+def upload(desk: Desk, tasks: int, model: str = "chat") -> str:
+    request = {"method": "POST", "url": "/v1/chat/completions", "body": {"model": model}}
     content = b"\n".join(json.dumps({"custom_id": f"t{n}", **request}).encode() for n in range(1, tasks + 1))
     return desk.upload("search", "in.jsonl", "batch", content).id
 
@@ -142,6 +165,82 @@ def test_what_cannot_be_created_is_refused(desk: Desk) -> None:
         desk.create("search", file_id, "/v1/chat/completions", "1h", None)
     with pytest.raises(UnsupportedValue, match="purpose"):
         desk.upload("search", "x", "fine-tune", b"")
-    output = desk.upload("search", "x", "batch_output", b"")
+    with pytest.raises(UnsupportedValue, match="purpose"):
+        desk.upload("search", "x", "batch_output", b"")
+    output = run(desk, ScriptedRequests(good), create(desk, 1)).output_file_id
+    assert output is not None
     with pytest.raises(InvalidRequest, match="purpose"):
-        desk.create("search", output.id, "/v1/chat/completions", "24h", None)
+        desk.create("search", output, "/v1/chat/completions", "24h")
+
+
+@pytest.mark.parametrize(
+    ("model", "endpoint", "refusal"),
+    [
+        ("dear", "/v1/chat/completions", UnsupportedValue),
+        ("nobody", "/v1/chat/completions", DeploymentNotFound),
+        ("chat", "/v1/embeddings", OperationNotSupported),
+        ("old", "/v1/chat/completions", ModelRetired),
+    ],
+)
+def test_a_batch_whose_requests_would_be_refused_is_refused(
+    desk: Desk, model: str, endpoint: str, refusal: type[EntrepotError]
+) -> None:
+    with pytest.raises(refusal, match=model):
+        desk.create("search", upload(desk, 1, model), endpoint, "24h")
+
+
+def test_a_tier_that_has_ended_is_refused(desk: Desk, clock: ManualClock) -> None:
+    clock.at += SECOND
+    with pytest.raises(UnsupportedValue, match="no batch price"):
+        create(desk, 1)
+
+
+def test_a_batch_asked_of_one_deployment_runs_no_other(desk: Desk) -> None:
+    assert desk.create("search", upload(desk, 1), "/v1/chat/completions", "24h", deployment="chat").id
+    with pytest.raises(InvalidRequest, match=r"'dear'.*'chat'"):
+        desk.create("search", upload(desk, 1), "/v1/chat/completions", "24h", deployment="dear")
+
+
+def test_a_batch_cancelled_before_its_turn_is_not_begun(desk: Desk) -> None:
+    batch = create(desk, 2)
+    desk.cancel("search", batch.id)
+    requests = ScriptedRequests(good)
+    ended = run(desk, requests, batch)
+    assert (ended.status, requests.sent) == ("cancelled", [])
+    assert run(desk, requests, batch) == ended
+
+
+def test_the_last_request_is_asked_again_when_it_could_not_be(desk: Desk) -> None:
+    requests = ScriptedRequests(lambda task: good(task) if task.line < 3 else None)
+    batch = run(desk, requests, create(desk, 3))
+    assert (batch.status, batch.request_counts.completed) == ("in_progress", 2)
+    requests.script = good
+    assert run(desk, requests, batch).request_counts.completed == 3
+    assert requests.sent == ["t1", "t2", "t3", "t3"]
+
+
+def test_an_input_file_stays_while_it_is_needed(desk: Desk) -> None:
+    batch = create(desk, 1)
+    with pytest.raises(InvalidRequest, match=batch.id):
+        desk.remove("search", batch.input_file_id)
+    run(desk, ScriptedRequests(good), batch)
+    desk.remove("search", batch.input_file_id)
+    with pytest.raises(NotFound):
+        desk.store.file("search", batch.input_file_id)
+
+
+def test_what_is_removed_is_gone(desk: Desk) -> None:
+    """Given a batch that has ended and whose files are removed, none of its answers is kept elsewhere."""
+    batch = run(desk, ScriptedRequests(good), create(desk, 3))
+    assert batch.output_file_id is not None
+    desk.remove("search", batch.output_file_id)
+    assert desk.store.answers(batch.id) == []
+    assert [file.id for file in desk.store.files("search")] == [batch.input_file_id]
+
+
+def test_a_batch_whose_file_is_gone_fails(desk: Desk) -> None:
+    batch = create(desk, 1)
+    desk.store.remove_file("search", batch.input_file_id)
+    ended = run(desk, ScriptedRequests(good), batch)
+    assert ended.errors is not None
+    assert (ended.status, ended.errors.data[0].code) == ("failed", "file_not_found")

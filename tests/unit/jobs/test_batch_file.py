@@ -19,7 +19,11 @@ def test_a_task_keeps_its_body_byte_for_byte() -> None:
     tasks, faults = read_tasks(b"\xef\xbb\xbf" + raw + b"\r\n\r\n", "/v1/chat/completions")
     assert not faults
     assert [(task.line, task.custom_id, task.body) for task in tasks] == [(1, "a", body)]
-    assert model_of(tasks[0]) == "chat"
+
+
+def test_the_model_of_a_file_is_that_of_its_first_request() -> None:
+    assert model_of(b"\xef\xbb\xbf\r\n" + line(model="other") + b"\n" + line()) == "other"
+    assert [model_of(content) for content in (b"", b"\n", b"{", b"[]")] == [""] * 4
 
 
 @pytest.mark.parametrize(
@@ -33,6 +37,7 @@ def test_a_task_keeps_its_body_byte_for_byte() -> None:
         (line(method="GET"), "invalid_method", 1),
         (line() + b"\n\n" + line(), "duplicate_custom_id", 3),
         (line() + b"\n" + line("b", model="other"), "model_mismatch", 2),
+        (line(stream=True), "invalid_request", 1),
     ],
 )
 def test_a_faulty_file_is_refused_with_the_line(content: bytes, code: str, number: int | None) -> None:

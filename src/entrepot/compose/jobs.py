@@ -1,0 +1,116 @@
+"""The jobs process: files and batches of projects, behind the gateways, on a socket of this machine.
+
+    python -m entrepot.compose.jobs
+
+Prints `{"ready":true,"pid":…}` once it serves. SIGTERM and SIGINT: requests of batches that are under way end and are
+kept, no others are sent; what is left of a batch goes on at the next start, as it does after a crash.
+"""
+
+import asyncio
+import logging
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+import aiohttp
+import msgspec
+import uvicorn
+import uvloop
+
+from entrepot.adapters.clocks import SystemClock
+from entrepot.adapters.gateway_requests import GatewayRequests
+from entrepot.adapters.job_store import SqliteJobStore
+from entrepot.adapters.snapshot_file import FileSnapshots
+from entrepot.compose.batch_runner import BatchRunner
+from entrepot.compose.settings import Settings, load_settings
+from entrepot.compose.tokens import internal_token
+from entrepot.core.errors import EntrepotError
+from entrepot.edge.jobs_api import jobs_app
+from entrepot.flows.run_batches import Desk
+
+_ANSWER_S_MAX = 600.0
+_BUSY_S = 1
+
+
+def main(_: Sequence[str] = ()) -> int:
+    """The exit status: 0 when told to stop, 1 with a line on stderr otherwise."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+    try:
+        uvloop.run(_serve(load_settings(os.environ)))
+    except EntrepotError as error:
+        sys.stderr.write(f"{error.message}\n")
+        return 1
+    return 0
+
+
+async def _serve(settings: Settings) -> None:
+    token = internal_token(settings)
+    timeout = aiohttp.ClientTimeout(total=_ANSWER_S_MAX, sock_connect=5)
+    with closing(SqliteJobStore(settings.jobs_file)) as store:
+        desk = Desk(store, FileSnapshots(settings.snapshot_file), SystemClock(), _mint)
+        async with aiohttp.ClientSession(timeout=timeout) as session:
+            requests = GatewayRequests(session, settings.gateway_address.url, token)
+            runner = BatchRunner(desk, requests)
+            server = _server(settings, desk, token, runner)
+            running = asyncio.create_task(runner.run())
+            running.add_done_callback(lambda _: server.end())
+            await server.serve()
+            settings.jobs_socket.unlink(missing_ok=True)
+            requests.close()
+            running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running
+
+
+def _mint(prefix: str) -> str:
+    return prefix + secrets.token_hex(16)
+
+
+def _server(settings: Settings, desk: Desk, token: str, runner: BatchRunner) -> "_Server":
+    settings.run_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    config = uvicorn.Config(
+        jobs_app(desk, token, runner.wake),
+        uds=str(settings.jobs_socket),
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        http="httptools",
+        ws="none",
+        server_header=False,
+        timeout_graceful_shutdown=_BUSY_S,
+    )
+    server = _Server(config)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, server.end)
+    return server
+
+
+def _say_ready(socket: Path) -> None:
+    socket.chmod(0o600)
+    sys.stdout.write(msgspec.json.encode({"ready": True, "pid": os.getpid()}).decode() + "\n")
+    sys.stdout.flush()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, on a socket for its owner only, saying when it serves and leaving the signals to us."""
+
+    async def startup(self, sockets: None = None) -> None:  # type: ignore[override]
+        await super().startup(sockets)
+        assert self.config.uds is not None
+        _say_ready(Path(self.config.uds))
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    def end(self) -> None:
+        """Begins to stop."""
+        self.should_exit = True
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,34 @@
+"""Tokens of a data directory: made at first need, and kept there for its owner only."""
+
+import os
+import secrets
+from pathlib import Path
+
+from entrepot.compose.settings import Settings
+from entrepot.core.identifiers import INTERNAL_PREFIX
+
+
+def admin_token(settings: Settings) -> str:
+    """The token that opens the console and the control API: that of the settings, else that of this data directory."""
+    return settings.admin_token or _kept(settings.home / "admin_token")
+
+
+def internal_token(settings: Settings) -> str:
+    """The token that gateways and the jobs process know each other by, found likewise."""
+    return INTERNAL_PREFIX + (settings.internal_token or _kept(settings.home / "internal_token"))
+
+
+def _kept(path: Path) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_suffix(f".{os.getpid()}.new")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secrets.token_urlsafe(32) + "\n")
+    try:
+        # A link never replaces: whoever comes second takes the token of whoever came first.
+        os.link(fresh, path)
+    except FileExistsError:
+        pass
+    finally:
+        fresh.unlink()
+    return path.read_text().strip()
