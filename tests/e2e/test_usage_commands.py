@@ -201,7 +201,11 @@ def test_a_trace_is_booked_on_a_deployment_or_spread(entrepot: Entrepot, tmp_pat
     assert (one["read"], one["booked"]) == (19_366, 19_366)
     assert entrepot.document(*words, "--deployment", "shop/chat")["duplicates"] == 19_366
     (tmp_path / "weights.yaml").write_text("search/chat: 3\nshop/chat: 1\n")
-    assert entrepot.document(*words, "--spread", tmp_path / "weights.yaml", "--tier", "default")["read"] == 19_366
+    spread = ["--spread", tmp_path / "weights.yaml"]
+    otherwise = entrepot.document(*words, *spread)
+    assert (otherwise["booked"], otherwise["duplicates"] + otherwise["conflicts"]) == (0, 19_366)
+    assert 14_000 < otherwise["conflicts"] < 15_000
+    assert entrepot.document(*words, *spread, "--label", "again")["booked"] == 19_366
     newest = entrepot.document("usage", "list", "--customer", "tiktok", "--limit", "1")["usage"][0]
     assert newest["admitted_at"].startswith("2024-03-05T19:14:")
 

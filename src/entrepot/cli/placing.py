@@ -12,7 +12,17 @@ if TYPE_CHECKING:
     from entrepot.metering.trace_usage import Placing, Target
     from entrepot.ports.usage_rows import TraceRows
 
-_TRACE_FLAGS = ("map", "customer", "deployment", "spread", "shift_to", "origin", "tokens_per_request", "continues")
+_TRACE_FLAGS = (
+    "map",
+    "customer",
+    "deployment",
+    "spread",
+    "shift_to",
+    "origin",
+    "tokens_per_request",
+    "continues",
+    "label",
+)
 
 
 def add_placing(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +42,7 @@ def add_placing(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--shift-to", metavar="DATE", help="move the trace's first day to this one")
     group.add_argument("--origin", metavar="DATE", help="the trace's first day, where it is not known")
     group.add_argument("--tier", choices=TIERS, default="default")
+    group.add_argument("--label", metavar="TEXT", help="makes the same rows other usage than without, or with another")
     group.add_argument("--tokens-per-request", metavar="IN,OUT", help="for traces that only count requests")
     group.add_argument(
         "--continues", type=Path, metavar="FILE", help="the part of the trace that ends where this begins"
@@ -66,7 +77,7 @@ def placing_of(args: argparse.Namespace, rows: "TraceRows", world: "World | None
 
     if world is None:
         raise BadInput("no world is declared, so nobody could be charged; run `entrepot apply WORLD.yaml` first")
-    first = next((row.at_ns for batch in rows.batches() for row in batch.rows), 0)
+    first = next((row.at_ns for batch in rows.batches() for row in batch.rows), None)
     origin = _date("--origin", args.origin) if args.origin else known_origin(args.trace, first)
     shift_to = _date("--shift-to", args.shift_to) if args.shift_to else None
     if shift_to is not None and origin is None:
@@ -80,6 +91,7 @@ def placing_of(args: argparse.Namespace, rows: "TraceRows", world: "World | None
         shift_to=shift_to or 0,
         per_request=_per_request(args.tokens_per_request),
         tier=args.tier,
+        label=args.label or "",
     )
 
 

@@ -1,6 +1,7 @@
 """A trace booked as usage: whose each row is, when, and under which id.
 
-The id of a row is made of what it says, so that importing it again changes nothing, also from another cut of the trace.
+The id of a row is made of what it says, so that importing it again changes nothing, also from another cut of the trace,
+and booking it on somebody else is a conflict and not a second charge. A label makes it other usage on purpose.
 Rows of a client that say the same are told apart by their number among those of the same instant. A file that begins or
 ends within such a run holds some of its rows, and these get the first numbers: two cuts that overlap give the whole run
 as soon as one of them holds all of it. Two cuts that touch or overlap inside one run of identical rows do not
@@ -11,6 +12,7 @@ import hashlib
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
@@ -40,7 +42,7 @@ class Placing(msgspec.Struct, frozen=True):
     """How a trace becomes usage.
 
     origin: the trace's own first day; shift_to: the day it is moved to. per_request: (input, output) tokens of each
-    request, for traces that count requests only.
+    request, for traces that count requests only. label: tells uses of the same rows apart.
     """
 
     trace: str
@@ -49,6 +51,7 @@ class Placing(msgspec.Struct, frozen=True):
     shift_to: Instant = 0
     per_request: tuple[int, int] | None = None
     tier: str = "default"
+    label: str = ""
 
 
 class BookedRows(NamedTuple):
@@ -70,7 +73,8 @@ class TraceBooking:
     def after(self, batch: TraceBatch) -> None:
         """Takes note, without booking them, of rows of the same trace that come before the first."""
         for row in batch.rows:
-            self._number(row)
+            with suppress(ValueError):  # A row in disorder was rejected with its own part.
+                self._number(row)
 
     def book(self, batch: TraceBatch) -> BookedRows:
         """The events of a batch and its faults. Raises: BadInput when neither rows nor placing speak of tokens."""
@@ -79,7 +83,7 @@ class TraceBooking:
             try:
                 booked.events.extend(self._events(row))
             except ValueError as error:
-                booked.faults.append(RowFault(line=row.line, reason=str(error), row=repr(row[1:])))
+                booked.faults.append(RowFault(line=row.line, reason=str(error), row=_shown(row)))
         return booked
 
     def _number(self, row: TraceRow) -> int:
@@ -96,7 +100,7 @@ class TraceBooking:
 
     def _events(self, row: TraceRow) -> list[UsageEvent]:
         placing = self._placing
-        said = (placing.trace, *row[1:], self._number(row))
+        said = (placing.trace, placing.label, *row[1:], self._number(row))
         at = row.at_ns // _NS_PER_US - placing.origin + placing.shift_to
         if at < 0:
             raise ValueError("lies before 1970; move the trace with --shift-to")
@@ -105,7 +109,7 @@ class TraceBooking:
             raise ValueError("counts more tokens than one row can mean")
         return [
             UsageEvent(
-                id=_id(at, said, placing, target),
+                id=_id(row, said, target),
                 admitted_at=at,
                 finished_at=at,
                 customer=target.customer,
@@ -151,18 +155,25 @@ def _draw(said: tuple[object, ...]) -> int:
     return int.from_bytes(hashlib.blake2b(repr(said).encode(), digest_size=8).digest())
 
 
-def _id(at: Instant, said: tuple[object, ...], placing: Placing, target: Target) -> str:
-    """32 hex digits that begin with the time, as our own event ids do; another placing of the row gives another id."""
-    placed = (said, at, placing.tier, placing.per_request, target.customer, target.project, target.deployment)
-    return f"{at // 1000:012x}{hashlib.blake2b(repr(placed).encode(), digest_size=10).hexdigest()}"
+def _id(row: TraceRow, said: tuple[object, ...], target: Target) -> str:
+    """32 hex digits that begin with the trace's own time, as our event ids begin with theirs.
+
+    A window of requests is divided, so each of its shares is told from the others by whose it is.
+    """
+    whose = () if row.client or row.requests == 1 else (target.project, target.deployment)
+    return f"{row.at_ns // 10**6:012x}{hashlib.blake2b(repr((said, whose)).encode(), digest_size=10).hexdigest()}"
 
 
-def known_origin(trace: str, first_ns: int) -> Instant | None:
+def _shown(row: TraceRow) -> str:
+    return msgspec.json.encode(row._asdict()).decode()
+
+
+def known_origin(trace: str, first_ns: int | None) -> Instant | None:
     """The first day of a published trace, so that its parts are moved alike; None where it must be said.
 
-    first_ns: the time of a first row. Traces that count from their own beginning begin at 0.
+    first_ns: the time of a first row, if there is any. Traces that count from their own beginning begin at 0.
     """
-    if trace != "azure":
+    if trace != "azure" or first_ns is None:
         return 0
     return _AZURE_2023 if _AZURE_2023 <= first_ns // _NS_PER_US < _AZURE_2023 + DAY else None
 

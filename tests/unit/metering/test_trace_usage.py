@@ -10,7 +10,7 @@ from entrepot.core.catalog import Model, Partner
 from entrepot.core.errors import BadInput
 from entrepot.core.periods import DAY, HOUR, parse_instant
 from entrepot.core.tenancy import Customer, Deployment, Project
-from entrepot.core.usage_event import UsageEvent, faults
+from entrepot.core.usage_event import UsageEvent, faults, payload_digest
 from entrepot.core.world import Operator, World
 from entrepot.metering.trace_usage import BookedRows, Placing, Target, TraceBooking, find_targets
 from entrepot.ports.usage_rows import TraceBatch, TraceRow
@@ -81,15 +81,33 @@ def test_parts_that_touch_are_the_whole_when_the_second_knows_the_first(
     assert len(contents(parts)) == len(rows)
 
 
-def test_another_placing_is_other_usage() -> None:
+def test_the_same_row_booked_otherwise_is_a_conflict_and_no_second_charge() -> None:
     placings = [
         ONE,
         Placing(trace="azure", targets=(CHAT,), shift_to=DAY),
         Placing(trace="azure", targets=(CHAT,), tier="batch"),
         Placing(trace="azure", targets=(OTHER,)),
-        Placing(trace="mooncake", targets=(CHAT,)),
     ]
+    events = [booked(placing, [row(1)]).events[0] for placing in placings]
+    assert len({event.id for event in events}) == 1
+    assert len({payload_digest(event) for event in events}) == len(placings)
+
+
+def test_another_trace_and_another_label_are_other_usage() -> None:
+    placings = [ONE, Placing(trace="mooncake", targets=(CHAT,)), Placing(trace="azure", targets=(CHAT,), label="again")]
     assert len({booked(placing, [row(1)]).events[0].id for placing in placings}) == len(placings)
+
+
+def test_the_shares_of_a_window_have_ids_of_their_own() -> None:
+    events = booked(TWO, [row(1, requests=100)]).events
+    assert {event.customer for event in events} == {"acme", "zeta"}
+    assert len({event.id for event in events}) == 2
+
+
+def test_a_disorder_in_the_part_before_is_not_its_successors_fault() -> None:
+    second = TraceBooking(ONE)
+    second.after(TraceBatch([row(5), row(4), row(6)]))
+    assert len(second.book(TraceBatch([row(6)])).events) == 1
 
 
 def test_rows_are_spread_by_weight_and_the_same_way_each_time() -> None:
