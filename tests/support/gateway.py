@@ -147,6 +147,18 @@ class Gateway:
         self._server = await self.loop.create_server(lambda: ClientConnection(self.api, self.loop), "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
 
+    def serve(self, *deployments: ServedDeployment) -> None:
+        """Serves these deployments, and no others, from now on."""
+        self.adopt(snapshot(*deployments))
+
+    def adopt(self, published: GatewaySnapshot) -> None:
+        """Serves from this snapshot from now on; all of it can be used."""
+
+        async def adopt() -> list[str]:
+            return self.flow.adopt(published)
+
+        assert self.run(adopt()) == []
+
     def stop(self) -> None:
         self.run(self._stop())
         self.loop.call_soon_threadsafe(self.loop.stop)

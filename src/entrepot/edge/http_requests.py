@@ -36,12 +36,13 @@ class RequestLimits:
 
 
 class Refusal(Exception):
-    """Bytes that are no request we take; the connection is closed after the answer."""
+    """Bytes that are no request we take; the connection is closed after the answer. path: where it is known already."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, path: bytes = b"") -> None:
         super().__init__(message)
         self.status = status
         self.message = message
+        self.path = path
 
 
 class Request:
@@ -163,7 +164,7 @@ class RequestReader:
             return None
         self._chunks = None
         self._left = int(length)
-        self._check_size(self._left)
+        self._check_size(self._left, last.request)
         return last.request.again(head)
 
     def _remember(self, head: bytes, request: Request) -> None:
@@ -203,13 +204,13 @@ class RequestReader:
             if _LENGTH.fullmatch(length) is None:
                 raise Refusal(400, "Content-Length is not a number.")
             self._left = int(length)
-            self._check_size(self._left)
+            self._check_size(self._left, request)
 
     def _read_body(self, data: bytes) -> Request | None:
         request = self.pending
         assert request is not None
         if self._chunks is not None:
-            complete = self._read_chunks(self._chunks, data)
+            complete = self._read_chunks(self._chunks, data, request)
         else:
             taken = data[: self._left]
             self._body += taken
@@ -223,20 +224,20 @@ class RequestReader:
         self._body = bytearray()
         return request
 
-    def _read_chunks(self, chunks: ChunkedReader, data: bytes) -> bool:
+    def _read_chunks(self, chunks: ChunkedReader, data: bytes, request: Request) -> bool:
         """Whether the body is complete."""
         try:
             payload = chunks.feed(data)
         except BadChunk as error:
             raise Refusal(400, f"The request's chunked body is broken: {error}.") from None
         self._body += payload
-        self._check_size(len(self._body))
+        self._check_size(len(self._body), request)
         self._data = chunks.rest
         return chunks.complete
 
-    def _check_size(self, size: int) -> None:
+    def _check_size(self, size: int, request: Request) -> None:
         if size > self._limits.body_bytes:
-            raise Refusal(413, f"The request's body is larger than {self._limits.body_bytes} bytes.")
+            raise Refusal(413, f"The request's body is larger than {self._limits.body_bytes} bytes.", request.path)
 
 
 def _bearer(authorization: bytes) -> bytes:

@@ -2,10 +2,11 @@
 
 import logging
 from collections.abc import Callable, Iterator
+from http import HTTPStatus
 
 import msgspec
 
-from entrepot.core.errors import DeploymentNotFound, EntrepotError
+from entrepot.core.errors import DeploymentNotFound, EntrepotError, RequestTooLarge
 from entrepot.core.identifiers import INTERNAL_PREFIX, event_id
 from entrepot.core.periods import SECOND, Instant, parse_instant
 from entrepot.core.snapshot import ServedDeployment
@@ -79,7 +80,11 @@ class InferenceApi:
     def refuse(self, refusal: Refusal, connection: ClientConnection) -> None:
         """Answers bytes that are no request."""
         call = self._begin(None, connection)
-        call.reply_error(protocol_error(refusal.status, refusal.message, is_azure=False))
+        call.is_azure = speaks_azure(refusal.path)
+        if refusal.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            call.refuse(RequestTooLarge(refusal.message))
+        else:
+            call.reply_error(protocol_error(refusal.status, refusal.message, is_azure=call.is_azure))
 
     def sweep(self, now: float) -> None:
         """Ends connections that are past their time. now: of the event loop's clock."""

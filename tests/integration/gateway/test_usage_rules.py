@@ -10,7 +10,7 @@ import pytest
 
 from entrepot.core.log_records import Abandoned, Admitted, UsageRecorded
 from entrepot.core.usage_event import UsageEvent
-from tests.support.gateway import Gateway, deployment, eventually, running_gateway, snapshot, target
+from tests.support.gateway import Gateway, deployment, eventually, running_gateway, target
 from tests.support.requests import ask, chat, read_to_end, read_until, request_bytes
 from tests.support.tree import ROOT
 
@@ -181,7 +181,7 @@ def test_a_client_that_leaves_while_its_usage_is_on_the_way_to_the_disk(gateway:
 @row("upstream unreachable")
 def test_upstream_unreachable(gateway: Gateway) -> None:
     gone = target("http://127.0.0.1:1/v1", "gone")
-    gateway.do(lambda: gateway.flow.adopt(snapshot(deployment("chat", gone))))
+    gateway.serve(deployment("chat", gone))
     reply = ask(gateway, chat("hi"))
     assert (reply.status, reply.error["code"]) == (503, "upstream_unavailable")
     assert "127.0.0.1" not in reply.body.decode()
