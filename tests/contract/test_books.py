@@ -9,7 +9,7 @@ from entrepot.core.charges import Reading
 from entrepot.core.log_records import Abandoned
 from entrepot.core.periods import HOUR
 from entrepot.core.usage_event import payload_digest
-from entrepot.ports.books import Books, OpenRequest, Quarantined
+from entrepot.ports.books import Books, MeteredUsage, OpenRequest, Quarantined
 from tests.support.billing import MARCH, SERIES, admitted, insert, invoice, metered, usage
 
 OTHER = msgspec.structs.replace(SERIES, contract="zeta@2024-01-01", customer="zeta")
@@ -121,6 +121,14 @@ def test_latest_admission(books: Books) -> None:
     assert books.latest_admission(book="special@eu") == MARCH + 7
     assert books.latest_admission(book="special") is None
     assert books.latest_admission(customer="acme", book="special@eu") is None
+
+
+def test_latest_admission_when_a_month_cuts_the_hour(books: Books) -> None:
+    """The later window holds the earlier event."""
+    cut = MeteredUsage(OTHER, MARCH + HOUR // 2, usage("a", MARCH + HOUR // 2 + 1, customer="zeta"))
+    with books.transaction():
+        books.insert_events([cut, metered(usage("b", MARCH + HOUR - 1))])
+    assert books.latest_admission() == MARCH + HOUR - 1
 
 
 def test_readings_are_posted_and_invoiced_once(books: Books) -> None:

@@ -29,7 +29,7 @@ _TABLES = {
     "origin": "no",
     "posting": "entry, leg",
     "quarantine": "id, digest",
-    "reading": "series, hour, meter",
+    "reading": "hour, series, meter",
     "series": "no",
     "state": "name",
     "usage_event": "seq",

@@ -35,7 +35,7 @@ class Readings(Store):
     def readings(self, since: Instant, until: Instant) -> Iterator[Reading]:
         """See ports.books."""
         rows = self._database.rows(
-            "SELECT series, meter, hour, quantity FROM series CROSS JOIN reading ON series = no "
+            "SELECT series, meter, hour, quantity FROM reading CROSS JOIN series ON no = series "
             f"WHERE hour >= ? AND hour < ? ORDER BY {_ORDER}",
             (since, until),
         )

@@ -5,6 +5,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from msgspec import json
+
 from entrepot.adapters.sql.database import Row, parts
 from entrepot.adapters.sql.packing import pack_id
 from entrepot.adapters.sql.store import Store
@@ -88,7 +90,7 @@ class UsageEvents(Store):
         for seq, key in enumerate(zip(numbers, hours, strict=True), start=before + 1):
             groups[key].append(seq)
         self._database.execute_many(
-            "INSERT INTO reading_events VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO reading_events (series, hour, first_seq, last_seq, later) VALUES (?, ?, ?, ?, ?)",
             ((series, hour, seqs[0], seqs[-1], _later(seqs)) for (series, hour), seqs in groups.items()),
         )
 
@@ -115,19 +117,21 @@ class UsageEvents(Store):
 
     def latest_admission(self, customer: str | None = None, book: str | None = None) -> Instant | None:
         """See ports.books."""
-        latest = []
-        for number, price_version, whose in self._database.all("SELECT no, price_version, customer FROM series"):
-            if customer in (None, whose) and book in (None, price_version.rpartition("@")[0]):
-                latest.extend(self._admissions_of_last_hour(number))
-        return max(latest, default=None)
-
-    def _admissions_of_last_hour(self, series: int) -> list[Instant]:
-        groups = self._database.all(
-            "SELECT first_seq, later FROM reading_events WHERE series = ?1 "
-            "AND hour = (SELECT max(hour) FROM reading_events WHERE series = ?1)",
-            (series,),
-        )
-        return [event.admitted_at for event in self._of_seqs(_seqs(groups))]
+        rows = self._database.all("SELECT no, price_version, customer FROM series")
+        wanted = json.encode(
+            [
+                number
+                for number, price_version, whose in rows
+                if customer in (None, whose) and book in (None, price_version.rpartition("@")[0])
+            ]
+        ).decode()
+        of_wanted = "FROM reading_events WHERE series IN (SELECT value FROM json_each(?))"
+        last = self._database.one(f"SELECT hour {of_wanted} ORDER BY hour DESC LIMIT 1", (wanted,))
+        if last is None:
+            return None
+        # An hour that a month cuts begins later in one contract than in another: all within the hour may hold the last.
+        groups = self._database.all(f"SELECT first_seq, later {of_wanted} AND hour > ?", (wanted, last[0] - HOUR))
+        return max(event.admitted_at for event in self._of_seqs(_seqs(groups)))
 
     def usage_counts(self) -> UsageCounts:
         """See ports.books. seq has no gaps, so its greatest is the number of events."""
@@ -137,8 +141,8 @@ class UsageEvents(Store):
     def events(self, since: Instant, until: Instant, customer: str | None = None) -> Iterator[UsageEvent]:
         """See ports.books."""
         span = self._database.one(
-            "SELECT min(first_seq), max(last_seq) FROM series CROSS JOIN reading_events ON series = no "
-            "AND hour > ? AND hour < ? WHERE ?3 IS NULL OR customer = ?3",
+            "SELECT min(first_seq), max(last_seq) FROM reading_events CROSS JOIN series ON no = series "
+            "WHERE hour > ? AND hour < ? AND (?3 IS NULL OR customer = ?3)",
             (since - HOUR, until, customer),
         )
         if span is None or span[0] is None:

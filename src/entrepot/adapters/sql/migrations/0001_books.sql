@@ -31,13 +31,14 @@ CREATE TABLE usage_event (
 
 -- Which events are behind a reading: runs of seq, four bytes each after the first. An index, cut as batches were cut.
 CREATE TABLE reading_events (
-    series INTEGER NOT NULL, hour INTEGER NOT NULL, first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL,
-    later BLOB NOT NULL, PRIMARY KEY (series, hour, first_seq)
+    hour INTEGER NOT NULL, series INTEGER NOT NULL, first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL,
+    later BLOB NOT NULL, PRIMARY KEY (hour, series, first_seq)
 ) STRICT, WITHOUT ROWID;
 
+-- The hour comes first, so that usage in the order of time touches the same few pages again and again.
 CREATE TABLE reading (
-    series INTEGER NOT NULL, hour INTEGER NOT NULL, meter TEXT NOT NULL, quantity INTEGER NOT NULL,
-    posted INTEGER NOT NULL DEFAULT 0, invoiced INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (series, hour, meter)
+    hour INTEGER NOT NULL, series INTEGER NOT NULL, meter TEXT NOT NULL, quantity INTEGER NOT NULL,
+    posted INTEGER NOT NULL DEFAULT 0, invoiced INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (hour, series, meter)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX reading_unposted ON reading (hour) WHERE quantity <> posted;
 CREATE INDEX reading_uninvoiced ON reading (series, hour) WHERE posted <> invoiced;
