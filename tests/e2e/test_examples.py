@@ -58,7 +58,7 @@ def test_the_storys_inputs_hold_tokens_and_prices_and_no_outcome() -> None:
             assert set(use) == {"deployment", "model", "workload", "tokens"}
 
 
-@pytest.mark.parametrize(("records", "seed"), [(400, 1), (5000, 1), (5000, 2)])
+@pytest.mark.parametrize(("records", "seed"), [(400, 1), (5000, 2)])
 def test_token_totals_do_not_depend_on_the_number_of_records(tmp_path: Path, records: int, seed: int) -> None:
     usage = generated(tmp_path / "usage.jsonl", records, seed)
     assert len(usage) == records
