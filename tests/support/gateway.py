@@ -136,14 +136,6 @@ class Gateway:
         jobs = ForwardJobs(self.pool, "/nowhere", "ei-unused")
         self.api = InferenceApi(self.flow, jobs, clock, 42, self.limits)
         await self.upstream.start()
-        self.flow.adopt(
-            snapshot(
-                deployment("chat", target(self.upstream.base_url)),
-                deployment("a/b", target(self.upstream.base_url)),
-                deployment("embed", target(self.upstream.base_url), operations=("embeddings",)),
-                deployment("old", target(self.upstream.base_url), stage="retired"),
-            )
-        )
         self._server = await self.loop.create_server(lambda: ClientConnection(self.api, self.loop), "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
 
@@ -231,10 +223,20 @@ class Gateway:
 
 @contextlib.contextmanager
 def running_gateway(
-    limits: ClientLimits | None = None, upstream_limits: UpstreamLimits | None = None
+    limits: ClientLimits | None = None, upstream_limits: UpstreamLimits | None = None, *, published: bool = True
 ) -> Iterator[Gateway]:
-    """A gateway, stopped at the end; nothing may have failed unseen in its loop."""
+    """A gateway, stopped at the end; nothing may have failed unseen in its loop.
+
+    published: serves `chat`, `a/b`, `embed` and the retired `old`.
+    """
     gateway = Gateway(limits, upstream_limits).start()
+    if published:
+        gateway.serve(
+            deployment("chat", target(gateway.upstream.base_url)),
+            deployment("a/b", target(gateway.upstream.base_url)),
+            deployment("embed", target(gateway.upstream.base_url), operations=("embeddings",)),
+            deployment("old", target(gateway.upstream.base_url), stage="retired"),
+        )
     try:
         yield gateway
     finally:
