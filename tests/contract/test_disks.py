@@ -4,7 +4,6 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,8 +12,6 @@ from entrepot.adapters.local_disk import LocalDisk
 from entrepot.adapters.memory.disk import MemoryDisk
 from entrepot.core.errors import UsageLogUnavailable
 from entrepot.ports.disk import Disk
-
-MakeDisk = Callable[[], Disk]
 
 
 @pytest.fixture(params=["local", "memory"])

@@ -2,7 +2,6 @@
 
 import hashlib
 
-EVENT_ID_LENGTH = 32
 KEY_PREFIX = "ek-"
 INTERNAL_PREFIX = "ei-"  # Begins the token that the processes of an installation know each other by.
 
@@ -15,8 +14,3 @@ def event_id(at_us: int, instance: int, sequence: int) -> str:
 def key_digest(key: str | bytes) -> str:
     """The SHA-256 of an API key in hex, which is all we keep of it."""
     return hashlib.sha256(key.encode() if isinstance(key, str) else key).hexdigest()
-
-
-def content_id(payload: bytes) -> str:
-    """A content address: "sha256:" and 64 hex digits."""
-    return "sha256:" + hashlib.sha256(payload).hexdigest()

@@ -41,7 +41,6 @@ _CONTROL = 0x8000_0000  # Set in the length of the frames that are not records.
 _GROUP_START = struct.pack("<I", _CONTROL | _GROUP.size)
 
 DURABLE_BYTES = _DURABLE.size + _CRC.size
-FRAME_HEAD_BYTES = _HEAD.size
 GROUP_HEAD_BYTES = _HEAD.size + _GROUP.size
 
 # Why a walk over frames stopped: buffer used up, last frame incomplete, frame broken, seal met, limit reached.

@@ -119,7 +119,6 @@ class _Parquet:
 
 
 _WRITERS: dict[str, Callable[[BinaryIO], Writer]] = {"jsonl": _JsonLines, "csv": _Csv, "parquet": _Parquet}
-FORMS = tuple(_WRITERS)
 
 
 def usage_record(event: UsageEvent) -> dict[str, object]:
