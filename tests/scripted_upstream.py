@@ -17,7 +17,8 @@ each; a prompt has as many tokens as words. Words in double brackets steer it: "
     done=no      ends a stream without [DONE]        end=early     ends a stream in good order after `break` chunks
     lines=crlf   separates events so                 space=1       writes JSON with spaces
     close=1      closes the connection after the answer               stale=1   … without having said so
-    pad=N        appends N bytes to each token
+    pad=N        appends N bytes to each token       after=noise   says something more after the answer
+    once=break   reads the request and closes, at its first time; close: and listens no more
 
 With --state, a line is written there at each change: {"id", "state", "usage", "model", "stream"}.
 """
@@ -95,11 +96,10 @@ class ScriptedUpstream:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def close_idle(self) -> None:
-        """Closes every connection, as a restart would."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+    def listen_no_more(self) -> None:
+        """Takes no more connections."""
+        assert self._server is not None
+        self._server.close()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -191,6 +191,10 @@ class Answer:
     async def _answer(self, path: str, asked: dict[str, Any]) -> None:
         await self._wait(float(self.script.get("delay", "0")))
         await self._maybe_stop(-1)
+        if "once" in self.script and len(self.served.heads) == 1:
+            if self.script["once"] == "close":
+                self.server.listen_no_more()
+            raise Stop
         if "status" in self.script:
             self._fail(int(self.script["status"]))
         elif "junk" in self.script:
@@ -205,6 +209,8 @@ class Answer:
             self.served.completion_tokens = self._chunks()
             choice = self._choice(path, " ".join(self._words()), "message")
             self._whole(200, self._json(self._object(path, [choice]) | self._usage_member()))
+        if "after" in self.script:
+            self._write(b"and another thing")
         await self.writer.drain()
 
     async def _stream(self, path: str, asked: dict[str, Any]) -> None:
