@@ -20,7 +20,7 @@ from entrepot.ports.event_log import START, Position
 from entrepot.provisioning.publish import compile_snapshot
 from entrepot.provisioning.world_file import read_world
 
-READY_SECONDS = 20
+READY_SECONDS = 60
 READ_AT_ONCE = 100_000
 UPSTREAM_KEY = "BENCHMARK_UPSTREAM_KEY"
 

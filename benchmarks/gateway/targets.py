@@ -15,7 +15,7 @@ from benchmarks.gateway.processes import Child, Children, free_port, open_files_
 
 KEY = "sk-benchmark-0123456789abcdef0123456789abcdef"
 ROOT = HERE.parents[1]
-READY_SECONDS = 30
+READY_SECONDS = 60
 
 
 class Target(Protocol):
