@@ -93,9 +93,8 @@ def test_a_line_leads_to_its_requests_and_no_others(books: Books) -> None:
                 hour = event.admitted_at - event.admitted_at % HOUR
                 books.add_readings({(SERIES, meter, hour): quantity for meter, quantity in event.meters.items()})
         take(books, number, meter="")
-    asked = ("2024-03", "m", "", "")
-    assert [event.id for event in books.requests_of_line("2024-03-000001", *asked)] == ["a", "b", "c"]
-    assert [event.id for event in books.requests_of_line("2024-04-000001", *asked)] == ["d", "e"]
+    assert [event.id for event in books.requests_of_line("2024-03-000001", 1)] == ["a", "b", "c"]
+    assert [event.id for event in books.requests_of_line("2024-04-000001", 1)] == ["d", "e"]
 
 
 def test_a_line_leads_only_to_requests_with_its_meter(books: Books) -> None:
@@ -103,10 +102,10 @@ def test_a_line_leads_only_to_requests_with_its_meter(books: Books) -> None:
     with books.transaction():
         books.add_readings({(SERIES, "input_tokens", MARCH): 10})
     take(books, "2024-03-000001")
-    found = books.requests_of_line("2024-03-000001", "2024-03", "m", "input_tokens", "default")
+    found = books.requests_of_line("2024-03-000001", 1)
     assert [event.id for event in found] == ["a"]
-    with pytest.raises(NotFound, match="has no such line"):
-        next(books.requests_of_line("2024-03-000001", "2024-03", "m", "output_tokens", ""))
+    with pytest.raises(NotFound, match="has no line 2"):
+        books.requests_of_line("2024-03-000001", 2)
 
 
 def test_worlds_are_versions(books: Books) -> None:

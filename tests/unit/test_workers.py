@@ -198,8 +198,8 @@ def test_usage_that_comes_after_the_close_is_an_adjustment_in_the_next_month() -
         ("adjustment", "2024-03", "1000", "1.00"),
         ("usage", "2024-04", "10", "0.01"),
     ]
-    assert [event.id for event in books.requests_of_line("2024-04-000001", "2024-03", "m", "", "")] == ["late"]
-    assert [event.id for event in books.requests_of_line("2024-03-000001", "2024-03", "m", "", "")] == ["a"]
+    assert [event.id for event in books.requests_of_line("2024-04-000001", 1)] == ["late"]
+    assert [event.id for event in books.requests_of_line("2024-03-000001", 1)] == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -255,6 +255,8 @@ def test_a_price_change_in_the_month_makes_two_lines() -> None:
         ("0.003", "10"),
         ("0.001", "20"),
     ]
+    assert [event.id for event in books.requests_of_line("2024-03-000001", 1)] == ["c"]
+    assert [event.id for event in books.requests_of_line("2024-03-000001", 2)] == ["a", "b"]
 
 
 def test_usage_is_invoiced_under_terms_that_a_later_world_has_dropped() -> None:
@@ -274,7 +276,7 @@ def test_a_half_hour_zone_cuts_its_month_exactly() -> None:
     ]
     books = folded(applied(declared), *recorded(*events), CLOSE)
     assert lines(books) == [("adjustment", "2024-02", "1000", "1.00"), ("usage", "2024-03", "6000", "6.00")]
-    found = books.requests_of_line("2024-03-000001", "2024-03", "m", "input_tokens", "default")
+    found = books.requests_of_line("2024-03-000001", 2)
     assert [event.id for event in found] == ["first", "last"]
 
 

@@ -65,7 +65,7 @@ def _show(args: argparse.Namespace) -> int:
         if not args.requests:
             show(args, line, line_table([line]))
             return 0
-        behind = books.requests_of_line(invoice.number, line.period, line.model, line.meter, line.tier)
+        behind = books.requests_of_line(invoice.number, line.number)
         found = list(islice(behind, args.limit + 1))
     events, more = found[: args.limit], len(found) > args.limit
     document = {"invoice": invoice.number, "line": line, "requests": list(map(_request, events)), "more": more}

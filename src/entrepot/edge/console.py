@@ -100,7 +100,7 @@ class Console:
         if not wanted.isdecimal():
             return invoice_page(frame, invoice, None, ())
         line = line_of(invoice, int(wanted))
-        behind = books.requests_of_line(invoice.number, line.period, line.model, line.meter, line.tier)
+        behind = books.requests_of_line(invoice.number, line.number)
         return invoice_page(frame, invoice, line.number, islice(behind, ROWS_SHOWN))
 
     def _quarantine(self, _: Request, books: Books, frame: Frame) -> str:

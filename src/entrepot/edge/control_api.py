@@ -124,7 +124,7 @@ class ControlApi:
         """The usage events behind a line of an invoice."""
         invoice = books.invoice(request.path_params["number"])
         line = line_of(invoice, request.path_params["line"])
-        behind = books.requests_of_line(invoice.number, line.period, line.model, line.meter, line.tier)
+        behind = books.requests_of_line(invoice.number, line.number)
         return _data(map(usage_document, islice(behind, _limit(request))))
 
     def balances(self, _: Request, books: Books) -> object:

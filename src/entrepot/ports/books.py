@@ -146,11 +146,11 @@ class EventStore(Protocol):
         """Adds to what is invoiced and remembers the line of an issued invoice that took each reading."""
         ...
 
-    def requests_of_line(self, invoice: str, period: str, model: str, meter: str, tier: str) -> Iterator[UsageEvent]:
-        """The usage events behind the matching lines of an invoice; meter or tier "" matches all.
+    def requests_of_line(self, invoice: str, line: int) -> Iterator[UsageEvent]:
+        """The usage events behind a line of an invoice, by hour and then in the order of folding.
 
-        By hour and then in the order of folding; the first come at once. Exact also for late usage: an event belongs
-        to the first invoice issued after it was folded. Raises: NotFound.
+        The first come at once. Exact also for late usage: an event belongs to the first invoice that was issued after
+        it was folded. Raises: NotFound.
         """
         ...
 

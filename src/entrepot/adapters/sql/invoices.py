@@ -59,20 +59,17 @@ class Invoices(UsageEvents):
         rows = self._database.rows("SELECT number, body, sha256 FROM invoice ORDER BY number")
         return [number for number, body, sha256 in rows if hashlib.sha256(body).hexdigest() != sha256]
 
-    def requests_of_line(self, invoice: str, period: str, model: str, meter: str, tier: str) -> Iterator[UsageEvent]:
+    def requests_of_line(self, invoice: str, line: int) -> Iterator[UsageEvent]:
         """See ports.books."""
-        lines = [
-            line.number
-            for line in self.invoice(invoice).lines
-            if (line.period, line.model) == (period, model) and meter in ("", line.meter) and tier in ("", line.tier)
-        ]
-        if not lines:
-            raise NotFound(f"invoice {invoice} has no such line; `entrepot invoice show {invoice}` shows its lines")
-        marks = ", ".join("?" * len(lines))
+        if line not in {item.number for item in self.invoice(invoice).lines}:
+            raise NotFound(f"invoice {invoice} has no line {line}; `entrepot invoice show {invoice}` shows its lines")
+        return self._requests_of_line(invoice, line)
+
+    def _requests_of_line(self, invoice: str, line: int) -> Iterator[UsageEvent]:
         taken = self._database.all(
             "SELECT series, hour, through_seq, no, json_group_array(meter) FROM invoice JOIN invoice_reading "
-            f"ON invoice = no WHERE number = ? AND line IN ({marks}) GROUP BY series, hour ORDER BY hour, series",
-            (invoice, *lines),
+            "ON invoice = no WHERE number = ? AND line = ? GROUP BY series, hour ORDER BY hour, series",
+            (invoice, line),
         )
         for series, hour, through_seq, number, meters in taken:
             names = msgspec.json.decode(meters, type=set[str])
