@@ -4,11 +4,17 @@ import http.client
 import json
 import socket
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from tests.support.gateway import KEY, Gateway
+from tests.support.gateway import KEY, WAIT_S_MAX
 
 AZURE = "/openai/deployments/{}/chat/completions?api-version=2024-10-21"
+
+
+class Listening(Protocol):
+    """Whatever gateway listens on a port of this machine."""
+
+    port: int
 
 
 @dataclass
@@ -38,7 +44,7 @@ def chat(prompt: str, *, model: str = "chat", **fields: Any) -> bytes:
 
 
 def ask(
-    gateway: Gateway,
+    gateway: Listening,
     body: bytes = b"",
     *,
     path: str = "/v1/chat/completions",
@@ -46,7 +52,7 @@ def ask(
     headers: dict[str, str] | None = None,
 ) -> Reply:
     """The answer to a request with the tests' key. A stream that is cut ends the body where it was cut."""
-    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=WAIT_S_MAX)
     try:
         fields = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"} if headers is None else headers
         connection.request(method or ("POST" if body else "GET"), path, body or None, fields)
@@ -64,6 +70,11 @@ def request_bytes(body: bytes, *lines: str, path: str = "/v1/chat/completions") 
     """A whole request as it goes over the wire."""
     head = [f"POST {path} HTTP/1.1", "Host: gateway", f"Authorization: Bearer {KEY}", f"Content-Length: {len(body)}"]
     return "\r\n".join([*head, *lines, "", ""]).encode() + body
+
+
+def connect(gateway: Listening) -> socket.socket:
+    """A connection to a gateway, for bytes that no client would send."""
+    return socket.create_connection(("127.0.0.1", gateway.port), timeout=WAIT_S_MAX)
 
 
 def read_until(connection: socket.socket, mark: bytes) -> bytes:

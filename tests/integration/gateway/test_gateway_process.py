@@ -1,0 +1,238 @@
+"""The gateway as a process beside its log process and an upstream: started, told to stop, killed, left alone."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from entrepot.adapters.snapshot_file import FileSnapshots
+from entrepot.compose.settings import Settings, load_settings
+from entrepot.compose.usage_log import open_log_reader
+from entrepot.core.log_records import Abandoned, Admitted, InstanceLost, LogRecord, Progressed, UsageRecorded
+from entrepot.core.snapshot import ServedDeployment
+from entrepot.ports.event_log import START
+from tests.support.gateway import deployment, eventually, snapshot, target
+from tests.support.requests import ask, chat, connect, read_to_end, read_until, request_bytes
+from tests.support.tree import ROOT
+
+
+class Installation:
+    """A home with its processes, for several stories after one another. port: of the gateways of this story."""
+
+    def __init__(self, home: Path) -> None:
+        self.settings: Settings = load_settings({}, {"home": str(home)})
+        self.environment = {**os.environ, "ENTREPOT_HOME": str(home), "UP_KEY": "sk-of-the-upstream"}
+        self.processes: list[subprocess.Popen[str]] = []
+        self.port = 0
+        self._told = 0
+        upstream = self.start([sys.executable, "tests/scripted_upstream.py", "--state", str(home / "served")])
+        self.base_url = said(upstream)["base_url"]
+        self.log = self.start([sys.executable, "-m", "entrepot.compose.log_process", "--home", str(home)])
+        said(self.log)
+
+    def start(self, command: list[str], **environment: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**self.environment, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+        )
+        self.processes.append(process)
+        return process
+
+    def start_gateway(self, **environment: str) -> subprocess.Popen[str]:
+        process = self.start(
+            [sys.executable, "-m", "entrepot.compose.gateway", "--port", str(self.port)], **environment
+        )
+        url: str = said(process)["url"]
+        self.port = int(url.rpartition(":")[2])
+        return process
+
+    def publish(self, *deployments: ServedDeployment) -> None:
+        FileSnapshots(self.settings.snapshot_file).publish(snapshot(*deployments))
+
+    def records(self) -> list[LogRecord]:
+        """What this story left in the log; the loss of a gateway of another one may come late."""
+        records = self._all_records()[self._told :]
+        ours = {record.instance for record in records if isinstance(record, Admitted)}
+        return [record for record in records if not isinstance(record, InstanceLost) or record.instance in ours]
+
+    def _all_records(self) -> list[LogRecord]:
+        return [record for _, record in open_log_reader(self.settings.home).read(START, 10_000)]
+
+    def begin(self) -> None:
+        """Another story, in which no gateway runs yet."""
+        self.end(self.processes[2:])
+        del self.processes[2:]
+        self.port = 0
+        self._told = len(self._all_records())
+        self.publish(deployment("chat", target(self.base_url)))
+
+    def end(self, processes: list[subprocess.Popen[str]]) -> None:
+        for process in processes:
+            process.send_signal(signal.SIGTERM)
+        for process in processes:
+            process.communicate(timeout=30)
+
+
+def said(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """What a process said when it was ready. Raises: AssertionError with its complaint if it ended instead."""
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line, process.communicate()[1]
+    answer: dict[str, Any] = json.loads(line)
+    assert answer["ready"] is True
+    return answer
+
+
+@contextmanager
+def stream(installation: Installation, prompt: str, mark: bytes) -> Iterator[Any]:
+    """A client in the middle of a stream, which it has read up to the mark."""
+    with connect(installation) as client:
+        client.sendall(request_bytes(chat(prompt, stream=True)))
+        read_until(client, mark)
+        yield client
+
+
+@contextmanager
+def installed() -> Iterator[Installation]:
+    with tempfile.TemporaryDirectory(prefix="entrepot-") as path:
+        made = Installation(Path(path))
+        try:
+            yield made
+        finally:
+            made.end(made.processes)
+
+
+@pytest.fixture(scope="module")
+def home() -> Iterator[Installation]:
+    with installed() as made:
+        yield made
+
+
+@pytest.fixture
+def installation(home: Installation) -> Installation:
+    home.begin()
+    return home
+
+
+def test_usage_is_on_disk_when_the_answer_ends(installation: Installation) -> None:
+    installation.start_gateway()
+    reply = ask(installation, chat("two words [[chunks=4]]"))
+    [admitted, recorded] = installation.records()
+    assert isinstance(admitted, Admitted)
+    assert isinstance(recorded, UsageRecorded)
+    assert recorded.event.id == admitted.id == reply.headers["x-request-id"]
+    assert recorded.event.meters == {"input_tokens": 2, "output_tokens": 4}
+    ids = [ask(installation, chat("hi", stream=True)).headers["x-request-id"] for _ in range(20)]
+    assert [record.event.id for record in installation.records() if isinstance(record, UsageRecorded)][1:] == ids
+
+
+def test_several_gateways_share_a_port_and_have_ids_of_their_own(installation: Installation) -> None:
+    installation.start_gateway()
+    installation.start_gateway()
+    ids = [ask(installation, path="/healthz").headers["x-request-id"] for _ in range(40)]
+    assert len({each[12:20] for each in ids}) == 2
+    assert len(set(ids)) == 40
+
+
+def test_a_new_snapshot_is_served_and_a_broken_one_is_not(installation: Installation) -> None:
+    gateway = installation.start_gateway()
+    installation.publish(deployment("new", target(installation.base_url)))
+    eventually(lambda: ask(installation, chat("hi", model="new")).status == 200)
+    assert ask(installation, chat("hi", model="chat")).status == 404
+
+    installation.settings.snapshot_file.write_bytes(b'{"schema":99}')
+    assert gateway.stderr is not None
+    complaint = gateway.stderr.readline()
+    assert "snapshot_refused" in complaint
+    assert "schema 99" in complaint
+    assert ask(installation, chat("hi", model="new")).status == 200
+
+
+def test_an_upstream_without_its_key_is_complained_about_and_left_out(installation: Installation) -> None:
+    installation.publish(
+        deployment("chat", target(installation.base_url)),
+        deployment("far", target("https://far.example/v1", "far", key_env="KEY_THAT_IS_NOT_SET")),
+    )
+    gateway = installation.start_gateway()
+    assert gateway.stderr is not None
+    assert "KEY_THAT_IS_NOT_SET" in gateway.stderr.readline()
+    assert ask(installation, chat("hi")).status == 200
+    assert ask(installation, chat("hi", model="far")).status == 503
+
+
+def test_told_to_stop_it_lets_answers_end_and_takes_no_more(installation: Installation) -> None:
+    gateway = installation.start_gateway()
+    with connect(installation) as idle, stream(installation, "hi [[chunks=40 delay=0.05]]", b"w1 ") as busy:
+        idle.sendall(b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n")
+        read_until(idle, b"alive")
+        gateway.send_signal(signal.SIGTERM)
+        assert read_to_end(idle) == b""
+        with pytest.raises(ConnectionRefusedError):
+            connect(installation)
+        assert read_to_end(busy).endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
+    assert gateway.wait(10) == 0
+    [recorded] = [record for record in installation.records() if isinstance(record, UsageRecorded)]
+    assert recorded.event.meters["output_tokens"] == 40
+
+
+def test_gateway_stopping(installation: Installation) -> None:
+    gateway = installation.start_gateway(ENTREPOT_DRAIN_SECONDS="1")
+    with stream(installation, "hi [[chunks=9 stall=2]]", b"w2 ") as busy:
+        gateway.send_signal(signal.SIGTERM)
+        assert not read_to_end(busy).endswith(b"0\r\n\r\n")
+    assert gateway.wait(10) == 0
+    [abandoned] = [record for record in installation.records() if isinstance(record, Abandoned)]
+    assert (abandoned.outcome, abandoned.answered, abandoned.output_tokens) == ("gateway_lost", True, 2)
+
+
+def test_gateway_lost(installation: Installation) -> None:
+    gateway = installation.start_gateway()
+    with stream(installation, "hi [[chunks=9 stall=3]]", b"w3 "):
+        eventually(lambda: [record for record in installation.records() if isinstance(record, Progressed)])
+        gateway.kill()
+        eventually(lambda: isinstance(installation.records()[-1], InstanceLost))
+    [admitted, progressed, lost] = installation.records()
+    assert isinstance(admitted, Admitted)
+    assert isinstance(progressed, Progressed)
+    assert isinstance(lost, InstanceLost)
+    assert (lost.instance, progressed.id, progressed.output_tokens) == (admitted.instance, admitted.id, 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--port", "70000"], "must be a number up to 65535"),
+        (["--port", "x"], "must be a number up to 65535"),
+        (["--host", "203.0.113.1"], "cannot listen on 203.0.113.1"),
+    ],
+)
+def test_what_it_cannot_do_it_says_in_one_line(
+    installation: Installation, arguments: list[str], complaint: str
+) -> None:
+    process = installation.start([sys.executable, "-m", "entrepot.compose.gateway", *arguments])
+    _, stderr = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert complaint in stderr.splitlines()[-1]
+
+
+def test_without_its_log_process_it_ends() -> None:
+    with installed() as installation:
+        installation.begin()
+        gateway = installation.start_gateway()
+        with stream(installation, "hi [[stall=1]]", b"w1 ") as busy:
+            installation.log.kill()
+            assert not read_to_end(busy).endswith(b"0\r\n\r\n")
+        assert gateway.wait(10) == 1
