@@ -12,6 +12,7 @@ import os
 import secrets
 import signal
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -51,7 +52,7 @@ async def _serve(settings: Settings) -> None:
     token = internal_token(settings)
     timeout = aiohttp.ClientTimeout(total=_ANSWER_S_MAX, sock_connect=5)
     with closing(SqliteJobStore(settings.jobs_file)) as store:
-        desk = Desk(store, FileSnapshots(settings.snapshot_file), SystemClock(), _mint)
+        desk = Desk(store, FileSnapshots(settings.snapshot_file), SystemClock(), _Minted())
         async with aiohttp.ClientSession(timeout=timeout) as session:
             requests = GatewayRequests(session, settings.gateway_address.url, token)
             runner = BatchRunner(desk, requests)
@@ -66,8 +67,15 @@ async def _serve(settings: Settings) -> None:
                 await running
 
 
-def _mint(prefix: str) -> str:
-    return prefix + secrets.token_hex(16)
+class _Minted:
+    """Ids that cannot be guessed, each greater than the one before, so that equal times keep their order."""
+
+    def __init__(self) -> None:
+        self._last_ms = 0
+
+    def __call__(self, prefix: str) -> str:
+        self._last_ms = max(self._last_ms + 1, time.time_ns() // 1_000_000)
+        return f"{prefix}{self._last_ms:012x}{secrets.token_hex(12)}"
 
 
 def _server(settings: Settings, desk: Desk, token: str, runner: BatchRunner) -> "_Server":
