@@ -112,8 +112,8 @@ class AnswerReader:
         keep_alive = is_http11
         connection = fields.get(b"connection")
         if connection is not None:
-            connection = connection.lower()
-            keep_alive = b"close" not in connection if is_http11 else b"keep-alive" in connection
+            connection = connection.lower()  # find, for `in` takes many times as long on bytes.
+            keep_alive = connection.find(b"close") < 0 if is_http11 else connection.find(b"keep-alive") >= 0
         coding = fields.get(b"transfer-encoding")
         length = fields.get(b"content-length")
         if coding:
