@@ -26,9 +26,10 @@ def draft(charges: Sequence[Charge], contract: Contract, period: Period, supplem
     charges: what is not invoiced yet of one contract. Usage of earlier months keeps its own service period, as an
     adjustment, and so does usage of the period itself when this is a supplement to an invoice of it.
     """
+    months = {hour: period_of(hour, contract.zone) for hour in {charge.hour for charge in charges}}
     grouped: dict[_Key, list[Charge]] = {}
     for charge in charges:
-        grouped.setdefault(_key(charge, contract), []).append(charge)
+        grouped.setdefault(_key(charge, months[charge.hour], contract.line_grain), []).append(charge)
     lines = (
         DraftLine(_line(key, group, "adjustment" if supplement or key[0] < period else "usage"), group)
         for key, group in grouped.items()
@@ -36,12 +37,11 @@ def draft(charges: Sequence[Charge], contract: Contract, period: Period, supplem
     return sorted((item for item in lines if item.line.quantity or item.line.exact_pico), key=lambda item: item.line)
 
 
-def _key(charge: Charge, contract: Contract) -> _Key:
+def _key(charge: Charge, month: Period, grain: str) -> _Key:
     series = charge.series
-    service = period_of(charge.hour, contract.zone)
-    if contract.line_grain == "model":
-        return service, series.model, "", "", None
-    return service, series.model, charge.priced_as, series.tier, charge.unit_pico
+    if grain == "model":
+        return month, series.model, "", "", None
+    return month, series.model, charge.priced_as, series.tier, charge.unit_pico
 
 
 def _line(key: _Key, charges: Sequence[Charge], kind: str) -> LineDraft:
