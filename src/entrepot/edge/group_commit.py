@@ -136,8 +136,8 @@ class GroupCommit:
 
     def _flushed(self, error: BaseException | None, group: list[Batch]) -> None:
         self._flushing = False
-        if isinstance(error, UsageLogUnavailable):
-            self._refuse(error.message, group)
+        if error is not None:  # Of whatever kind: only what a commit returned from is durable.
+            self._refuse(_said(error), group)
             return
         if self._waiting_bytes < WAITING_BYTES_MAX // 2:
             self._press(False)
@@ -171,14 +171,14 @@ class GroupCommit:
         self.in_thread(self._log.reopen, self._tried_again)
 
     def _tried_again(self, error: BaseException | None) -> None:
-        if not isinstance(error, UsageLogUnavailable):
+        if error is None:
             self._retry_s = RETRY_S_MIN
             if self.refusal is not None:
                 _events.warning("usage_log_available_again")
                 self.refusal = None
                 self._on_change(None)
         elif self.refusal is None:
-            self._refuse(error.message, [])
+            self._refuse(_said(error), [])
         else:
             self._try_later()
 
@@ -186,3 +186,7 @@ class GroupCommit:
         if under_pressure != self._under_pressure:
             self._under_pressure = under_pressure
             self._on_pressure(under_pressure)
+
+
+def _said(error: BaseException) -> str:
+    return error.message if isinstance(error, UsageLogUnavailable) else f"cannot write the usage log: {error}"

@@ -1,5 +1,7 @@
 """The log on disk: groups, segments, failures, damage, readers."""
 
+import errno
+import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +12,7 @@ from entrepot.adapters.disk_event_log.instances import InstanceFile
 from entrepot.adapters.disk_event_log.reader import DiskLogReader
 from entrepot.adapters.disk_event_log.writer import DiskEventLog
 from entrepot.adapters.local_disk import LocalDisk
-from entrepot.adapters.memory.disk import Act, Fault, MemoryDisk, no_fault
+from entrepot.adapters.memory.disk import Act, Fault, MemoryDisk, MemoryFile, no_fault
 from entrepot.core.errors import BadInput, LogDamaged, UsageLogUnavailable
 from entrepot.core.log_records import LogRecord, Marked, WorldApplied, encode_record
 from entrepot.core.segments import HEADER_BYTES, RECORD_BYTES_MAX, frame, group_head, segment_name, segment_numbers
@@ -151,6 +153,23 @@ def test_a_failed_group_is_refused_and_leaves_no_trace(disk: MemoryDisk, act: Ac
     assert read(disk) == [0, 2]
     assert DiskLogReader(disk).check().records == 2
     assert log.counters.failures == 1
+
+
+@pytest.mark.parametrize("act", ["write", "sync"])
+def test_a_file_that_cannot_even_be_closed_is_left_all_the_same(
+    disk: MemoryDisk, act: Act, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def close(_: MemoryFile) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    log = DiskEventLog(disk, segment_bytes=HEADER_BYTES + 1)
+    log.append([numbered(0)])
+    monkeypatch.setattr(MemoryFile, "close", close)
+    disk.fault = once(act, "00000002")
+    with pytest.raises(UsageLogUnavailable):
+        log.append([numbered(1)])
+    log.append([numbered(2)])
+    assert read(disk) == [0, 2]
 
 
 @pytest.mark.parametrize(

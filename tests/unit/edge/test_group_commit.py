@@ -158,6 +158,25 @@ def test_a_refusal_reaches_everybody_who_waits_and_ends_by_itself() -> None:
     on_a_desk(story)
 
 
+def test_no_failure_of_the_disk_is_taken_for_a_success() -> None:
+    async def story(desk: Desk) -> None:
+        writer = Writer()
+        desk.log.failures = [OSError(5, "Input/output error")]
+        desk.log.reopen_failures = [OSError(5, "Input/output error")]
+        desk.commit.submit(Batch(writer, 1, b"x", 1))
+        await writer.next()
+        assert writer.told == ["cannot write the usage log: [Errno 5] Input/output error"]
+        while len(desk.changes) < 2:
+            await asyncio.wait_for(desk.changed.wait(), 30)
+            desk.changed.clear()
+        assert desk.log.reopened == 2
+        desk.commit.submit(Batch(writer, 2, b"y", 1))
+        await writer.next()
+        assert (writer.told[1:], desk.log.groups) == ([2], [[b"y"]])
+
+    on_a_desk(story)
+
+
 def test_a_log_that_cannot_be_written_at_the_start_is_said_at_once() -> None:
     async def story(desk: Desk) -> None:
         desk.log.reopen_failures = [UsageLogUnavailable("no space left")]
