@@ -31,6 +31,8 @@ class _Usage(msgspec.Struct, gc=False):
 _NO_PROMPT_DETAILS = _PromptDetails()
 _NO_COMPLETION_DETAILS = _CompletionDetails()
 _decode_usage = msgspec.json.Decoder(_Usage).decode
+# JSON knows integers of any length and our records those of 64 bits; the parts cannot be more than their whole.
+_TOTAL_MAX = 2**63 - 1
 
 
 def meters_of(usage: bytes) -> dict[str, int]:
@@ -45,6 +47,8 @@ def meters_of(usage: bytes) -> dict[str, int]:
     except msgspec.DecodeError as error:
         raise UsageMismatch(f"the usage object cannot be read: {error}") from None
     completion = read.completion_tokens or 0
+    if not (read.prompt_tokens <= _TOTAL_MAX and completion <= _TOTAL_MAX):
+        raise UsageMismatch(f"{read.prompt_tokens} and {completion} are more tokens than one request can have")
     asked = read.prompt_tokens_details or _NO_PROMPT_DETAILS
     answered = read.completion_tokens_details or _NO_COMPLETION_DETAILS
     if asked == _NO_PROMPT_DETAILS and answered == _NO_COMPLETION_DETAILS and completion > 0 <= read.prompt_tokens:

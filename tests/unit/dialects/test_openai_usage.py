@@ -76,6 +76,8 @@ def test_meters(raw: bytes, meters: dict[str, int]) -> None:
         usage(5, 7, prompt_cached_tokens=-1),
         usage(-5, 7),
         usage(5, -7),
+        usage(2**64, 7),
+        usage(5, 10**30),
         b'{"completion_tokens":7}',
         b'{"prompt_tokens":"5"}',
         b'{"prompt_tokens":5.5}',
