@@ -56,6 +56,15 @@ def test_balances_are_by_currency_without_the_zeros(books: Books) -> None:
     assert books.balances() == {("a", "USD"): 5, ("b", "USD"): -5}
 
 
+def test_a_balance_may_outgrow_what_one_posting_can_hold(books: Books) -> None:
+    amount = (2**63 - 1) * 10**6
+    with books.transaction():
+        for number in range(3):
+            legs = (Posting("a", "VND", amount + number), Posting("b", "VND", -amount - number))
+            books.append_entries([entry(f"k{number}", "usage", MARCH, legs)])
+    assert books.balances() == {("a", "VND"): 3 * amount + 3, ("b", "VND"): -3 * amount - 3}
+
+
 def test_invoices_are_kept_as_issued(books: Books) -> None:
     assert books.next_number("2024-03") == 1
     issued = [invoice("2024-03-000001"), invoice("2024-03-000002"), invoice("2024-04-000001")]

@@ -88,7 +88,7 @@ class Period:
 def parse_period(text: str) -> Period:
     """The period of "2024-03". Raises: ValueError with a sentence for the user."""
     match = _PERIOD.fullmatch(text)
-    if match is None:
+    if match is None or not 1970 <= int(match[1]) < 9999:  # Beyond them a month has no bounds in some zone.
         raise ValueError(f"{text!r} is not a month such as 2024-03")
     return Period(int(match[1]), int(match[2]))
 

@@ -35,7 +35,7 @@ def test_the_months_of_a_zone_meet_without_gap() -> None:
     assert period_of(december.end("Asia/Kolkata"), "Asia/Kolkata") == december.next()
 
 
-@pytest.mark.parametrize("text", ["2024", "2024-3", "2024-00", "2024-13", "march"])
+@pytest.mark.parametrize("text", ["2024", "2024-3", "2024-00", "2024-13", "march", "0000-01", "9999-12"])
 def test_what_is_not_a_month_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not a month"):
         parse_period(text)

@@ -9,6 +9,8 @@ from entrepot.adapters.sql.store import Store
 from entrepot.core.journal import GENESIS, JournalEntry, Posting, chain
 from entrepot.core.money import join_pico, split_pico
 
+_PART = 10**9  # Micro are summed in two parts: years of a busy account in a small currency outgrow 64 bits.
+
 
 class AccountNumbers(Numbering[str]):
     """The numbers of accounts."""
@@ -73,8 +75,9 @@ class Journal(Store):
     def balances(self) -> dict[tuple[str, str], int]:
         """See ports.books."""
         sums: dict[tuple[str, str], int] = defaultdict(int)
-        for account, currency, micro, remainder in self._database.rows(
-            "SELECT account, currency, sum(micro), sum(pico_rem) FROM posting GROUP BY account, currency"
+        for account, currency, parts, micro, remainder in self._database.rows(
+            f"SELECT account, currency, sum(micro / {_PART}), sum(micro % {_PART}), sum(pico_rem) FROM posting "
+            "GROUP BY account, currency"
         ):
-            sums[self._accounts.key(account), currency] = join_pico(micro, remainder)
+            sums[self._accounts.key(account), currency] = join_pico(parts * _PART + micro, remainder)
         return {key: pico for key, pico in sorted(sums.items()) if pico}
