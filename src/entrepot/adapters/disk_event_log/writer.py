@@ -164,9 +164,7 @@ class DiskEventLog:
     def _leave(self, file: DiskFile) -> None:
         self._file = None
         self._sealed = self._hash.digest()
-        with contextlib.suppress(
-            OSError
-        ):  # What counts of it is known, and a failed close changes nothing of that.
+        with contextlib.suppress(OSError):  # What counts of it is known, and a failed close changes nothing of that.
             file.close()
 
     def _unavailable(self, act: str, error: OSError) -> UsageLogUnavailable:
