@@ -48,9 +48,10 @@ Change = Literal["add", "change", "remove"]
 
 
 def with_history(current: World, earlier: World | None) -> World:
-    """The current world with those customers, contracts and price versions that only the earlier one declares.
+    """The current world with those customers, contracts, price versions and prices that only the earlier one declares.
 
-    Usage metered under terms that were taken out of the world is still rated and invoiced under them.
+    Usage metered under terms that were taken out of the world is still rated and invoiced under them. Applying a world
+    refuses to take out what has usage, but more usage may reach the log between that look and the world.
     """
     if earlier is None:
         return current
@@ -58,8 +59,24 @@ def with_history(current: World, earlier: World | None) -> World:
         current,
         customers=_united(current.customers, earlier.customers),
         contracts=_united(current.contracts, earlier.contracts),
-        price_books=_united(current.price_books, earlier.price_books),
+        price_books=_united(_with_dropped_prices(current.price_books, earlier.price_books), earlier.price_books),
     )
+
+
+def _with_dropped_prices(
+    current: tuple[PriceBookVersion, ...], earlier: tuple[PriceBookVersion, ...]
+) -> tuple[PriceBookVersion, ...]:
+    """The current versions, each with the earlier prices of what it has no price for any more, its own or a whole's."""
+    known = {version.id: version for version in earlier}
+    return tuple(_with_prices_of(known.get(version.id, version), version) for version in current)
+
+
+def _with_prices_of(earlier: PriceBookVersion, version: PriceBookVersion) -> PriceBookVersion:
+    if earlier.prices == version.prices:
+        return version
+    unit_pico = PriceTable(version).unit_pico
+    dropped = tuple(item for item in earlier.prices if unit_pico(item.model, item.meter, item.tier) is None)
+    return msgspec.structs.replace(version, prices=version.prices + dropped)
 
 
 class _Named(Protocol):
