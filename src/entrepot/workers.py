@@ -26,7 +26,7 @@ from entrepot.core.log_records import (
     UsageRecorded,
     WorldApplied,
 )
-from entrepot.core.periods import DAY, MINUTE, SECOND, Instant, parse_period, period_of
+from entrepot.core.periods import DAY, MINUTE, SECOND, Instant, hour_of, parse_period, period_of
 from entrepot.core.tenancy import ApiKey
 from entrepot.core.usage_event import UsageEvent
 from entrepot.core.world import World, WorldIndex, decode_world, encode_world, with_history
@@ -45,7 +45,6 @@ BATCH = 20_000  # Records in one transaction: a flush and the index pages of a b
 
 # A request's record is in the log within a flush or two of its admission, or its gateway is dead; a minute is ample.
 MARK_LAG_US = MINUTE
-MARK_EVERY_US = MINUTE
 ASK_EVERY_US = SECOND
 _IDLE_S = 0.2
 
@@ -273,18 +272,24 @@ class _Chores:
         self._books, self._log, self._lookup, self._clock = books, log, lookup, clock
         self._asked_at: Instant = 0
         self._answered_after: Instant = 0
-        self._marked_at: Instant = 0
+        self._marked: Instant = 0
 
     def do(self) -> int:
         """How many records were appended that the fold waits for."""
         now = self._clock.now()
         try:
-            if abs(now - self._marked_at) >= MARK_EVERY_US:
-                self._log.append([Marked(at=now - MARK_LAG_US)])
-                self._marked_at = now
-            return self._resolve(now)
+            settled = self._resolve(now)
+            if not settled:  # Else the mark can pass what was open until now, once it is folded.
+                self._mark(now - MARK_LAG_US)
+            return settled
         except UsageLogUnavailable:
             return 0  # The log process is down or its disk full; it says so itself, and we try again.
+
+    def _mark(self, at: Instant) -> None:
+        """Marks at the start, and when an hour is over; within an hour a mark would complete nothing."""
+        if hour_of(at) != hour_of(self._marked):
+            self._log.append([Marked(at=at)])
+            self._marked = at
 
     def _resolve(self, now: Instant) -> int:
         """Asking takes a tenth of the worker's time at most, however slowly upstreams answer."""
