@@ -53,10 +53,11 @@ class ServedProject(msgspec.Struct, frozen=True):
 
 
 class ServedPrincipal(msgspec.Struct, frozen=True):
-    """A directory identity bound to a project."""
+    """A directory identity bound to a project. issuer: the directory's, or "" where there is only one."""
 
     project: str
     role: Role
+    issuer: str = ""
 
 
 class GatewaySnapshot(msgspec.Struct, frozen=True):

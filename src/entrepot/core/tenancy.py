@@ -55,12 +55,13 @@ class Deployment(msgspec.Struct, frozen=True):
 class Principal(msgspec.Struct, frozen=True):
     """A person or application known by a directory's token (its object or application id), acting for a project.
 
-    A reader may list models and nothing else.
+    A reader may list models and nothing else. issuer: of the directory whose word counts, "" where there is only one.
     """
 
     id: str
     project: str
     role: Role = "user"
+    issuer: str = ""
 
 
 class IdentityProvider(msgspec.Struct, frozen=True):

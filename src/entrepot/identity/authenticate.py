@@ -40,9 +40,9 @@ class Directory:
             if project in snapshot.projects
         }
         self._by_principal = {
-            name: Caller(snapshot.projects[principal.project], name, f"principal {name}", principal.role)
-            for name, principal in snapshot.principals.items()
-            if principal.project in snapshot.projects
+            (name, item.issuer): Caller(snapshot.projects[item.project], name, f"principal {name}", item.role)
+            for name, item in snapshot.principals.items()
+            if item.project in snapshot.projects
         }
         self._verifier = Verifier(snapshot.identity_providers)
         self._by_token: dict[str, tuple[Caller, Instant]] = {}
@@ -86,7 +86,7 @@ class Directory:
 
     def _bound(self, verified: Verified) -> Caller:
         for name in verified.names:
-            caller = self._by_principal.get(name)
+            caller = self._by_principal.get((name, verified.issuer)) or self._by_principal.get((name, ""))
             if caller is not None:
                 return caller
         raise PermissionDenied(

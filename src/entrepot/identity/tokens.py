@@ -21,6 +21,7 @@ _CLOCK_SKEW = 60 * SECOND
 class Verified(NamedTuple):
     """What a token that verified says: its principal's names, the surest first, and when it stops being good."""
 
+    issuer: str
     names: tuple[str, ...]
     expires_at: Instant
 
@@ -82,7 +83,7 @@ def _within_its_time(claims: dict[str, Any], at: Instant) -> Verified:
     names = tuple(name for claim in _NAME_CLAIMS if isinstance(name := claims.get(claim), str) and name)
     if not names:
         raise InvalidApiKey(f"The token names no principal; it needs one of the claims {', '.join(_NAME_CLAIMS)}.")
-    return Verified(names, expires_at)
+    return Verified(claims["iss"], names, expires_at)
 
 
 def _instant(seconds: object) -> Instant | None:

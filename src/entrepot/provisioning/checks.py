@@ -83,6 +83,19 @@ def _check_references(draft: Draft) -> None:
         _known(deployment, "model", deployment.value.model, models)
     for principal in draft.principals:
         _known(principal, "project", principal.value.project, projects)
+    _check_issuers(draft)
+
+
+def _check_issuers(draft: Draft) -> None:
+    """Who runs a directory can write any name into its tokens, so with several each principal is one directory's."""
+    issuers = {item.value.issuer for item in draft.identity_providers}
+    for principal in draft.principals:
+        if principal.value.issuer:
+            _known(principal, "issuer", principal.value.issuer, issuers)
+        elif len(issuers) > 1:
+            principal.fields.fault(
+                f"there are {len(issuers)} identity providers; say with issuer whose tokens may speak for it", "id"
+            )
 
 
 def _known(item: Declared[_Value], what: str, name: str, names: Collection[str], at: str = "") -> None:

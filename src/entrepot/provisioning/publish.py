@@ -41,7 +41,7 @@ def compile_snapshot(
             if key.revoked_at == END_OF_TIME and key.project in projects
         },
         identity_providers=world.identity_providers,
-        principals={item.id: ServedPrincipal(item.project, item.role) for item in world.principals},
+        principals={item.id: ServedPrincipal(item.project, item.role, item.issuer) for item in world.principals},
     )
 
 

@@ -139,10 +139,11 @@ def read_identities(root: Fields, draft: Draft) -> None:
         fields.named(issuer)
         audiences = tuple(text for text, _ in fields.texts("audiences"))
         draft.identity_providers.append(Declared(IdentityProvider(issuer, audiences, _key_set(fields)), fields))
-    for fields in root.rows("principals", "principal", ("id", "project", "role")):
+    for fields in root.rows("principals", "principal", ("id", "project", "role", "issuer")):
         principal = fields.text("id")
         role = fields.choice("role", _ROLES, "user")
-        draft.principals.append(Declared(Principal(principal, fields.identifier("project", ID), role), fields))
+        project, issuer = fields.identifier("project", ID), fields.text("issuer", "")
+        draft.principals.append(Declared(Principal(principal, project, role, issuer), fields))
 
 
 class _KeySet(msgspec.Struct):

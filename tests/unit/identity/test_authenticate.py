@@ -112,6 +112,17 @@ def test_a_token_is_remembered_until_it_expires_and_no_longer() -> None:
         asked.caller(good, NOW + 5 * SECOND)
 
 
+def test_a_directory_speaks_for_its_own_principals_only() -> None:
+    """Whoever runs a directory can put any name into its tokens."""
+    other = IdentityProvider("https://other.example", AUDIENCES, JWKS)
+    both = (IdentityProvider(ISSUER, AUDIENCES, JWKS), other)
+    bound = {"object-1": ServedPrincipal("search", "user", ISSUER)}
+    asked = Directory(snapshot(deployment(), providers=both, principals=bound))
+    assert asked.caller(token(), NOW).key == "object-1"
+    with pytest.raises(PermissionDenied, match="'object-1'"):
+        asked.caller(token(iss=other.issuer), NOW)
+
+
 def test_a_known_identity_without_a_role_is_denied_by_name() -> None:
     with pytest.raises(PermissionDenied, match="'stranger'"):
         directory().caller(token(oid="stranger"), NOW)

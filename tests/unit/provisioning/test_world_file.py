@@ -126,6 +126,18 @@ def test_directories_and_their_people() -> None:
     assert read.principals[0].role == "reader"
 
 
+def test_with_several_directories_each_principal_is_of_one() -> None:
+    providers = "identity_providers:\n" + "".join(
+        f'  - {{issuer: "https://{name}.example", audiences: [x], keys: \'{{"keys": [{{"kty": "RSA"}}]}}\'}}\n'
+        for name in ("one", "two")
+    )
+    people = "principals:\n  - {id: p, project: search"
+    read = world(SMALL + providers + people + ', issuer: "https://two.example"}\n')
+    assert read.principals[0].issuer == "https://two.example"
+    assert "there are 2 identity providers" in faults_of(SMALL + providers + people + "}\n")[0]
+    assert "is not declared" in faults_of(SMALL + providers + people + ', issuer: "https://to.example"}\n')[0]
+
+
 ONE_FAULT = [
     ("customers:\n", "custmers: []\ncustomers:\n", "custmers", "unknown key 'custmers'; did you mean 'customers'?"),
     ("name: Acme,", "nmae: Acme,", "nmae", "customer acme has an unknown key 'nmae'; did you mean 'name'?"),
