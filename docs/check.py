@@ -28,7 +28,7 @@ _ELSEWHERE = re.compile(r"^[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 
 def main() -> int:
     """The exit status; what disagrees goes to stderr."""
-    documents = {path: path.read_text() for path in markdown_files()}
+    documents = {path: path.read_text() for path in sorted(kept_files()) if path.suffix == ".md"}
     reference = "\n".join(text for path, text in documents.items() if is_reference(path))
     faults = [*broken_links(documents), *undescribed(reference)]
     for fault in faults:
@@ -37,19 +37,21 @@ def main() -> int:
     return 1 if faults else 0
 
 
-def markdown_files() -> list[Path]:
-    """The markdown files that git keeps or would keep, sorted."""
+def kept_files() -> set[Path]:
+    """The files that git keeps or would keep."""
     listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", "*.md"],
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
         check=True,
         capture_output=True,
     ).stdout
-    return [ROOT / name for name in sorted(set(listed.decode().split("\0")) - {""}) if (ROOT / name).is_file()]
+    return {ROOT / name for name in set(listed.decode().split("\0")) - {""} if (ROOT / name).is_file()}
 
 
 def broken_links(documents: dict[Path, str]) -> Iterator[str]:
     """A line for each relative link that leads nowhere, in the file or in its headings."""
+    kept = kept_files()
+    leads_to = kept | {folder for path in kept for folder in path.parents if folder.is_relative_to(ROOT)}
     for path, text in documents.items():
         prose = _CODE.sub("", _FENCE.sub("", text))
         for target in _LINK.findall(prose):
@@ -57,7 +59,7 @@ def broken_links(documents: dict[Path, str]) -> Iterator[str]:
                 continue
             name, _, anchor = target.partition("#")
             aim = (path.parent / name).resolve() if name else path
-            if not aim.exists() or not aim.is_relative_to(ROOT):
+            if aim not in leads_to:
                 yield f"{path.relative_to(ROOT)}: the link {target} leads nowhere"
             elif anchor and aim.suffix == ".md" and anchor not in anchors_of(aim.read_text()):
                 yield f"{path.relative_to(ROOT)}: {target} names no heading of {aim.relative_to(ROOT)}"

@@ -23,6 +23,7 @@ def test_the_documents_agree_with_the_product() -> None:
         ("[x](0001-dependencies.md#no-such-heading)", "names no heading"),
         ("![x](missing.png)", "leads nowhere"),
         ("[x](../../../outside.md)", "leads nowhere"),
+        ("[x](../../.venv/pyvenv.cfg)", "leads nowhere"),
     ],
 )
 def test_a_broken_link_is_noticed(text: str, fault: str) -> None:
