@@ -42,6 +42,15 @@ def test_every_wanted_requirement_is_locked(wanted: Path) -> None:
     assert {normal(name) for name in names} <= {normal(name) for name in locked}
 
 
+def test_every_package_that_runs_has_its_reason() -> None:
+    decided = (ROOT / "docs" / "decisions" / "0001-dependencies.md").read_text()
+    rows = " ".join(re.findall(r"(?m)^\|([^|]*)\|", decided.partition("## What was refused")[0]))
+    named = {normal(name) for name in re.findall(r"[\w-]+", rows)}
+    for listed in ("run.in", "weights.in"):
+        wanted = re.findall(r"(?m)^([A-Za-z0-9][\w.-]*)", (ROOT / "requirements" / listed).read_text())
+        assert {normal(name) for name in wanted} <= named
+
+
 def test_the_node_lock_has_hashes_and_names_no_registry() -> None:
     lock = json.loads((ROOT / "tests/e2e/node/package-lock.json").read_text())
     packages = {name: package for name, package in lock["packages"].items() if name}

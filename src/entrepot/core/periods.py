@@ -6,7 +6,10 @@ Windows are half-open.
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, reset_tzpath
+
+# Zones come from the locked tzdata package alone: the machine's own zone files must not decide what a month costs.
+reset_tzpath(to=())
 
 Instant = int
 

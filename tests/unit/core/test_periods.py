@@ -1,5 +1,7 @@
 """Instants and months, with the zones and the nights that break calendars."""
 
+import zoneinfo
+
 import pytest
 
 from entrepot.core.periods import HOUR, Period, format_instant, hour_of, parse_instant, parse_period, period_of, zone_of
@@ -13,6 +15,11 @@ def test_rfc_3339_times_are_read_to_the_microsecond() -> None:
 
 def test_a_date_means_midnight_in_the_zone() -> None:
     assert parse_instant("2024-03-05", "Europe/Berlin") == parse_instant("2024-03-04T23:00:00Z")
+
+
+def test_zones_are_those_of_the_locked_package() -> None:
+    assert zoneinfo.TZPATH == ()
+    assert zone_of("Europe/Berlin").key == "Europe/Berlin"
 
 
 @pytest.mark.parametrize("text", ["yesterday", "2024-13-01", "2024-03-05T08:00:00", ""])
