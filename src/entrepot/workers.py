@@ -29,7 +29,7 @@ from entrepot.core.log_records import (
 from entrepot.core.periods import DAY, MINUTE, SECOND, Instant, hour_of, parse_period, period_of
 from entrepot.core.tenancy import ApiKey
 from entrepot.core.usage_event import UsageEvent
-from entrepot.core.world import World, WorldIndex, decode_world, encode_world, with_history
+from entrepot.core.world import DeclaredNames, World, WorldIndex, decode_world, encode_world, with_history
 from entrepot.flows.accrue import accrue, pass_mark
 from entrepot.flows.close_month import check_closable, close_month, end_everywhere
 from entrepot.flows.compare_books import check, compare
@@ -172,13 +172,18 @@ class Fold:
         self._position = self._books.position()
         self._terms: WorldIndex | None = None
         self._recorder = recorder_of(None)
-        *earlier, current = (None, *self._books.worlds())
+        self._names = DeclaredNames()
+        worlds = list(self._books.worlds())
+        for world in worlds:
+            self._names.add(world)
+        *earlier, current = (None, *worlds)
         if current is not None:
             self._declare(current, reduce(_with_history, earlier))
 
     def _declare(self, current: World, earlier: World | None) -> None:
         """The world decides what new usage is counted as; terms it has dropped still hold for what was counted."""
-        self._recorder = recorder_of(WorldIndex(current))
+        self._names.add(current)
+        self._recorder = recorder_of(WorldIndex(current), self._names)
         self._terms = WorldIndex(with_history(current, earlier))
 
 

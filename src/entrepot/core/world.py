@@ -95,6 +95,32 @@ def _united(current: tuple[_N, ...], earlier: tuple[_N, ...]) -> tuple[_N, ...]:
     return tuple(sorted((*current, *kept), key=lambda item: item.id))
 
 
+class DeclaredNames:
+    """What projects and deployments have ever been declared as, in any world so far.
+
+    A deployment is pointed at another model while requests for the last one are on their way; these are no mistakes.
+    """
+
+    __slots__ = ("_deployments", "_projects")
+
+    def __init__(self) -> None:
+        self._projects: set[tuple[str, str]] = set()
+        self._deployments: set[tuple[str, str, str]] = set()
+
+    def add(self, world: World) -> None:
+        """Takes note of what a world declares."""
+        self._projects.update((project.id, project.customer) for project in world.projects)
+        self._deployments.update((item.project, item.id, item.model) for item in world.deployments)
+
+    def has_project(self, project: str, customer: str) -> bool:
+        """Whether the project has ever been the customer's."""
+        return (project, customer) in self._projects
+
+    def has_deployment(self, project: str, deployment: str, model: str) -> bool:
+        """Whether the project's deployment has ever been of the model."""
+        return (project, deployment, model) in self._deployments
+
+
 class WorldIndex:
     """A world ready to be asked; built once per version."""
 

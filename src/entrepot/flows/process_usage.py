@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from entrepot.core.usage_event import UsageEvent, payload_digest
-from entrepot.core.world import WorldIndex
+from entrepot.core.world import DeclaredNames, WorldIndex
 from entrepot.metering.aggregate import increments
 from entrepot.metering.record import Recorder
 from entrepot.ports.books import EventStore, Quarantined
@@ -11,9 +11,9 @@ from entrepot.ports.books import EventStore, Quarantined
 _RETRIED_AT_ONCE = 10_000
 
 
-def recorder_of(index: WorldIndex | None) -> Recorder:
-    """What tells, under this world, what usage is counted as; None before the first world."""
-    return Recorder(index)
+def recorder_of(index: WorldIndex | None, names: DeclaredNames | None = None) -> Recorder:
+    """What tells, under this world, what usage is counted as; None before the first world. names: of all worlds."""
+    return Recorder(index, names)
 
 
 def process_usage(store: EventStore, recorder: Recorder, events: Sequence[UsageEvent]) -> None:

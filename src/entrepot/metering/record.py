@@ -15,7 +15,7 @@ from entrepot.core.prices import PriceTable
 from entrepot.core.tenancy import Contract
 from entrepot.core.tokens import METERS
 from entrepot.core.usage_event import QUANTITY_MAX, UsageEvent, faults
-from entrepot.core.world import WorldIndex
+from entrepot.core.world import DeclaredNames, WorldIndex
 from entrepot.ports.books import MeteredUsage, Quarantined
 
 _PLACES_MAX = 100_000  # Labels in usage are free text, so there may be any number of places; then we start again.
@@ -40,8 +40,10 @@ class _Unpriced(Exception):
 class Recorder:
     """Tells for each event what it is counted as under one world; None is the time before the first world."""
 
-    def __init__(self, index: WorldIndex | None) -> None:
+    def __init__(self, index: WorldIndex | None, names: DeclaredNames | None = None) -> None:
+        """names: what was declared before, beside the world's own."""
         self._index = index
+        self._names = names or DeclaredNames()
         self._places: dict[_Key, _Place] = {}  # The last of each key; usage mostly comes in the order of time.
         self._earlier: dict[_Key, list[_Place]] = {}
 
@@ -101,7 +103,7 @@ class Recorder:
     def _place(self, event: UsageEvent) -> _Place:
         if self._index is None:
             raise _Unpriced("no world is declared; apply a world file with `entrepot apply`")
-        _check_names(event, self._index)
+        _check_names(event, self._index, self._names)
         at = event.admitted_at
         contract = self._index.contract_at(event.customer, at)
         if contract is None:
@@ -130,18 +132,26 @@ class Recorder:
         )
 
 
-def _check_names(event: UsageEvent, index: WorldIndex) -> None:
-    """Names that are declared must not be contradicted; a project or deployment that is not declared is a label."""
+def _check_names(event: UsageEvent, index: WorldIndex, names: DeclaredNames) -> None:
+    """Names must have been declared as the usage has them, now or before; one that is not declared now is a label."""
     if event.customer not in index.customers:
         raise _Unpriced(f"customer {event.customer!r} is not declared; declare the customer and a contract")
     project = index.projects.get(event.project)
-    if project is not None and project.customer != event.customer:
+    if (
+        project is not None
+        and project.customer != event.customer
+        and not names.has_project(event.project, event.customer)
+    ):
         raise _Unpriced(
             f"project {event.project!r} belongs to customer {project.customer!r}, not {event.customer!r}; "
             "correct the usage, or declare the project under this customer"
         )
     deployment = index.deployments.get((event.project, event.deployment))
-    if deployment is not None and deployment.model != event.model:
+    if (
+        deployment is not None
+        and deployment.model != event.model
+        and not names.has_deployment(event.project, event.deployment, event.model)
+    ):
         raise _Unpriced(
             f"deployment {event.deployment!r} of project {event.project!r} serves model {deployment.model!r}, "
             f"not {event.model!r}; correct the usage, or declare the deployment with this model"
