@@ -64,7 +64,8 @@ class HttpUpstreamUsage:
             return _NOT_HERE if error.code == 404 else None
         except (OSError, http.client.HTTPException, msgspec.DecodeError, ValueError):
             return None
-        return ServedUsage(state=account.state, usage=bytes(account.usage))
+        usage = bytes(account.usage)
+        return ServedUsage(state=account.state, usage=b"" if usage == b"null" else usage)
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

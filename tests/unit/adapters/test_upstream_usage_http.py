@@ -70,6 +70,11 @@ def test_a_request_that_runs_has_no_usage_yet() -> None:
         assert lookup().served(upstream(url), "r1") == ServedUsage("running")
 
 
+def test_usage_that_is_null_is_none() -> None:
+    with serving(Asked(200, b'{"id":"r1","state":"cancelled","usage":null}')) as url:
+        assert lookup().served(upstream(url), "r1") == ServedUsage("cancelled")
+
+
 def test_a_request_that_never_arrived() -> None:
     with serving(Asked(404, b"{}")) as url:
         assert lookup().served(upstream(url), "r1") == ServedUsage("unknown")
