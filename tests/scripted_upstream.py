@@ -12,7 +12,8 @@ each; a prompt has as many tokens as words. Words in double brackets steer it: "
     junk=1       200 with something that is not JSON               gzip=1        an answer that is compressed
     cut=1        closes in the middle of a whole answer            pause=usage   says nothing more after the usage,
                                                                    or breaks there with break=usage
-    usage=no     reports none; bad: one that does not sum up          cached=N, reasoning=N   parts of the usage
+    usage=no     reports none; bad: one that does not sum up; growing: in every event of a stream as well
+    cached=N, reasoning=N   parts of the usage
     finish=…     the finish reason (stop)            tool=1        answers with a tool call
     done=no      ends a stream without [DONE]        end=early     ends a stream in good order after `break` chunks
     lines=crlf   separates events so                 space=1       writes JSON with spaces
@@ -229,7 +230,8 @@ class Answer:
                 self._write(b"0\r\n\r\n")
                 return
             self.served.completion_tokens += 1
-            self._event(self._object(path, [self._choice(path, f"{word} ", "delta")]))
+            grown = self._usage_member() if self.script.get("usage") == "growing" else {}
+            self._event(self._object(path, [self._choice(path, f"{word} ", "delta")]) | grown)
             await self._wait(float(self.script.get("delay", "0")))
         await self._maybe_stop(self._chunks())
         last: dict[str, Any] = {

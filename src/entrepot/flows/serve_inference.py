@@ -304,8 +304,8 @@ class Exchange:
     def _record_unfinished(self, outcome: Outcome, *, answered: bool) -> bool:
         """Whether usage is being settled: it was reported already. If not, what was counted is left to be resolved."""
         tap = self._attempt.tap
-        if tap is not None and tap.usage:
-            self._settle(tap.usage, None, outcome, self._then)
+        if tap is not None and tap.final_usage:
+            self._settle(tap.final_usage, None, outcome, self._then)
             return True
         self._ended = True
         self._flow.streams.discard(self)

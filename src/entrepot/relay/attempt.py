@@ -178,7 +178,7 @@ class Attempt:
         events = tap.end()
         if events:
             self._send(events)
-        if tap.finished or tap.finish or tap.usage:
+        if tap.finished or tap.finish:
             self._end(self._taker.stream_ended, tap)
         else:
             self._fail("broken", answered=True)

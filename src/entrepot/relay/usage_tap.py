@@ -100,6 +100,11 @@ class StreamTap:
         self.counted += data.count(b"\ndata:")
         return True
 
+    @property
+    def final_usage(self) -> bytes:
+        """The usage seen last, if the answer had come to its end by then; servers may report it as it grows."""
+        return self.usage if self.finish or self.finished else b""
+
     def end(self) -> bytes:
         """The last of the stream's bytes to relay, now that it has ended: an event without its empty line."""
         rest, self._part = self._part, b""

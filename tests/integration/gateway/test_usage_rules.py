@@ -199,7 +199,7 @@ def test_upstream_failed_early(gateway: Gateway, how: str) -> None:
 
 
 @row("upstream failed midway")
-@pytest.mark.parametrize("how", ["break=2", "break=2 reset=1", "break=2 end=early"])
+@pytest.mark.parametrize("how", ["break=2", "break=2 reset=1", "break=2 end=early", "break=2 usage=growing"])
 def test_upstream_failed_midway(gateway: Gateway, how: str) -> None:
     with gateway.connect() as client:
         client.sendall(request_bytes(chat(f"hi [[chunks=5 {how}]]", stream=True)))

@@ -59,6 +59,14 @@ def test_usage_beside_content_always_passes() -> None:
     assert made.counted == 1
 
 
+def test_usage_that_still_grows_is_not_the_last_word() -> None:
+    made = tap()
+    made.feed(ROLE + USAGE_WITH_WORD)
+    assert (made.usage != b"", made.final_usage) == (True, b"")
+    made.feed(FINISH)
+    assert made.final_usage == made.usage
+
+
 def test_what_follows_the_last_event_is_held_with_it() -> None:
     made = tap()
     assert fed(made, ROLE, DONE + PING, WORD) == ROLE
