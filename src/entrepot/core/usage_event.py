@@ -43,7 +43,7 @@ class UsageEvent(msgspec.Struct, frozen=True, array_like=True, omit_defaults=Fal
 
 
 # More than any provider serves in a month; beyond it a hand or a unit has slipped.
-QUANTITY_MAX = 10**15
+QUANTITY_MAX = 10**13
 
 _encoder = msgspec.msgpack.Encoder(order="deterministic")
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from entrepot.core.charges import Series
+from entrepot.core.money import PICO
 from entrepot.core.periods import END_OF_TIME, HOUR, Instant, format_instant, hour_of, period_of
 from entrepot.core.prices import PriceTable
 from entrepot.core.tenancy import Contract
@@ -18,19 +19,26 @@ from entrepot.core.usage_event import QUANTITY_MAX, UsageEvent, faults
 from entrepot.core.world import DeclaredNames, WorldIndex
 from entrepot.ports.books import MeteredUsage, Quarantined
 
+# A single record above this is a slip of a price or a quantity. It also keeps sums of records far from the 64 bits that
+# the store has for an amount, so that no usage can stop the fold.
+CHARGE_PICO_MAX = 10**9 * PICO
+
 _PLACES_MAX = 100_000  # Labels in usage are free text, so there may be any number of places; then we start again.
 
 _Key = tuple[str, str, str, str, str]  # customer, project, deployment, model, tier
 
 
 class _Place(NamedTuple):
-    """Where usage of one key is counted while it is admitted in [begins, ends). meters: those that have a price."""
+    """Where usage of one key is counted while it is admitted in [begins, ends).
+
+    meters: those that have a price, with the largest quantity of one record that is believed at that price.
+    """
 
     begins: Instant
     ends: Instant
     month: Instant
     series: Series
-    meters: frozenset[str]
+    meters: dict[str, int]
 
 
 class _Unpriced(Exception):
@@ -60,7 +68,7 @@ class Recorder:
                 at = event.admitted_at
                 if begins <= at < ends and at <= event.finished_at < END_OF_TIME and 0 < len(event.id) <= 128:
                     for meter, quantity in event.meters.items():
-                        if meter not in priced or not 0 <= quantity <= QUANTITY_MAX:
+                        if not 0 <= quantity <= priced.get(meter, -1):
                             break
                     else:
                         if event.meters:
@@ -128,7 +136,11 @@ class Recorder:
             ends=min(ends, contract.effective_to, month.end(contract.zone)),
             month=month_begins,
             series=series,
-            meters=frozenset(meter for meter in METERS if table.unit_pico(event.model, meter, event.tier) is not None),
+            meters={
+                meter: min(QUANTITY_MAX, CHARGE_PICO_MAX // max(unit, 1))
+                for meter in sorted(METERS)
+                if (unit := table.unit_pico(event.model, meter, event.tier)) is not None
+            },
         )
 
 
@@ -177,4 +189,9 @@ def _check_prices(event: UsageEvent, place: _Place) -> None:
             raise _Unpriced(
                 f"price book version {place.series.price_version} has no price for {meter} of model {event.model!r} "
                 f'in tier {event.tier!r}; declare it, at "0" if it is meant to be free'
+            )
+        if abs(quantity) > place.meters.get(meter, 0):
+            raise _Unpriced(
+                f"{quantity} {meter} of model {event.model!r} come to more than {CHARGE_PICO_MAX // PICO:,} in one record; "
+                "correct the price, or record the usage in parts"
             )

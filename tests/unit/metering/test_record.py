@@ -157,3 +157,14 @@ def test_any_number_of_labels_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> 
     metered, refused = Recorder(WorldIndex(world(version(PRICES)))).record(events)
     assert [item.series.deployment for item in metered] == [event.deployment for event in events]
     assert refused == []
+
+
+def test_a_record_that_comes_to_more_than_a_billion_is_a_slip() -> None:
+    dear = world(version(prices(("m", "input_tokens", "100000000"))))  # A hundred each.
+    assert counted(dear, usage("a", meters={"input_tokens": 10**7}))
+    for slip in (10**7 + 1, 10**12):
+        kind, reason = refusal(dear, usage("a", meters={"input_tokens": slip}))
+        assert kind == "unpriced"
+        assert "more than 1,000,000,000 in one record" in reason
+    credit = usage("b", meters={"input_tokens": -(10**12)}, corrects="a")
+    assert "more than 1,000,000,000" in refusal(dear, credit)[1]
