@@ -192,6 +192,6 @@ def _check_prices(event: UsageEvent, place: _Place) -> None:
             )
         if abs(quantity) > place.meters.get(meter, 0):
             raise _Unpriced(
-                f"{quantity} {meter} of model {event.model!r} come to more than {CHARGE_PICO_MAX // PICO:,} in one record; "
-                "correct the price, or record the usage in parts"
+                f"{quantity} {meter} of model {event.model!r} come to more than {CHARGE_PICO_MAX // PICO:,} in one "
+                "record; correct the price, or record the usage in parts"
             )
