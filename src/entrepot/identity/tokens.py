@@ -15,6 +15,7 @@ ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES
 
 # Who a token speaks for, the surest first. Source: Microsoft's access token claims reference.
 _NAME_CLAIMS = ("oid", "appid", "azp", "sub")
+_APPLICATION_CLAIMS = ("appid", "azp")  # In a token with `scp` they name the program a person used, not who acts.
 _CLOCK_SKEW = 60 * SECOND
 
 
@@ -80,7 +81,9 @@ def _within_its_time(claims: dict[str, Any], at: Instant) -> Verified:
         raise InvalidApiKey("The token has expired; get a new one from the directory.")
     if not_before is None or at + _CLOCK_SKEW < not_before:
         raise InvalidApiKey("The token is not valid yet; check the clocks.")
-    names = tuple(name for claim in _NAME_CLAIMS if isinstance(name := claims.get(claim), str) and name)
+    spoken_for = _APPLICATION_CLAIMS if "scp" in claims else ()
+    told = (claims.get(claim) for claim in _NAME_CLAIMS if claim not in spoken_for)
+    names = tuple(name for name in told if isinstance(name, str) and name)
     if not names:
         raise InvalidApiKey(f"The token names no principal; it needs one of the claims {', '.join(_NAME_CLAIMS)}.")
     return Verified(claims["iss"], names, expires_at)

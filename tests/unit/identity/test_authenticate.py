@@ -76,6 +76,12 @@ def test_a_principal_is_found_by_any_of_its_names(claim: str) -> None:
     assert directory().caller(token(oid="object-of-app", **{claim: "app-1"}), NOW).role == "reader"
 
 
+@pytest.mark.parametrize("claim", ["appid", "azp"])
+def test_a_person_is_not_the_program_that_person_uses(claim: str) -> None:
+    with pytest.raises(PermissionDenied, match="stranger"):
+        directory().caller(token(oid="stranger", scp="user_impersonation", **{claim: "app-1"}), NOW)
+
+
 @pytest.mark.parametrize(
     ("made", "said"),
     [
