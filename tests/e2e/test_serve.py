@@ -153,6 +153,7 @@ def test_ctrl_c_stops_everything_and_the_next_start_finds_its_keys(served: Serve
 
 
 def test_nothing_outlives_a_supervisor_that_is_killed(served: Served) -> None:
+    served.stop()  # It has, where the test before this one ran in the same process.
     again = Served(served.home, "--demo")
     pids = list(again.running.values())
     again.stop(signal.SIGKILL)
