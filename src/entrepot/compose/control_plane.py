@@ -1,16 +1,11 @@
 """The control process: the console and the control API on one address, read-only over the books."""
 
-import asyncio
 import os
 import shutil
-import signal
 import socket
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 
-import msgspec
-import uvicorn
 import uvloop
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -19,6 +14,7 @@ from starlette.routing import Route
 
 from entrepot.adapters.clocks import SystemClock
 from entrepot.compose.books import open_books
+from entrepot.compose.http_process import http_process
 from entrepot.compose.running import read_running
 from entrepot.compose.settings import Address, Settings, load_settings
 from entrepot.compose.tokens import admin_token
@@ -77,20 +73,7 @@ def _alive(_: Request) -> Response:
 
 
 async def _serve(settings: Settings) -> None:
-    config = uvicorn.Config(
-        control_app(settings),
-        log_config=None,
-        access_log=False,
-        lifespan="off",
-        http="httptools",
-        ws="none",
-        server_header=False,
-        timeout_graceful_shutdown=_BUSY_S,
-    )
-    server = _Server(config)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, server.end)
+    server = http_process(control_app(settings), drain_s=_BUSY_S)
     with _listening(settings.console_address) as listener:
         await server.serve(sockets=[listener])
 
@@ -102,23 +85,6 @@ def _listening(address: Address) -> socket.socket:
         raise BadInput(
             f"{address} cannot be listened on: {error.strerror}; set ENTREPOT_CONSOLE_ADDRESS to a free address"
         ) from None
-
-
-class _Server(uvicorn.Server):
-    """uvicorn, saying when it serves and leaving the signals to us."""
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        sys.stdout.write(msgspec.json.encode({"ready": True, "pid": os.getpid()}).decode() + "\n")
-        sys.stdout.flush()
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    def end(self) -> None:
-        """Begins to stop."""
-        self.should_exit = True
 
 
 if __name__ == "__main__":

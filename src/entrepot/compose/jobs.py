@@ -10,16 +10,12 @@ import asyncio
 import logging
 import os
 import secrets
-import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
-from pathlib import Path
+from collections.abc import Sequence
+from contextlib import closing, suppress
 
 import aiohttp
-import msgspec
-import uvicorn
 import uvloop
 
 from entrepot.adapters.clocks import SystemClock
@@ -27,6 +23,7 @@ from entrepot.adapters.gateway_requests import GatewayRequests
 from entrepot.adapters.job_store import SqliteJobStore
 from entrepot.adapters.snapshot_file import FileSnapshots
 from entrepot.compose.batch_runner import BatchRunner
+from entrepot.compose.http_process import HttpProcess, http_process, say_ready
 from entrepot.compose.settings import Settings, load_settings
 from entrepot.compose.tokens import internal_token
 from entrepot.core.errors import EntrepotError
@@ -78,46 +75,17 @@ class _Minted:
         return f"{prefix}{self._last_ms:012x}{secrets.token_hex(12)}"
 
 
-def _server(settings: Settings, desk: Desk, token: str, runner: BatchRunner) -> "_Server":
+def _server(settings: Settings, desk: Desk, token: str, runner: BatchRunner) -> HttpProcess:
+    """Serves on a socket that is its owner's only."""
     settings.run_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    config = uvicorn.Config(
-        jobs_app(desk, token, runner.wake),
-        uds=str(settings.jobs_socket),
-        log_config=None,
-        access_log=False,
-        lifespan="off",
-        http="httptools",
-        ws="none",
-        server_header=False,
-        timeout_graceful_shutdown=_BUSY_S,
-    )
-    server = _Server(config)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, server.end)
+    server = http_process(jobs_app(desk, token, runner.wake), drain_s=_BUSY_S, unix_socket=settings.jobs_socket)
+
+    def serving() -> None:
+        settings.jobs_socket.chmod(0o600)
+        say_ready()
+
+    server.on_ready = serving
     return server
-
-
-def _say_ready(socket: Path) -> None:
-    socket.chmod(0o600)
-    sys.stdout.write(msgspec.json.encode({"ready": True, "pid": os.getpid()}).decode() + "\n")
-    sys.stdout.flush()
-
-
-class _Server(uvicorn.Server):
-    """uvicorn, on a socket for its owner only, saying when it serves and leaving the signals to us."""
-
-    async def startup(self, sockets: None = None) -> None:  # type: ignore[override]
-        await super().startup(sockets)
-        assert self.config.uds is not None
-        _say_ready(Path(self.config.uds))
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    def end(self) -> None:
-        """Begins to stop."""
-        self.should_exit = True
 
 
 if __name__ == "__main__":

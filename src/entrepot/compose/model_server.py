@@ -19,13 +19,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import msgspec
-import uvicorn
 import uvloop
 
 from entrepot.adapters.clocks import SystemClock
 from entrepot.adapters.model_files import find_minilm, prepare_smollm2
 from entrepot.adapters.served_journal import ServedJournalFile
+from entrepot.compose.http_process import http_process, say_ready
 from entrepot.core.errors import BadInput, EntrepotError
 from entrepot.edge.model_api import Operation, model_app
 from entrepot.flows.describe_model import DescribeModel
@@ -116,47 +115,10 @@ def _open_embedding(
 
 async def _serve(options: Options, operations: Mapping[str, Operation], describe: DescribeModel) -> None:
     app = model_app(operations, describe, lambda: uuid.uuid4().hex)
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        lifespan="off",
-        http="httptools",
-        ws="none",
-        server_header=False,
-        timeout_keep_alive=IDLE_CONNECTION_S,
-        timeout_graceful_shutdown=options.drain_s,
-    )
-    server = _Server(config)
-    for ending in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(ending, server.end)
+    server = http_process(app, drain_s=options.drain_s, keep_alive_s=IDLE_CONNECTION_S)
     with _listening(options) as listener:
-        server.on_ready = lambda: _say_ready(options, listener.getsockname()[1])
+        server.on_ready = lambda: say_ready(model=options.model, port=listener.getsockname()[1])
         await server.serve(sockets=[listener])
-
-
-class _Server(uvicorn.Server):
-    """uvicorn, saying when it serves and leaving the signals to us."""
-
-    on_ready: Callable[[], None]
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.on_ready()
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    def end(self) -> None:
-        """Begins the drain."""
-        self.should_exit = True
-
-
-def _say_ready(options: Options, port: int) -> None:
-    line = {"ready": True, "model": options.model, "port": port, "pid": os.getpid()}
-    sys.stdout.write(msgspec.json.encode(line).decode() + "\n")
-    sys.stdout.flush()
 
 
 def _listening(options: Options) -> socket.socket:
