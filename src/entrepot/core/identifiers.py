@@ -8,7 +8,8 @@ INTERNAL_PREFIX = "ei-"  # Begins the token that the processes of an installatio
 
 def event_id(at_us: int, instance: int, sequence: int) -> str:
     """A 128-bit, time-ordered event id in 32 hex digits: 48 bits of milliseconds, 32 of instance, 48 of sequence."""
-    return f"{at_us // 1000:012x}{instance:08x}{sequence & 0xFFFFFFFFFFFF:012x}"
+    number = (at_us // 1000) << 80 | instance << 48 | sequence & 0xFFFFFFFFFFFF
+    return number.to_bytes(16, "big").hex()
 
 
 def key_digest(key: str | bytes) -> str:

@@ -11,12 +11,16 @@ from entrepot.core.chunked_coding import BadChunk, ChunkedReader
 HEAD_BYTES_MAX = 64 * 1024
 _UNTIL_CLOSE = -1
 
-_HEAD = re.compile(rb"HTTP/1\.([01]) ([1-5]\d\d)(?: [^\r\n]*+)?+(?:\r\n[^\r\n\0]++)*+")
-_FIELD = re.compile(
-    rb"\r\n(content-length|content-type|transfer-encoding|content-encoding|connection|retry-after-ms|retry-after)"
-    rb":[ \t]*+([^\r]*)",
-    re.IGNORECASE,
-)
+_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])[ \r]")
+_READ = frozenset({
+    b"content-length",
+    b"content-type",
+    b"transfer-encoding",
+    b"content-encoding",
+    b"connection",
+    b"retry-after",
+})  # fmt: skip
+_INITIALS = frozenset(b"cCtTrR")  # Of these, so that most lines need not be looked at.
 
 
 class BrokenAnswer(Exception):
@@ -99,12 +103,12 @@ class AnswerReader:
                     raise BrokenAnswer("the head is too long")
                 self._kept = data
                 return b""
-            match = _HEAD.fullmatch(data, 0, end)
+            match = _STATUS_LINE.match(data)
             if match is None:
                 raise BrokenAnswer("not an HTTP/1.1 head")
             status = int(match[2])
             if status >= 200:
-                self._begin_body(status, _fields_of(data, end), is_http11=match[1] == b"1")
+                self._begin_body(status, _fields_of(data[:end]), is_http11=match[1] == b"1")
                 return data[end + 4 :]
             data = data[end + 4 :]
 
@@ -145,12 +149,19 @@ class AnswerReader:
         return payload
 
 
-def _fields_of(data: bytes, end: int) -> dict[bytes, bytes]:
-    """The fields of _FIELD in a head by lower-case name. Raises: BrokenAnswer for lengths that differ."""
-    found = _FIELD.findall(data, 0, end)
-    fields = {name.lower(): value.rstrip() for name, value in found}
-    if len(fields) != len(found):
-        lengths = {value.rstrip() for name, value in found if name.lower() == b"content-length"}
-        if len(lengths) > 1:
-            raise BrokenAnswer("two different Content-Lengths")
+def _fields_of(head: bytes) -> dict[bytes, bytes]:
+    """The fields of _READ in a head, by lower-case name. Raises: BrokenAnswer for lines or lengths that cannot be."""
+    lines = head.split(b"\r\n")
+    if head.count(b"\n") != len(lines) - 1 or head.find(b"\0") >= 0:
+        raise BrokenAnswer("not an HTTP/1.1 head")
+    fields: dict[bytes, bytes] = {}
+    for line in lines:
+        if line[0] in _INITIALS:
+            name, _, value = line.partition(b":")
+            name = name.lower()
+            if name in _READ:
+                value = value.strip()
+                if name == b"content-length" and fields.get(name, value) != value:
+                    raise BrokenAnswer("two different Content-Lengths")
+                fields[name] = value
     return fields
