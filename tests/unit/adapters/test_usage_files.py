@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import random
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -252,3 +253,17 @@ def read(path: Path, content: bytes) -> ParsedRows:
         result.events.extend(part.events)
         result.faults.extend(sorted(part.faults, key=lambda fault: fault.line))
     return result
+
+
+def test_memory_does_not_grow_with_a_parquet_file(tmp_path: Path) -> None:
+    path = tmp_path / "large.parquet"
+    chance = random.Random(1)
+    with pq.ParquetWriter(path, pa.schema([(name, pa.string()) for name in (*REQUIRED, "input_tokens")])) as writer:
+        for _ in range(40):
+            ids = [f"{chance.getrandbits(128):032x}" for _ in range(5000)]
+            same = {name: [name] * len(ids) for name in (*REQUIRED[1:], "input_tokens")}
+            writer.write_table(pa.table({"id": ids, **same}))
+    before, most = pa.total_allocated_bytes(), 0
+    for _ in records.open_records(path, COLUMNS, REQUIRED).batches():
+        most = max(most, pa.total_allocated_bytes() - before)
+    assert most < path.stat().st_size / 3

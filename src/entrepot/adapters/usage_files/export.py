@@ -17,6 +17,7 @@ from entrepot.core.usage_event import UsageEvent
 
 # A CSV has a column for every meter there is, so that one month's file looks like the next one's.
 _METERS = sorted(METERS)
+_ROW_GROUP = 100_000
 _FIELDS = (
     "id",
     "admitted_at",
@@ -97,6 +98,8 @@ class _Csv:
 
 
 class _Parquet:
+    """Rows are held, packed, until there are enough for a row group that reads well."""
+
     def __init__(self, file: BinaryIO) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -105,6 +108,8 @@ class _Parquet:
         kinds = {"admitted_at": moment, "finished_at": moment, "meters": pa.map_(pa.string(), pa.int64())}
         self._schema = pa.schema([(name, kinds.get(name, pa.string())) for name in (*_FIELDS, "meters")])
         self._writer: Any = pq.ParquetWriter(file, self._schema, compression="zstd")
+        self._held: list[Any] = []
+        self._rows = 0
 
     def add(self, events: list[UsageEvent]) -> None:
         import pyarrow as pa
@@ -112,10 +117,21 @@ class _Parquet:
         columns: list[list[object]] = [[getattr(event, name) for event in events] for name in _FIELDS]
         columns.append([list(event.meters.items()) for event in events])
         arrays = [pa.array(column, kind.type) for column, kind in zip(columns, self._schema, strict=True)]
-        self._writer.write_batch(pa.record_batch(arrays, schema=self._schema))
+        self._held.append(pa.record_batch(arrays, schema=self._schema))
+        self._rows += len(events)
+        if self._rows >= _ROW_GROUP:
+            self._write_group()
 
     def end(self) -> None:
+        self._write_group()
         self._writer.close()
+
+    def _write_group(self) -> None:
+        import pyarrow as pa
+
+        if self._held:
+            self._writer.write_table(pa.Table.from_batches(self._held), row_group_size=self._rows)
+        self._held, self._rows = [], 0
 
 
 _WRITERS: dict[str, Callable[[BinaryIO], Writer]] = {"jsonl": _JsonLines, "csv": _Csv, "parquet": _Parquet}

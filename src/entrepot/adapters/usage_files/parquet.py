@@ -34,7 +34,7 @@ class ParquetRecords:
 
         first = 1
         try:
-            with pq.ParquetFile(self._path) as file:
+            with pq.ParquetFile(self._path, pre_buffer=False) as file:  # buffered ahead it would all stay in memory
                 check_header(self._path, file.schema_arrow.names, self._columns, self._required)
                 for batch in file.iter_batches(batch_size=BATCH_ROWS, use_threads=False):
                     yield RowBatch(range(first, first + batch.num_rows), _records(batch, self._columns))

@@ -129,7 +129,7 @@ def _parquet_table(path: Path) -> Iterator[_Table]:
 
     first = 1
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, pre_buffer=False) as file:
             for batch in file.iter_batches(batch_size=BATCH_ROWS, use_threads=False):
                 rows = list(zip(*(column.to_pylist() for column in batch.columns), strict=True))
                 yield batch.schema.names, range(first, first + len(rows)), rows, []
