@@ -50,7 +50,11 @@ def read(data: list[bytes]) -> list[dict[str, object]]:
 
 
 def facts(request: Request) -> dict[str, object]:
-    return {name: getattr(request, name) for name in ("method", "path", "query", "keep_alive", "body")}
+    head = request.head
+    return {
+        "body": request.body,
+        **{name: getattr(head, name) for name in ("method", "path", "query", "keep_alive", "takes_chunks")},
+    }
 
 
 @given(sent=st.lists(requests(), min_size=1, max_size=4), at=cuts)

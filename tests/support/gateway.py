@@ -183,7 +183,8 @@ class Gateway:
         self.run(done())
 
     def later(self, seconds: float) -> None:
-        """Sweeps as if so many seconds had passed."""
+        """Sweeps, and again as if so many seconds had passed."""
+        self.do(lambda: self._sweep(self.loop.time()))
         self.do(lambda: self._sweep(self.loop.time() + seconds))
 
     def _sweep(self, now: float) -> None:

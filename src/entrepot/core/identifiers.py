@@ -15,3 +15,13 @@ def event_id(at_us: int, instance: int, sequence: int) -> str:
 def key_digest(key: str | bytes) -> str:
     """The SHA-256 of an API key in hex, which is all we keep of it."""
     return hashlib.sha256(key.encode() if isinstance(key, str) else key).hexdigest()
+
+
+class Credential:
+    """A key or token that somebody sent, with its digest; b"" when nothing was sent."""
+
+    __slots__ = ("digest", "text")
+
+    def __init__(self, text: bytes) -> None:
+        self.text = text
+        self.digest = key_digest(text)

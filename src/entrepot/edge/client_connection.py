@@ -10,7 +10,7 @@ from typing import Protocol, cast
 
 from entrepot.core.usage_event import Outcome
 from entrepot.edge.http_answers import CONTINUE
-from entrepot.edge.http_requests import Refusal, Request, RequestLimits, RequestReader
+from entrepot.edge.http_requests import Refusal, Request, RequestHead, RequestLimits, RequestReader
 
 _NEVER = float("inf")
 
@@ -67,7 +67,7 @@ class Application(Protocol):
         """Answers the request, now or later: by writes to the connection and one finish."""
         ...
 
-    def admit(self, request: Request, connection: "ClientConnection") -> bool:
+    def admit(self, head: RequestHead, connection: "ClientConnection") -> bool:
         """Whether to read the body of a request of which only the head is here; if not, it has been answered."""
         ...
 

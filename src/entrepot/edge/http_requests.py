@@ -7,23 +7,30 @@ folded lines, spaces around a field's name. Source: RFC 9112 sections 2.2, 3, 5 
 
 import re
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NoReturn
 
 from entrepot.core.chunked_coding import BadChunk, ChunkedReader
+from entrepot.core.identifiers import Credential
+from entrepot.edge.routes import Found
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 _HEAD = re.compile(
     rb"(" + _TOKEN + rb") (/[!-~]*+) HTTP/1\.([01])(?:\r\n" + _TOKEN + rb":[^\x00-\x08\x0a-\x1f\x7f]*+)*+"
 )
 _OTHER_VERSION = re.compile(rb"[A-Z]+ [!-~]+ HTTP/(?!1\.[01]\r)[0-9]")
-_FIELD = re.compile(
-    rb"\r\n(host|content-length|transfer-encoding|authorization|api-key|connection|expect):[ \t]*+([^\r]*)",
-    re.IGNORECASE,
-)
+_READ = frozenset({
+    b"host",
+    b"content-length",
+    b"transfer-encoding",
+    b"authorization",
+    b"api-key",
+    b"connection",
+    b"expect",
+})  # fmt: skip
+_INITIALS = frozenset(b"aAcCeEhHtT")  # Of these, so that other lines need not be looked at.
 _EMPTY_LINES = re.compile(rb"(?:\r\n)++")
 _LENGTH = re.compile(rb"[0-9]{1,15}")
 _LENGTH_DIGITS_MAX = 15
-_LENGTH_FIELD = re.compile(rb"\r\ncontent-length:[ \t]*+([0-9]{1,15})(?=\r|\Z)", re.IGNORECASE)
 _NO_FIELD = b""
 
 
@@ -45,14 +52,14 @@ class Refusal(Exception):
         self.path = path
 
 
-class Request:
-    """One request. path as sent, not decoded; query without its question mark; credential: key or token, or b"".
+class RequestHead:
+    """What a head says. path as sent, not decoded; query without its question mark; text: all of the head, as sent.
 
-    head: all of it, as sent.
+    found: the route of the path, once it was looked for and the head was seen to suit it.
     """
 
     __slots__ = (
-        "body", "credential", "expects_continue", "head", "keep_alive", "method", "path", "query", "takes_chunks",
+        "credential", "expects_continue", "found", "keep_alive", "method", "path", "query", "takes_chunks", "text",
     )  # fmt: skip
 
     def __init__(self, match: re.Match[bytes], fields: dict[bytes, bytes]) -> None:
@@ -60,58 +67,49 @@ class Request:
         target: tuple[bytes, bytes, bytes] = match[2].partition(b"?")
         self.path, _, self.query = target
         self.takes_chunks = match[3] == b"1"  # HTTP/1.0 knows neither chunks nor, here, connections that stay open.
-        connection = fields.get(b"connection", _NO_FIELD)
-        self.keep_alive = self.takes_chunks and (not connection or b"close" not in connection.lower())
-        self.credential = fields.get(b"api-key") or _bearer(fields.get(b"authorization", _NO_FIELD))
+        self.keep_alive = self.takes_chunks and fields.get(b"connection", _NO_FIELD).lower().find(b"close") < 0
+        self.credential = Credential(fields.get(b"api-key") or _bearer(fields.get(b"authorization", _NO_FIELD)))
         self.expects_continue = b"expect" in fields
-        self.body = b""
-        self.head = match.string
-
-    def again(self, head: bytes) -> "Request":
-        """Another request with a head that says the same."""
-        request = Request.__new__(Request)
-        request.method = self.method
-        request.path = self.path
-        request.query = self.query
-        request.takes_chunks = self.takes_chunks
-        request.keep_alive = self.keep_alive
-        request.credential = self.credential
-        request.expects_continue = self.expects_continue
-        request.body = b""
-        request.head = head
-        return request
+        self.text = match.string
+        self.found: Found | None = None
 
     def field(self, name: bytes) -> bytes:
-        """The value of any field of the head, or b""; looked for only now, since few requests are asked for it."""
-        found = re.search(rb"\r\n" + re.escape(name) + rb":[ \t]*+([^\r]*)", self.head, re.IGNORECASE)
+        """The value of any field, or b""; looked for only now, since few requests are asked for it."""
+        found = re.search(rb"\r\n" + re.escape(name) + rb":[ \t]*+([^\r]*)", self.text, re.IGNORECASE)
         return found[1].rstrip() if found else b""
 
 
-class _LastHead(NamedTuple):
-    """A head that was read, without the digits of its Content-Length, and what it said.
+class Request:
+    """One request. Requests of a client that repeats itself share their head."""
 
-    A client that keeps its connection open nearly always repeats its head to the letter, but for the length.
-    """
+    __slots__ = ("body", "head")
 
-    before: bytes
-    after: bytes
-    request: Request
+    def __init__(self, head: RequestHead, body: bytes) -> None:
+        self.head = head
+        self.body = body
 
 
 class RequestReader:
-    """Reads the requests of one connection, one after the other."""
+    """Reads the requests of one connection, one after the other.
 
-    __slots__ = ("_body", "_chunks", "_data", "_last", "_left", "_limits", "_looked_at", "pending")
+    A client that keeps its connection open nearly always repeats its head to the letter, but for the length of the
+    body. So the last head is remembered, cut in two where the digits of its length stand.
+    """
+
+    __slots__ = (
+        "_after", "_before", "_body", "_chunks", "_data", "_last", "_left", "_limits", "_looked_at", "pending",
+    )  # fmt: skip
 
     def __init__(self, limits: RequestLimits) -> None:
         self._limits = limits
         self._data = b""  # What has come and is not taken yet,
         self._looked_at = 0  # and how much of it holds no end of a head.
-        self.pending: Request | None = None  # A request whose body is still to come.
+        self.pending: RequestHead | None = None  # Of a request whose body is still to come.
         self._body = bytearray()
         self._left = 0
         self._chunks: ChunkedReader | None = None
-        self._last: _LastHead | None = None
+        self._last: RequestHead | None = None
+        self._before = self._after = b""
 
     @property
     def has_begun(self) -> bool:
@@ -126,7 +124,7 @@ class RequestReader:
     def feed(self, data: bytes) -> Request | None:
         """The next request, if it is whole now; what follows it is kept. Raises: Refusal."""
         if self.pending is not None:
-            return self._read_body(data)
+            return self._read_body(self.pending, data)
         start, self._looked_at = self._looked_at, 0
         if self._data:
             data = self._data + data
@@ -139,63 +137,66 @@ class RequestReader:
             self._data = data
             self._looked_at = max(0, len(data) - 3)
             return None
-        head = data[:end]
-        request = self._repeated(head) or self._begin(head)
-        self._data = b""
-        if self._chunks is None and len(data) >= end + 4 + self._left:  # The usual case: all of it is here.
-            body_end = end + 4 + self._left
-            request.body = data[end + 4 : body_end]
+        text = data[:end]
+        head = self._repeated(text) or self._read_head(text)
+        end += 4
+        body_end = end + self._left
+        if self._chunks is None and len(data) >= body_end:  # The usual case: all of it is here.
             self._data = data[body_end:]
-            return request
-        self.pending = request
-        return self._read_body(data[end + 4 :])
+            return Request(head, data[end:body_end])
+        self._data = b""
+        self.pending = head
+        return self._read_body(head, data[end:])
 
     def keep(self, data: bytes) -> None:
         """Keeps data that came while an earlier request is being answered."""
         self._data += data
 
-    def _repeated(self, head: bytes) -> Request | None:
-        """The request of a head that was read before, if this is it again."""
+    def _repeated(self, text: bytes) -> RequestHead | None:
+        """The last head, if this is it again but for the length."""
         last = self._last
-        if last is None or not head.startswith(last.before) or not head.endswith(last.after):
+        if last is None or not text.startswith(self._before) or not text.endswith(self._after):
             return None
-        length = head[len(last.before) : len(head) - len(last.after)]
+        length = text[len(self._before) : len(text) - len(self._after)]
         if not length.isdigit() or len(length) > _LENGTH_DIGITS_MAX:
             return None
         self._chunks = None
-        self._left = int(length)
-        self._check_size(self._left, last.request)
-        return last.request.again(head)
+        self._left = left = int(length)
+        if left > self._limits.body_bytes:
+            self._refuse_size(last)
+        return last
 
-    def _remember(self, head: bytes, request: Request) -> None:
-        match = _LENGTH_FIELD.search(head)
-        if match is not None and not request.expects_continue:
-            self._last = _LastHead(head[: match.start(1)], head[match.end(1) :], request.again(head))
-
-    def _begin(self, head: bytes) -> Request:
-        match = _HEAD.fullmatch(head)
+    def _read_head(self, text: bytes) -> RequestHead:
+        match = _HEAD.fullmatch(text)
         if match is None:
-            if _OTHER_VERSION.match(head):
+            if _OTHER_VERSION.match(text):
                 raise Refusal(505, "Only HTTP/1.1 is spoken here.")
             raise Refusal(400, "The request's head is not HTTP/1.1.")
-        found = _FIELD.findall(head)
-        fields = {name.lower(): value.rstrip() for name, value in found}
-        if len(fields) != len(found):
-            raise Refusal(400, "A header field was sent twice that may be sent only once.")
-        request = Request(match, fields)
-        if request.takes_chunks and b"host" not in fields:
+        fields = _fields_of(text)
+        head = RequestHead(match, fields)
+        if head.takes_chunks and b"host" not in fields:
             raise Refusal(400, "The Host header is missing.")
-        if request.expects_continue and fields[b"expect"].lower() != b"100-continue":
+        if head.expects_continue and fields[b"expect"].lower() != b"100-continue":
             raise Refusal(417, "Nothing but 100-continue can be expected here.")
-        self._begin_body(request, fields.get(b"content-length"), fields.get(b"transfer-encoding"))
-        self._remember(head, request)
-        return request
+        length = fields.get(b"content-length")
+        self._begin_body(head, length, fields.get(b"transfer-encoding"))
+        self._last = None
+        if length is not None and not head.expects_continue:
+            self._remember(head, length)
+        return head
 
-    def _begin_body(self, request: Request, length: bytes | None, coding: bytes | None) -> None:
+    def _remember(self, head: RequestHead, length: bytes) -> None:
+        """Remembers a head by what stands before and behind its length."""
+        line = head.text.lower().find(b"\r\ncontent-length:")
+        digits = head.text.find(length, line + len(b"\r\ncontent-length:"))
+        self._last = head
+        self._before, self._after = head.text[:digits], head.text[digits + len(length) :]
+
+    def _begin_body(self, head: RequestHead, length: bytes | None, coding: bytes | None) -> None:
         self._left = 0
         self._chunks = None
         if coding is not None:
-            if length is not None or not request.takes_chunks:
+            if length is not None or not head.takes_chunks:
                 raise Refusal(400, "Transfer-Encoding goes neither with Content-Length nor with HTTP/1.0.")
             if coding.lower() != b"chunked":
                 raise Refusal(501, "The only transfer coding known here is chunked.")
@@ -204,13 +205,12 @@ class RequestReader:
             if _LENGTH.fullmatch(length) is None:
                 raise Refusal(400, "Content-Length is not a number.")
             self._left = int(length)
-            self._check_size(self._left, request)
+            if self._left > self._limits.body_bytes:
+                self._refuse_size(head)
 
-    def _read_body(self, data: bytes) -> Request | None:
-        request = self.pending
-        assert request is not None
+    def _read_body(self, head: RequestHead, data: bytes) -> Request | None:
         if self._chunks is not None:
-            complete = self._read_chunks(self._chunks, data, request)
+            complete = self._read_chunks(self._chunks, data, head)
         else:
             taken = data[: self._left]
             self._body += taken
@@ -219,25 +219,37 @@ class RequestReader:
             complete = self._left == 0
         if not complete:
             return None
-        request.body = bytes(self._body)
+        body, self._body = self._body, bytearray()
         self.pending = None
-        self._body = bytearray()
-        return request
+        return Request(head, bytes(body))
 
-    def _read_chunks(self, chunks: ChunkedReader, data: bytes, request: Request) -> bool:
+    def _read_chunks(self, chunks: ChunkedReader, data: bytes, head: RequestHead) -> bool:
         """Whether the body is complete."""
         try:
-            payload = chunks.feed(data)
+            self._body += chunks.feed(data)
         except BadChunk as error:
             raise Refusal(400, f"The request's chunked body is broken: {error}.") from None
-        self._body += payload
-        self._check_size(len(self._body), request)
+        if len(self._body) > self._limits.body_bytes:
+            self._refuse_size(head)
         self._data = chunks.rest
         return chunks.complete
 
-    def _check_size(self, size: int, request: Request) -> None:
-        if size > self._limits.body_bytes:
-            raise Refusal(413, f"The request's body is larger than {self._limits.body_bytes} bytes.", request.path)
+    def _refuse_size(self, head: RequestHead) -> NoReturn:
+        raise Refusal(413, f"The request's body is larger than {self._limits.body_bytes} bytes.", head.path)
+
+
+def _fields_of(text: bytes) -> dict[bytes, bytes]:
+    """The fields of _READ in a head, by lower-case name. Raises: Refusal for one that is there twice."""
+    fields: dict[bytes, bytes] = {}
+    for line in text.split(b"\r\n")[1:]:
+        if line[0] in _INITIALS:
+            name, _, value = line.partition(b":")
+            name = name.lower()
+            if name in _READ:
+                if name in fields:
+                    raise Refusal(400, "A header field was sent twice that may be sent only once.")
+                fields[name] = value.strip(b" \t")
+    return fields
 
 
 def _bearer(authorization: bytes) -> bytes:

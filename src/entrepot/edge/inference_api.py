@@ -15,9 +15,9 @@ from entrepot.edge.client_connection import ClientConnection, ClientLimits
 from entrepot.edge.error_bodies import protocol_error
 from entrepot.edge.gateway_metrics import Family, Tally, alone, write_metrics
 from entrepot.edge.http_answers import JSON, TEXT
-from entrepot.edge.http_requests import Refusal, Request
+from entrepot.edge.http_requests import Refusal, Request, RequestHead
 from entrepot.edge.inference_call import InferenceCall
-from entrepot.edge.routes import Found, Route, check_version, find_route, job_target, speaks_azure
+from entrepot.edge.routes import Found, MethodRefused, Route, check_found, find_route, job_target, speaks_azure
 from entrepot.flows.forward_jobs import ForwardJobs, JobAsk
 from entrepot.flows.serve_inference import Ask, ServeInference
 from entrepot.ports.clock import Clock
@@ -35,11 +35,11 @@ class InferenceApi:
         """instance: the number that keeps this process's ids apart from those of others, in 32 bits."""
         self._flow = flow
         self._jobs = jobs
-        self._now: Callable[[], Instant] = clock.now
+        self.now: Callable[[], Instant] = clock.now
+        self.tally = Tally()
         self._instance = instance
         self._sequence = 0
-        self._tally = Tally()
-        self._answers: dict[str, Callable[[Found, Request, InferenceCall], None]] = {
+        self._answers: dict[str, Callable[[Found, RequestHead, InferenceCall], None]] = {
             "models": self._models,
             "model": self._model,
             "healthz": self._healthz,
@@ -54,26 +54,36 @@ class InferenceApi:
 
     def handle(self, request: Request, connection: ClientConnection) -> None:
         """Answers the request, now or later."""
-        call = self._begin(request, connection)
+        head = request.head
+        call = self._begin(head, connection)
         try:
-            self._route(request, call, connection)
+            found = call.found = head.found or self._find(head, call)
+            if found.route.kind == "inference":
+                self._infer(found, request, call, connection)
+            elif found.route.kind == "jobs":
+                self._job(found, request, call, connection)
+            else:
+                self._answers[found.route.kind](found, head, call)
         except EntrepotError as error:
             call.refuse(error)
+        except MethodRefused as refused:
+            self._refuse_method(refused.route, call)
         except Exception:  # noqa: BLE001 - the boundary of the process: logged, answered, and counted
             _log.exception("request_failed request_id=%s", call.id)
             call.refuse(EntrepotError(f"Something went wrong here; ask the operator about the request {call.id}."))
 
-    def admit(self, request: Request, connection: ClientConnection) -> bool:
+    def admit(self, head: RequestHead, connection: ClientConnection) -> bool:
         """Whether the body of a request is worth reading: it has a route, and its caller is known."""
-        call = self._begin(request, connection)
-        call.is_azure = speaks_azure(request.path)
+        call = self._begin(head, connection)
         try:
-            found = find_route(request.path)
-            check_version(found.route, request.query)
+            found = self._find(head, call)
             if found.route.kind in {"inference", "jobs"}:
-                self._flow.directory.caller(request.credential, call.at, *_acting_for(request))
+                self._flow.directory.caller(head.credential, call.at, *_acting_for(head))
         except EntrepotError as error:
             call.refuse(error)
+            return False
+        except MethodRefused as refused:
+            self._refuse_method(refused.route, call)
             return False
         return True
 
@@ -93,82 +103,71 @@ class InferenceApi:
 
     # ---- routes
 
-    def _begin(self, request: Request | None, connection: ClientConnection) -> InferenceCall:
-        at = self._now()
+    def _begin(self, head: RequestHead | None, connection: ClientConnection) -> InferenceCall:
+        at = self.now()
         self._sequence += 1
-        return InferenceCall(
-            event_id(at, self._instance, self._sequence), at, self._now, self._tally, connection, request
-        )
+        return InferenceCall(event_id(at, self._instance, self._sequence), at, self, connection, head)
 
-    def _route(self, request: Request, call: InferenceCall, connection: ClientConnection) -> None:
-        call.is_azure = speaks_azure(request.path)
-        found = find_route(request.path)
-        route = found.route
-        call.counted_as = route.path
-        if request.method not in route.methods:
-            self._refuse_method(route, call)
-            return
-        check_version(route, request.query)
-        if route.kind == "inference":
-            self._infer(found, request, call, connection)
-        elif route.kind == "jobs":
-            self._job(found, request, call, connection)
-        else:
-            self._answers[route.kind](found, request, call)
+    def _find(self, head: RequestHead, call: InferenceCall) -> Found:
+        """The route of a head, which is remembered with it. Raises: EntrepotError, MethodRefused."""
+        call.is_azure = speaks_azure(head.path)
+        found = call.found = find_route(head.path)
+        check_found(found.route, head.method, head.query)
+        head.found = found
+        return found
 
     def _refuse_method(self, route: Route, call: InferenceCall) -> None:
-        allowed = b", ".join(route.methods)
-        error = protocol_error(405, f"{route.path} is asked with {allowed.decode()}.", is_azure=call.is_azure)
-        call.reply_error(error, b"Allow: %b\r\n" % allowed)
+        allowed = b", ".join(route.methods).decode()
+        error = protocol_error(405, f"{route.path} is asked with {allowed}.", is_azure=route.is_azure)
+        call.reply_error(error, f"Allow: {allowed}\r\n")
 
     def _infer(self, found: Found, request: Request, call: InferenceCall, connection: ClientConnection) -> None:
-        deployment = ""
-        if found.segment:
-            deployment = azure.decode_segment(found.segment)
-            call.served_by = found.segment
-        ask = Ask(call.id, call.at, found.route.operation, deployment, request.credential, request.body)
-        if request.credential.startswith(_INTERNAL):
-            project, tier = _acting_for(request)
+        head = request.head
+        ask = Ask(call.id, call.at, found.route.operation, found.name, head.credential, request.body)
+        if head.credential.text.startswith(_INTERNAL):
+            project, tier = _acting_for(head)
             ask = ask._replace(project=project, tier=tier)
         exchange = self._flow.serve(ask, call)
         if not call.finished:
             connection.wait_for(exchange)
 
     def _job(self, found: Found, request: Request, call: InferenceCall, connection: ClientConnection) -> None:
-        caller = self._flow.directory.caller(request.credential, call.at)
+        head = request.head
+        caller = self._flow.directory.caller(head.credential, call.at)
         ask = JobAsk(
-            request.method,
-            job_target(found, request.query),
-            request.field(b"content-type"),
+            head.method,
+            job_target(found, head.query),
+            head.field(b"content-type"),
             request.body,
             deployment=found.segment if "{" in found.route.prefix else b"",
-            is_azure=call.is_azure,
+            is_azure=found.route.is_azure,
         )
         errand = self._jobs.forward(ask, caller, call)
         if not call.finished:
             connection.wait_for(errand)
 
-    def _models(self, found: Found, request: Request, call: InferenceCall) -> None:
-        models = [_described(item, found.route) for item in self._usable(request, call).values()]
+    def _models(self, found: Found, head: RequestHead, call: InferenceCall) -> None:
+        models = [_described(item, found.route) for item in self._usable(head, call).values()]
         call.reply(200, JSON, msgspec.json.encode({"object": "list", "data": models}))
 
-    def _model(self, found: Found, request: Request, call: InferenceCall) -> None:
-        name = azure.decode_segment(found.segment)
-        deployment = self._usable(request, call).get(name)
+    def _model(self, found: Found, head: RequestHead, call: InferenceCall) -> None:
+        deployment = self._usable(head, call).get(found.name)
         if deployment is None:
-            raise DeploymentNotFound(f"The deployment {name[:80]!r} does not exist in this project.", param="model")
+            raise DeploymentNotFound(
+                f"The deployment {found.name[:80]!r} does not exist in this project.", param="model"
+            )
         call.reply(200, JSON, msgspec.json.encode(_described(deployment, found.route)))
 
-    def _usable(self, request: Request, call: InferenceCall) -> dict[str, ServedDeployment]:
-        found = self._flow.deployments(request.credential, call.at)
+    def _usable(self, head: RequestHead, call: InferenceCall) -> dict[str, ServedDeployment]:
+        found = self._flow.deployments(head.credential, call.at)
         return {name: item for name, item in found.items() if item.stage != "retired"}
 
-    def _healthz(self, found: Found, request: Request, call: InferenceCall) -> None:
-        del found, request
+    def _healthz(self, found: Found, head: RequestHead, call: InferenceCall) -> None:
+        del found, head
         call.reply(200, JSON, b'{"alive":true}')
 
-    def _readyz(self, found: Found, request: Request, call: InferenceCall) -> None:
-        del found, request
+    def _readyz(self, found: Found, head: RequestHead, call: InferenceCall) -> None:
+        del found, head
         reasons = []
         if self._flow.snapshot is None:
             reasons.append("nothing is published to this gateway")
@@ -178,12 +177,12 @@ class InferenceApi:
             reasons.append("the gateway is stopping")
         call.reply(503 if reasons else 200, JSON, msgspec.json.encode({"ready": not reasons, "reasons": reasons}))
 
-    def _metrics(self, found: Found, request: Request, call: InferenceCall) -> None:
-        del found, request
+    def _metrics(self, found: Found, head: RequestHead, call: InferenceCall) -> None:
+        del found, head
         call.reply(200, TEXT, write_metrics(self._families(call.at)))
 
     def _families(self, at: Instant) -> Iterator[Family]:
-        flow, tally = self._flow, self._tally
+        flow, tally = self._flow, self.tally
         answers = [({"route": route, "status": str(status)}, n) for (route, status), n in sorted(tally.answers.items())]
         yield Family("entrepot_requests_total", "counter", "Answers begun, by route and status.", answers)
         errors = [({"code": code}, n) for code, n in sorted(tally.errors.items())]
@@ -204,11 +203,11 @@ class InferenceApi:
             yield Family("entrepot_snapshot_version", "gauge", "What is served from.", alone(snapshot.version))
 
 
-def _acting_for(request: Request) -> tuple[bytes, bytes]:
+def _acting_for(head: RequestHead) -> tuple[bytes, bytes]:
     """(project, tier) that a process of this installation names, or nothing; anybody else's are not looked at."""
-    if not request.credential.startswith(_INTERNAL):
+    if not head.credential.text.startswith(_INTERNAL):
         return b"", b""
-    return request.field(b"x-entrepot-project"), request.field(b"x-entrepot-tier")
+    return head.field(b"x-entrepot-project"), head.field(b"x-entrepot-tier")
 
 
 def _described(deployment: ServedDeployment, route: Route) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Protocol
 
 from entrepot.core.errors import EntrepotError
 from entrepot.core.periods import Instant
@@ -11,43 +12,47 @@ from entrepot.edge.client_connection import ClientConnection
 from entrepot.edge.error_bodies import ErrorAnswer
 from entrepot.edge.gateway_metrics import Tally
 from entrepot.edge.http_answers import CLOSE, JSON, LAST_CHUNK, chunk, stream_head, whole_head
-from entrepot.edge.http_requests import Request
+from entrepot.edge.http_requests import RequestHead
+from entrepot.edge.routes import Found
+
+
+class Desk(Protocol):
+    """What all calls of a process share."""
+
+    @property
+    def now(self) -> Callable[[], Instant]:
+        """The clock."""
+        ...
+
+    @property
+    def tally(self) -> Tally:
+        """What is counted."""
+        ...
 
 
 class InferenceCall:
     """The client of a flow's exchange (flows.serve_inference.Client), and the answers of routes that need no exchange.
 
-    is_azure: the dialect of errors. served_by: the deployment as the path names it, or b"". counted_as: a route's path.
+    found: the route, once it is; is_azure: the dialect of errors until then.
     """
 
     __slots__ = (
-        "_chunked", "_connection", "_has_body", "_keep", "_now", "_tally", "_write", "at", "counted_as", "finished",
-        "id", "is_azure", "served_by",
+        "_connection", "_desk", "_head", "_keep", "at", "finished", "found", "id", "is_azure",
     )  # fmt: skip
 
     def __init__(
-        self,
-        request_id: str,
-        at: Instant,
-        now: Callable[[], Instant],
-        tally: Tally,
-        connection: ClientConnection,
-        request: Request | None,
+        self, request_id: str, at: Instant, desk: Desk, connection: ClientConnection, head: RequestHead | None
     ) -> None:
-        """request: None for bytes that are none, after which no other can be read."""
+        """head: None for bytes that are none, after which no other can be read."""
         self.id = request_id
-        self.is_azure = False
-        self.served_by = b""
-        self.counted_as = "none"
-        self.finished = False
         self.at = at
+        self.finished = False
+        self.found: Found | None = None
+        self.is_azure = False
+        self._desk = desk
         self._connection = connection
-        self._write = connection.write
-        self._now = now
-        self._tally = tally
-        self._keep = request is not None and request.keep_alive
-        self._chunked = request is not None and request.takes_chunks
-        self._has_body = request is None or request.method != b"HEAD"
+        self._head = head
+        self._keep = head is not None and head.keep_alive
 
     # ---- as the client of an exchange
 
@@ -57,78 +62,90 @@ class InferenceCall:
 
     def open_stream(self) -> Callable[[bytes], None] | None:
         """The head of an event stream."""
-        self._tally.answered(self.counted_as, 200)
-        if not self._chunked:
+        self._count(200)
+        chunked = self._takes_chunks
+        if not chunked:
             self._keep = False
-        self._write(stream_head(self._fields(b"" if self._keep or not self._chunked else CLOSE), chunked=self._chunked))
-        return self._write if self._chunked else None
+        write = self._connection.write
+        write(stream_head(self._fields("" if self._keep or not chunked else CLOSE), chunked=chunked))
+        return write if chunked else None
 
     def send(self, events: bytes) -> None:
         """Events of the stream."""
-        self._write(b"%x\r\n%b\r\n" % (len(events), events) if self._chunked else events)
+        self._connection.write(chunk(events) if self._takes_chunks else events)
 
     def end_stream(self, events: bytes) -> None:
         """The last events, and the end."""
-        if not self._chunked:
-            self._write(events)
+        if not self._takes_chunks:
+            self._connection.write(events)
         else:
-            self._write(chunk(events) + LAST_CHUNK if events else LAST_CHUNK)
+            self._connection.write(chunk(events) + LAST_CHUNK if events else LAST_CHUNK)
         self._finish()
 
     def break_stream(self, error: EntrepotError) -> None:
         """An error among the events, which makes clients raise; then the connection ends without the stream's end."""
-        self._tally.failed(error.code)
+        self._desk.tally.failed(error.code)
         self.send(openai.error_event(error_bodies.openai_error(error).body))
         self._keep = False
         self._finish()
 
     def refuse(self, error: EntrepotError) -> None:
         """An error of our own."""
-        self._tally.failed(error.code)
-        shaped = error_bodies.azure_error(error) if self.is_azure else error_bodies.openai_error(error)
+        self._desk.tally.failed(error.code)
+        shaped = error_bodies.azure_error(error) if self._speaks_azure else error_bodies.openai_error(error)
         self.reply_error(shaped, retry_after_s=error.retry_after_s)
 
     def relay_error(self, status: int, error: openai.UpstreamError, retry_after: bytes) -> None:
         """An error of the upstream's."""
-        fields = b"Retry-After: %b\r\n" % retry_after if retry_after.isdigit() else b""
-        self.reply(*_as_json(error_bodies.upstream_error(status, error, is_azure=self.is_azure)), fields)
+        fields = f"Retry-After: {retry_after.decode()}\r\n" if retry_after.isdigit() else ""
+        self.reply(*_as_json(error_bodies.upstream_error(status, error, is_azure=self._speaks_azure)), fields)
 
     # ---- as the answer of any route
 
-    def reply(self, status: int, media_type: bytes, body: bytes, fields: bytes = b"") -> None:
+    def reply(self, status: int, media_type: str, body: bytes, fields: str = "") -> None:
         """A whole answer of any kind."""
-        self._tally.answered(self.counted_as, status)
+        self._count(status)
         if not self._keep:
             fields += CLOSE
         head = whole_head(status, media_type, len(body), self._fields(fields))
-        self._write(head + body if self._has_body else head)
+        self._connection.write(head if self._wants_no_body else head + body)
         self._finish()
 
-    def reply_error(self, error: ErrorAnswer, fields: bytes = b"", *, retry_after_s: float | None = None) -> None:
+    def reply_error(self, error: ErrorAnswer, fields: str = "", *, retry_after_s: float | None = None) -> None:
         """An error, with when to try again."""
         if retry_after_s is not None:
-            fields += b"Retry-After: %d\r\nretry-after-ms: %d\r\n" % (
-                math.ceil(retry_after_s),
-                math.ceil(retry_after_s * 1000),
+            fields += (
+                f"Retry-After: {math.ceil(retry_after_s)}\r\nretry-after-ms: {math.ceil(retry_after_s * 1000)}\r\n"
             )
         self.reply(*_as_json(error), fields)
 
-    def _fields(self, fields: bytes) -> bytes:
-        """The header lines of every answer behind the given ones."""
-        request_id = self.id.encode()
-        if self.served_by:
-            fields += b"x-ms-deployment-name: %b\r\n" % self.served_by
-        return b"%bx-request-id: %b\r\napim-request-id: %b\r\nopenai-processing-ms: %d\r\n" % (
-            fields,
-            request_id,
-            request_id,
-            max(0, self._now() - self.at) // 1000,
-        )
+    @property
+    def _takes_chunks(self) -> bool:
+        return self._head is not None and self._head.takes_chunks
+
+    @property
+    def _wants_no_body(self) -> bool:
+        return self._head is not None and self._head.method == b"HEAD"
+
+    @property
+    def _speaks_azure(self) -> bool:
+        return self.is_azure if self.found is None else self.found.route.is_azure
+
+    def _count(self, status: int) -> None:
+        self._desk.tally.answered("none" if self.found is None else self.found.route.path, status)
+
+    def _fields(self, fields: str) -> str:
+        """The header lines of every answer, behind the given ones."""
+        found = self.found
+        if found is not None and found.segment and found.route.kind == "inference":
+            fields += f"x-ms-deployment-name: {found.segment.decode()}\r\n"
+        took_ms = max(0, self._desk.now() - self.at) // 1000
+        return f"{fields}x-request-id: {self.id}\r\napim-request-id: {self.id}\r\nopenai-processing-ms: {took_ms}\r\n"
 
     def _finish(self) -> None:
         self.finished = True
         self._connection.finish(keep=self._keep)
 
 
-def _as_json(error: ErrorAnswer) -> tuple[int, bytes, bytes]:
+def _as_json(error: ErrorAnswer) -> tuple[int, str, bytes]:
     return error.status, JSON, error.body

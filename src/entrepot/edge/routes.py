@@ -76,14 +76,23 @@ ROUTES = (
 )
 
 
+class MethodRefused(Exception):
+    """The route is asked with another method."""
+
+    def __init__(self, route: "Route") -> None:
+        super().__init__(route.path)
+        self.route = route
+
+
 class Found(NamedTuple):
-    """The route of a path; segment: what stands for {…}, as sent, or b""."""
+    """The route of a path. segment: what stands for {…}, as sent; name: the same, decoded. Both empty without one."""
 
     route: Route
-    segment: bytes
+    segment: bytes = b""
+    name: str = ""
 
 
-_WHOLE = {route.path.encode(): Found(route, b"") for route in ROUTES if "{" not in route.path}
+_WHOLE = {route.path.encode(): Found(route) for route in ROUTES if "{" not in route.path}
 # {what stands before the segment: {what stands behind it: route}}
 _PARTED: dict[bytes, dict[bytes, Route]] = {}
 for _route in ROUTES:
@@ -102,7 +111,7 @@ def find_route(path: bytes) -> Found:
             segment, slash, rest = path[len(before) :].partition(b"/")
             route = by_rest.get(slash + rest)
             if route is not None and segment:
-                return Found(route, segment)
+                return Found(route, segment, azure.decode_segment(segment))
     raise RouteNotFound(f"There is no {_shown(path)} here; see GET /v1/models and POST /v1/chat/completions.")
 
 
@@ -116,8 +125,10 @@ def job_target(found: Found, query: bytes) -> bytes:
     return path + (b"?" + query if query else b"")
 
 
-def check_version(route: Route, query: bytes) -> None:
-    """Nothing, when the query names a version that the route has. Raises: InvalidRequest, RouteNotFound."""
+def check_found(route: Route, method: bytes, query: bytes) -> None:
+    """Nothing, when the route has the method and the version. Raises: MethodRefused, InvalidRequest, RouteNotFound."""
+    if method not in route.methods:
+        raise MethodRefused(route)
     if route.version == "dated":
         azure.check_dated_version(query)
     elif query and route.version == "undated":

@@ -14,7 +14,7 @@ from entrepot.identity.authorize import check_jobs
 from entrepot.relay.attempt import Attempt, Failure, Outlet
 from entrepot.relay.destination import Origin
 from entrepot.relay.http1 import AnswerHead
-from entrepot.relay.upstream import UpstreamPool
+from entrepot.relay.upstream import Lane, UpstreamPool
 from entrepot.relay.usage_tap import StreamTap
 
 
@@ -35,7 +35,7 @@ class JobAsk(NamedTuple):
 class JobClient(Protocol):
     """The client's side; hears exactly one of these."""
 
-    def reply(self, status: int, media_type: bytes, body: bytes, fields: bytes = b"") -> None:
+    def reply(self, status: int, media_type: str, body: bytes, fields: str = "") -> None:
         """A whole answer."""
         ...
 
@@ -48,14 +48,13 @@ class ForwardJobs:
     """The flow of one gateway process. socket: the path of the jobs process's socket; token: what it knows us by."""
 
     def __init__(self, pool: UpstreamPool, socket: str, token: str) -> None:
-        self._pool = pool
-        self._origin = Origin(socket, 0, tls=False)
+        self._lane = pool.lane(Origin(socket, 0, tls=False))
         self._token = token.encode()
 
     def forward(self, ask: JobAsk, caller: Caller, client: JobClient) -> "Errand":
         """The errand that answers the client, perhaps already. Raises: PermissionDenied."""
         check_jobs(caller)
-        errand = Errand(self._pool, self._origin, self._written(ask, caller.project.id), client)
+        errand = Errand(self._lane, self._written(ask, caller.project.id), client)
         errand.start()
         return errand
 
@@ -83,8 +82,8 @@ class Errand:
 
     __slots__ = ("_attempt", "_client", "_request")
 
-    def __init__(self, pool: UpstreamPool, origin: Origin, request: bytes, client: JobClient) -> None:
-        self._attempt = Attempt(pool, origin, self, _no_tap)
+    def __init__(self, lane: Lane, request: bytes, client: JobClient) -> None:
+        self._attempt = Attempt(lane, self, _no_tap)
         self._request = request
         self._client = client
 
@@ -100,7 +99,8 @@ class Errand:
 
     def answered(self, head: AnswerHead, body: bytes) -> None:
         """Hands the answer back."""
-        self._client.reply(head.status, head.fields.get(b"content-type", b"application/octet-stream"), body)
+        media_type = head.fields.get(b"content-type", b"application/octet-stream")
+        self._client.reply(head.status, media_type.decode("latin-1"), body)
 
     def failed(self, failure: Failure) -> None:
         """Says that there is no answer; what was not sent can be asked again."""

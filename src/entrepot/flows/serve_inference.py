@@ -8,7 +8,7 @@ client and the usage log, at any time and in any order, and ends in exactly one 
 docs/operations/usage-rules.md. Nothing here waits, and no task is made for a request.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple, Protocol
 
@@ -23,9 +23,10 @@ from entrepot.core.errors import (
     UpstreamUnavailable,
     UsageLogUnavailable,
 )
+from entrepot.core.identifiers import Credential
 from entrepot.core.log_records import Admitted
 from entrepot.core.periods import Instant
-from entrepot.core.snapshot import GatewaySnapshot, ServedDeployment, Target
+from entrepot.core.snapshot import GatewaySnapshot, ServedDeployment
 from entrepot.core.usage_event import Outcome, Source
 from entrepot.dialects import openai
 from entrepot.dialects.openai_estimates import estimate_answer, estimate_prompt
@@ -34,11 +35,11 @@ from entrepot.identity.authenticate import Directory
 from entrepot.identity.authorize import check_inference
 from entrepot.metering.usage_writer import UsageWriter
 from entrepot.relay.attempt import Attempt, Failure, Outlet
-from entrepot.relay.destination import Destination, Place, destinations_of, place_of, redact
+from entrepot.relay.destination import Destination, destinations_of, place_of, redact
 from entrepot.relay.http1 import AnswerHead
-from entrepot.relay.upstream import UpstreamPool
+from entrepot.relay.upstream import Lane, UpstreamPool
 from entrepot.relay.usage_tap import StreamTap
-from entrepot.routing.plan import Avoided, check_tier, deployment_for, order_targets
+from entrepot.routing.plan import Avoided, check_tier, deployment_for, in_order
 
 
 class Ask(NamedTuple):
@@ -48,10 +49,19 @@ class Ask(NamedTuple):
     at: Instant
     operation: Operation
     deployment: str
-    credential: bytes
+    credential: Credential
     body: bytes
     project: bytes = b""
     tier: bytes = b""
+
+
+class Way(NamedTuple):
+    """One upstream that can serve a deployment, with its own name for the model."""
+
+    upstream: str
+    model: str
+    destination: Destination
+    lane: Lane
 
 
 class Client(Protocol):
@@ -96,24 +106,33 @@ class ServeInference:
         self._instance = instance
         self._secret_of = secret_of
         self._directory: Directory | None = None
-        self._destinations: dict[Place, Destination] = {}
+        self._ways: dict[tuple[str, str], list[Way]] = {}
         self.snapshot: GatewaySnapshot | None = None
         self.usage = usage
-        self.pool = pool
+        self._pool = pool
         self.avoided = Avoided()
         self.streams: set[Exchange] = set()
         self.mismatches = 0
 
     def adopt(self, snapshot: GatewaySnapshot, trusted: str = "") -> list[str]:
         """Serves from this snapshot from now on; open requests end as they began. Returns what of it cannot be used."""
-        targets = (
-            target
+        directory = Directory(snapshot, trusted)
+        served = [
+            (project, deployment)
             for project in snapshot.projects.values()
             for deployment in project.deployments.values()
-            for target in deployment.targets
-        )
-        self._destinations, faults = destinations_of(targets, openai.PATHS.values(), self._secret_of)
-        self._directory = Directory(snapshot, trusted)
+        ]
+        targets = (target for _, deployment in served for target in deployment.targets)
+        destinations, faults = destinations_of(targets, openai.PATHS.values(), self._secret_of)
+        self._ways = {
+            (project.id, deployment.name): [
+                Way(target.upstream, target.model, destination, self._pool.lane(destination.origin))
+                for target in deployment.targets
+                if (destination := destinations.get(place_of(target)))
+            ]
+            for project, deployment in served
+        }
+        self._directory = directory
         self.snapshot = snapshot
         return faults
 
@@ -133,23 +152,25 @@ class ServeInference:
             raise InvalidRequest("model is missing; it names the deployment to use.", param="model")
         deployment = deployment_for(caller.project, name, ask.operation)
         check_tier(deployment, caller.tier, ask.at)
-        targets = order_targets(deployment, self.avoided, ask.at)
+        project = caller.project
+        ways = in_order(self._ways[project.id, deployment.name], self.avoided, ask.at)
+        if not ways:
+            raise _unreachable()
         admitted = Admitted(
             id=ask.id,
             at=ask.at,
             instance=self._instance,
-            customer=caller.project.customer,
-            project=caller.project.id,
+            customer=project.customer,
+            project=project.id,
             deployment=deployment.name,
             model=deployment.model,
             tier=caller.tier,
-            upstream=targets[0].upstream,
+            upstream=ways[0].upstream,
             key=caller.key,
             prompt_tokens_estimate=estimate_prompt(ask.body, ask.operation, deployment.context_tokens),
         )
-        route = [(target, place) for target in targets if (place := self._destinations.get(place_of(target)))]
-        exchange = Exchange(self, client, asked, openai.PATHS[ask.operation], route, admitted)
-        exchange.try_next_target()
+        exchange = Exchange(self, client, asked, openai.PATHS[ask.operation], ways, admitted)
+        exchange.try_next_way()
         return exchange
 
     @property
@@ -159,7 +180,7 @@ class ServeInference:
             raise UpstreamUnavailable("Nothing is published here yet; run `entrepot apply`.", retry_after_s=1)
         return self._directory
 
-    def deployments(self, credential: bytes, at: Instant) -> dict[str, ServedDeployment]:
+    def deployments(self, credential: Credential, at: Instant) -> dict[str, ServedDeployment]:
         """What the caller may use, by name. Raises: InvalidApiKey, PermissionDenied, UpstreamUnavailable."""
         return self.directory.caller(credential, at).project.deployments
 
@@ -178,13 +199,12 @@ class Exchange:
     """One request from the moment it may go upstream; the taker of its attempts."""
 
     __slots__ = (
-        "_admitted", "_asked", "_attempt", "_body", "_client", "_destination", "_ended", "_error", "_flow", "_head",
-        "_new_tap", "_path", "_reported", "_route", "_sent", "_target", "_then",
+        "_admitted", "_asked", "_attempt", "_body", "_client", "_ended", "_error", "_flow", "_head", "_new_tap",
+        "_path", "_reported", "_sent", "_then", "_tried", "_way", "_ways",
     )  # fmt: skip
 
     _attempt: Attempt
-    _target: Target
-    _destination: Destination
+    _way: Way
     _head: AnswerHead
     _then: Callable[[], None]
     _error: EntrepotError
@@ -195,7 +215,7 @@ class Exchange:
         client: Client,
         asked: openai.Asked,
         path: str,
-        route: list[tuple[Target, Destination]],
+        ways: Sequence[Way],
         admitted: Admitted,
     ) -> None:
         self._flow = flow
@@ -204,7 +224,8 @@ class Exchange:
         # Usage that only we asked for is not shown to the client.
         self._new_tap = _USAGE_KEPT if asked.wants_usage or not asked.stream else _USAGE_DROPPED
         self._path = path
-        self._route = route
+        self._ways = ways
+        self._tried = 0
         self._admitted = admitted
         self._sent = False  # The admission is written, and the request may have reached an upstream.
         self._ended = False  # The last record is made; at most its way to the disk is still awaited.
@@ -213,14 +234,15 @@ class Exchange:
 
     # ---- to an upstream
 
-    def try_next_target(self) -> None:
-        """Begins an attempt at the next target, or refuses when none is left."""
-        if not self._route:
+    def try_next_way(self) -> None:
+        """Begins an attempt at the next upstream, or refuses when none is left."""
+        if self._tried == len(self._ways):
             self._ended = True
             self._client.refuse(_unreachable())
             return
-        self._target, self._destination = self._route.pop(0)
-        self._attempt = Attempt(self._flow.pool, self._destination.origin, self, self._new_tap)
+        self._way = way = self._ways[self._tried]
+        self._tried += 1
+        self._attempt = Attempt(way.lane, self, self._new_tap)
         self._attempt.start()
 
     def next_request(self) -> bytes | None:
@@ -231,12 +253,12 @@ class Exchange:
                 self._ended = True
                 self._client.refuse(log_unavailable())
                 return None
-            if self._admitted.upstream != self._target.upstream:
-                self._admitted = msgspec.structs.replace(self._admitted, upstream=self._target.upstream)
+            if self._admitted.upstream != self._way.upstream:
+                self._admitted = msgspec.structs.replace(self._admitted, upstream=self._way.upstream)
             self._flow.usage.admit(self._admitted)
             self._sent = True
-        body = openai.write_request(self._asked, self._target.model)
-        return self._destination.request(self._path, self._admitted.id, body)
+        body = openai.write_request(self._asked, self._way.model)
+        return self._way.destination.request(self._path, self._admitted.id, body)
 
     # ---- its answer
 
@@ -266,9 +288,9 @@ class Exchange:
     def failed(self, failure: Failure) -> None:
         """Tries the next target if this one cannot have got the request; else the request ends here."""
         if failure.reason == "unreachable":
-            self._flow.avoided.add(self._target.upstream, self._flow.usage.now(self._admitted))
+            self._flow.avoided.add(self._way.upstream, self._flow.usage.now(self._admitted))
             if not failure.sent:
-                self.try_next_target()
+                self.try_next_way()
                 return
         self._give_up(_ERRORS[failure.reason](), answered=failure.answered)
 
@@ -368,7 +390,7 @@ class Exchange:
             self._client.refuse(UpstreamFailed(f"The upstream refused the gateway itself (status {status})."))
             return
         error = openai.read_error(self._body)
-        error = msgspec.structs.replace(error, message=redact(error.message, self._destination.secrets))
+        error = msgspec.structs.replace(error, message=redact(error.message, self._way.destination.secrets))
         self._client.relay_error(status, error, self._head.fields.get(b"retry-after", b""))
 
     def _send_error(self) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from entrepot.core.errors import InvalidApiKey, PermissionDenied
-from entrepot.core.identifiers import key_digest
+from entrepot.core.identifiers import Credential
 from entrepot.core.periods import Instant
 from entrepot.core.snapshot import GatewaySnapshot, ServedProject
 from entrepot.core.tenancy import Role
@@ -47,24 +47,23 @@ class Directory:
         self._verifier = Verifier(snapshot.identity_providers)
         self._by_token: dict[str, tuple[Caller, Instant]] = {}
 
-    def caller(self, credential: bytes, at: Instant, project: bytes = b"", tier: bytes = b"") -> Caller:
+    def caller(self, credential: Credential, at: Instant, project: bytes = b"", tier: bytes = b"") -> Caller:
         """The caller of a key or of a directory's token.
 
         project, tier: whom a process of this installation acts for; they mean nothing from anybody else.
         Raises: InvalidApiKey, PermissionDenied.
         """
-        if not credential:
+        caller = self._by_digest.get(credential.digest)
+        if caller is not None:
+            return caller
+        if not credential.text:
             raise InvalidApiKey(
                 "No API key was sent; send it as 'Authorization: Bearer <key>' or in the header 'api-key'."
             )
-        digest = key_digest(credential)
-        caller = self._by_digest.get(digest)
-        if caller is not None:
-            return caller
-        if project and digest == self._trusted:
+        if project and credential.digest == self._trusted:
             return self._acting_for(project.decode("ascii", "replace"), tier.decode("ascii", "replace"))
-        if looks_like_token(credential):
-            return self._caller_of_token(credential, digest, at)
+        if looks_like_token(credential.text):
+            return self._caller_of_token(credential, at)
         raise InvalidApiKey("The API key is not known here, or was revoked; check the key and the endpoint.")
 
     def _acting_for(self, name: str, tier: str) -> Caller:
@@ -73,15 +72,15 @@ class Directory:
             raise PermissionDenied(f"The project {name!r} is not declared any more, or {tier!r} is no tier.")
         return Caller(project, JOBS, "jobs process", "user", tier)
 
-    def _caller_of_token(self, token: bytes, digest: str, at: Instant) -> Caller:
-        known = self._by_token.get(digest)
+    def _caller_of_token(self, token: Credential, at: Instant) -> Caller:
+        known = self._by_token.get(token.digest)
         if known is not None and at < known[1]:
             return known[0]
-        verified = self._verifier.verify(token, at)
+        verified = self._verifier.verify(token.text, at)
         caller = self._bound(verified)
         if len(self._by_token) >= VERIFIED_TOKENS_MAX:
             self._by_token.clear()
-        self._by_token[digest] = (caller, verified.expires_at)
+        self._by_token[token.digest] = (caller, verified.expires_at)
         return caller
 
     def _bound(self, verified: Verified) -> Caller:

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple, Protocol
 
 from entrepot.relay import sse
-from entrepot.relay.destination import Origin
 from entrepot.relay.http1 import AnswerHead
-from entrepot.relay.upstream import Broken, UpstreamConnection, UpstreamPool
+from entrepot.relay.upstream import Broken, Lane, UpstreamConnection
 from entrepot.relay.usage_tap import OverlongEvent, StreamTap
 
 ANSWER_BYTES_MAX = 128 * 2**20
@@ -64,18 +63,19 @@ class Taker(Protocol):
 
 
 class Attempt:
-    """The pool's borrower and its connection's listener, on behalf of a taker. tap: once a stream has begun."""
+    """A lane's borrower and its connection's listener, on behalf of a taker. tap: once a stream has begun."""
 
     __slots__ = (
-        "_connection", "_head", "_new_tap", "_origin", "_over", "_parts", "_pool", "_send", "_send_chunk", "_sent",
-        "_size", "_taker", "tap",
+        "_connection", "_head", "_lane", "_new_tap", "_over", "_parts", "_send", "_send_chunk", "_sent", "_size",
+        "_taker", "tap",
     )  # fmt: skip
 
     _send: Callable[[bytes], None]
+    _parts: list[bytes]
+    _size: int
 
-    def __init__(self, pool: UpstreamPool, origin: Origin, taker: Taker, new_tap: Callable[[], StreamTap]) -> None:
-        self._pool = pool
-        self._origin = origin
+    def __init__(self, lane: Lane, taker: Taker, new_tap: Callable[[], StreamTap]) -> None:
+        self._lane = lane
         self._taker = taker
         self._new_tap = new_tap
         self._connection: UpstreamConnection | None = None
@@ -83,8 +83,6 @@ class Attempt:
         self._sent = False
         self._over = False
         self._send_chunk: Callable[[bytes], None] | None = None
-        self._parts: list[bytes] = []
-        self._size = 0
         self.tap: StreamTap | None = None
 
     @property
@@ -94,7 +92,7 @@ class Attempt:
 
     def start(self) -> None:
         """Asks for a connection; everything else follows from it, perhaps before this returns."""
-        self._pool.lend(self._origin, self)
+        self._lane.lend(self)
 
     def cancel(self) -> None:
         """Tells the upstream to stop by closing its connection; the taker hears nothing more."""
@@ -109,7 +107,7 @@ class Attempt:
         if self._connection is not None:
             self._connection.pause(paused)
 
-    # What the pool says.
+    # What the lane says.
 
     def connected(self, connection: UpstreamConnection) -> None:
         """Sends the request, if it is still wanted."""
@@ -117,7 +115,7 @@ class Attempt:
         if request is None:
             if not self._over:
                 self._end(_say_nothing)
-            self._pool.take_back(connection, keep=True)
+            connection.put_back(keep=True)
             return
         self._sent = True
         self._connection = connection
@@ -131,9 +129,24 @@ class Attempt:
 
     # What the connection says.
 
+    def on_whole(self, head: AnswerHead, body: bytes) -> None:
+        """Hands over the answer, unless it is a stream after all, or nothing we can use."""
+        if head.media_type == sse.MEDIA_TYPE or b"content-encoding" in head.fields:
+            self.on_head(head)
+            if body and self._connection is not None:
+                self.on_body(body)
+            if not self._over:
+                self.on_end()
+            return
+        self._connection = None
+        self._head = head
+        self._end(self._taker.answered, head, body)
+
     def on_head(self, head: AnswerHead) -> None:
         """Opens the stream when the answer is one."""
         self._head = head
+        self._parts = []
+        self._size = 0
         if head.fields.get(b"content-encoding", b"identity") != b"identity":
             self._fail("unusable", answered=True)
         elif head.status == 200 and head.media_type == sse.MEDIA_TYPE:
@@ -187,7 +200,7 @@ class Attempt:
         """Sends once more if a kept connection had gone stale: the upstream closed it just as we used it."""
         self._connection = None
         if broken.reason == "closed" and broken.reused and not broken.answered:
-            self._pool.lend(self._origin, self, fresh=True)
+            self._lane.lend(self, fresh=True)
         else:
             self._fail(_REASONS[broken.reason], answered=broken.answered)
 

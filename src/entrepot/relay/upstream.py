@@ -35,7 +35,7 @@ class Broken(NamedTuple):
 
 
 class Borrower(Protocol):
-    """Who asked for a connection; hears exactly one of these, perhaps before lend returns."""
+    """Who asked for a connection; hears exactly one of these, perhaps before Lane.lend returns."""
 
     def connected(self, connection: "UpstreamConnection") -> None:
         """The connection is the borrower's until the answer ends or it is abandoned."""
@@ -47,7 +47,14 @@ class Borrower(Protocol):
 
 
 class Listener(Protocol):
-    """Who sent a request; hears on_head, any number of on_body, then on_end; or at any point on_broken as the last."""
+    """Who sent a request. Hears on_whole; or on_head, any number of on_body, then on_end.
+
+    At any point it may hear on_broken, as its last.
+    """
+
+    def on_whole(self, head: AnswerHead, body: bytes) -> None:
+        """The answer, all of it at once; in place of on_head, on_body and on_end."""
+        ...
 
     def on_head(self, head: AnswerHead) -> None:
         """The answer begins."""
@@ -73,6 +80,8 @@ class Listener(Protocol):
 class _Nobody:
     """Listens for a client that has all it needs, until the answer ends."""
 
+    def on_whole(self, head: AnswerHead, body: bytes) -> None: ...
+
     def on_head(self, head: AnswerHead) -> None: ...
 
     def on_chunk(self, data: bytes) -> bool:  # noqa: ARG002 - nothing of it is wanted
@@ -89,32 +98,32 @@ _NOBODY = _Nobody()
 
 
 class UpstreamConnection(asyncio.Protocol):
-    """One connection. It goes back to its pool by itself once an answer is complete."""
+    """One connection. It goes back to its lane by itself once an answer is complete."""
 
-    __slots__ = ("_listener", "_paused", "_pool", "_reader", "_transport", "heard", "origin", "quiet_since", "reused")
+    __slots__ = ("_heard", "_lane", "_listener", "_paused", "_quiet_since", "_reader", "_transport", "reused")
 
     _transport: asyncio.Transport
 
-    def __init__(self, pool: "UpstreamPool", origin: Origin) -> None:
-        self.origin = origin
+    def __init__(self, lane: "Lane") -> None:
         self.reused = False
-        self.heard = False  # Since the last sweep.
-        self.quiet_since = 0.0
-        self._pool = pool
+        self._lane = lane
         self._reader = AnswerReader()
         self._listener: Listener | None = None
         self._paused = False
+        self._heard = True  # Something was sent or came since the last sweep,
+        self._quiet_since = 0.0  # or else when a sweep first found that nothing had.
 
     def send(self, request: bytes, listener: Listener) -> None:
         """Sends a request; listener hears the answer."""
         self._listener = listener
-        self._pool.watch(self)
+        self._heard = True
         self._transport.write(request)
 
     def pause(self, paused: bool) -> None:
         """Stops or resumes reading, for a client that is slower than its upstream. Paused, it cannot time out."""
         if paused != self._paused and not self._transport.is_closing():
-            self._paused = self.heard = paused
+            self._paused = paused
+            self._heard = True
             if paused:
                 self._transport.pause_reading()
             else:
@@ -131,28 +140,37 @@ class UpstreamConnection(asyncio.Protocol):
         self._listener = None
         self._transport.abort()
 
-    def is_usable(self) -> bool:
-        """Whether another request can be sent: open, and the last one fully written."""
-        return not self._transport.is_closing() and self._transport.get_write_buffer_size() == 0
-
-    def check_silence(self, now: float, limits: UpstreamLimits) -> None:
-        """Breaks off when the upstream has been silent for too long."""
-        if self.heard:
-            self.heard = self._paused
-            self.quiet_since = now
-        elif now - self.quiet_since > (limits.silence_s if self._has_answered() else limits.first_byte_s):
+    def sweep(self, now: float, limits: UpstreamLimits) -> None:
+        """Breaks off an upstream that is silent for too long, closes a connection that is idle for too long."""
+        if self._heard:
+            self._heard = self._paused
+            self._quiet_since = now
+            return
+        quiet_s = now - self._quiet_since
+        if self._listener is None:
+            if quiet_s > limits.idle_s:
+                self.close()
+        elif quiet_s > (limits.silence_s if self._reader.has_begun else limits.first_byte_s):
             self._break("silent")
 
+    def put_back(self, *, keep: bool) -> None:
+        """Makes the connection one that can serve again, unless it is not to be kept or still sends its request."""
+        if keep and not self._transport.get_write_buffer_size() and self._lane.keep(self):
+            self._heard = True
+        else:
+            self.close()
+
     def close(self) -> None:
-        """Closes an idle connection."""
+        """Closes the connection, which nobody uses."""
+        self._lane.forget(self)
         self._transport.close()
 
     # What the event loop calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keeps the transport."""
-        transport = cast(asyncio.Transport, transport)  # uvloop's transports are none by inheritance
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's transports are none by inheritance
+        self._lane.connections.add(self)
 
     def data_received(self, data: bytes) -> None:
         """Passes on what is in data."""
@@ -160,7 +178,7 @@ class UpstreamConnection(asyncio.Protocol):
         if listener is None:  # An idle upstream has nothing to say, and no answer is to begin with it.
             self._transport.abort()
             return
-        self.heard = True
+        self._heard = True
         chunks = self._reader.chunks
         try:
             if chunks is None or not chunks.between or not listener.on_chunk(data):
@@ -172,7 +190,8 @@ class UpstreamConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tells the listener, for whom this may be the regular end of the answer."""
-        self._pool.forget(self)
+        self._lane.connections.discard(self)
+        self._lane.forget(self)
         listener = self._listener
         if listener is None:
             return
@@ -190,34 +209,73 @@ class UpstreamConnection(asyncio.Protocol):
         except BrokenAnswer:
             self._break("malformed")
             return
+        head = reader.head
+        if head is None:
+            return
+        if reader.complete and not begun:  # Most answers that are no stream.
+            self._end(head)
+            listener.on_whole(head, payload)
+            return
         if not begun:
-            if reader.head is None:
-                return
-            listener.on_head(reader.head)
+            listener.on_head(head)
         if payload and self._listener is not None:
             listener.on_body(payload)
-        if reader.complete:
-            self._complete()
+        if reader.complete and (last := self._listener) is not None:
+            self._end(head)
+            last.on_end()
 
-    def _complete(self) -> None:
-        listener, self._listener = self._listener, None
-        if listener is None:
-            return
-        head = self._reader.head
-        self.pause(False)
+    def _end(self, head: AnswerHead) -> None:
+        """The answer is complete, and the connection free."""
+        self._listener = None
+        if self._paused:
+            self.pause(False)
         self._reader.reset()
-        self._pool.take_back(self, keep=head is not None and head.keep_alive)
-        listener.on_end()
+        self.put_back(keep=head.keep_alive)
 
     def _break(self, reason: Reason) -> None:
         listener, self._listener = self._listener, None
-        answered = self._has_answered()
+        answered = self._reader.has_begun
         self._transport.abort()
         if listener is not None:
             listener.on_broken(Broken(reason, answered, self.reused))
 
-    def _has_answered(self) -> bool:
-        return self._reader.has_begun
+
+class Lane:
+    """The connections to one origin."""
+
+    __slots__ = ("_idle", "_pool", "connections", "origin")
+
+    def __init__(self, pool: "UpstreamPool", origin: Origin) -> None:
+        self.origin = origin
+        self._pool = pool
+        self._idle: list[UpstreamConnection] = []
+        self.connections: set[UpstreamConnection] = set()
+
+    def lend(self, borrower: Borrower, *, fresh: bool = False) -> None:
+        """Gives the borrower an idle connection at once, or a new one soon. fresh: a new one in any case."""
+        if self._idle and not fresh:
+            connection = self._idle.pop()
+            connection.reused = True
+            borrower.connected(connection)
+        else:
+            self._pool.dial(self, borrower)
+
+    def keep(self, connection: UpstreamConnection) -> bool:
+        """Whether the connection was put with the idle ones; not when there are plenty."""
+        if len(self._idle) >= self._pool.limits.idle_connections_max:
+            return False
+        self._idle.append(connection)
+        return True
+
+    def forget(self, connection: UpstreamConnection) -> None:
+        """The connection is not idle any more."""
+        if connection in self._idle:
+            self._idle.remove(connection)
+
+    def close(self) -> None:
+        """Closes what is idle."""
+        for connection in list(self._idle):
+            connection.close()
 
 
 class UpstreamPool:
@@ -226,80 +284,52 @@ class UpstreamPool:
     def __init__(
         self, loop: asyncio.AbstractEventLoop, limits: UpstreamLimits, tls: ssl.SSLContext | None = None
     ) -> None:
+        self.limits = limits
         self._loop = loop
-        self._limits = limits
         self._tls = tls
-        self._idle: dict[Origin, list[UpstreamConnection]] = {}
-        self._busy: set[UpstreamConnection] = set()
+        self._lanes: dict[Origin, Lane] = {}
         self._dialling: set[asyncio.Task[None]] = set()
 
-    def lend(self, origin: Origin, borrower: Borrower, *, fresh: bool = False) -> None:
-        """Gives the borrower an open connection at once, or a new one soon. fresh: a new one in any case."""
-        idle = self._idle.get(origin)
-        while idle and not fresh:
-            connection = idle.pop()
-            if connection.is_usable():
-                connection.reused = True
-                borrower.connected(connection)
-                return
-            connection.close()
-        task = self._loop.create_task(self._dial(origin, borrower))
+    def lane(self, origin: Origin) -> Lane:
+        """The connections to an origin."""
+        lane = self._lanes.get(origin)
+        if lane is None:
+            lane = self._lanes[origin] = Lane(self, origin)
+        return lane
+
+    def dial(self, lane: Lane, borrower: Borrower) -> None:
+        """Makes a new connection for the borrower."""
+        task = self._loop.create_task(self._dial(lane, borrower))
         self._dialling.add(task)
         task.add_done_callback(self._dialling.discard)
 
-    def watch(self, connection: UpstreamConnection) -> None:
-        """The connection has sent a request: it is to answer in time."""
-        connection.quiet_since = self._loop.time()
-        connection.heard = False
-        self._busy.add(connection)
-
-    def take_back(self, connection: UpstreamConnection, *, keep: bool) -> None:
-        """The connection's answer is complete, or it was not used."""
-        self._busy.discard(connection)
-        idle = self._idle.get(connection.origin)
-        if idle is None:
-            idle = self._idle[connection.origin] = []
-        if keep and connection.is_usable() and len(idle) < self._limits.idle_connections_max:
-            connection.quiet_since = self._loop.time()
-            idle.append(connection)
-        else:
-            connection.close()
-
-    def forget(self, connection: UpstreamConnection) -> None:
-        """The connection is gone."""
-        self._busy.discard(connection)
-        idle = self._idle.get(connection.origin)
-        if idle and connection in idle:
-            idle.remove(connection)
-
     def sweep(self, now: float) -> None:
-        """Breaks off what has been silent for too long and closes what has been idle for too long."""
-        for connection in list(self._busy):
-            connection.check_silence(now, self._limits)
-        for idle in self._idle.values():
-            while idle and now - idle[0].quiet_since > self._limits.idle_s:
-                idle.pop(0).close()
+        """Ends what has been silent or idle for too long."""
+        for lane in self._lanes.values():
+            for connection in list(lane.connections):
+                connection.sweep(now, self.limits)
 
     def close(self) -> None:
         """Closes what is idle; what is lent ends with its borrower."""
-        for idle in self._idle.values():
-            while idle:
-                idle.pop().close()
+        for lane in self._lanes.values():
+            lane.close()
 
-    async def _dial(self, origin: Origin, borrower: Borrower) -> None:
+    async def _dial(self, lane: Lane, borrower: Borrower) -> None:
         try:
-            async with asyncio.timeout(self._limits.connect_s):
-                connection = await self._connect(origin)
+            async with asyncio.timeout(self.limits.connect_s):
+                connection = await self._connect(lane)
         except TimeoutError:
-            borrower.unreachable(f"no connection within {self._limits.connect_s:g} s")
+            borrower.unreachable(f"no connection within {self.limits.connect_s:g} s")
         except (OSError, UnicodeError) as error:
             borrower.unreachable(str(error))
         else:
             borrower.connected(connection)
 
-    async def _connect(self, origin: Origin) -> UpstreamConnection:
+    async def _connect(self, lane: Lane) -> UpstreamConnection:
+        origin = lane.origin
+
         def made() -> UpstreamConnection:
-            return UpstreamConnection(self, origin)
+            return UpstreamConnection(lane)
 
         if origin.host.startswith("/"):
             return (await self._loop.create_unix_connection(made, origin.host))[1]

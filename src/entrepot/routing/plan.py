@@ -1,15 +1,12 @@
 """Which deployment a name means, and its upstreams in the order to try them."""
 
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
+
 from entrepot.core.catalog import Operation
-from entrepot.core.errors import (
-    DeploymentNotFound,
-    ModelRetired,
-    OperationNotSupported,
-    UnsupportedValue,
-    UpstreamUnavailable,
-)
+from entrepot.core.errors import DeploymentNotFound, ModelRetired, OperationNotSupported, UnsupportedValue
 from entrepot.core.periods import SECOND, Instant
-from entrepot.core.snapshot import ServedDeployment, ServedProject, Target
+from entrepot.core.snapshot import ServedDeployment, ServedProject
 
 # How long an upstream that could not be reached is tried last.
 AVOIDED_FOR = 5 * SECOND
@@ -69,14 +66,20 @@ class Avoided:
         return bool(self._until)
 
 
-def order_targets(deployment: ServedDeployment, avoided: Avoided, at: Instant) -> list[Target]:
-    """The deployment's targets in order of preference, avoided ones behind the others; at least one.
+class Reachable(Protocol):
+    """Something that goes to an upstream."""
 
-    Raises: UpstreamUnavailable when there is none.
-    """
-    targets = deployment.targets
-    if not targets:
-        raise UpstreamUnavailable(f"No upstream serves the model {deployment.model} now; an administrator can add one.")
-    if not avoided or len(targets) == 1:
-        return list(targets)
-    return sorted(targets, key=lambda target: avoided.holds(target.upstream, at))
+    @property
+    def upstream(self) -> str:
+        """The upstream's id."""
+        ...
+
+
+WayT = TypeVar("WayT", bound=Reachable)
+
+
+def in_order(ways: Sequence[WayT], avoided: Avoided, at: Instant) -> Sequence[WayT]:
+    """The ways in the order to try them: as declared, but those to upstreams that are avoided now behind the others."""
+    if len(ways) < 2 or not avoided:
+        return ways
+    return sorted(ways, key=lambda way: avoided.holds(way.upstream, at))

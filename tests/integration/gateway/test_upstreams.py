@@ -15,7 +15,7 @@ from cryptography.x509.oid import NameOID
 
 from entrepot.core.log_records import Admitted, UsageRecorded
 from entrepot.relay.destination import Origin
-from entrepot.relay.upstream import Borrower
+from entrepot.relay.upstream import Borrower, Lane
 from tests.scripted_upstream import ScriptedUpstream
 from tests.support.gateway import Gateway, deployment, eventually, running_gateway, snapshot, target
 from tests.support.requests import ask, chat, read_until, request_bytes
@@ -124,10 +124,10 @@ def test_a_client_that_leaves_while_its_upstream_is_being_reached(
     reached: asyncio.Future[None] = gateway.loop.create_future()
     dial = gateway.pool._dial
 
-    async def slowly(origin: Origin, borrower: Borrower) -> None:
+    async def slowly(lane: Lane, borrower: Borrower) -> None:
         asked.set()
         await reached
-        await dial(origin, borrower)
+        await dial(lane, borrower)
 
     monkeypatch.setattr(gateway.pool, "_dial", slowly)
     with gateway.connect() as client:
@@ -136,7 +136,7 @@ def test_a_client_that_leaves_while_its_upstream_is_being_reached(
     eventually(lambda: not gateway.api.connections)
     gateway.do(lambda: reached.set_result(None))
     origin = Origin("127.0.0.1", gateway.upstream.port, tls=False)
-    eventually(lambda: gateway.pool._idle.get(origin))
+    eventually(lambda: gateway.pool.lane(origin)._idle)
     assert gateway.sink.records == []
     assert gateway.upstream.served == {}
 
@@ -144,7 +144,7 @@ def test_a_client_that_leaves_while_its_upstream_is_being_reached(
 def test_an_upstream_that_speaks_out_of_turn_is_let_go(gateway: Gateway) -> None:
     ask(gateway, chat("hi [[after=noise]]"))
     origin = Origin("127.0.0.1", gateway.upstream.port, tls=False)
-    eventually(lambda: not gateway.pool._idle.get(origin))
+    eventually(lambda: not gateway.pool.lane(origin)._idle)
     assert ask(gateway, chat("hi")).status == 200
 
 

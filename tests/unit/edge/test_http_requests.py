@@ -36,8 +36,8 @@ def feed(*pieces: bytes) -> None:
 
 def test_a_request_with_a_length() -> None:
     request = read(head("Authorization: Bearer  key ", "content-length: 5") + b"hello")
-    assert (request.method, request.path, request.query) == (b"POST", b"/v1/x", b"")
-    assert (request.credential, request.body, request.keep_alive) == (b"key", b"hello", True)
+    assert (request.head.method, request.head.path, request.head.query) == (b"POST", b"/v1/x", b"")
+    assert (request.head.credential.text, request.body, request.head.keep_alive) == (b"key", b"hello", True)
 
 
 def test_a_request_in_chunks() -> None:
@@ -46,7 +46,12 @@ def test_a_request_in_chunks() -> None:
 
 def test_a_request_without_a_body() -> None:
     request = read(b"GET /v1/models?a=b&c=%20 HTTP/1.1\r\nHost: x\r\napi-key: k\r\n\r\n")
-    assert (request.path, request.query, request.credential, request.body) == (b"/v1/models", b"a=b&c=%20", b"k", b"")
+    assert (request.head.path, request.head.query, request.head.credential.text, request.body) == (
+        b"/v1/models",
+        b"a=b&c=%20",
+        b"k",
+        b"",
+    )
 
 
 def test_requests_ahead_of_their_turn_are_read_one_by_one() -> None:
@@ -68,7 +73,7 @@ def test_what_comes_while_one_is_answered_is_kept() -> None:
     assert reader.waiting_bytes == len(head())
     request = reader.feed(b"")
     assert request is not None
-    assert request.path == b"/v1/x"
+    assert request.head.path == b"/v1/x"
 
 
 @pytest.mark.parametrize(
@@ -81,12 +86,12 @@ def test_what_comes_while_one_is_answered_is_kept() -> None:
     ],
 )
 def test_whether_the_connection_stays_open(lines: tuple[str, ...], keep_alive: bool) -> None:
-    assert read(head(*lines)).keep_alive is keep_alive
+    assert read(head(*lines)).head.keep_alive is keep_alive
 
 
 def test_an_old_client_gets_one_answer_without_chunks() -> None:
     request = read(b"GET /healthz HTTP/1.0\r\n\r\n")
-    assert (request.keep_alive, request.takes_chunks) == (False, False)
+    assert (request.head.keep_alive, request.head.takes_chunks) == (False, False)
 
 
 def test_a_body_that_is_announced_is_pending_until_it_comes() -> None:
@@ -102,7 +107,7 @@ def test_a_body_that_is_announced_is_pending_until_it_comes() -> None:
 
 
 def test_an_empty_line_before_a_request_is_read_over() -> None:
-    assert read(b"\r\n\r\n" + head()).path == b"/v1/x"
+    assert read(b"\r\n\r\n" + head()).head.path == b"/v1/x"
 
 
 @pytest.mark.parametrize(
@@ -117,7 +122,7 @@ def test_an_empty_line_before_a_request_is_read_over() -> None:
     ],
 )
 def test_the_credential(credential: bytes, lines: tuple[str, ...]) -> None:
-    assert read(head(*lines)).credential == credential
+    assert read(head(*lines)).head.credential.text == credential
 
 
 SMUGGLED = {

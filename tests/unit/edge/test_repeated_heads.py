@@ -2,7 +2,7 @@
 
 import pytest
 
-from entrepot.edge.http_requests import Refusal, Request, RequestLimits, RequestReader
+from entrepot.edge.http_requests import Refusal, Request, RequestHead, RequestLimits, RequestReader
 
 FIELDS = b"Host: here\r\nAuthorization: Bearer one\r\nContent-Length: %d\r\nUser-Agent: a\r\n"
 HEAD = b"POST /v1/chat/completions?a=b HTTP/1.1\r\n" + FIELDS
@@ -14,7 +14,8 @@ def request(body: bytes, head: bytes = HEAD) -> bytes:
 
 def facts(read: Request | None) -> dict[str, object]:
     assert read is not None
-    return {name: getattr(read, name) for name in Request.__slots__}
+    said = {name: getattr(read.head, name) for name in RequestHead.__slots__ if name not in {"credential", "text"}}
+    return {"body": read.body, "credential": read.head.credential.text, **said}
 
 
 def anew(data: bytes) -> dict[str, object]:
@@ -59,6 +60,14 @@ def test_a_repeated_head_does_not_escape_the_size_limit() -> None:
     with pytest.raises(Refusal) as refused:
         reader.feed(request(b"x" * 11))
     assert refused.value.status == 413
+
+
+@pytest.mark.parametrize("line", [b"CONTENT-LENGTH:%d", b"content-length: \t %d  ", b"X: 3\r\nContent-Length: %d"])
+def test_a_length_is_found_however_it_is_written(line: bytes) -> None:
+    head = b"POST /v1/3/3 HTTP/1.1\r\nHost: 3\r\n" + line + b"\r\nX-Content-Length: 3\r\n"
+    reader = RequestReader(RequestLimits())
+    for body in (b"abc", b"x" * 30, b""):
+        assert facts(reader.feed(request(body, head))) == anew(request(body, head))
 
 
 def test_requests_do_not_share_what_changes() -> None:

@@ -9,6 +9,7 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from entrepot.core.catalog import Operation
 from entrepot.core.errors import InvalidApiKey, PermissionDenied, SnapshotRefused
+from entrepot.core.identifiers import Credential
 from entrepot.core.periods import SECOND
 from entrepot.core.snapshot import ServedPrincipal
 from entrepot.core.tenancy import IdentityProvider
@@ -50,36 +51,36 @@ def token(key: object = RSA_KEY, kid: str | None = "rsa", algorithm: str = "RS25
 
 
 def test_a_key_acts_for_its_project() -> None:
-    caller = directory().caller(KEY.encode(), NOW)
+    caller = directory().caller(Credential(KEY.encode()), NOW)
     assert (caller.project.id, caller.project.customer, caller.key, caller.role) == ("search", "acme", "key-1", "user")
 
 
 @pytest.mark.parametrize("credential", [b"", b"ek-unknown", KEY[:-1].encode(), b"ey.not.token", b"\xff\xfe"])
 def test_unknown_credentials(credential: bytes) -> None:
     with pytest.raises(InvalidApiKey) as refused:
-        directory().caller(credential, NOW)
+        directory().caller(Credential(credential), NOW)
     assert KEY[:-1] not in refused.value.message
 
 
 @pytest.mark.parametrize("audience", AUDIENCES)
 def test_a_token_for_any_of_the_audiences(audience: str) -> None:
-    caller = directory().caller(token(aud=audience), NOW)
+    caller = directory().caller(Credential(token(aud=audience)), NOW)
     assert (caller.project.id, caller.key, caller.principal) == ("search", "object-1", "principal object-1")
 
 
 def test_a_token_of_another_kind_of_key() -> None:
-    assert directory().caller(token(EC_KEY, "ec", "ES256"), NOW).key == "object-1"
+    assert directory().caller(Credential(token(EC_KEY, "ec", "ES256")), NOW).key == "object-1"
 
 
 @pytest.mark.parametrize("claim", ["appid", "azp", "sub"])
 def test_a_principal_is_found_by_any_of_its_names(claim: str) -> None:
-    assert directory().caller(token(oid="object-of-app", **{claim: "app-1"}), NOW).role == "reader"
+    assert directory().caller(Credential(token(oid="object-of-app", **{claim: "app-1"})), NOW).role == "reader"
 
 
 @pytest.mark.parametrize("claim", ["appid", "azp"])
 def test_a_person_is_not_the_program_that_person_uses(claim: str) -> None:
     with pytest.raises(PermissionDenied, match="stranger"):
-        directory().caller(token(oid="stranger", scp="user_impersonation", **{claim: "app-1"}), NOW)
+        directory().caller(Credential(token(oid="stranger", scp="user_impersonation", **{claim: "app-1"})), NOW)
 
 
 @pytest.mark.parametrize(
@@ -106,16 +107,16 @@ def test_a_person_is_not_the_program_that_person_uses(claim: str) -> None:
 def test_tokens_that_are_refused(made: object, said: str) -> None:
     assert callable(made)
     with pytest.raises(InvalidApiKey, match=said):
-        directory().caller(made(), NOW)
+        directory().caller(Credential(made()), NOW)
 
 
 def test_a_token_is_remembered_until_it_expires_and_no_longer() -> None:
     asked = directory()
     good = token(exp=NOW_S + 5)
-    caller = asked.caller(good, NOW)
-    assert asked.caller(good, NOW + 4 * SECOND) is caller
+    caller = asked.caller(Credential(good), NOW)
+    assert asked.caller(Credential(good), NOW + 4 * SECOND) is caller
     with pytest.raises(InvalidApiKey, match="expired"):
-        asked.caller(good, NOW + 5 * SECOND)
+        asked.caller(Credential(good), NOW + 5 * SECOND)
 
 
 def test_a_directory_speaks_for_its_own_principals_only() -> None:
@@ -124,24 +125,24 @@ def test_a_directory_speaks_for_its_own_principals_only() -> None:
     both = (IdentityProvider(ISSUER, AUDIENCES, JWKS), other)
     bound = {"object-1": ServedPrincipal("search", "user", ISSUER)}
     asked = Directory(snapshot(deployment(), providers=both, principals=bound))
-    assert asked.caller(token(), NOW).key == "object-1"
+    assert asked.caller(Credential(token()), NOW).key == "object-1"
     with pytest.raises(PermissionDenied, match="'object-1'"):
-        asked.caller(token(iss=other.issuer), NOW)
+        asked.caller(Credential(token(iss=other.issuer)), NOW)
 
 
 def test_a_known_identity_without_a_role_is_denied_by_name() -> None:
     with pytest.raises(PermissionDenied, match="'stranger'"):
-        directory().caller(token(oid="stranger"), NOW)
+        directory().caller(Credential(token(oid="stranger")), NOW)
 
 
 @pytest.mark.parametrize(
     ("operation", "action"), [("chat", "deployments/chat/completions/action"), ("embeddings", "deployments/embeddings")]
 )
 def test_a_reader_may_not_infer_and_hears_which_action_it_lacks(operation: Operation, action: str) -> None:
-    reader = directory().caller(token(oid=None, appid="app-1"), NOW)
+    reader = directory().caller(Credential(token(oid=None, appid="app-1")), NOW)
     with pytest.raises(PermissionDenied, match=f"principal app-1 .*{action}"):
         check_inference(reader, operation)
-    check_inference(directory().caller(KEY.encode(), NOW), operation)
+    check_inference(directory().caller(Credential(KEY.encode()), NOW), operation)
 
 
 @pytest.mark.parametrize("keys", ["", "[]", '{"no": "keys"}'])

@@ -7,10 +7,9 @@ from entrepot.core.errors import (
     EntrepotError,
     ModelRetired,
     OperationNotSupported,
-    UpstreamUnavailable,
 )
 from entrepot.core.snapshot import ServedProject
-from entrepot.routing.plan import AVOIDED_FOR, Avoided, deployment_for, order_targets
+from entrepot.routing.plan import AVOIDED_FOR, Avoided, deployment_for, in_order
 from tests.support.gateway import deployment, target
 
 PROJECT = ServedProject(
@@ -44,17 +43,12 @@ def test_what_cannot_be_served_says_why(name: str, error: type[EntrepotError], s
     assert refused.value.param == "model"
 
 
-def test_targets_are_tried_in_order_and_unreachable_ones_last_for_a_while() -> None:
+def test_ways_are_tried_in_order_and_unreachable_ones_last_for_a_while() -> None:
     one, two, three = (target(f"http://h{n}/v1", f"up-{n}") for n in (1, 2, 3))
-    served = deployment("chat", one, two, three)
     avoided = Avoided()
-    assert order_targets(served, avoided, 0) == [one, two, three]
+    assert in_order([one, two, three], avoided, 0) == [one, two, three]
     avoided.add("up-1", at=0)
-    assert order_targets(served, avoided, AVOIDED_FOR - 1) == [two, three, one]
-    assert order_targets(served, avoided, AVOIDED_FOR) == [one, two, three]
-    assert order_targets(deployment("chat", one), avoided, 1) == [one]
-
-
-def test_no_target_at_all() -> None:
-    with pytest.raises(UpstreamUnavailable, match="model-of-chat"):
-        order_targets(deployment("chat"), Avoided(), 0)
+    assert in_order([one, two, three], avoided, AVOIDED_FOR - 1) == [two, three, one]
+    assert in_order([one, two, three], avoided, AVOIDED_FOR) == [one, two, three]
+    assert in_order([one], avoided, 1) == [one]
+    assert in_order([], avoided, 1) == []
