@@ -136,7 +136,7 @@ class Gateway:
         jobs = ForwardJobs(self.pool, "/nowhere", "ei-unused")
         self.api = InferenceApi(self.flow, jobs, clock, 42, self.limits)
         await self.upstream.start()
-        self._server = await self.loop.create_server(lambda: ClientConnection(self.api, self.loop), "127.0.0.1", 0)
+        self._server = await self.loop.create_server(lambda: ClientConnection(self.api), "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
 
     def serve(self, *deployments: ServedDeployment) -> None:

@@ -108,7 +108,7 @@ async def _serve(settings: Settings, address: Address) -> int:
 async def _listen(loop: asyncio.AbstractEventLoop, api: InferenceApi, address: Address) -> asyncio.Server:
     try:
         server = await loop.create_server(
-            lambda: ClientConnection(api, loop), address.host, address.port, backlog=_BACKLOG, reuse_port=True
+            lambda: ClientConnection(api), address.host, address.port, backlog=_BACKLOG, reuse_port=True
         )
     except OSError as error:
         raise StartFailed(f"cannot listen on {address}: {error.strerror or error}; choose another address") from None

@@ -1,18 +1,21 @@
 """One client's connection: requests one at a time, time limits, back-pressure, and an orderly end.
 
-There is no timer per connection: each has a deadline that a sweep looks at a few times a second.
+There is no timer per connection, and no look at the clock when something happens: a sweep comes by a few times a
+second, notes since when a connection has been in its phase, and ends what has been for too long.
 """
 
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol, cast
+from typing import Literal, Protocol, cast
 
 from entrepot.core.usage_event import Outcome
 from entrepot.edge.http_answers import CONTINUE
 from entrepot.edge.http_requests import Refusal, Request, RequestHead, RequestLimits, RequestReader
 
-_NEVER = float("inf")
+# What a connection waits for: the whole of a head; more of a body; nothing, while a request is at hand; another
+# request; the client to take the rest of its answer; the client to notice that it was refused.
+Phase = Literal["head", "body", "answering", "idle", "closing", "lingering"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,28 +83,26 @@ class ClientConnection(asyncio.Protocol):
     """The protocol of one connection. One request is at hand at a time; what follows it waits."""
 
     __slots__ = (
-        "_admitted", "_api", "_broken", "_deadline", "_held", "_in_head", "_lingering", "_loop", "_paused", "_reader",
-        "_request", "_taking", "_transport", "_unsent", "_working", "write",
+        "_admitted", "_api", "_broken", "_held", "_paused", "_phase", "_reader", "_request", "_since", "_taking",
+        "_transport", "_unsent", "_working", "write",
     )  # fmt: skip
 
     _transport: asyncio.Transport
     write: Callable[[bytes], None]  # Sends bytes of an answer.
 
-    def __init__(self, api: Application, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, api: Application) -> None:
         self._api = api
-        self._loop = loop
         self._reader = RequestReader(api.limits.request)
         self._request: Request | None = None  # The one at hand.
         self._working: Waited | None = None  # What is done for it, when that takes time.
+        self._phase: Phase = "head"
+        self._since = 0.0  # The first sweep in this phase, or since what is waited for last moved; 0 before that.
         self._taking = False  # In _take, which goes on by itself.
-        self._in_head = False  # A head has begun, and its deadline is set.
         self._admitted = False  # The body that is being read has been asked about.
         self._held = False  # Reading is stopped, for too much has come ahead of its turn.
         self._paused = False  # The client takes its answer slower than it comes,
         self._unsent = 0  # and this much was waiting for it at the last sweep.
         self._broken = False  # What comes is no request, or came too slowly; nothing of it is read any more.
-        self._lingering = False
-        self._deadline = _NEVER
 
     # ---- what answers call
 
@@ -122,14 +123,13 @@ class ClientConnection(asyncio.Protocol):
             if self._held:
                 self._held = False
                 self._transport.resume_reading()
+            self._enter("idle")
             if self._reader.has_begun:
                 self._take(b"")
-            else:
-                self._await_more()
 
     def close(self) -> None:
         """Ends the connection once everything is written."""
-        self._deadline = self._loop.time() + self._api.limits.stalled_s
+        self._enter("closing")
         self._transport.close()
 
     # ---- what the process calls
@@ -145,18 +145,19 @@ class ClientConnection(asyncio.Protocol):
         self._transport.abort()
 
     def sweep(self, now: float) -> None:
-        """Does what is due when a deadline has passed."""
+        """Ends the connection when it has been in its phase for too long."""
         if self._paused:
             unsent = self._transport.get_write_buffer_size()
             if unsent != self._unsent:
                 self._unsent = unsent
-                self._deadline = now + self._api.limits.stalled_s
-        if now < self._deadline:
-            return
-        if self._paused or self._lingering or self._transport.is_closing() or not self._reader.has_begun:
-            self._transport.abort()
-        else:
-            self._refuse(Refusal(408, "The request did not arrive in time."))
+                self._since = now
+        if not self._since:
+            self._since = now
+        elif now - self._since > self._limit_s():
+            if self._reader.has_begun and not self._is_ending():
+                self._refuse(Refusal(408, "The request did not arrive in time."))
+            else:
+                self._transport.abort()
 
     # ---- what the event loop calls
 
@@ -165,14 +166,12 @@ class ClientConnection(asyncio.Protocol):
         transport = cast(asyncio.Transport, transport)  # uvloop's transports are none by inheritance
         self._transport = transport
         self.write = transport.write
-        self._in_head = True
-        self._deadline = self._loop.time() + self._api.limits.head_s
         self._api.connections.add(self)
 
     def data_received(self, data: bytes) -> None:
         """Takes the requests in data, or keeps them while one is at hand."""
         if self._request is None:
-            if not self._lingering:
+            if self._phase != "lingering":
                 self._take(data)
             return
         self._reader.keep(data)
@@ -194,14 +193,14 @@ class ClientConnection(asyncio.Protocol):
         """Slows the upstream down to the client."""
         self._paused = True
         self._unsent = self._transport.get_write_buffer_size()
-        self._deadline = self._loop.time() + self._api.limits.stalled_s
+        self._since = 0.0
         if self._working is not None:
             self._working.pause(True)
 
     def resume_writing(self) -> None:
         """Lets the upstream go on."""
         self._paused = False
-        self._deadline = _NEVER if self._request is not None else self._loop.time() + self._api.limits.idle_s
+        self._since = 0.0
         if self._working is not None:
             self._working.pause(False)
 
@@ -211,8 +210,11 @@ class ClientConnection(asyncio.Protocol):
         try:
             request = self._reader.feed(data)
             while request is not None:
-                self._begin(request)
-                if self._request is not None or self._lingering or self._transport.is_closing():
+                self._request = request
+                self._admitted = False
+                self._phase = "answering"
+                self._api.handle(request, self)
+                if not self._is_free():
                     return
                 request = self._reader.feed(b"")
             self._await_more()
@@ -221,29 +223,40 @@ class ClientConnection(asyncio.Protocol):
         finally:
             self._taking = False
 
-    def _begin(self, request: Request) -> None:
-        self._request = request
-        self._admitted = self._in_head = False
-        if not self._paused:
-            self._deadline = _NEVER
-        self._api.handle(request, self)
-
     def _await_more(self) -> None:
-        """Sets the deadline for what is missing of the next request."""
-        limits = self._api.limits
+        """Waits for what is missing of the next request."""
         pending = self._reader.pending
         if pending is not None:
-            self._deadline = self._loop.time() + limits.body_s
+            self._enter("body")
             if not self._admitted:
                 self._admitted = True
                 if self._api.admit(pending, self) and pending.expects_continue:
                     self._transport.write(CONTINUE)
-        elif self._reader.has_begun:
-            if not self._in_head:
-                self._in_head = True
-                self._deadline = self._loop.time() + limits.head_s
-        elif not self._paused and not self._in_head:
-            self._deadline = self._loop.time() + limits.idle_s
+        elif self._phase != "head":  # However slowly a head comes, its time began with its first byte.
+            self._enter("head" if self._reader.has_begun else "idle")
+
+    def _is_free(self) -> bool:
+        """Whether the next request can be taken."""
+        return self._request is None and not self._is_ending()
+
+    def _is_ending(self) -> bool:
+        return self._phase in {"closing", "lingering"}
+
+    def _enter(self, phase: Phase) -> None:
+        self._phase = phase
+        self._since = 0.0
+
+    def _limit_s(self) -> float:
+        limits = self._api.limits
+        if self._paused or self._phase == "closing":
+            return limits.stalled_s
+        return {
+            "head": limits.head_s,
+            "body": limits.body_s,
+            "answering": float("inf"),
+            "idle": limits.idle_s,
+            "lingering": limits.linger_s,
+        }[self._phase]
 
     def _refuse(self, refusal: Refusal) -> None:
         self._broken = True
@@ -251,8 +264,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _linger(self) -> None:
         """Ends the connection, but hears the client out for a while: it would lose the answer while it still sends."""
-        self._lingering = True
-        self._deadline = self._loop.time() + self._api.limits.linger_s
+        self._enter("lingering")
         if self._transport.can_write_eof():
             self._transport.write_eof()
 

@@ -99,7 +99,7 @@ class Errand:
 
     def answered(self, head: AnswerHead, body: bytes) -> None:
         """Hands the answer back."""
-        media_type = head.fields.get(b"content-type", b"application/octet-stream")
+        media_type = head.field(b"content-type") or b"application/octet-stream"
         self._client.reply(head.status, media_type.decode("latin-1"), body)
 
     def failed(self, failure: Failure) -> None:

@@ -391,7 +391,7 @@ class Exchange:
             return
         error = openai.read_error(self._body)
         error = msgspec.structs.replace(error, message=redact(error.message, self._way.destination.secrets))
-        self._client.relay_error(status, error, self._head.fields.get(b"retry-after", b""))
+        self._client.relay_error(status, error, self._head.field(b"retry-after"))
 
     def _send_error(self) -> None:
         if self._attempt.tap is None:

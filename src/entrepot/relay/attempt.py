@@ -131,7 +131,7 @@ class Attempt:
 
     def on_whole(self, head: AnswerHead, body: bytes) -> None:
         """Hands over the answer, unless it is a stream after all, or nothing we can use."""
-        if head.media_type == sse.MEDIA_TYPE or b"content-encoding" in head.fields:
+        if not body.startswith(b"{"):  # As JSON does, and neither a stream nor what is compressed.
             self.on_head(head)
             if body and self._connection is not None:
                 self.on_body(body)
@@ -147,7 +147,7 @@ class Attempt:
         self._head = head
         self._parts = []
         self._size = 0
-        if head.fields.get(b"content-encoding", b"identity") != b"identity":
+        if head.field(b"content-encoding") not in {b"", b"identity"}:
             self._fail("unusable", answered=True)
         elif head.status == 200 and head.media_type == sse.MEDIA_TYPE:
             self.tap = self._new_tap()

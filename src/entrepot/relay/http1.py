@@ -11,16 +11,8 @@ from entrepot.core.chunked_coding import BadChunk, ChunkedReader
 HEAD_BYTES_MAX = 64 * 1024
 _UNTIL_CLOSE = -1
 
+_UNUSUAL = re.compile(rb"\r\n(?:transfer-encoding|content-encoding|connection):")
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])[ \r]")
-_READ = frozenset({
-    b"content-length",
-    b"content-type",
-    b"transfer-encoding",
-    b"content-encoding",
-    b"connection",
-    b"retry-after",
-})  # fmt: skip
-_INITIALS = frozenset(b"cCtTrR")  # Of these, so that most lines need not be looked at.
 
 
 class BrokenAnswer(Exception):
@@ -28,15 +20,58 @@ class BrokenAnswer(Exception):
 
 
 class AnswerHead:
-    """The parts of an answer's head that matter here; field values as sent, media_type in lower case."""
+    """An answer's head. Its fields are looked for when they are asked for: few are, and heads can be long.
 
-    __slots__ = ("fields", "keep_alive", "media_type", "status")
+    text: all of it, without the empty line; keep_alive: whether another answer can follow on the connection.
+    """
 
-    def __init__(self, status: int, fields: dict[bytes, bytes], keep_alive: bool) -> None:
+    __slots__ = ("keep_alive", "status", "text")
+
+    def __init__(self, status: int, text: bytes, *, keep_alive: bool) -> None:
         self.status = status
-        self.fields = fields
+        self.text = text
         self.keep_alive = keep_alive
-        self.media_type = fields.get(b"content-type", b"").partition(b";")[0].rstrip().lower()
+
+    def field(self, name: bytes) -> bytes:
+        """The value of the field of this name, which is in lower case; b"" when there is none."""
+        return _field(self.text, self.text.lower(), name)
+
+    @property
+    def media_type(self) -> bytes:
+        """What the body is, in lower case and without parameters."""
+        return self.field(b"content-type").partition(b";")[0].rstrip().lower()
+
+
+def read_whole(data: bytes) -> tuple[AnswerHead, bytes] | None:
+    """The answer in data, if it is all of a plain 200 of known length: nearly every answer that is no stream.
+
+    None for any other, and for what has a field that is worth a second look; AnswerReader is for them.
+    """
+    end = data.find(b"\r\n\r\n")
+    text = data[:end]
+    lower = text.lower()
+    _, found, behind = lower.partition(b"\r\ncontent-length: ")
+    length = len(data) - end - 4
+    if (
+        end < 0
+        or not found
+        or behind.partition(b"\r\n")[0] != b"%d" % length
+        or not lower.startswith(b"http/1.1 200 ")
+        or _UNUSUAL.search(lower)
+        or behind.find(b"content-length") >= 0
+    ):
+        return None
+    return AnswerHead(200, text, keep_alive=True), data[end + 4 :]
+
+
+def _field(text: bytes, lower: bytes, name: bytes) -> bytes:
+    """The value of a field in a head, given in lower case as well, so that many can be looked for."""
+    at = lower.find(b"\r\n" + name + b":")
+    if at < 0:
+        return b""
+    at += len(name) + 3
+    end = text.find(b"\r\n", at)
+    return text[at : end if end >= 0 else None].strip()
 
 
 class AnswerReader:
@@ -106,36 +141,33 @@ class AnswerReader:
             match = _STATUS_LINE.match(data)
             if match is None:
                 raise BrokenAnswer("not an HTTP/1.1 head")
-            status = int(match[2])
-            if status >= 200:
-                self._begin_body(status, _fields_of(data[:end]), is_http11=match[1] == b"1")
-                return data[end + 4 :]
-            data = data[end + 4 :]
+            text, data = data[:end], data[end + 4 :]
+            if match[2] >= b"200":
+                self._begin_body(int(match[2]), text, is_http11=match[1] == b"1")
+                return data
 
-    def _begin_body(self, status: int, fields: dict[bytes, bytes], *, is_http11: bool) -> None:
-        keep_alive = is_http11
-        connection = fields.get(b"connection")
-        if connection is not None:
-            connection = connection.lower()  # find, for `in` takes many times as long on bytes.
-            keep_alive = connection.find(b"close") < 0 if is_http11 else connection.find(b"keep-alive") >= 0
-        coding = fields.get(b"transfer-encoding")
-        length = fields.get(b"content-length")
+    def _begin_body(self, status: int, text: bytes, *, is_http11: bool) -> None:
+        lower = text.lower()
+        connection = _field(text, lower, b"connection").lower()
+        keep_alive = connection.find(b"close") < 0 if is_http11 else connection.find(b"keep-alive") >= 0
+        coding = _field(text, lower, b"transfer-encoding")
+        length = _field(text, lower, b"content-length")
         if coding:
             if coding.lower() != b"chunked":
                 raise BrokenAnswer("a transfer coding other than chunked")
-            keep_alive = keep_alive and length is None
+            keep_alive = keep_alive and not length
             self.chunks = ChunkedReader()
         elif status in {204, 304}:
             self.complete = True
-        elif length is None:
-            keep_alive = False
+        elif not length:
             self._left = _UNTIL_CLOSE
-        elif length.isdigit():
+        else:
+            again = lower.rfind(b"\r\ncontent-length:") + len(b"\r\ncontent-length:")
+            if not length.isdigit() or lower[again:].partition(b"\r\n")[0].strip() != length:
+                raise BrokenAnswer("a Content-Length that is not one number")
             self._left = int(length)
             self.complete = self._left == 0
-        else:
-            raise BrokenAnswer("a Content-Length that is not a number")
-        self.head = AnswerHead(status, fields, keep_alive)
+        self.head = AnswerHead(status, text, keep_alive=keep_alive)
 
     def _read_chunks(self, chunks: ChunkedReader, data: bytes) -> bytes:
         try:
@@ -147,21 +179,3 @@ class AnswerReader:
                 raise BrokenAnswer("bytes after its end")
             self.complete = True
         return payload
-
-
-def _fields_of(head: bytes) -> dict[bytes, bytes]:
-    """The fields of _READ in a head, by lower-case name. Raises: BrokenAnswer for lines or lengths that cannot be."""
-    lines = head.split(b"\r\n")
-    if head.count(b"\n") != len(lines) - 1 or head.find(b"\0") >= 0:
-        raise BrokenAnswer("not an HTTP/1.1 head")
-    fields: dict[bytes, bytes] = {}
-    for line in lines:
-        if line[0] in _INITIALS:
-            name, _, value = line.partition(b":")
-            name = name.lower()
-            if name in _READ:
-                value = value.strip()
-                if name == b"content-length" and fields.get(name, value) != value:
-                    raise BrokenAnswer("two different Content-Lengths")
-                fields[name] = value
-    return fields

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol, cast
 
 from entrepot.relay.destination import Origin
-from entrepot.relay.http1 import AnswerHead, AnswerReader, BrokenAnswer
+from entrepot.relay.http1 import AnswerHead, AnswerReader, BrokenAnswer, read_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,9 +179,13 @@ class UpstreamConnection(asyncio.Protocol):
             self._transport.abort()
             return
         self._heard = True
-        chunks = self._reader.chunks
+        reader = self._reader
+        chunks = reader.chunks
         try:
-            if chunks is None or not chunks.between or not listener.on_chunk(data):
+            if chunks is not None:
+                if not chunks.between or not listener.on_chunk(data):
+                    self._pass_on(data, listener)
+            elif reader.has_begun or not self._pass_whole(data, listener):
                 self._pass_on(data, listener)
         except Exception:
             self._listener = None
@@ -201,6 +205,17 @@ class UpstreamConnection(asyncio.Protocol):
         else:
             self._break("closed")
 
+    def _pass_whole(self, data: bytes, listener: Listener) -> bool:
+        """Whether data was all of an answer, as with nearly every one that is no stream."""
+        whole = read_whole(data)
+        if whole is None:
+            return False
+        head, body = whole
+        self._listener = None
+        self.put_back(keep=head.keep_alive)
+        listener.on_whole(head, body)
+        return True
+
     def _pass_on(self, data: bytes, listener: Listener) -> None:
         reader = self._reader
         begun = reader.head is not None
@@ -212,25 +227,16 @@ class UpstreamConnection(asyncio.Protocol):
         head = reader.head
         if head is None:
             return
-        if reader.complete and not begun:  # Most answers that are no stream.
-            self._end(head)
-            listener.on_whole(head, payload)
-            return
         if not begun:
             listener.on_head(head)
         if payload and self._listener is not None:
             listener.on_body(payload)
         if reader.complete and (last := self._listener) is not None:
-            self._end(head)
-            last.on_end()
-
-    def _end(self, head: AnswerHead) -> None:
-        """The answer is complete, and the connection free."""
-        self._listener = None
-        if self._paused:
+            self._listener = None
             self.pause(False)
-        self._reader.reset()
-        self.put_back(keep=head.keep_alive)
+            reader.reset()
+            self.put_back(keep=head.keep_alive)
+            last.on_end()
 
     def _break(self, reason: Reason) -> None:
         listener, self._listener = self._listener, None

@@ -83,7 +83,6 @@ def test_it_has_begun_with_its_first_byte() -> None:
         b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nX: a\nb\r\n\r\n",
         LENGTH + b"!",
         CHUNKS + b"!",
         b"HTTP/1.1 204 No Content\r\n\r\n!",
