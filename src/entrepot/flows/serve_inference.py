@@ -19,9 +19,7 @@ from entrepot.core.errors import (
     EntrepotError,
     InvalidRequest,
     UpstreamFailed,
-    UpstreamTimeout,
     UpstreamUnavailable,
-    UsageLogUnavailable,
 )
 from entrepot.core.identifiers import Credential
 from entrepot.core.log_records import Admitted
@@ -33,11 +31,12 @@ from entrepot.dialects.openai_estimates import estimate_answer, estimate_prompt
 from entrepot.dialects.openai_usage import UsageMismatch, meters_of
 from entrepot.identity.authenticate import Directory
 from entrepot.identity.authorize import check_inference
-from entrepot.metering.usage_writer import UsageWriter
+from entrepot.metering.usage_writer import UsageWriter, log_unavailable
 from entrepot.relay.attempt import Attempt, Failure, Outlet
-from entrepot.relay.destination import Destination, destinations_of, place_of, redact
+from entrepot.relay.destination import destinations_of, place_of, redact
+from entrepot.relay.failures import error_of, unreachable
 from entrepot.relay.http1 import AnswerHead
-from entrepot.relay.upstream import Lane, UpstreamPool
+from entrepot.relay.upstream import UpstreamPool, Way
 from entrepot.relay.usage_tap import StreamTap
 from entrepot.routing.plan import Avoided, check_tier, deployment_for, in_order
 
@@ -53,15 +52,6 @@ class Ask(NamedTuple):
     body: bytes
     project: bytes = b""
     tier: bytes = b""
-
-
-class Way(NamedTuple):
-    """One upstream that can serve a deployment, with its own name for the model."""
-
-    upstream: str
-    model: str
-    destination: Destination
-    lane: Lane
 
 
 class Client(Protocol):
@@ -155,7 +145,7 @@ class ServeInference:
         project = caller.project
         ways = in_order(self._ways[project.id, deployment.name], self.avoided, ask.at)
         if not ways:
-            raise _unreachable()
+            raise unreachable()
         admitted = Admitted(
             id=ask.id,
             at=ask.at,
@@ -238,7 +228,7 @@ class Exchange:
         """Begins an attempt at the next upstream, or refuses when none is left."""
         if self._tried == len(self._ways):
             self._ended = True
-            self._client.refuse(_unreachable())
+            self._client.refuse(unreachable())
             return
         self._way = way = self._ways[self._tried]
         self._tried += 1
@@ -292,7 +282,7 @@ class Exchange:
             if not failure.sent:
                 self.try_next_way()
                 return
-        self._give_up(_ERRORS[failure.reason](), answered=failure.answered)
+        self._give_up(error_of(failure), answered=failure.answered)
 
     # ---- from the client, and from the clock
 
@@ -402,21 +392,3 @@ class Exchange:
 
 def _nothing() -> None:
     """What is done when the client is gone."""
-
-
-def log_unavailable() -> UsageLogUnavailable:
-    """What a client is told while usage cannot be made durable."""
-    return UsageLogUnavailable("Usage cannot be recorded now, so nothing is served; try again.", retry_after_s=1)
-
-
-def _unreachable() -> UpstreamUnavailable:
-    return UpstreamUnavailable("No upstream of this model can be reached at the moment; try again.", retry_after_s=1)
-
-
-_ERRORS: dict[str, Callable[[], EntrepotError]] = {
-    "unreachable": _unreachable,
-    "silent": lambda: UpstreamTimeout("The upstream did not answer in time."),
-    "broken": lambda: UpstreamFailed("The upstream broke off before its answer was complete."),
-    "crashed": lambda: EntrepotError("Something went wrong here; the operator can find it by the request id."),
-    "unusable": lambda: UpstreamFailed("The upstream answered something that cannot be relayed."),
-}

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from entrepot.core.errors import UsageLogUnavailable
 from entrepot.core.log_records import Abandoned, Admitted, Progressed, UsageRecorded
 from entrepot.core.periods import Instant
 from entrepot.core.usage_event import Outcome, Source, UsageEvent
@@ -98,3 +99,8 @@ class UsageWriter:
 
 def _nothing() -> None:
     """Nobody waits for a record that was owed."""
+
+
+def log_unavailable() -> UsageLogUnavailable:
+    """What a client is told while usage cannot be made durable."""
+    return UsageLogUnavailable("Usage cannot be recorded now, so nothing is served; try again.", retry_after_s=1)

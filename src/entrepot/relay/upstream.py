@@ -5,7 +5,7 @@ import ssl
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol, cast
 
-from entrepot.relay.destination import Origin
+from entrepot.relay.destination import Destination, Origin
 from entrepot.relay.http1 import AnswerHead, AnswerReader, BrokenAnswer, read_whole
 
 
@@ -282,6 +282,15 @@ class Lane:
         """Closes what is idle."""
         for connection in list(self._idle):
             connection.close()
+
+
+class Way(NamedTuple):
+    """One upstream that can serve a deployment, with its own name for the model."""
+
+    upstream: str
+    model: str
+    destination: Destination
+    lane: Lane
 
 
 class UpstreamPool:
