@@ -55,7 +55,7 @@ PLANTS = [
     plant("edge/planted.py", "entrepot.adapters.sql", "adapters-behind-compose"),
     plant("flows/planted.py", "entrepot.adapters", "adapters-behind-compose"),
     plant("relay/planted.py", "entrepot.ports.books", "request-path"),
-    plant("flows/serve_inference.py", "entrepot.ledger", "request-path", "gateway-process"),
+    plant("flows/serve_inference/flow.py", "entrepot.ledger", "request-path", "gateway-process"),
     plant("edge/inference_api.py", "entrepot.ports.books", "request-path", "gateway-process"),
     plant("compose/gateway.py", "entrepot.adapters.sql", "gateway-process"),
     plant("identity/authenticate.py", "sqlite3", "gateway-process"),

@@ -153,7 +153,7 @@ def test_many_at_once(gateway: Gateway, async_settings: tuple[type[AsyncClient],
 
     answers = [text.split() for text in asyncio.run(run())]
     assert answers == [[f"w{word}" for word in range(1, number + 2)] for number in range(40)]
-    assert gateway.flow.streams == set()
+    assert gateway.flow.shared.streams == set()
 
 
 async def answer_of(client: AsyncClient, number: int) -> str:

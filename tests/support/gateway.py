@@ -26,7 +26,7 @@ from entrepot.core.usage_event import UsageEvent
 from entrepot.edge.client_connection import ClientConnection, ClientLimits
 from entrepot.edge.inference_api import InferenceApi
 from entrepot.flows.forward_jobs import ForwardJobs
-from entrepot.flows.serve_inference import ServeInference
+from entrepot.flows.serve_inference.flow import ServeInference
 from entrepot.metering.usage_writer import UsageWriter
 from entrepot.relay.upstream import UpstreamLimits, UpstreamPool
 from tests.scripted_upstream import ScriptedUpstream

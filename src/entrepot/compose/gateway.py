@@ -32,7 +32,7 @@ from entrepot.core.identifiers import key_digest
 from entrepot.edge.client_connection import ClientConnection, ClientLimits
 from entrepot.edge.inference_api import InferenceApi
 from entrepot.flows.forward_jobs import ForwardJobs
-from entrepot.flows.serve_inference import ServeInference
+from entrepot.flows.serve_inference.flow import ServeInference
 from entrepot.metering.usage_writer import UsageWriter
 from entrepot.relay.upstream import UpstreamLimits, UpstreamPool
 

@@ -19,7 +19,7 @@ from entrepot.edge.http_requests import Refusal, Request, RequestHead
 from entrepot.edge.inference_call import InferenceCall
 from entrepot.edge.routes import Found, MethodRefused, Route, check_found, find_route, job_target, speaks_azure
 from entrepot.flows.forward_jobs import ForwardJobs, JobAsk
-from entrepot.flows.serve_inference import Ask, ServeInference
+from entrepot.flows.serve_inference.flow import Ask, ServeInference
 from entrepot.ports.clock import Clock
 
 _log = logging.getLogger("entrepot.gateway")
@@ -189,9 +189,9 @@ class InferenceApi:
         yield Family("entrepot_errors_total", "counter", "Errors of the gateway's own, by code.", errors)
         tokens = [({"gen_ai_token_type": meter}, n) for meter, n in sorted(flow.usage.settled.items())]
         yield Family("gen_ai_client_token_usage_total", "counter", "Units settled, by meter.", tokens)
-        yield Family("entrepot_streams_open", "gauge", "Event streams being relayed.", alone(len(flow.streams)))
+        yield Family("entrepot_streams_open", "gauge", "Event streams being relayed.", alone(len(flow.shared.streams)))
         yield Family("entrepot_connections_open", "gauge", "Connections of clients.", alone(len(self.connections)))
-        yield Family("entrepot_usage_mismatches_total", "counter", "Usage that did not sum up.", alone(flow.mismatches))
+        yield Family("entrepot_usage_mismatches_total", "counter", "Usage that did not sum up.", alone(flow.shared.mismatches))
         yield Family("entrepot_usage_owed", "gauge", "Usage the log did not take yet.", alone(len(flow.usage.owed)))
         yield Family(
             "entrepot_usage_log_available", "gauge", "Whether usage can be written.", alone(int(flow.usage.available))

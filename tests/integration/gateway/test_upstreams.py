@@ -95,7 +95,7 @@ def test_an_unreachable_upstream_is_passed_over_and_then_tried_last(gateway: Gat
     gateway.serve(deployment("chat", target(NOWHERE, "down"), target(gateway.upstream.base_url, "up")))
     assert ask(gateway, chat("hi")).status == 200
     assert gateway.admitted().upstream == gateway.usage().upstream == "up"
-    assert gateway.flow.avoided.holds("down", gateway.admitted().at)
+    assert gateway.flow.shared.avoided.holds("down", gateway.admitted().at)
     assert ask(gateway, chat("hi")).status == 200
 
 

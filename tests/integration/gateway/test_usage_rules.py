@@ -324,7 +324,7 @@ def test_usage_does_not_sum_up(gateway: Gateway, stream: bool) -> None:
     usage = gateway.usage()
     assert (usage.outcome, usage.source, usage.meters) == ("stop", "reported", {})
     assert b'"total_tokens":5' in usage.raw
-    assert gateway.flow.mismatches == 1
+    assert gateway.flow.shared.mismatches == 1
 
 
 @row("log failed on an answer")

@@ -1,57 +1,25 @@
-"""A request's way through the gateway, from its body to its usage record.
-
-    identity -> (policy, admission) -> dialect -> routing -> relay -> metering
-
-`ServeInference.serve` walks the first half at once and refuses by raising; the rooms that will screen prompts (policy)
-and hold quota (admission) open where it says so. From there on an `Exchange` is told what happens by its upstream, its
-client and the usage log, at any time and in any order, and ends in exactly one of the ways of
-docs/operations/usage-rules.md. Nothing here waits, and no task is made for a request.
-"""
+"""One request from its admission to its usage record, as its upstream, its client and the usage log tell it."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import msgspec
 
-from entrepot.core.catalog import Operation
-from entrepot.core.errors import (
-    EntrepotError,
-    InvalidRequest,
-    UpstreamFailed,
-    UpstreamUnavailable,
-)
-from entrepot.core.identifiers import Credential
+from entrepot.core.errors import EntrepotError, UpstreamFailed
 from entrepot.core.log_records import Admitted
-from entrepot.core.periods import Instant
-from entrepot.core.snapshot import GatewaySnapshot, ServedDeployment
 from entrepot.core.usage_event import Outcome, Source
 from entrepot.dialects import openai
-from entrepot.dialects.openai_estimates import estimate_answer, estimate_prompt
+from entrepot.dialects.openai_estimates import estimate_answer
 from entrepot.dialects.openai_usage import UsageMismatch, meters_of
-from entrepot.identity.authenticate import Directory
-from entrepot.identity.authorize import check_inference
 from entrepot.metering.usage_writer import UsageWriter, log_unavailable
 from entrepot.relay.attempt import Attempt, Failure, Outlet
-from entrepot.relay.destination import destinations_of, place_of, redact
+from entrepot.relay.destination import redact
 from entrepot.relay.failures import error_of, unreachable
 from entrepot.relay.http1 import AnswerHead
-from entrepot.relay.upstream import UpstreamPool, Way
+from entrepot.relay.upstream import Way
 from entrepot.relay.usage_tap import StreamTap
-from entrepot.routing.plan import Avoided, check_tier, deployment_for, in_order
-
-
-class Ask(NamedTuple):
-    """A request as read. deployment: "" where the body's model names it. project, tier: see identity's Directory."""
-
-    id: str
-    at: Instant
-    operation: Operation
-    deployment: str
-    credential: Credential
-    body: bytes
-    project: bytes = b""
-    tier: bytes = b""
+from entrepot.routing.plan import Avoided
 
 
 class Client(Protocol):
@@ -86,99 +54,14 @@ class Client(Protocol):
         ...
 
 
-class ServeInference:
-    """The flow of one gateway process. instance: its name in the log. mismatches: usage objects that did not sum up."""
+class Shared:
+    """What the exchanges of a process have in common. mismatches: usage objects that did not sum up."""
 
-    def __init__(
-        self, *, instance: str, usage: UsageWriter, pool: UpstreamPool, secret_of: Callable[[str], str]
-    ) -> None:
-        """secret_of: the key that an environment name stands for; raises BadInput when there is none."""
-        self._instance = instance
-        self._secret_of = secret_of
-        self._directory: Directory | None = None
-        self._ways: dict[tuple[str, str], list[Way]] = {}
-        self.snapshot: GatewaySnapshot | None = None
+    def __init__(self, usage: UsageWriter) -> None:
         self.usage = usage
-        self._pool = pool
         self.avoided = Avoided()
         self.streams: set[Exchange] = set()
         self.mismatches = 0
-
-    def adopt(self, snapshot: GatewaySnapshot, trusted: str = "") -> list[str]:
-        """Serves from this snapshot from now on; open requests end as they began. Returns what of it cannot be used."""
-        directory = Directory(snapshot, trusted)
-        served = [
-            (project, deployment)
-            for project in snapshot.projects.values()
-            for deployment in project.deployments.values()
-        ]
-        targets = (target for _, deployment in served for target in deployment.targets)
-        destinations, faults = destinations_of(targets, openai.PATHS.values(), self._secret_of)
-        self._ways = {
-            (project.id, deployment.name): [
-                Way(target.upstream, target.model, destination, self._pool.lane(destination.origin))
-                for target in deployment.targets
-                if (destination := destinations.get(place_of(target)))
-            ]
-            for project, deployment in served
-        }
-        self._directory = directory
-        self.snapshot = snapshot
-        return faults
-
-    def serve(self, ask: Ask, client: Client) -> "Exchange":
-        """The exchange that answers the client, perhaps already.
-
-        Raises: EntrepotError; then nothing was written to the log, or sent to an upstream.
-        """
-        if not self.usage.available:
-            raise log_unavailable()
-        caller = self.directory.caller(ask.credential, ask.at, ask.project, ask.tier)
-        check_inference(caller, ask.operation)
-        # policy: may this be asked, and from where?   admission: is there quota for it?   Both will refuse by raising.
-        asked = openai.read_request(ask.body)
-        name = ask.deployment or asked.model
-        if not name:
-            raise InvalidRequest("model is missing; it names the deployment to use.", param="model")
-        deployment = deployment_for(caller.project, name, ask.operation)
-        check_tier(deployment, caller.tier, ask.at)
-        project = caller.project
-        ways = in_order(self._ways[project.id, deployment.name], self.avoided, ask.at)
-        if not ways:
-            raise unreachable()
-        admitted = Admitted(
-            id=ask.id,
-            at=ask.at,
-            instance=self._instance,
-            customer=project.customer,
-            project=project.id,
-            deployment=deployment.name,
-            model=deployment.model,
-            tier=caller.tier,
-            upstream=ways[0].upstream,
-            key=caller.key,
-            prompt_tokens_estimate=estimate_prompt(ask.body, ask.operation, deployment.context_tokens),
-        )
-        exchange = Exchange(self, client, asked, openai.PATHS[ask.operation], ways, admitted)
-        exchange.try_next_way()
-        return exchange
-
-    @property
-    def directory(self) -> Directory:
-        """Who may call. Raises: UpstreamUnavailable before the first snapshot."""
-        if self._directory is None:
-            raise UpstreamUnavailable("Nothing is published here yet; run `entrepot apply`.", retry_after_s=1)
-        return self._directory
-
-    def deployments(self, credential: Credential, at: Instant) -> dict[str, ServedDeployment]:
-        """What the caller may use, by name. Raises: InvalidApiKey, PermissionDenied, UpstreamUnavailable."""
-        return self.directory.caller(credential, at).project.deployments
-
-    def tick(self) -> None:
-        """To be called about once a second: says how far open streams are, and writes what is owed to the log."""
-        for exchange in self.streams:
-            exchange.report_progress()
-        self.usage.write_owed()
 
 
 _USAGE_KEPT = partial(StreamTap, marks=openai.STREAM_MARKS, read=openai.read_event, drop_usage=False)
@@ -189,8 +72,8 @@ class Exchange:
     """One request from the moment it may go upstream; the taker of its attempts."""
 
     __slots__ = (
-        "_admitted", "_asked", "_attempt", "_body", "_client", "_ended", "_error", "_flow", "_head", "_new_tap",
-        "_path", "_reported", "_sent", "_then", "_tried", "_way", "_ways",
+        "_admitted", "_asked", "_attempt", "_body", "_client", "_ended", "_error", "_head", "_new_tap",
+        "_path", "_reported", "_sent", "_shared", "_then", "_tried", "_way", "_ways",
     )  # fmt: skip
 
     _attempt: Attempt
@@ -201,14 +84,14 @@ class Exchange:
 
     def __init__(
         self,
-        flow: ServeInference,
+        shared: Shared,
         client: Client,
         asked: openai.Asked,
         path: str,
         ways: Sequence[Way],
         admitted: Admitted,
     ) -> None:
-        self._flow = flow
+        self._shared = shared
         self._client = client
         self._asked: openai.Asked | None = asked  # Let go of when the answer begins.
         # Usage that only we asked for is not shown to the client.
@@ -239,13 +122,13 @@ class Exchange:
         """The upstream's request, its admission being written; None when the log has become unavailable meanwhile."""
         assert self._asked is not None
         if not self._sent:
-            if not self._flow.usage.available:
+            if not self._shared.usage.available:
                 self._ended = True
                 self._client.refuse(log_unavailable())
                 return None
             if self._admitted.upstream != self._way.upstream:
                 self._admitted = msgspec.structs.replace(self._admitted, upstream=self._way.upstream)
-            self._flow.usage.admit(self._admitted)
+            self._shared.usage.admit(self._admitted)
             self._sent = True
         body = openai.write_request(self._asked, self._way.model)
         return self._way.destination.request(self._path, self._admitted.id, body)
@@ -255,7 +138,7 @@ class Exchange:
     def stream_begins(self) -> Outlet:
         """The client's side of the stream, opened."""
         self._asked = None
-        self._flow.streams.add(self)
+        self._shared.streams.add(self)
         send_chunk = self._client.open_stream()
         return Outlet(self._client.send, send_chunk)
 
@@ -278,7 +161,7 @@ class Exchange:
     def failed(self, failure: Failure) -> None:
         """Tries the next target if this one cannot have got the request; else the request ends here."""
         if failure.reason == "unreachable":
-            self._flow.avoided.add(self._way.upstream, self._flow.usage.now(self._admitted))
+            self._shared.avoided.add(self._way.upstream, self._shared.usage.now(self._admitted))
             if not failure.sent:
                 self.try_next_way()
                 return
@@ -302,7 +185,7 @@ class Exchange:
         tap = self._attempt.tap
         if tap is not None and tap.counted != self._reported:
             self._reported = tap.counted
-            self._flow.usage.progress(self._admitted, tap.counted)
+            self._shared.usage.progress(self._admitted, tap.counted)
 
     # ---- how it ends
 
@@ -320,10 +203,10 @@ class Exchange:
             self._settle(tap.final_usage, None, outcome, self._then)
             return True
         self._ended = True
-        self._flow.streams.discard(self)
+        self._shared.streams.discard(self)
         if self._sent:
             counted = 0 if tap is None else tap.counted
-            self._flow.usage.abandon(self._admitted, outcome, answered=answered, output_tokens=counted)
+            self._shared.usage.abandon(self._admitted, outcome, answered=answered, output_tokens=counted)
         return False
 
     def _settle(self, usage: bytes, counted: int | None, outcome: Outcome, then: Callable[[], None]) -> None:
@@ -333,20 +216,20 @@ class Exchange:
         """
         self._ended = True
         self._then = then
-        self._flow.streams.discard(self)
+        self._shared.streams.discard(self)
         meters: dict[str, int] = {}
         source: Source = "reported"
         if usage:
             try:
                 meters = meters_of(usage)
             except UsageMismatch:  # Raw usage without meters goes to quarantine, where it is seen; nobody guesses.
-                self._flow.mismatches += 1
+                self._shared.mismatches += 1
         elif counted is not None:
             source = "counted"
             meters = {"input_tokens": self._admitted.prompt_tokens_estimate}
             if counted:  # Embeddings have no output, nor a price for it.
                 meters["output_tokens"] = counted
-        self._flow.usage.settle(
+        self._shared.usage.settle(
             self._admitted,
             meters,
             source=source,

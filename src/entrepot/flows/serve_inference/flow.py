@@ -1,0 +1,135 @@
+"""A request's way through the gateway, from its body to its usage record.
+
+    identity -> (policy, admission) -> dialect -> routing -> relay -> metering
+
+`ServeInference.serve` walks the first half at once and refuses by raising; the rooms that will screen prompts (policy)
+and hold quota (admission) open where it says so. From there on an `Exchange` (exchange.py) is told what happens by its
+upstream, its client and the usage log, at any time and in any order, and ends in exactly one of the ways of
+docs/operations/usage-rules.md. Nothing here waits, and no task is made for a request.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from entrepot.core.catalog import Operation
+from entrepot.core.errors import InvalidRequest, UpstreamUnavailable
+from entrepot.core.identifiers import Credential
+from entrepot.core.log_records import Admitted
+from entrepot.core.periods import Instant
+from entrepot.core.snapshot import GatewaySnapshot, ServedDeployment
+from entrepot.dialects import openai
+from entrepot.dialects.openai_estimates import estimate_prompt
+from entrepot.flows.serve_inference.exchange import Client, Exchange, Shared
+from entrepot.identity.authenticate import Directory
+from entrepot.identity.authorize import check_inference
+from entrepot.metering.usage_writer import UsageWriter, log_unavailable
+from entrepot.relay.destination import destinations_of, place_of
+from entrepot.relay.failures import unreachable
+from entrepot.relay.upstream import UpstreamPool, Way
+from entrepot.routing.plan import check_tier, deployment_for, in_order
+
+
+class Ask(NamedTuple):
+    """A request as read. deployment: "" where the body's model names it. project, tier: see identity's Directory."""
+
+    id: str
+    at: Instant
+    operation: Operation
+    deployment: str
+    credential: Credential
+    body: bytes
+    project: bytes = b""
+    tier: bytes = b""
+
+
+class ServeInference:
+    """The flow of one gateway process. instance: its name in the log. shared: what its exchanges have in common."""
+
+    def __init__(
+        self, *, instance: str, usage: UsageWriter, pool: UpstreamPool, secret_of: Callable[[str], str]
+    ) -> None:
+        """secret_of: the key that an environment name stands for; raises BadInput when there is none."""
+        self._instance = instance
+        self._secret_of = secret_of
+        self._directory: Directory | None = None
+        self._ways: dict[tuple[str, str], list[Way]] = {}
+        self.snapshot: GatewaySnapshot | None = None
+        self.usage = usage
+        self._pool = pool
+        self.shared = Shared(usage)
+
+    def adopt(self, snapshot: GatewaySnapshot, trusted: str = "") -> list[str]:
+        """Serves from this snapshot from now on; open requests end as they began. Returns what of it cannot be used."""
+        directory = Directory(snapshot, trusted)
+        served = [
+            (project, deployment)
+            for project in snapshot.projects.values()
+            for deployment in project.deployments.values()
+        ]
+        targets = (target for _, deployment in served for target in deployment.targets)
+        destinations, faults = destinations_of(targets, openai.PATHS.values(), self._secret_of)
+        self._ways = {
+            (project.id, deployment.name): [
+                Way(target.upstream, target.model, destination, self._pool.lane(destination.origin))
+                for target in deployment.targets
+                if (destination := destinations.get(place_of(target)))
+            ]
+            for project, deployment in served
+        }
+        self._directory = directory
+        self.snapshot = snapshot
+        return faults
+
+    def serve(self, ask: Ask, client: Client) -> "Exchange":
+        """The exchange that answers the client, perhaps already.
+
+        Raises: EntrepotError; then nothing was written to the log, or sent to an upstream.
+        """
+        if not self.usage.available:
+            raise log_unavailable()
+        caller = self.directory.caller(ask.credential, ask.at, ask.project, ask.tier)
+        check_inference(caller, ask.operation)
+        # policy: may this be asked, and from where?   admission: is there quota for it?   Both will refuse by raising.
+        asked = openai.read_request(ask.body)
+        name = ask.deployment or asked.model
+        if not name:
+            raise InvalidRequest("model is missing; it names the deployment to use.", param="model")
+        deployment = deployment_for(caller.project, name, ask.operation)
+        check_tier(deployment, caller.tier, ask.at)
+        project = caller.project
+        ways = in_order(self._ways[project.id, deployment.name], self.shared.avoided, ask.at)
+        if not ways:
+            raise unreachable()
+        admitted = Admitted(
+            id=ask.id,
+            at=ask.at,
+            instance=self._instance,
+            customer=project.customer,
+            project=project.id,
+            deployment=deployment.name,
+            model=deployment.model,
+            tier=caller.tier,
+            upstream=ways[0].upstream,
+            key=caller.key,
+            prompt_tokens_estimate=estimate_prompt(ask.body, ask.operation, deployment.context_tokens),
+        )
+        exchange = Exchange(self.shared, client, asked, openai.PATHS[ask.operation], ways, admitted)
+        exchange.try_next_way()
+        return exchange
+
+    @property
+    def directory(self) -> Directory:
+        """Who may call. Raises: UpstreamUnavailable before the first snapshot."""
+        if self._directory is None:
+            raise UpstreamUnavailable("Nothing is published here yet; run `entrepot apply`.", retry_after_s=1)
+        return self._directory
+
+    def deployments(self, credential: Credential, at: Instant) -> dict[str, ServedDeployment]:
+        """What the caller may use, by name. Raises: InvalidApiKey, PermissionDenied, UpstreamUnavailable."""
+        return self.directory.caller(credential, at).project.deployments
+
+    def tick(self) -> None:
+        """To be called about once a second: says how far open streams are, and writes what is owed to the log."""
+        for exchange in self.shared.streams:
+            exchange.report_progress()
+        self.usage.write_owed()
