@@ -11,7 +11,7 @@ from entrepot.core.chunked_coding import BadChunk, ChunkedReader
 HEAD_BYTES_MAX = 64 * 1024
 _UNTIL_CLOSE = -1
 
-_UNUSUAL = re.compile(rb"\r\n(?:transfer-encoding|content-encoding|connection):")
+_UNUSUAL = re.compile(rb"\r\n(?:transfer-encoding|content-encoding|connection(?!: keep-alive(?:\r|\Z))):?")
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])[ \r]")
 
 

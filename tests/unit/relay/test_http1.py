@@ -2,7 +2,7 @@
 
 import pytest
 
-from entrepot.relay.http1 import HEAD_BYTES_MAX, AnswerReader, BrokenAnswer
+from entrepot.relay.http1 import HEAD_BYTES_MAX, AnswerReader, BrokenAnswer, read_whole
 
 LENGTH = b"HTTP/1.1 200 OK\r\nContent-Type: Application/JSON; charset=utf-8\r\nContent-Length: 5\r\n\r\nhello"
 CHUNKS = (
@@ -93,3 +93,39 @@ def test_it_has_begun_with_its_first_byte() -> None:
 def test_what_is_no_answer_is_broken(broken: bytes) -> None:
     with pytest.raises(BrokenAnswer):
         read(broken)
+
+
+PLAIN = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\ncontent-length: 2\r\nX: y\r\n"
+
+
+@pytest.mark.parametrize("line", [b"", b"Connection: keep-alive\r\n", b"connection: Keep-Alive\r\n"])
+def test_a_plain_answer_is_read_at_once(line: bytes) -> None:
+    whole = read_whole(PLAIN + line + b"\r\n{}")
+    assert whole is not None
+    head, body = whole
+    assert (head.status, head.keep_alive, head.media_type, body) == (200, True, b"application/json", b"{}")
+    _, reader = read(PLAIN + line + b"\r\n{}")
+    assert reader.head is not None
+    assert (reader.head.status, reader.head.keep_alive, reader.head.text) == (200, True, head.text)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        PLAIN[:-1],
+        PLAIN + b"\r\n{",
+        PLAIN + b"\r\n{} ",
+        PLAIN + b"Transfer-Encoding: chunked\r\n\r\n{}",
+        PLAIN + b"Connection: close\r\n\r\n{}",
+        PLAIN + b"Connection: keep-alive, close\r\n\r\n{}",
+        PLAIN + b"Content-Encoding: gzip\r\n\r\n{}",
+        PLAIN + b"Content-Length: 3\r\n\r\n{}",
+        PLAIN.replace(b"200", b"201") + b"\r\n{}",
+        PLAIN.replace(b"1.1", b"1.0") + b"\r\n{}",
+        PLAIN.replace(b" 2\r", b" 02\r") + b"\r\n{}",
+        b"HTTP/1.1 200 OK\r\n\r\n",
+        b"{}",
+    ],
+)
+def test_any_other_answer_is_left_to_the_reader(data: bytes) -> None:
+    assert read_whole(data) is None
