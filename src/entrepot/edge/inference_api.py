@@ -182,16 +182,16 @@ class InferenceApi:
         call.reply(200, TEXT, write_metrics(self._families(call.at)))
 
     def _families(self, at: Instant) -> Iterator[Family]:
-        flow, tally = self._flow, self.tally
+        flow, shared, tally = self._flow, self._flow.shared, self.tally
         answers = [({"route": route, "status": str(status)}, n) for (route, status), n in sorted(tally.answers.items())]
         yield Family("entrepot_requests_total", "counter", "Answers begun, by route and status.", answers)
         errors = [({"code": code}, n) for code, n in sorted(tally.errors.items())]
         yield Family("entrepot_errors_total", "counter", "Errors of the gateway's own, by code.", errors)
         tokens = [({"gen_ai_token_type": meter}, n) for meter, n in sorted(flow.usage.settled.items())]
         yield Family("gen_ai_client_token_usage_total", "counter", "Units settled, by meter.", tokens)
-        yield Family("entrepot_streams_open", "gauge", "Event streams being relayed.", alone(len(flow.shared.streams)))
+        yield Family("entrepot_streams_open", "gauge", "Event streams being relayed.", alone(len(shared.streams)))
         yield Family("entrepot_connections_open", "gauge", "Connections of clients.", alone(len(self.connections)))
-        yield Family("entrepot_usage_mismatches_total", "counter", "Usage that did not sum up.", alone(flow.shared.mismatches))
+        yield Family("entrepot_usage_mismatches_total", "counter", "Usage that did not sum up.", alone(shared.mismatches))
         yield Family("entrepot_usage_owed", "gauge", "Usage the log did not take yet.", alone(len(flow.usage.owed)))
         yield Family(
             "entrepot_usage_log_available", "gauge", "Whether usage can be written.", alone(int(flow.usage.available))
