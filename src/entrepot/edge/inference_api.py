@@ -191,7 +191,9 @@ class InferenceApi:
         yield Family("gen_ai_client_token_usage_total", "counter", "Units settled, by meter.", tokens)
         yield Family("entrepot_streams_open", "gauge", "Event streams being relayed.", alone(len(shared.streams)))
         yield Family("entrepot_connections_open", "gauge", "Connections of clients.", alone(len(self.connections)))
-        yield Family("entrepot_usage_mismatches_total", "counter", "Usage that did not sum up.", alone(shared.mismatches))
+        yield Family(
+            "entrepot_usage_mismatches_total", "counter", "Usage that did not sum up.", alone(shared.mismatches)
+        )
         yield Family("entrepot_usage_owed", "gauge", "Usage the log did not take yet.", alone(len(flow.usage.owed)))
         yield Family(
             "entrepot_usage_log_available", "gauge", "Whether usage can be written.", alone(int(flow.usage.available))
