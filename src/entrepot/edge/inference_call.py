@@ -31,7 +31,7 @@ class Desk(Protocol):
 
 
 class InferenceCall:
-    """The client of a flow's exchange (flows.serve_inference.exchange), and the answers of routes that need no exchange.
+    """The client of a flow's exchange (flows.serve_inference.exchange), and answers of routes that need no exchange.
 
     found: the route, once it is; is_azure: the dialect of errors until then.
     """
