@@ -13,6 +13,7 @@ import uvloop
 from entrepot.adapters.clocks import SystemClock
 from entrepot.core.identifiers import key_digest
 from entrepot.core.log_records import Abandoned, Admitted, LogRecord, Progressed, UsageRecorded
+from entrepot.core.metrics import Report
 from entrepot.core.snapshot import (
     SCHEMA,
     GatewaySnapshot,
@@ -68,6 +69,19 @@ class MemorySink:
         held, self._held = self._held, []
         for done in held:
             done()
+
+
+class MemoryBoard:
+    """Where one process alone puts what it has counted."""
+
+    def __init__(self) -> None:
+        self.report: Report = ()
+
+    def publish(self, report: Report) -> None:
+        self.report = report
+
+    def gather(self) -> list[Report]:
+        return [self.report]
 
 
 def deployment(name: str = "chat", *targets: Target, **changes: Any) -> ServedDeployment:
@@ -134,7 +148,8 @@ class Gateway:
             secret_of={"UP_KEY": UPSTREAM_KEY}.__getitem__,
         )
         jobs = ForwardJobs(self.pool, "/nowhere", "ei-unused")
-        self.api = InferenceApi(self.flow, jobs, clock, 42, self.limits)
+        self.board = MemoryBoard()
+        self.api = InferenceApi(self.flow, jobs, clock, 42, self.limits, self.board)
         await self.upstream.start()
         self._server = await self.loop.create_server(lambda: ClientConnection(self.api), "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]

@@ -23,6 +23,7 @@ import uvloop
 from msgspec import json
 
 from entrepot.adapters.clocks import SystemClock
+from entrepot.adapters.metric_files import MetricFiles
 from entrepot.adapters.snapshot_file import FileSnapshots
 from entrepot.compose.settings import Address, Settings, load_settings
 from entrepot.compose.tokens import internal_token
@@ -88,7 +89,8 @@ async def _serve(settings: Settings, address: Address) -> int:
     )
     token = internal_token(settings)
     jobs = ForwardJobs(pool, str(settings.jobs_socket), token)
-    api = InferenceApi(flow, jobs, clock, instance, ClientLimits())
+    board = MetricFiles(settings.metrics_directory, f"gateway-{instance:08x}")
+    api = InferenceApi(flow, jobs, clock, instance, ClientLimits(), board)
     follower = SnapshotFollower(settings.snapshot_file, flow, key_digest(token))
     follower.look()
     server = await _listen(loop, api, address)
@@ -97,6 +99,7 @@ async def _serve(settings: Settings, address: Address) -> int:
     await _first(stopping, lost)
     await _drain(server, api, 0 if lost.is_set() else settings.drain_seconds, lost)
     ticking.cancel()
+    api.report.publish(clock.now())
     pool.close()
     if not lost.is_set():
         await sink.close()
@@ -136,6 +139,7 @@ async def _tick(
         sweeps += 1
         if sweeps % SWEEPS_PER_TICK == 0:
             flow.tick()
+            api.report.publish(api.now())
 
 
 async def _first(*events: asyncio.Event) -> None:

@@ -143,6 +143,11 @@ class Settings:
         return self.home / "run"
 
     @property
+    def metrics_directory(self) -> Path:
+        """What running processes have counted."""
+        return self.run_directory / "metrics"
+
+    @property
     def quickstart_file(self) -> Path:
         """Addresses and demo keys."""
         return self.home / "quickstart.json"

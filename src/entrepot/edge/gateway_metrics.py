@@ -1,21 +1,131 @@
-"""The gateway's metrics: counted by additions, written by hand in Prometheus' text format.
+"""What a gateway process counts, and under which names: integers added up by hand, no customer ever a label.
 
-Names are OpenTelemetry's where it has one (gen_ai.client.token.usage), else entrepot_…; no customer is ever a label.
-Source: Prometheus exposition formats, text-based format 0.0.4.
+Names, units and buckets are OpenTelemetry's where it has one, written as Prometheus writes them
+(gen_ai.server.request.duration in s -> gen_ai_server_request_duration_seconds); else entrepot_….
+Source: OpenTelemetry semantic conventions 1.37, "Generative AI metrics"; "Prometheus and OpenMetrics compatibility".
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Literal, NamedTuple
+from bisect import bisect_left
+from collections.abc import Callable, Mapping
+
+from entrepot.core.metrics import Labels, Measured, Metric, Report
+from entrepot.core.tokens import TOKEN_METERS
+
+SERIES_MAX = 100
+OTHER = "other"  # What has no series of its own any more.
+
+_US = 1_000_000
+_OPERATIONS = {"chat": "chat", "completions": "text_completion", "embeddings": "embeddings"}  # As OpenTelemetry does.
+_SERVED = ("gen_ai_operation_name", "gen_ai_request_model", "gen_ai_provider_name", "entrepot_upstream")
+_SECONDS = tuple(10_000 * 2**n for n in range(14))
+_FIRST_TOKEN_SECONDS = tuple(
+    int(seconds * _US)
+    for seconds in (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
+)
+_PER_TOKEN_SECONDS = tuple(
+    int(seconds * _US) for seconds in (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5)
+)
+_FLUSH_SECONDS = tuple(100 * 2**n for n in range(16))
+_TOKENS = tuple(4**n for n in range(14))
+_OUTPUT = frozenset(meter for meter in TOKEN_METERS if meter.endswith(("output_tokens", "reasoning_tokens")))
+_INPUT = TOKEN_METERS - _OUTPUT
+
+
+def _histogram(name: str, text: str, labels: Labels, bounds: tuple[int, ...]) -> Metric:
+    return Metric(name, "histogram", text, labels, unit="s", per=_US, bounds=bounds)
+
+
+REQUESTS = Metric("entrepot_requests_total", "counter", "Answers begun, by route and status.", ("route", "status"))
+ERRORS = Metric("entrepot_errors_total", "counter", "Errors of the gateway's own, by code.", ("code",))
+ENDED = Metric("entrepot_requests_ended_total", "counter", "Admitted requests, by how they ended.", ("outcome",))
+DURATION = _histogram(
+    "gen_ai_server_request_duration_seconds",
+    "From a request to the last byte of its answer.",
+    (*_SERVED, "error_type"),
+    _SECONDS,
+)
+OPERATION = _histogram(
+    "gen_ai_client_operation_duration_seconds",
+    "From a request to the last byte of its upstream's answer, other attempts included.",
+    (*_SERVED, "error_type"),
+    _SECONDS,
+)
+FIRST_TOKEN = _histogram(
+    "gen_ai_server_time_to_first_token_seconds",
+    "From a request to the first event of its stream.",
+    _SERVED,
+    _FIRST_TOKEN_SECONDS,
+)
+PER_TOKEN = _histogram(
+    "gen_ai_server_time_per_output_token_seconds",
+    "Of a stream, between two output tokens after the first.",
+    _SERVED,
+    _PER_TOKEN_SECONDS,
+)
+TOKENS = Metric(
+    "gen_ai_client_token_usage",
+    "histogram",
+    "Tokens of a request, as billed.",
+    (*_SERVED, "gen_ai_token_type"),
+    unit="{token}",
+    bounds=_TOKENS,
+)
+FLUSH_WAIT = _histogram(
+    "entrepot_usage_flush_wait_seconds", "What the end of an answer waited for the usage log.", (), _FLUSH_SECONDS
+)
+USAGE = Metric("entrepot_usage_units_total", "counter", "Units settled, by meter.", ("meter",))
+STREAMS = Metric("entrepot_streams_open", "gauge", "Event streams being relayed.")
+CONNECTIONS = Metric("entrepot_connections_open", "gauge", "Connections of clients.")
+MISMATCHES = Metric("entrepot_usage_mismatches_total", "counter", "Usage that did not sum up.")
+OWED = Metric("entrepot_usage_owed", "gauge", "Usage records that the log did not take yet.")
+LOG_AVAILABLE = Metric("entrepot_usage_log_available", "gauge", "Whether usage can be written.", joined="min")
+SNAPSHOT_AGE = Metric(
+    "entrepot_snapshot_age_seconds",
+    "gauge",
+    "Since what is served from was published.",
+    unit="s",
+    per=_US,
+    joined="max",
+)
+SNAPSHOT_VERSION = Metric("entrepot_snapshot_version", "gauge", "What is served from.", joined="min")
+WORKERS = Metric("entrepot_gateway_workers", "gauge", "Gateway processes that serve.")
+UNPUBLISHED = Metric(
+    "entrepot_metrics_write_failures_total", "counter", "Times a process's counts could not be put where all can read."
+)
+
+
+class _Series:
+    """What is counted of one model, operation and upstream. durations, operations: by error, "" for none."""
+
+    __slots__ = ("durations", "first_token", "labels", "operations", "per_token", "tokens_in", "tokens_out")
+
+    def __init__(self, labels: Labels) -> None:
+        self.labels = labels
+        self.durations: dict[str, list[int]] = {"": DURATION.zeros()}
+        self.operations: dict[str, list[int]] = {"": OPERATION.zeros()}
+        self.first_token = FIRST_TOKEN.zeros()
+        self.per_token = PER_TOKEN.zeros()
+        self.tokens_in = TOKENS.zeros()
+        self.tokens_out = TOKENS.zeros()
 
 
 class Tally:
-    """What has been answered since the process began. answers: {(route, status): n}; errors: {code: n}."""
+    """What a process has counted since it began.
 
-    __slots__ = ("answers", "errors")
+    answers: {(route, status): n}; errors: {code: n}.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_ended", "_flush_wait", "_provider_of", "_series", "answers", "errors", "unpublished")
+
+    def __init__(self, provider_of: Callable[[str], str]) -> None:
+        """provider_of: who makes a model."""
+        self._provider_of = provider_of
         self.answers: dict[tuple[str, int], int] = {}
         self.errors: dict[str, int] = {}
+        self.unpublished = 0
+        self._ended: dict[str, int] = {}
+        self._flush_wait = FLUSH_WAIT.zeros()
+        self._series: dict[tuple[str, str, str], _Series] = {}
 
     def answered(self, route: str, status: int) -> None:
         """An answer was begun."""
@@ -26,36 +136,79 @@ class Tally:
         """An error of our own was answered."""
         self.errors[code] = self.errors.get(code, 0) + 1
 
+    def ended(self, operation: str, model: str, upstream: str, outcome: str, error: str, took_us: int) -> _Series:
+        """The series of a request that was admitted and has ended, its end counted."""
+        series = self._series.get((operation, model, upstream)) or self._new_series(operation, model, upstream)
+        self._ended[outcome] = self._ended.get(outcome, 0) + 1
+        durations = series.durations.get(error)
+        if durations is None:
+            durations = series.durations[error] = DURATION.zeros()
+        durations[bisect_left(_SECONDS, took_us)] += 1
+        durations[-1] += took_us
+        return series
 
-class Family(NamedTuple):
-    """One metric. samples: (labels, value); labels are {name: value}."""
+    def settled(self, series: _Series, error: str, upstream_us: int, waited_us: int, meters: Mapping[str, int]) -> int:
+        """Counts what such a request used, and when its upstream was done. Returns its output tokens."""
+        operations = series.operations.get(error)
+        if operations is None:
+            operations = series.operations[error] = OPERATION.zeros()
+        operations[bisect_left(_SECONDS, upstream_us)] += 1
+        operations[-1] += upstream_us
+        waits = self._flush_wait
+        waits[bisect_left(_FLUSH_SECONDS, waited_us)] += 1
+        waits[-1] += waited_us
+        given = taken = 0
+        for meter, quantity in meters.items():
+            if meter in _OUTPUT:
+                given += quantity
+            elif meter in _INPUT:
+                taken += quantity
+        if taken:
+            series.tokens_in[bisect_left(_TOKENS, taken)] += 1
+            series.tokens_in[-1] += taken
+        if given:
+            series.tokens_out[bisect_left(_TOKENS, given)] += 1
+            series.tokens_out[-1] += given
+        return given
 
-    name: str
-    type: Literal["counter", "gauge"]
-    help: str
-    samples: Iterable[tuple[Mapping[str, str], float]]
+    def streamed(self, series: _Series, first_us: int, rest_us: int, tokens: int) -> None:
+        """Counts a stream's pace. rest_us: from its first event to its last."""
+        series.first_token[bisect_left(_FIRST_TOKEN_SECONDS, first_us)] += 1
+        series.first_token[-1] += first_us
+        if tokens > 1:
+            each_us = rest_us // (tokens - 1)
+            series.per_token[bisect_left(_PER_TOKEN_SECONDS, each_us)] += 1
+            series.per_token[-1] += each_us
 
+    def report(self) -> Report:
+        """Everything counted here."""
+        series = list(self._series.values())
+        answers: dict[Labels, list[int]] = {(route, str(status)): [n] for (route, status), n in self.answers.items()}
+        return (
+            Measured(REQUESTS, answers),
+            Measured(ERRORS, {(code,): [n] for code, n in self.errors.items()}),
+            Measured(ENDED, {(outcome,): [n] for outcome, n in self._ended.items()}),
+            Measured(DURATION, {(*one.labels, error): n for one in series for error, n in one.durations.items()}),
+            Measured(OPERATION, {(*one.labels, error): n for one in series for error, n in one.operations.items()}),
+            Measured(FIRST_TOKEN, {one.labels: one.first_token for one in series if any(one.first_token)}),
+            Measured(PER_TOKEN, {one.labels: one.per_token for one in series if any(one.per_token)}),
+            Measured(
+                TOKENS,
+                {(*one.labels, "input"): one.tokens_in for one in series}
+                | {(*one.labels, "output"): one.tokens_out for one in series},
+            ),
+            Measured(FLUSH_WAIT, {(): self._flush_wait}),
+            Measured(UNPUBLISHED, {(): [self.unpublished]}),
+        )
 
-def alone(value: float) -> list[tuple[Mapping[str, str], float]]:
-    """The one sample of a metric without labels."""
-    return [({}, value)]
-
-
-def write_metrics(families: Iterable[Family]) -> bytes:
-    """The metrics as text."""
-    lines: list[str] = []
-    for family in families:
-        lines.append(f"# HELP {family.name} {family.help}")
-        lines.append(f"# TYPE {family.name} {family.type}")
-        lines.extend(f"{family.name}{_labels(labels)} {value}" for labels, value in family.samples)
-    return "\n".join([*lines, ""]).encode()
-
-
-def _labels(labels: Mapping[str, str]) -> str:
-    if not labels:
-        return ""
-    return "{" + ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items()) + "}"
-
-
-def _escaped(value: str) -> str:
-    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+    def _new_series(self, operation: str, model: str, upstream: str) -> _Series:
+        """A series; the same for all that come when there are SERIES_MAX, so that neither memory nor a scrape grows."""
+        key = (operation, model, upstream)
+        if len(self._series) < SERIES_MAX:
+            labels = (_OPERATIONS.get(operation, operation), model, self._provider_of(model), upstream)
+        else:
+            key, labels = (OTHER, OTHER, OTHER), (OTHER, OTHER, OTHER, OTHER)
+            if key in self._series:
+                return self._series[key]
+        found = self._series[key] = _Series(labels)
+        return found

@@ -1,19 +1,19 @@
 """The gateway's front: finds the route, makes the request's id, calls one flow, shapes the answer."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from http import HTTPStatus
 
 import msgspec
 
 from entrepot.core.errors import DeploymentNotFound, EntrepotError, RequestTooLarge
 from entrepot.core.identifiers import INTERNAL_PREFIX, event_id
-from entrepot.core.periods import SECOND, Instant, parse_instant
+from entrepot.core.periods import Instant
 from entrepot.core.snapshot import ServedDeployment
 from entrepot.dialects import azure, openai
 from entrepot.edge.client_connection import ClientConnection, ClientLimits
 from entrepot.edge.error_bodies import protocol_error
-from entrepot.edge.gateway_metrics import Family, Tally, alone, write_metrics
+from entrepot.edge.gateway_report import GatewayReport, Scrape
 from entrepot.edge.http_answers import JSON, TEXT
 from entrepot.edge.http_requests import Refusal, Request, RequestHead
 from entrepot.edge.inference_call import InferenceCall
@@ -21,6 +21,7 @@ from entrepot.edge.routes import Found, MethodRefused, Route, check_found, find_
 from entrepot.flows.forward_jobs import ForwardJobs, JobAsk
 from entrepot.flows.serve_inference.flow import Ask, ServeInference
 from entrepot.ports.clock import Clock
+from entrepot.ports.metrics import MetricsBoard
 
 _log = logging.getLogger("entrepot.gateway")
 _INTERNAL = INTERNAL_PREFIX.encode()
@@ -30,13 +31,22 @@ class InferenceApi:
     """What all connections of a gateway process speak to. draining: none is kept open for another request."""
 
     def __init__(
-        self, flow: ServeInference, jobs: ForwardJobs, clock: Clock, instance: int, limits: ClientLimits
+        self,
+        flow: ServeInference,
+        jobs: ForwardJobs,
+        clock: Clock,
+        instance: int,
+        limits: ClientLimits,
+        board: MetricsBoard,
     ) -> None:
         """instance: the number that keeps this process's ids apart from those of others, in 32 bits."""
         self._flow = flow
         self._jobs = jobs
         self.now: Callable[[], Instant] = clock.now
-        self.tally = Tally()
+        self.connections: set[ClientConnection] = set()
+        self.report = GatewayReport(flow, self.connections, board)
+        self.tally = self.report.tally
+        self.ended = self.report.ended
         self._instance = instance
         self._sequence = 0
         self._answers: dict[str, Callable[[Found, RequestHead, InferenceCall], None]] = {
@@ -44,11 +54,9 @@ class InferenceApi:
             "model": self._model,
             "healthz": self._healthz,
             "readyz": self._readyz,
-            "metrics": self._metrics,
         }
         self.limits = limits
         self.draining = False
-        self.connections: set[ClientConnection] = set()
 
     # ---- what connections call
 
@@ -62,6 +70,8 @@ class InferenceApi:
                 self._infer(found, request, call, connection)
             elif found.route.kind == "jobs":
                 self._job(found, request, call, connection)
+            elif found.route.kind == "metrics":
+                self._metrics(call, connection)
             else:
                 self._answers[found.route.kind](found, head, call)
         except EntrepotError as error:
@@ -177,32 +187,10 @@ class InferenceApi:
             reasons.append("the gateway is stopping")
         call.reply(503 if reasons else 200, JSON, msgspec.json.encode({"ready": not reasons, "reasons": reasons}))
 
-    def _metrics(self, found: Found, head: RequestHead, call: InferenceCall) -> None:
-        del found, head
-        call.reply(200, TEXT, write_metrics(self._families(call.at)))
-
-    def _families(self, at: Instant) -> Iterator[Family]:
-        flow, shared, tally = self._flow, self._flow.shared, self.tally
-        answers = [({"route": route, "status": str(status)}, n) for (route, status), n in sorted(tally.answers.items())]
-        yield Family("entrepot_requests_total", "counter", "Answers begun, by route and status.", answers)
-        errors = [({"code": code}, n) for code, n in sorted(tally.errors.items())]
-        yield Family("entrepot_errors_total", "counter", "Errors of the gateway's own, by code.", errors)
-        tokens = [({"gen_ai_token_type": meter}, n) for meter, n in sorted(flow.usage.settled.items())]
-        yield Family("gen_ai_client_token_usage_total", "counter", "Units settled, by meter.", tokens)
-        yield Family("entrepot_streams_open", "gauge", "Event streams being relayed.", alone(len(shared.streams)))
-        yield Family("entrepot_connections_open", "gauge", "Connections of clients.", alone(len(self.connections)))
-        yield Family(
-            "entrepot_usage_mismatches_total", "counter", "Usage that did not sum up.", alone(shared.mismatches)
-        )
-        yield Family("entrepot_usage_owed", "gauge", "Usage the log did not take yet.", alone(len(flow.usage.owed)))
-        yield Family(
-            "entrepot_usage_log_available", "gauge", "Whether usage can be written.", alone(int(flow.usage.available))
-        )
-        snapshot = flow.snapshot
-        if snapshot is not None:
-            age_s = (at - parse_instant(snapshot.published_at)) / SECOND
-            yield Family("entrepot_snapshot_age_seconds", "gauge", "Since it was published.", alone(age_s))
-            yield Family("entrepot_snapshot_version", "gauge", "What is served from.", alone(snapshot.version))
+    def _metrics(self, call: InferenceCall, connection: ClientConnection) -> None:
+        scrape = Scrape(self.report.written(call.at), lambda text: call.reply(200, TEXT, text))
+        connection.wait_for(scrape)
+        scrape.go_on()
 
 
 def _acting_for(head: RequestHead) -> tuple[bytes, bytes]:

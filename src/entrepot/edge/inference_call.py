@@ -5,7 +5,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 from entrepot.core.errors import EntrepotError
+from entrepot.core.log_records import Admitted
 from entrepot.core.periods import Instant
+from entrepot.core.usage_event import Outcome, UsageEvent
 from entrepot.dialects import openai
 from entrepot.edge import error_bodies
 from entrepot.edge.client_connection import ClientConnection
@@ -29,15 +31,23 @@ class Desk(Protocol):
         """What is counted."""
         ...
 
+    def ended(self, call: "InferenceCall") -> None:
+        """A request has ended: its answer is complete, or its client has left."""
+        ...
+
 
 class InferenceCall:
     """The client of a flow's exchange (flows.serve_inference.exchange), and answers of routes that need no exchange.
 
-    found: the route, once it is; is_azure: the dialect of errors until then.
+    found: the route, once it is; is_azure: the dialect of errors until then. status: 0 until the answer begins; error:
+    the code of ours that it ended with; left_as: how, when its client has left. admitted, usage: what the flow wrote of
+    it. Instants, 0 until then: head_at, when the head was written, and with it all of an answer but a stream; first_at,
+    a stream's first event; ended_at.
     """
 
     __slots__ = (
-        "_connection", "_desk", "_head", "_keep", "at", "finished", "found", "id", "is_azure",
+        "_connection", "_desk", "_head", "_keep", "admitted", "at", "ended_at", "error", "finished", "first_at",
+        "found", "head_at", "id", "is_azure", "left_as", "status", "usage",
     )  # fmt: skip
 
     def __init__(
@@ -49,6 +59,12 @@ class InferenceCall:
         self.finished = False
         self.found: Found | None = None
         self.is_azure = False
+        self.status = 0
+        self.error = ""
+        self.left_as: Outcome | None = None
+        self.admitted: Admitted | None = None
+        self.usage: UsageEvent | None = None
+        self.head_at = self.first_at = self.ended_at = 0
         self._desk = desk
         self._connection = connection
         self._head = head
@@ -72,6 +88,8 @@ class InferenceCall:
 
     def send(self, events: bytes) -> None:
         """Events of the stream."""
+        if not self.first_at:
+            self.first_at = self._desk.now()
         self._connection.write(chunk(events) if self._takes_chunks else events)
 
     def end_stream(self, events: bytes) -> None:
@@ -80,18 +98,18 @@ class InferenceCall:
             self._connection.write(events)
         else:
             self._connection.write(chunk(events) + LAST_CHUNK if events else LAST_CHUNK)
-        self._finish()
+        self._finish(self._desk.now())
 
     def break_stream(self, error: EntrepotError) -> None:
         """An error among the events, which makes clients raise; then the connection ends without the stream's end."""
-        self._desk.tally.failed(error.code)
+        self._fail(error)
         self.send(openai.error_event(error_bodies.openai_error(error).body))
         self._keep = False
-        self._finish()
+        self._finish(self._desk.now())
 
     def refuse(self, error: EntrepotError) -> None:
         """An error of our own."""
-        self._desk.tally.failed(error.code)
+        self._fail(error)
         shaped = error_bodies.azure_error(error) if self._speaks_azure else error_bodies.openai_error(error)
         self.reply_error(shaped, retry_after_s=error.retry_after_s)
 
@@ -99,6 +117,14 @@ class InferenceCall:
         """An error of the upstream's."""
         fields = f"Retry-After: {retry_after.decode()}\r\n" if retry_after.isdigit() else ""
         self.reply(*_as_json(error_bodies.upstream_error(status, error, is_azure=self._speaks_azure)), fields)
+
+    def left(self, outcome: Outcome) -> None:
+        """The client is gone, and the exchange has ended for it."""
+        if not self.finished:
+            self.finished = True
+            self.left_as = outcome
+            self.ended_at = self._desk.now()
+            self._desk.ended(self)
 
     # ---- as the answer of any route
 
@@ -109,7 +135,7 @@ class InferenceCall:
             fields += CLOSE
         head = whole_head(status, media_type, len(body), self._fields(fields))
         self._connection.write(head if self._wants_no_body else head + body)
-        self._finish()
+        self._finish(self.head_at)
 
     def reply_error(self, error: ErrorAnswer, fields: str = "", *, retry_after_s: float | None = None) -> None:
         """An error, with when to try again."""
@@ -131,7 +157,12 @@ class InferenceCall:
     def _speaks_azure(self) -> bool:
         return self.is_azure if self.found is None else self.found.route.is_azure
 
+    def _fail(self, error: EntrepotError) -> None:
+        self.error = error.code
+        self._desk.tally.failed(error.code)
+
     def _count(self, status: int) -> None:
+        self.status = status
         self._desk.tally.answered("none" if self.found is None else self.found.route.path, status)
 
     def _fields(self, fields: str) -> str:
@@ -139,11 +170,14 @@ class InferenceCall:
         found = self.found
         if found is not None and found.segment and found.route.kind == "inference":
             fields += f"x-ms-deployment-name: {found.segment.decode()}\r\n"
-        took_ms = max(0, self._desk.now() - self.at) // 1000
+        self.head_at = now = self._desk.now()
+        took_ms = max(0, now - self.at) // 1000
         return f"{fields}x-request-id: {self.id}\r\napim-request-id: {self.id}\r\nopenai-processing-ms: {took_ms}\r\n"
 
-    def _finish(self) -> None:
+    def _finish(self, at: Instant) -> None:
         self.finished = True
+        self.ended_at = at
+        self._desk.ended(self)
         self._connection.finish(keep=self._keep)
 
 

@@ -51,32 +51,31 @@ class UsageWriter:
         raw: bytes,
         done: Callable[[], None],
         failed: Callable[[], None],
-    ) -> None:
-        """Makes a request's usage durable, then calls done; failed, if that is not possible now, and it is owed.
+    ) -> UsageEvent:
+        """The usage, on its way to the log; then done is called, or failed, if that is not possible now and it is owed.
 
         raw: the upstream's usage object; of one longer than RAW_BYTES_MAX, its beginning.
         """
-        usage = UsageRecorded(
-            UsageEvent(
-                id=admitted.id,
-                admitted_at=admitted.at,
-                finished_at=self.now(admitted),
-                customer=admitted.customer,
-                project=admitted.project,
-                deployment=admitted.deployment,
-                model=admitted.model,
-                tier=admitted.tier,
-                meters=meters,
-                source=source,
-                outcome=outcome,
-                upstream=admitted.upstream,
-                key=admitted.key,
-                raw=raw[:RAW_BYTES_MAX],
-            )
+        event = UsageEvent(
+            id=admitted.id,
+            admitted_at=admitted.at,
+            finished_at=self.now(admitted),
+            customer=admitted.customer,
+            project=admitted.project,
+            deployment=admitted.deployment,
+            model=admitted.model,
+            tier=admitted.tier,
+            meters=meters,
+            source=source,
+            outcome=outcome,
+            upstream=admitted.upstream,
+            key=admitted.key,
+            raw=raw[:RAW_BYTES_MAX],
         )
         for meter, quantity in meters.items():
             self.settled[meter] = self.settled.get(meter, 0) + quantity
-        self._write(usage, done, failed)
+        self._write(UsageRecorded(event), done, failed)
+        return event
 
     def write_owed(self) -> None:
         """Appends again what the log did not take, if it takes anything now. The fold drops what it knows already."""

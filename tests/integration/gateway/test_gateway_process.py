@@ -237,3 +237,27 @@ def test_without_its_log_process_it_ends() -> None:
             installation.log.kill()
             assert not read_to_end(busy).endswith(b"0\r\n\r\n")
         assert gateway.wait(10) == 1
+
+
+def test_any_process_tells_the_counts_of_all_and_no_count_ever_falls(installation: Installation) -> None:
+    def served() -> int:
+        lines = ask(installation, path="/metrics", headers={}).body.decode().splitlines()
+        [found] = [line for line in lines if line.startswith('entrepot_requests_ended_total{outcome="stop"}')]
+        return int(found.rpartition(" ")[2])
+
+    first = installation.start_gateway()
+    ask(installation, chat("hi"))
+    before = served()
+    second = installation.start_gateway()
+    seen = [before]
+    for _ in range(8):  # Whichever of the two each of these reaches.
+        ask(installation, chat("hi"))
+        seen.append(served())
+    assert seen == sorted(seen)
+    eventually(lambda: served() == before + 8)  # Once a second each says what it has counted.
+    first.kill()
+    first.wait()
+    assert served() == before + 8
+    installation.start_gateway()
+    installation.end([second])
+    assert served() == before + 8

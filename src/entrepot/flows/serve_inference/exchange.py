@@ -8,7 +8,7 @@ import msgspec
 
 from entrepot.core.errors import EntrepotError, UpstreamFailed
 from entrepot.core.log_records import Admitted
-from entrepot.core.usage_event import Outcome, Source
+from entrepot.core.usage_event import Outcome, Source, UsageEvent
 from entrepot.dialects import openai
 from entrepot.dialects.openai_estimates import estimate_answer
 from entrepot.dialects.openai_usage import UsageMismatch, meters_of
@@ -23,7 +23,13 @@ from entrepot.routing.plan import Avoided
 
 
 class Client(Protocol):
-    """The client's side of one request, as the edge shapes it. A request ends with one of the calls marked *."""
+    """The client's side of one request, as the edge shapes it. A request ends with one of the calls marked *.
+
+    admitted: set once the request may have reached an upstream; usage: once it was recorded.
+    """
+
+    admitted: Admitted | None
+    usage: UsageEvent | None
 
     def answer(self, status: int, body: bytes) -> None:
         """* A whole answer, as the upstream wrote it."""
@@ -51,6 +57,10 @@ class Client(Protocol):
 
     def break_stream(self, error: EntrepotError) -> None:
         """* An error of our own, among the events."""
+        ...
+
+    def left(self, outcome: Outcome) -> None:
+        """* Nothing: it is gone, and what is to be recorded has been."""
         ...
 
 
@@ -129,6 +139,7 @@ class Exchange:
             if self._admitted.upstream != self._way.upstream:
                 self._admitted = msgspec.structs.replace(self._admitted, upstream=self._way.upstream)
             self._shared.usage.admit(self._admitted)
+            self._client.admitted = self._admitted
             self._sent = True
         body = openai.write_request(self._asked, self._way.model)
         return self._way.destination.request(self._path, self._admitted.id, body)
@@ -179,6 +190,7 @@ class Exchange:
         if not self._ended:
             self._attempt.cancel()
             self._record_unfinished(outcome, answered=self._attempt.has_answered)
+        self._client.left(outcome)
 
     def report_progress(self) -> None:
         """Writes how many output tokens have been relayed, when there are more than last time."""
@@ -229,7 +241,7 @@ class Exchange:
             meters = {"input_tokens": self._admitted.prompt_tokens_estimate}
             if counted:  # Embeddings have no output, nor a price for it.
                 meters["output_tokens"] = counted
-        self._shared.usage.settle(
+        self._client.usage = self._shared.usage.settle(
             self._admitted,
             meters,
             source=source,
