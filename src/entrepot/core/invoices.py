@@ -7,8 +7,11 @@ import msgspec
 from entrepot.core.money import Rounding, format_minor, format_pico, round_to_minor
 
 
-class LineDraft(msgspec.Struct, frozen=True, order=True):
-    """A line before rounding. On a line per model, meter and tier are "" and unit_pico is None."""
+class LineDraft(msgspec.Struct, frozen=True):
+    """A line before rounding. On a line per model, meter, tier and price_class are "" and unit_pico is None.
+
+    unit_pico is None, too, where the price depends on how much was used.
+    """
 
     period: str
     model: str
@@ -18,10 +21,21 @@ class LineDraft(msgspec.Struct, frozen=True, order=True):
     exact_pico: int
     unit_pico: int | None
     kind: str = "usage"
+    price_class: str = ""
+
+    @property
+    def place(self) -> tuple[object, ...]:
+        """Where the line stands among others."""
+        unit = -1 if self.unit_pico is None else self.unit_pico
+        of = (self.period, self.model, self.meter, self.tier, self.price_class)
+        return (*of, self.quantity, self.exact_pico, unit, self.kind)
 
 
 class InvoiceLine(msgspec.Struct, frozen=True):
-    """A line as printed: decimal strings; exact is unrounded, amount rounded to the currency's minor unit."""
+    """A line as printed: decimal strings; exact is unrounded, amount rounded to the currency's minor unit.
+
+    price_class: the window or length of request that the price is for, "" for any.
+    """
 
     number: int
     kind: str
@@ -33,6 +47,7 @@ class InvoiceLine(msgspec.Struct, frozen=True):
     unit_price: str | None
     exact: str
     amount: str
+    price_class: str = ""
 
 
 class Invoice(msgspec.Struct, frozen=True):
@@ -73,7 +88,7 @@ def draw_lines(
     """
     lines = []
     net = exact = 0
-    for number, draft in enumerate(sorted(drafts), start=1):
+    for number, draft in enumerate(sorted(drafts, key=lambda draft: draft.place), start=1):
         amount = round_to_minor(draft.exact_pico, currency, rounding)
         net += amount
         exact += draft.exact_pico
@@ -89,6 +104,7 @@ def draw_lines(
                 unit_price=None if draft.unit_pico is None else format_pico(draft.unit_pico),
                 exact=format_pico(draft.exact_pico),
                 amount=format_minor(amount, currency),
+                price_class=draft.price_class,
             )
         )
     return tuple(lines), Totals(net_pico=net, exact_pico=exact)

@@ -7,6 +7,11 @@ TOKEN_METERS = frozenset(
 )
 METERS = TOKEN_METERS | {"images", "audio_seconds", "provisioned_unit_hours", "seats", "requests"}
 
+# What a request was made of; together, how long its input is.
+INPUT_METERS = tuple(
+    sorted(meter for meter in TOKEN_METERS if not meter.endswith(("output_tokens", "reasoning_tokens")))
+)
+
 # A meter without a price of its own is priced as the one it is a part of in every public list, and never at nothing.
 PRICED_AS = {
     f"{medium}{part}": f"{medium}{whole}"

@@ -72,11 +72,18 @@ def _with_dropped_prices(
 
 
 def _with_prices_of(earlier: PriceBookVersion, version: PriceBookVersion) -> PriceBookVersion:
-    if earlier.prices == version.prices:
+    if (earlier.prices, earlier.windows) == (version.prices, version.windows):
         return version
-    unit_pico = PriceTable(version).unit_pico
-    dropped = tuple(item for item in earlier.prices if unit_pico(item.model, item.meter, item.tier) is None)
-    return msgspec.structs.replace(version, prices=version.prices + dropped)
+    price = PriceTable(version).price
+    known = {item.key for item in version.prices}
+    dropped = tuple(
+        item
+        for item in earlier.prices
+        if item.key not in known and (item.price_class or price(item.model, item.meter, item.tier) is None)
+    )
+    names = {window.name for window in version.windows}
+    windows = version.windows + tuple(window for window in earlier.windows if window.name not in names)
+    return msgspec.structs.replace(version, prices=version.prices + dropped, windows=windows)
 
 
 class _Named(Protocol):

@@ -10,7 +10,7 @@ from entrepot.core.world import WorldIndex
 from entrepot.ledger.post import usage_entry, usage_key
 from entrepot.metering.completeness import complete_hours, watermark
 from entrepot.ports.books import Books, LedgerStore
-from entrepot.rating.rate_usage import rate
+from entrepot.rating.rate_usage import Rater
 
 
 def pass_mark(books: Books, terms: WorldIndex | None, at: Instant) -> None:
@@ -29,16 +29,17 @@ def accrue(books: Books, terms: WorldIndex, before: Instant) -> None:
     for contract_id, group in groupby(books.unposted_readings(before), key=lambda reading: reading.series.contract):
         readings = list(group)
         currency = terms.contract(contract_id).currency
+        rater = Rater(terms, lambda pool: books.pooled(pool).posted)
         hours = groupby(readings, key=lambda reading: reading.hour)
-        entries = [_entry(books, terms, currency, list(hour)) for _, hour in hours]
+        entries = [_entry(books, rater, currency, list(hour)) for _, hour in hours]
         books.append_entries([entry for entry in entries if entry.postings])
         books.mark_posted(readings)
+        books.save_posted_pools(rater.pooled)
 
 
-def _entry(ledger: LedgerStore, terms: WorldIndex, currency: str, readings: Sequence[Reading]) -> JournalEntry:
+def _entry(ledger: LedgerStore, rater: Rater, currency: str, readings: Sequence[Reading]) -> JournalEntry:
     contract, hour = readings[0].series.contract, readings[0].hour
     revision = 0
     while ledger.has_entry(usage_key(contract, hour, revision)):
         revision += 1
-    charges = [rate(reading, terms.prices(reading.series.price_version)) for reading in readings]
-    return usage_entry(usage_key(contract, hour, revision), currency, charges)
+    return usage_entry(usage_key(contract, hour, revision), currency, [rater.rate(reading) for reading in readings])

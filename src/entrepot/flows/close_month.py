@@ -9,7 +9,7 @@ from entrepot.invoicing.issue import draw_up, number_of
 from entrepot.ledger.post import invoice_entry
 from entrepot.metering.completeness import watermark
 from entrepot.ports.books import Books
-from entrepot.rating.rate_usage import rate
+from entrepot.rating.rate_usage import Rater
 
 
 def end_everywhere(terms: WorldIndex, period: Period) -> Instant:
@@ -53,7 +53,8 @@ def _invoice(
     books: Books, terms: WorldIndex, at: Instant, period: Period, contract: Contract, *, supplement: bool
 ) -> None:
     readings = books.uninvoiced_readings(contract.id, period.end(contract.zone))
-    charges = [rate(reading, terms.prices(reading.series.price_version)) for reading in readings]
+    rater = Rater(terms, lambda pool: books.pooled(pool).invoiced)
+    charges = [rater.rate(reading) for reading in readings]
     drafts = draft(charges, contract, period, supplement)
     if not drafts:
         return
@@ -73,3 +74,4 @@ def _invoice(
     for line, item in enumerate(drafts, start=1):
         taken = [by_reading[charge.series, charge.meter, charge.hour] for charge in item.charges]
         books.mark_invoiced(taken, number, line)
+    books.save_invoiced_pools(rater.pooled)

@@ -13,7 +13,7 @@ from entrepot.core.tokens import TOKEN_METERS
 from entrepot.core.usage_event import UsageEvent
 from entrepot.core.world import World, WorldIndex, with_history
 from entrepot.ports.books import Books
-from entrepot.rating.rate_usage import rate
+from entrepot.rating.rate_usage import Rater
 
 HOURS_SHOWN = 24
 REQUESTS_SHOWN = 15
@@ -112,13 +112,13 @@ def _revenue(terms: WorldIndex, readings: Iterable[Reading], at: Instant) -> Ite
     for contract in terms.world.contracts:
         if contract.effective_from <= at < contract.effective_to:
             exact[contract.customer, str(period_of(at, contract.zone)), contract.currency] = 0
+    rater = Rater(terms)
     for reading in readings:
         contract = terms.contract(reading.series.contract)
         period = period_of(at, contract.zone)
         if reading.hour >= period.start(contract.zone):
             key = (contract.customer, str(period), contract.currency)
-            charge = rate(reading, terms.prices(reading.series.price_version))
-            exact[key] = exact.get(key, 0) + charge.amount_pico
+            exact[key] = exact.get(key, 0) + rater.rate(reading).amount_pico
     rounding = terms.world.operator.rounding
     for (customer, label, currency), pico in sorted(exact.items(), key=lambda item: (-item[1], item[0])):
         yield CustomerRevenue(

@@ -16,8 +16,8 @@ class DraftLine(NamedTuple):
     charges: list[Charge]
 
 
-# (service period, model, meter, tier, unit price); the last three are empty on a line per model.
-_Key = tuple[Period, str, str, str, int | None]
+# (service period, model, meter, tier, price class, unit price); the last four are empty on a line per model.
+_Key = tuple[Period, str, str, str, str, int | None]
 
 
 def draft(charges: Sequence[Charge], contract: Contract, period: Period, supplement: bool) -> list[DraftLine]:
@@ -34,18 +34,20 @@ def draft(charges: Sequence[Charge], contract: Contract, period: Period, supplem
         DraftLine(_line(key, group, "adjustment" if supplement or key[0] < period else "usage"), group)
         for key, group in grouped.items()
     )
-    return sorted((item for item in lines if item.line.quantity or item.line.exact_pico), key=lambda item: item.line)
+    return sorted(
+        (item for item in lines if item.line.quantity or item.line.exact_pico), key=lambda item: item.line.place
+    )
 
 
 def _key(charge: Charge, month: Period, grain: str) -> _Key:
     series = charge.series
     if grain == "model":
-        return month, series.model, "", "", None
-    return month, series.model, charge.priced_as, series.tier, charge.unit_pico
+        return month, series.model, "", "", "", None
+    return month, series.model, charge.priced_as, series.tier, charge.price_class, charge.unit_pico
 
 
 def _line(key: _Key, charges: Sequence[Charge], kind: str) -> LineDraft:
-    service, model, meter, tier, unit_pico = key
+    service, model, meter, tier, price_class, unit_pico = key
     return LineDraft(
         period=str(service),
         model=model,
@@ -55,4 +57,5 @@ def _line(key: _Key, charges: Sequence[Charge], kind: str) -> LineDraft:
         exact_pico=sum(charge.amount_pico for charge in charges),
         unit_pico=unit_pico,
         kind=kind,
+        price_class=price_class,
     )

@@ -2,19 +2,23 @@
 
 The event and the world decide, at the instant of admission. Millions of events share a few thousand answers, so each
 answer is kept with the window of time it holds for: the part of a month of the contract's zone in which neither the
-contract nor the price version changes. Within such a window an hour is counted from its start, or from the window's
-month where the month begins inside the hour (Asia/Kolkata's begins at half past in UTC).
+contract nor the price version changes, nor, where prices differ by the hour, the price class. Within such a window an
+hour is counted from its start, or from the window's month where the month begins inside the hour (Asia/Kolkata's begins
+at half past in UTC).
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from entrepot.core.charges import Series
 from entrepot.core.money import PICO
 from entrepot.core.periods import END_OF_TIME, HOUR, Instant, format_instant, hour_of, period_of
-from entrepot.core.prices import PriceTable
+from entrepot.core.price_windows import Stretch, stretch_at
+from entrepot.core.prices import PriceTable, long_class
 from entrepot.core.tenancy import Contract
-from entrepot.core.tokens import METERS
+from entrepot.core.tokens import INPUT_METERS, METERS
 from entrepot.core.usage_event import QUANTITY_MAX, UsageEvent, faults
 from entrepot.core.world import DeclaredNames, WorldIndex
 from entrepot.ports.books import MeteredUsage, Quarantined
@@ -23,6 +27,7 @@ from entrepot.ports.books import MeteredUsage, Quarantined
 # the store has for an amount, so that no usage can stop the fold.
 CHARGE_PICO_MAX = 10**9 * PICO
 
+_ALWAYS = Stretch(0, END_OF_TIME, "")
 _PLACES_MAX = 100_000  # Labels in usage are free text, so there may be any number of places; then we start again.
 
 _Key = tuple[str, str, str, str, str]  # customer, project, deployment, model, tier
@@ -32,6 +37,7 @@ class _Place(NamedTuple):
     """Where usage of one key is counted while it is admitted in [begins, ends).
 
     meters: those that have a price, with the largest quantity of one record that is believed at that price.
+    longer: (input length, where usage with more input than that goes), the greatest length first.
     """
 
     begins: Instant
@@ -39,6 +45,7 @@ class _Place(NamedTuple):
     month: Instant
     series: Series
     meters: dict[str, int]
+    longer: "tuple[tuple[int, _Place], ...]" = ()
 
 
 class _Unpriced(Exception):
@@ -64,9 +71,14 @@ class Recorder:
         for event in events:
             place = last_place((event.customer, event.project, event.deployment, event.model, event.tier))
             if place is not None:
-                begins, ends, month, series, priced = place
+                begins, ends, month, series, priced, longer = place
                 at = event.admitted_at
-                if begins <= at < ends and at <= event.finished_at < END_OF_TIME and 0 < len(event.id) <= 128:
+                if (
+                    begins <= at < ends
+                    and at <= event.finished_at < END_OF_TIME
+                    and 0 < len(event.id) <= 128
+                    and not longer
+                ):
                     for meter, quantity in event.meters.items():
                         if not 0 <= quantity <= priced.get(meter, -1):
                             break
@@ -106,6 +118,9 @@ class Recorder:
                 self._earlier.clear()
             self._earlier.setdefault(key, []).append(place)
         self._places[key] = place
+        if place.longer:
+            length = sum(event.meters.get(meter, 0) for meter in INPUT_METERS)
+            return next((longer for limit, longer in place.longer if length > limit), place)
         return place
 
     def _place(self, event: UsageEvent) -> _Place:
@@ -122,26 +137,39 @@ class Recorder:
         begins, ends, table = _prices_at(self._index, contract, at)
         month = period_of(at, contract.zone)
         month_begins = month.start(contract.zone)
-        series = Series(
-            contract=contract.id,
-            price_version=table.version,
-            customer=event.customer,
-            project=event.project,
-            deployment=event.deployment,
-            model=event.model,
-            tier=event.tier,
-        )
-        return _Place(
-            begins=max(begins, contract.effective_from, month_begins),
-            ends=min(ends, contract.effective_to, month.end(contract.zone)),
+        stretch = stretch_at(windows, at) if (windows := table.windows(event.model)) else _ALWAYS
+        place = _Place(
+            begins=max(begins, contract.effective_from, month_begins, stretch.begins),
+            ends=min(ends, contract.effective_to, month.end(contract.zone), stretch.ends),
             month=month_begins,
-            series=series,
-            meters={
-                meter: min(QUANTITY_MAX, CHARGE_PICO_MAX // max(unit, 1))
-                for meter in sorted(METERS)
-                if (unit := table.unit_pico(event.model, meter, event.tier)) is not None
-            },
+            series=Series(
+                contract=contract.id,
+                price_version=table.version,
+                customer=event.customer,
+                project=event.project,
+                deployment=event.deployment,
+                model=event.model,
+                tier=event.tier,
+                price_class=stretch.names,
+            ),
+            meters={},
         )
+        longer = [
+            (limit, _priced(place, table, f"{long_class(limit)} {stretch.names}".rstrip()))
+            for limit in table.long_inputs(event.model)
+        ]
+        return _priced(place, table, stretch.names)._replace(longer=tuple(longer))
+
+
+def _priced(place: _Place, table: PriceTable, price_class: str) -> _Place:
+    """The place for usage of a class, with what can be booked there."""
+    series = msgspec.structs.replace(place.series, price_class=price_class)
+    meters = {
+        meter: min(QUANTITY_MAX, CHARGE_PICO_MAX // max(price.dearest_pico, 1))
+        for meter in sorted(METERS)
+        if (price := table.price(series.model, meter, series.tier, price_class)) is not None
+    }
+    return place._replace(series=series, meters=meters)
 
 
 def _check_names(event: UsageEvent, index: WorldIndex, names: DeclaredNames) -> None:

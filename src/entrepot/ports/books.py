@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from entrepot.core.charges import Reading, Series
+from entrepot.core.charges import Pool, Reading, Series
 from entrepot.core.invoices import Invoice
 from entrepot.core.journal import JournalEntry
 from entrepot.core.log_records import Abandoned, Admitted
@@ -44,6 +44,13 @@ class MeteredUsage(msgspec.Struct, frozen=True, gc=False):
     series: Series
     hour: Instant
     event: UsageEvent
+
+
+class Pooled(msgspec.Struct, frozen=True):
+    """How much of a pool is posted, and how much of that is invoiced."""
+
+    posted: int = 0
+    invoiced: int = 0
 
 
 class UsageCounts(msgspec.Struct, frozen=True):
@@ -136,6 +143,18 @@ class EventStore(Protocol):
 
     def mark_posted(self, readings: Sequence[Reading]) -> None:
         """Adds to what is posted."""
+        ...
+
+    def pooled(self, pool: Pool) -> Pooled:
+        """How much there is of a pool; nothing of one that was never saved."""
+        ...
+
+    def save_posted_pools(self, quantities: Mapping[Pool, int]) -> None:
+        """Replaces how much of pools is posted."""
+        ...
+
+    def save_invoiced_pools(self, quantities: Mapping[Pool, int]) -> None:
+        """Replaces how much of pools is invoiced."""
         ...
 
     def uninvoiced_readings(self, contract: str, before: Instant) -> list[Reading]:

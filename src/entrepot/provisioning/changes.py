@@ -81,15 +81,27 @@ def _price_details(old: PriceBookVersion, new: PriceBookVersion) -> Iterator[str
 
 
 def _key(price: Price) -> tuple[str, ...]:
-    return (price.model, price.meter) if price.tier == "default" else (price.model, price.meter, price.tier)
+    tier = () if price.tier == "default" else (price.tier,)
+    return (price.model, price.meter, *tier, *price.price_class.split())
 
 
 def _unit(price: Price | None) -> str:
     if price is None:
         return "no price"
+    if price.mode == "package":
+        return f"{format_pico(price.unit_pico, 2)} per {price.package}"
+    if price.steps:
+        steps = (
+            _each(price, step.unit_pico) + (f" to {step.up_to}" if step.up_to else " beyond") for step in price.steps
+        )
+        return f"{price.mode} {', '.join(steps)}"
+    return _each(price, price.unit_pico)
+
+
+def _each(price: Price, unit_pico: int) -> str:
     if price.meter in TOKEN_METERS:
-        return f"{format_pico(price.unit_pico * PRICE_QUANTITY, 2)} per million"
-    return f"{format_pico(price.unit_pico, 2)} each"
+        return f"{format_pico(unit_pico * PRICE_QUANTITY, 2)} per million"
+    return f"{format_pico(unit_pico, 2)} each"
 
 
 def _shown(name: str, value: object) -> str:

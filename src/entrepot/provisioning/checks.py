@@ -107,7 +107,7 @@ def _known(item: Declared[_Value], what: str, name: str, names: Collection[str],
 def _check_prices(draft: Draft) -> None:
     _once(
         draft.prices,
-        lambda price: (price[0], price[1].model, price[1].meter, price[1].tier) if price[1].model else "",
+        lambda price: (price[0], *price[1].key) if price[1].model else "",
         "meter",
     )
     by_book: dict[str, list[Declared[PriceBookVersion]]] = {}
@@ -193,7 +193,7 @@ def _check_priced(
         default=None,
     )
     for meter in meters_asked(model):
-        if version is None or PriceTable(version).unit_pico(model.id, meter, "default") is None:
+        if version is None or PriceTable(version).price(model.id, meter, "default") is None:
             where = f"version {version.id}" if version else f"price book {contract.price_book}, which has no version"
             deployment.fields.fault(
                 f"model {model.id} has no price for {meter} in {where} (contract {contract.id}), "

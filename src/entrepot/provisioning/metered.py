@@ -97,7 +97,11 @@ def _prices_hold(old: PriceBookVersion, new: PriceBookVersion) -> bool:
     """Whether everything that had a price, by itself or as a part of something priced, still has that price."""
     before, after = PriceTable(old), PriceTable(new)
     priced = {(price.model, price.meter, price.tier) for price in old.prices}
-    parts = {
+    priced |= {
         (model, part, tier) for model, meter, tier in priced for part, whole in PRICED_AS.items() if whole == meter
     }
-    return all(before.unit_pico(*key) == after.unit_pico(*key) for key in priced | parts)
+    classes = {"", *(price.price_class for price in (*old.prices, *new.prices))}
+    models = {model for model, _, _ in priced}
+    return all(before.windows(model) == after.windows(model) for model in models) and all(
+        before.price(*key, name) == after.price(*key, name) for key in priced for name in classes
+    )

@@ -2,24 +2,19 @@
 
 from typing import Literal, get_args
 
-import msgspec
-
 from entrepot.core.periods import END_OF_TIME
-from entrepot.core.prices import Price, PriceBookVersion, unit_price
+from entrepot.core.price_windows import PriceWindow
+from entrepot.core.prices import Price, PriceBookVersion
 from entrepot.core.tenancy import Contract
-from entrepot.core.tokens import METERS, TIERS
 from entrepot.provisioning.draft import Declared, Draft, PriceBook
 from entrepot.provisioning.faults import suggestion
 from entrepot.provisioning.fields import Fields
+from entrepot.provisioning.price_rows import PRICE_KEYS, read_prices
 from entrepot.provisioning.scalars import ID, not_yet, read_currency, read_start, read_zone
 
 LineGrain = Literal["meter", "model"]
 
 _GRAINS: tuple[LineGrain, ...] = get_args(LineGrain)
-_REFUSED_PRICING = {
-    "tiers": not_yet("tiered prices"),
-    "windows": not_yet("prices by time of day"),
-}
 _REFUSED_TERMS = {
     kind: not_yet(f"contract terms of kind {kind}")
     for kind in ("discount", "minimum", "commitment", "reservation", "tax")
@@ -44,32 +39,15 @@ def read_price_books(root: Fields, draft: Draft) -> None:
 def _read_version(fields: Fields, book: str, draft: Draft) -> None:
     starts, date, label = read_start(fields, "UTC")
     identifier = f"{book}@{label}"
-    prices = []
-    known = ("model", "meter", "tier", "per_million", "each")
-    for row in fields.rows("prices", "price", known, _REFUSED_PRICING, required=True):
-        prices.append(_price(row))
-        draft.prices.append(Declared((identifier, prices[-1]), row))
-    version = PriceBookVersion(identifier, book, starts, tuple(sorted(prices, key=msgspec.structs.astuple)), date)
+    prices: list[Price] = []
+    windows: dict[str, PriceWindow] = {}
+    for row in fields.rows("prices", "price", PRICE_KEYS, required=True):
+        read = read_prices(row, windows)
+        prices += read
+        draft.prices.extend(Declared((identifier, price), row) for price in read)
+    ordered = tuple(sorted(prices, key=lambda price: price.key))
+    version = PriceBookVersion(identifier, book, starts, ordered, date, tuple(windows.values()))
     draft.versions.append(Declared(version, fields))
-
-
-def _price(fields: Fields) -> Price:
-    model = fields.text("model")
-    meter = fields.choice("meter", sorted(METERS))
-    tier = fields.choice("tier", TIERS, "default")
-    fields.named(f"of {meter} of {model}" if model else "")
-    if fields.has("per_million") == fields.has("each"):
-        if not fields.refused:
-            fields.fault("a price needs either per_million or each")
-        return Price(model, meter, tier, 0)
-    per = "per_million" if fields.has("per_million") else "each"
-    text = fields.text(per)
-    try:
-        unit_pico = unit_price(text, "per_million" if per == "per_million" else "each") if text else 0
-    except ValueError as error:
-        fields.fault(str(error), per)
-        unit_pico = 0
-    return Price(model, meter, tier, unit_pico)
 
 
 def read_contracts(root: Fields, draft: Draft, currency: str) -> None:

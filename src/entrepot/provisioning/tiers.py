@@ -41,7 +41,7 @@ def _prices(index: WorldIndex, contract: Contract) -> Iterator[tuple[Window, Pri
 
 
 def _has_all(table: PriceTable, model: str, meters: list[str], tier: str) -> bool:
-    return all(table.unit_pico(model, meter, tier) is not None for meter in meters)
+    return all(table.price(model, meter, tier) is not None for meter in meters)
 
 
 def _joined(windows: Iterator[Window]) -> tuple[Window, ...]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from entrepot.core.prices import Price, PriceBookVersion, PriceTable, unit_price
+from entrepot.core.prices import Mode, Price, PriceBookVersion, PriceTable, Step, unit_price
 
 
 @pytest.mark.parametrize(
@@ -33,8 +33,51 @@ def test_a_part_without_a_price_costs_what_the_whole_costs_and_never_nothing() -
     table = PriceTable(
         _version(0, Price("m", "output_tokens", "default", 5), Price("m", "cached_input_tokens", "default", 1))
     )
-    assert table.unit_pico("m", "reasoning_tokens", "default") == 5
-    assert table.unit_pico("m", "cached_input_tokens", "default") == 1
-    assert table.unit_pico("m", "input_tokens", "default") is None
-    assert table.unit_pico("m", "output_tokens", "batch") is None
-    assert table.unit_pico("n", "output_tokens", "default") is None
+    assert _unit(table, "reasoning_tokens") == 5
+    assert _unit(table, "cached_input_tokens") == 1
+    assert _unit(table, "input_tokens") is None
+    assert table.price("m", "output_tokens", "batch") is None
+    assert table.price("n", "output_tokens", "default") is None
+
+
+def _unit(table: PriceTable, meter: str, price_class: str = "") -> int | None:
+    price = table.price("m", meter, "default", price_class)
+    return price.unit_pico if price else None
+
+
+def test_a_class_has_its_own_price_where_there_is_one_the_most_telling_first() -> None:
+    table = PriceTable(
+        _version(
+            0,
+            Price("m", "input_tokens", "default", 1),
+            Price("m", "input_tokens", "default", 2, "peak"),
+            Price("m", "input_tokens", "default", 3, "above_1000"),
+            Price("m", "cached_input_tokens", "default", 4, "peak"),
+        )
+    )
+    assert [_unit(table, "input_tokens", name) for name in ("", "peak", "above_1000", "above_1000 peak", "night")] == [
+        1, 2, 3, 3, 1,
+    ]  # fmt: skip
+    assert [_unit(table, "cached_input_tokens", name) for name in ("", "peak")] == [1, 4]
+    assert table.long_inputs("m") == (1000,)
+
+
+STEPS = (Step(10, 4), Step(100, 3), Step(None, 1))
+
+
+@pytest.mark.parametrize(
+    ("mode", "costs"),
+    [
+        ("graduated", {0: 0, 1: 4, 10: 40, 11: 43, 100: 310, 101: 311, -11: -43}),
+        ("volume", {0: 0, 1: 4, 10: 40, 11: 33, 100: 300, 101: 101, -11: -33}),
+    ],
+)
+def test_steps_include_their_upper_bound(mode: Mode, costs: dict[int, int]) -> None:
+    price = Price("m", "input_tokens", "default", 0, mode=mode, steps=STEPS)
+    assert {quantity: price.cost_pico(quantity) for quantity in costs} == costs
+    assert price.dearest_pico == 4
+
+
+def test_a_begun_package_is_paid_whole() -> None:
+    price = Price("m", "requests", "default", 7, mode="package", package=1000)
+    assert [price.cost_pico(quantity) for quantity in (0, 1, 1000, 1001, -1001)] == [0, 7, 7, 14, -14]

@@ -27,6 +27,7 @@ _TABLES = {
     "journal": "no",
     "open_request": "id",
     "origin": "no",
+    "pool": "contract, price_version, model, meter, tier, price_class, period",
     "posting": "entry, leg",
     "quarantine": "id, digest",
     "reading": "hour, series, meter",

@@ -16,7 +16,7 @@ from entrepot.core.charges import Series
 from entrepot.core.usage_event import UsageEvent
 from entrepot.ports.books import MeteredUsage
 
-SERIES_COLUMNS = "contract, price_version, customer, project, deployment, model, tier"
+SERIES_COLUMNS = "contract, price_version, customer, project, deployment, model, tier, price_class"
 _ORIGIN_COLUMNS = "source, outcome, upstream, key, meters"
 
 _encode = msgspec.msgpack.Encoder().encode

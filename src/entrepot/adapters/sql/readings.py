@@ -2,12 +2,16 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+import msgspec
+
 from entrepot.adapters.sql.database import Row
 from entrepot.adapters.sql.packing import SERIES_COLUMNS
 from entrepot.adapters.sql.store import Store
-from entrepot.core.charges import Reading, Series
+from entrepot.core.charges import Pool, Reading, Series
 from entrepot.core.periods import Instant
+from entrepot.ports.books import Pooled
 
+_POOL_COLUMNS = "contract, price_version, model, meter, tier, price_class, period"
 _ORDER = f"contract, hour, {SERIES_COLUMNS}, meter"
 
 
@@ -45,6 +49,29 @@ class Readings(Store):
         """See ports.books."""
         self._database.execute_many(
             "UPDATE reading SET posted = posted + ? WHERE series = ? AND meter = ? AND hour = ?", self._marks(readings)
+        )
+
+    def pooled(self, pool: Pool) -> Pooled:
+        """See ports.books."""
+        row = self._database.one(
+            f"SELECT posted, invoiced FROM pool WHERE ({_POOL_COLUMNS}) = (?, ?, ?, ?, ?, ?, ?)",
+            msgspec.structs.astuple(pool),
+        )
+        return Pooled(*row) if row else Pooled()
+
+    def save_posted_pools(self, quantities: Mapping[Pool, int]) -> None:
+        """See ports.books."""
+        self._save_pools("posted", quantities)
+
+    def save_invoiced_pools(self, quantities: Mapping[Pool, int]) -> None:
+        """See ports.books."""
+        self._save_pools("invoiced", quantities)
+
+    def _save_pools(self, state: str, quantities: Mapping[Pool, int]) -> None:
+        self._database.execute_many(
+            f"INSERT INTO pool ({_POOL_COLUMNS}, {state}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
+            f"ON CONFLICT DO UPDATE SET {state} = excluded.{state}",
+            [(*msgspec.structs.astuple(pool), quantity) for pool, quantity in quantities.items()],
         )
 
     def uninvoiced_readings(self, contract: str, before: Instant) -> list[Reading]:

@@ -1,0 +1,217 @@
+"""Worked examples of bills, each through `entrepot bill` on a world file and a usage file, exact to the pico."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from entrepot.cli.main import main
+
+Captured = pytest.CaptureFixture[str]
+Usage = tuple[str, dict[str, int]]  # Admitted at, meters.
+
+WORLD = """
+operator: {{name: Contoso Cloud, currency: USD}}
+models:
+  - {{id: m, version: "1", partner: own, context_tokens: 1000000, stage: general}}
+price_books:
+  - id: list
+    versions:
+      - effective_from: 2024-01-01
+        prices:
+{prices}
+customers: [{{id: acme, name: Acme}}]
+contracts:
+  - {{customer: acme, effective_from: 2024-01-01, price_book: list, zone: {zone}, terms: [{terms}]}}
+"""
+TOKENS = ("input_tokens", "cached_input_tokens", "output_tokens", "reasoning_tokens")
+
+
+class Billing:
+    """Prints bills of one customer, acme, on model m."""
+
+    def __init__(self, folder: Path, captured: Captured) -> None:
+        self._folder = folder
+        self._captured = captured
+
+    def bill(
+        self,
+        prices: Sequence[str],
+        usage: Sequence[Usage],
+        period: str = "2024-03",
+        *,
+        terms: str = "",
+        zone: str = "UTC",
+        tier: str = "default",
+    ) -> dict[str, Any]:
+        """What `entrepot bill` prints. prices: of model m, a YAML mapping each without its model."""
+        rows = "\n".join(f"          - {{model: m, {price}}}" for price in prices)
+        world = self._folder / "world.yaml"
+        world.write_text(WORLD.format(prices=rows, terms=terms, zone=zone))
+        records = self._folder / "usage.jsonl"
+        records.write_text("".join(_record(number, at, meters, tier) for number, (at, meters) in enumerate(usage)))
+        self._captured.readouterr()
+        assert main(["bill", "--world", str(world), "--usage", str(records), "--period", period, "--json"]) == 0
+        printed: dict[str, Any] = json.loads(self._captured.readouterr().out)
+        assert printed["ledger"]["balanced"]
+        assert printed["quarantine"] == []
+        return printed
+
+    def lines(self, *args: Any, **more: Any) -> tuple[list[tuple[str, ...]], str]:
+        """([(meter, quantity, exact, amount)], total) of the one invoice."""
+        (invoice,) = self.bill(*args, **more)["invoices"]
+        told = [
+            tuple(str(line[name]) for name in ("meter", "quantity", "exact", "amount")) for line in invoice["lines"]
+        ]
+        return told, invoice["total"]
+
+
+def _record(number: int, at: str, meters: dict[str, int], tier: str) -> str:
+    record = {
+        "id": f"{number:032x}",
+        "admitted_at": at,
+        "finished_at": at,
+        "customer": "acme",
+        "project": "p",
+        "deployment": "d",
+        "model": "m",
+        "tier": tier,
+        "meters": meters,
+        "source": "reported",
+        "corrects": None,
+    }
+    return json.dumps(record) + "\n"
+
+
+@pytest.fixture
+def billing(tmp_path: Path, capsys: Captured) -> Billing:
+    return Billing(tmp_path, capsys)
+
+
+NOON = "2024-03-05T12:00:00Z"
+
+
+def test_cached_input_and_reasoning_are_counted_once(billing: Billing) -> None:
+    prices = [
+        'meter: input_tokens, per_million: "1.25"',
+        'meter: cached_input_tokens, per_million: "0.125"',
+        'meter: output_tokens, per_million: "10"',
+    ]
+    usage = [(NOON, dict(zip(TOKENS, (246_919, 987_648, 15_321, 30_000), strict=True)))]
+    assert billing.lines(prices, usage) == (
+        [
+            ("cached_input_tokens", "987648", "0.123456", "0.12"),
+            ("input_tokens", "246919", "0.30864875", "0.31"),
+            ("output_tokens", "45321", "0.45321", "0.45"),
+        ],
+        "0.88",
+    )
+    (invoice,) = billing.bill(prices, usage)["invoices"]
+    assert invoice["residual"] == "0.00531475"
+    assert billing.lines(prices, usage, terms="{kind: lines, grain: model}")[1] == "0.89"
+
+
+STEPS = '[{up_to: 10000000, per_million: "0.40"}, {up_to: 100000000, per_million: "0.36"}, {per_million: "0.30"}]'
+
+
+@pytest.mark.parametrize(
+    ("mode", "quantity", "exact", "amount"),
+    [
+        ("graduated", 123_456_789, "43.4370367", "43.44"),
+        ("graduated", 10_000_000, "4", "4.00"),
+        ("graduated", 10_000_001, "4.00000036", "4.00"),
+        ("graduated", 95_000_000, "34.6", "34.60"),
+        ("volume", 123_456_789, "37.0370367", "37.04"),
+        ("volume", 100_000_000, "36", "36.00"),
+        ("volume", 100_000_001, "30.0000003", "30.00"),
+    ],
+)
+def test_steps_by_quantity(billing: Billing, mode: str, quantity: int, exact: str, amount: str) -> None:
+    """However the month's usage is cut into requests."""
+    price = f"meter: input_tokens, tiers: {{mode: {mode}, steps: {STEPS}}}"
+    days = [f"2024-03-{day:02d}T08:00:00Z" for day in range(1, 31)]
+    whole, rest = divmod(quantity, len(days))
+    usage = [(day, {"input_tokens": whole + (rest if day == days[-1] else 0)}) for day in days]
+    assert billing.lines([price], usage) == ([("input_tokens", str(quantity), exact, amount)], amount)
+
+
+def test_packages_are_begun_and_paid(billing: Billing) -> None:
+    usage = [(f"2024-03-{day:02d}T08:00:00Z", {"requests": 700}) for day in range(1, 4)]
+    told = billing.lines(['meter: requests, package: {size: 1000, each: "0.50"}'], usage)
+    assert told == ([("requests", "2100", "1.5", "1.50")], "1.50")
+
+
+PEAK = (
+    'meter: output_tokens, per_million: "1.20", '
+    'windows: [{name: peak, zone: Europe/Berlin, days: mon-fri, from: "08:00", to: "20:00", per_million: "2.00"}]'
+)
+
+
+def test_peak_and_off_peak_by_the_hour_of_admission(billing: Billing) -> None:
+    usage = [
+        ("2026-03-27T12:00:00Z", {"output_tokens": 600_000}),
+        ("2026-03-27T19:00:00Z", {"output_tokens": 400_000}),
+    ]
+    (invoice,) = billing.bill([PEAK], usage, "2026-03", zone="Europe/Berlin")["invoices"]
+    assert [(line["price_class"], line["exact"], line["amount"]) for line in invoice["lines"]] == [
+        ("", "0.48", "0.48"),
+        ("peak", "1.2", "1.20"),
+    ]
+    assert invoice["total"] == "1.68"
+
+
+@pytest.mark.parametrize(
+    ("at", "exact"),
+    [
+        ("2026-03-27T06:59:59Z", "1.2"),
+        ("2026-03-27T07:00:00Z", "2"),
+        ("2026-03-30T05:59:59Z", "1.2"),
+        ("2026-03-30T06:00:00Z", "2"),
+    ],
+)
+def test_windows_move_with_the_clocks(billing: Billing, at: str, exact: str) -> None:
+    lines, _ = billing.lines([PEAK], [(at, {"output_tokens": 10**6})], "2026-03", zone="Europe/Berlin")
+    assert lines == [("output_tokens", "1000000", exact, f"{float(exact):.2f}")]
+
+
+def test_a_batch_has_prices_of_its_own(billing: Billing) -> None:
+    prices = [
+        'meter: input_tokens, tier: batch, per_million: "0.075"',
+        'meter: output_tokens, tier: batch, per_million: "0.30"',
+        'meter: cached_input_tokens, tier: batch, per_million: "0.0075"',
+    ]
+    usage = [(NOON, {"input_tokens": 37_000_001, "output_tokens": 4_999_999})]
+    assert billing.lines(prices, usage, tier="batch") == (
+        [
+            ("input_tokens", "37000001", "2.775000075", "2.78"),
+            ("output_tokens", "4999999", "1.4999997", "1.50"),
+        ],
+        "4.28",
+    )
+    grain = "{kind: lines, grain: model}"
+    assert billing.lines(prices, usage, tier="batch", terms=grain)[1] == "4.27"
+    cached = [(NOON, {"cached_input_tokens": 10**6})]
+    assert billing.lines(prices, cached, tier="batch")[0] == [("cached_input_tokens", "1000000", "0.0075", "0.01")]
+
+
+def test_small_requests_do_not_vanish(billing: Billing) -> None:
+    usage = [(NOON, {"input_tokens": 137})] * 2_000
+    told = billing.lines(['meter: input_tokens, per_million: "0.15"'], usage)
+    assert told == ([("input_tokens", "274000", "0.0411", "0.04")], "0.04")
+
+
+def test_long_requests_cost_their_own_price(billing: Billing) -> None:
+    """By all of a request's input, cached or not; each request for itself."""
+    price = 'meter: input_tokens, per_million: "1.25", long_context: [{above: 200000, per_million: "2.50"}]'
+    usage = [
+        (NOON, {"input_tokens": 200_000}),
+        (NOON, {"input_tokens": 150_000, "cached_input_tokens": 50_001}),
+        (NOON, {"input_tokens": 200_001}),
+    ]
+    (invoice,) = billing.bill([price], usage)["invoices"]
+    assert [(line["price_class"], line["quantity"], line["exact"]) for line in invoice["lines"]] == [
+        ("", "200000", "0.25"),
+        ("above_200000", "400002", "1.000005"),
+    ]
