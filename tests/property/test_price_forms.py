@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from entrepot.core.prices import Price, Step
 
 UNITS = st.integers(0, 10**7)
-BOUNDS = st.lists(st.integers(1, 10**6), min_size=0, max_size=4, unique=True).map(sorted)
+BOUNDS: st.SearchStrategy[list[int]] = st.lists(st.integers(1, 10**6), max_size=4, unique=True).map(sorted)
 QUANTITIES = st.one_of(st.integers(0, 50), st.integers(0, 2 * 10**6), st.integers(0, 10**12))
 
 
@@ -39,7 +39,7 @@ def test_graduated_is_a_sum_over_steps_and_volume_one_price(bounds: list[int], u
     edges = [Fraction(bound) for bound in (0, *bounds)]
     inside = [
         max(Fraction(0), min(Fraction(quantity), upper) - lower)
-        for lower, upper in zip(edges, [*edges[1:], Fraction(max(quantity, edges[-1]))], strict=True)
+        for lower, upper in zip(edges, [*edges[1:], max(Fraction(quantity), edges[-1])], strict=True)
     ]
     expected = sum((size * units[number % len(units)] for number, size in enumerate(inside)), Fraction(0))
     assert stepped("graduated", bounds, units).cost_pico(quantity) == expected

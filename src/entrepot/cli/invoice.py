@@ -93,7 +93,7 @@ def _invoice_lines(invoice: "Invoice") -> Iterator[str]:
 
 def line_table(lines: "Sequence[InvoiceLine]") -> list[str]:
     """Invoice lines as lines of a table."""
-    rows = [("#", "period", "model", "meter", "tier", "quantity", "unit price", "exact", "amount")]
+    rows = [("#", "period", "model", "what", "quantity", "unit price", "exact", "amount")]
     for line in lines:
         price = line.unit_price if line.unit_price is not None else "several"
         rows.append(
@@ -101,15 +101,14 @@ def line_table(lines: "Sequence[InvoiceLine]") -> list[str]:
                 str(line.number),
                 line.period,
                 line.model,
-                line.meter or "all",
-                line.tier or "all",
+                line.what or "all meters",
                 line.quantity,
                 price,
                 line.exact,
                 line.amount,
             )
         )
-    return table(rows, right=(0, 5, 6, 7, 8))
+    return table(rows, right=(0, 4, 5, 6, 7))
 
 
 def _request(event: "UsageEvent") -> dict[str, object]:

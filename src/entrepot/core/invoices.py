@@ -49,6 +49,12 @@ class InvoiceLine(msgspec.Struct, frozen=True):
     amount: str
     price_class: str = ""
 
+    @property
+    def what(self) -> str:
+        """What the line counts, with what sets its price apart: "output_tokens, batch, peak"; "" for all of a model."""
+        tier = "" if self.tier == "default" else self.tier
+        return ", ".join(word for word in (self.meter, tier, self.price_class) if word)
+
 
 class Invoice(msgspec.Struct, frozen=True):
     """An issued invoice; frozen. total = net + tax; residual = exact - rounded over all lines."""

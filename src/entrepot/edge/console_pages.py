@@ -76,7 +76,7 @@ def invoice_page(frame: Frame, invoice: Invoice, line: int | None, requests: Ite
         (
             str(item.number),
             escape(item.model),
-            escape(item.meter or "all meters"),
+            escape(item.what or "all meters"),
             grouped(item.quantity),
             item.unit_price or "",
             item.exact,
