@@ -1,5 +1,8 @@
 """A small world for tests: everything a provider must declare to sell one model to one customer."""
 
+import pytest
+
+from entrepot.core.errors import WorldRejected
 from entrepot.core.world import World
 from entrepot.provisioning.world_file import read_world
 
@@ -43,3 +46,17 @@ def small_world(**replaced: str) -> World:
         assert old in text, old
         text = text.replace(old, new)
     return read_world([("world.yaml", text)])
+
+
+def changed(old: str, new: str, text: str = SMALL) -> str:
+    """The text with what stands in it once replaced."""
+    assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times"
+    return text.replace(old, new)
+
+
+def faults_of(*texts: str) -> list[str]:
+    """What is said of a world of one or two files that is rejected."""
+    names = ["world.yaml", "more.yaml"]
+    with pytest.raises(WorldRejected) as caught:
+        read_world(list(zip(names, texts, strict=False)))
+    return caught.value.message.splitlines()
