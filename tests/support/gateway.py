@@ -24,6 +24,7 @@ from entrepot.core.snapshot import (
 )
 from entrepot.core.tenancy import IdentityProvider
 from entrepot.core.usage_event import UsageEvent
+from entrepot.edge.access_log import AccessLog
 from entrepot.edge.client_connection import ClientConnection, ClientLimits
 from entrepot.edge.inference_api import InferenceApi
 from entrepot.flows.forward_jobs import ForwardJobs
@@ -123,7 +124,13 @@ def snapshot(
 class Gateway:
     """A running gateway. What it is made of may be looked at; what changes its state goes through `run`."""
 
-    def __init__(self, limits: ClientLimits | None = None, upstream_limits: UpstreamLimits | None = None) -> None:
+    def __init__(
+        self,
+        limits: ClientLimits | None = None,
+        upstream_limits: UpstreamLimits | None = None,
+        access_log: AccessLog | None = None,
+    ) -> None:
+        self.access_log = access_log
         self.limits = limits or ClientLimits()
         self.upstream_limits = upstream_limits or UpstreamLimits()
         self.sink = MemorySink()
@@ -149,7 +156,7 @@ class Gateway:
         )
         jobs = ForwardJobs(self.pool, "/nowhere", "ei-unused")
         self.board = MemoryBoard()
-        self.api = InferenceApi(self.flow, jobs, clock, 42, self.limits, self.board)
+        self.api = InferenceApi(self.flow, jobs, clock, 42, self.limits, self.board, self.access_log)
         await self.upstream.start()
         self._server = await self.loop.create_server(lambda: ClientConnection(self.api), "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
@@ -239,13 +246,17 @@ class Gateway:
 
 @contextlib.contextmanager
 def running_gateway(
-    limits: ClientLimits | None = None, upstream_limits: UpstreamLimits | None = None, *, published: bool = True
+    limits: ClientLimits | None = None,
+    upstream_limits: UpstreamLimits | None = None,
+    *,
+    published: bool = True,
+    access_log: AccessLog | None = None,
 ) -> Iterator[Gateway]:
     """A gateway, stopped at the end; nothing may have failed unseen in its loop.
 
     published: serves `chat`, `a/b`, `embed` and the retired `old`.
     """
-    gateway = Gateway(limits, upstream_limits).start()
+    gateway = Gateway(limits, upstream_limits, access_log).start()
     if published:
         gateway.serve(
             deployment("chat", target(gateway.upstream.base_url)),

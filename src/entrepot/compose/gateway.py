@@ -23,6 +23,7 @@ import uvloop
 from msgspec import json
 
 from entrepot.adapters.clocks import SystemClock
+from entrepot.adapters.line_file import LineFile
 from entrepot.adapters.metric_files import MetricFiles
 from entrepot.adapters.snapshot_file import FileSnapshots
 from entrepot.compose.settings import Address, Settings, load_settings
@@ -30,6 +31,7 @@ from entrepot.compose.tokens import internal_token
 from entrepot.compose.usage_log import connect_usage_sink
 from entrepot.core.errors import BadInput, EntrepotError, SnapshotRefused, StartFailed
 from entrepot.core.identifiers import key_digest
+from entrepot.edge.access_log import AccessLog
 from entrepot.edge.client_connection import ClientConnection, ClientLimits
 from entrepot.edge.inference_api import InferenceApi
 from entrepot.flows.forward_jobs import ForwardJobs
@@ -80,6 +82,7 @@ async def _serve(settings: Settings, address: Address) -> int:
     stopping, lost = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    loop.add_signal_handler(signal.SIGHUP, _nothing)  # As log rotation sends it; a file that was moved is noticed.
     instance = secrets.randbits(_INSTANCE_BITS)
     sink = await connect_usage_sink(settings.home, f"{instance:08x}", lost.set)
     clock = SystemClock()
@@ -90,7 +93,9 @@ async def _serve(settings: Settings, address: Address) -> int:
     token = internal_token(settings)
     jobs = ForwardJobs(pool, str(settings.jobs_socket), token)
     board = MetricFiles(settings.metrics_directory, f"gateway-{instance:08x}")
-    api = InferenceApi(flow, jobs, clock, instance, ClientLimits(), board)
+    lines = LineFile(settings.access_log)
+    access_log = AccessLog(lines, settings.access_log_form) if settings.access_log else None
+    api = InferenceApi(flow, jobs, clock, instance, ClientLimits(), board, access_log)
     follower = SnapshotFollower(settings.snapshot_file, flow, key_digest(token))
     follower.look()
     server = await _listen(loop, api, address)
@@ -99,6 +104,8 @@ async def _serve(settings: Settings, address: Address) -> int:
     await _first(stopping, lost)
     await _drain(server, api, 0 if lost.is_set() else settings.drain_seconds, lost)
     ticking.cancel()
+    api.report.sweep()
+    lines.close()
     api.report.publish(clock.now())
     pool.close()
     if not lost.is_set():
@@ -106,6 +113,10 @@ async def _serve(settings: Settings, address: Address) -> int:
         return 0
     _log.error("log_process_lost; what was open is resolved from the log")
     return 1
+
+
+def _nothing() -> None:
+    """What is done about a signal that would end the process otherwise."""
 
 
 async def _listen(loop: asyncio.AbstractEventLoop, api: InferenceApi, address: Address) -> asyncio.Server:

@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from entrepot.core.errors import BadInput
 
@@ -58,6 +58,16 @@ def _path(text: str) -> Path:
     return Path(text).expanduser().absolute()
 
 
+def _path_or_nothing(text: str) -> str:
+    return str(_path(text)) if text else ""
+
+
+def _form(text: str) -> str:
+    if text not in {"json", "text"}:
+        raise ValueError("must be json or text")
+    return text
+
+
 @dataclass(frozen=True, slots=True)
 class Definition:
     """A setting. parse raises ValueError with a sentence that follows the setting's name. secret: never shown."""
@@ -82,6 +92,8 @@ DEFINITIONS = (
     Definition("model_threads", "1", _count, "threads of each local model"),
     Definition("drain_seconds", "20", _count, "how long running answers may take to end when stopping"),
     Definition("disk_free_mb_min", "200", _count, "free space of the data directory below which doctor complains"),
+    Definition("access_log", "", _path_or_nothing, "file with a line for each request; nothing: none is written"),
+    Definition("access_log_form", "json", _form, "form of these lines"),
     Definition("admin_token", "", str, "token of the console and control API; made at the first start", secret=True),
     Definition("internal_token", "", str, "between gateway and jobs process; made at the first start", secret=True),
 )
@@ -98,6 +110,8 @@ class Settings:
     model_threads: int
     drain_seconds: int
     disk_free_mb_min: int
+    access_log: str
+    access_log_form: Literal["json", "text"]
     admin_token: str
     internal_token: str
     sources: Mapping[str, str]

@@ -89,6 +89,8 @@ SNAPSHOT_AGE = Metric(
 )
 SNAPSHOT_VERSION = Metric("entrepot_snapshot_version", "gauge", "What is served from.", joined="min")
 WORKERS = Metric("entrepot_gateway_workers", "gauge", "Gateway processes that serve.")
+ACCESS_LINES = Metric("entrepot_access_log_lines_total", "counter", "Lines written to the access log.")
+ACCESS_DROPPED = Metric("entrepot_access_log_lines_dropped_total", "counter", "Lines that could not be written.")
 UNPUBLISHED = Metric(
     "entrepot_metrics_write_failures_total", "counter", "Times a process's counts could not be put where all can read."
 )

@@ -9,8 +9,9 @@ from entrepot.core.metrics import Measured, Report, alone, together
 from entrepot.core.periods import Instant, parse_instant
 from entrepot.core.usage_event import Outcome
 from entrepot.edge import gateway_metrics as metrics
+from entrepot.edge.access_log import AccessLog
 from entrepot.edge.gateway_metrics import Tally
-from entrepot.edge.inference_call import InferenceCall
+from entrepot.edge.inference_call import InferenceCall, outcome_of
 from entrepot.edge.prometheus_text import written
 from entrepot.flows.serve_inference.flow import ServeInference
 from entrepot.ports.metrics import MetricsBoard
@@ -22,14 +23,19 @@ _log = logging.getLogger("entrepot.gateway")
 class GatewayReport:
     """Counts what ends, and tells it. tally: what is counted where it happens."""
 
-    def __init__(self, flow: ServeInference, connections: Collection[object], board: MetricsBoard) -> None:
+    def __init__(
+        self, flow: ServeInference, connections: Collection[object], board: MetricsBoard, access_log: AccessLog | None
+    ) -> None:
         self._flow = flow
         self._connections = connections
         self._board = board
+        self._access_log = access_log
         self.tally = Tally(self._provider_of)
 
     def ended(self, call: InferenceCall) -> None:
-        """Counts a request that has ended."""
+        """Counts a request that has ended, and tells of it."""
+        if self._access_log is not None:
+            self._access_log.note(call)
         admitted = call.admitted
         if admitted is None or call.found is None:
             return
@@ -45,6 +51,11 @@ class GatewayReport:
             tokens = tally.settled(series, error, done_at - call.at, max(0, call.ended_at - done_at), usage.meters)
             if call.first_at and not error:
                 tally.streamed(series, max(0, call.first_at - call.at), max(0, done_at - call.first_at), tokens)
+
+    def sweep(self) -> None:
+        """Hands on what has been told since the last sweep."""
+        if self._access_log is not None:
+            self._access_log.flush()
 
     def publish(self, at: Instant) -> None:
         """Puts what this process has counted where all can read it; what cannot be put there is counted, too."""
@@ -89,18 +100,14 @@ class GatewayReport:
             alone(metrics.OWED, len(flow.usage.owed)),
             alone(metrics.LOG_AVAILABLE, int(flow.usage.available)),
         ]
+        if self._access_log is not None:
+            told.append(alone(metrics.ACCESS_LINES, self._access_log.sink.written))
+            told.append(alone(metrics.ACCESS_DROPPED, self._access_log.sink.dropped))
         snapshot = flow.snapshot
         if snapshot is not None:
             told.append(alone(metrics.SNAPSHOT_AGE, at - parse_instant(snapshot.published_at)))
             told.append(alone(metrics.SNAPSHOT_VERSION, snapshot.version))
         return tuple(told)
-
-
-def outcome_of(call: InferenceCall) -> Outcome:
-    """How an admitted request ended, in the words of docs/operations/usage-rules.md."""
-    if call.usage is not None:
-        return call.usage.outcome
-    return call.left_as or "upstream_failed"
 
 
 class Scrape:

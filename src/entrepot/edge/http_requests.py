@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from entrepot.core.chunked_coding import BadChunk, ChunkedReader
 from entrepot.core.identifiers import Credential
+from entrepot.edge.request_marks import marks_of
 from entrepot.edge.routes import Found
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
@@ -55,11 +56,12 @@ class Refusal(Exception):
 class RequestHead:
     """What a head says. path as sent, not decoded; query without its question mark; text: all of the head, as sent.
 
-    found: the route of the path, once it was looked for and the head was seen to suit it.
+    found: the route of the path, once it was looked for and the head was seen to suit it. marks: see request_marks.
     """
 
     __slots__ = (
-        "credential", "expects_continue", "found", "keep_alive", "method", "path", "query", "takes_chunks", "text",
+        "credential", "expects_continue", "found", "keep_alive", "marks", "method", "path", "query", "takes_chunks",
+        "text",
     )  # fmt: skip
 
     def __init__(self, match: re.Match[bytes], fields: dict[bytes, bytes]) -> None:
@@ -72,6 +74,7 @@ class RequestHead:
         self.expects_continue = b"expect" in fields
         self.text = match.string
         self.found: Found | None = None
+        self.marks = marks_of(match.string)
 
     def field(self, name: bytes) -> bytes:
         """The value of any field, or b""; looked for only now, since few requests are asked for it."""

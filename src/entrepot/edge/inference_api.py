@@ -11,6 +11,7 @@ from entrepot.core.identifiers import INTERNAL_PREFIX, event_id
 from entrepot.core.periods import Instant
 from entrepot.core.snapshot import ServedDeployment
 from entrepot.dialects import azure, openai
+from entrepot.edge.access_log import AccessLog
 from entrepot.edge.client_connection import ClientConnection, ClientLimits
 from entrepot.edge.error_bodies import protocol_error
 from entrepot.edge.gateway_report import GatewayReport, Scrape
@@ -38,13 +39,14 @@ class InferenceApi:
         instance: int,
         limits: ClientLimits,
         board: MetricsBoard,
+        access_log: AccessLog | None = None,
     ) -> None:
         """instance: the number that keeps this process's ids apart from those of others, in 32 bits."""
         self._flow = flow
         self._jobs = jobs
         self.now: Callable[[], Instant] = clock.now
         self.connections: set[ClientConnection] = set()
-        self.report = GatewayReport(flow, self.connections, board)
+        self.report = GatewayReport(flow, self.connections, board, access_log)
         self.tally = self.report.tally
         self.ended = self.report.ended
         self._instance = instance
@@ -110,6 +112,7 @@ class InferenceApi:
         """Ends connections that are past their time. now: of the event loop's clock."""
         for connection in list(self.connections):
             connection.sweep(now)
+        self.report.sweep()
 
     # ---- routes
 

@@ -15,6 +15,7 @@ from entrepot.edge.error_bodies import ErrorAnswer
 from entrepot.edge.gateway_metrics import Tally
 from entrepot.edge.http_answers import CLOSE, JSON, LAST_CHUNK, chunk, stream_head, whole_head
 from entrepot.edge.http_requests import RequestHead
+from entrepot.edge.request_marks import Marks
 from entrepot.edge.routes import Found
 
 
@@ -47,7 +48,7 @@ class InferenceCall:
 
     __slots__ = (
         "_connection", "_desk", "_head", "_keep", "admitted", "at", "ended_at", "error", "finished", "first_at",
-        "found", "head_at", "id", "is_azure", "left_as", "status", "usage",
+        "found", "head_at", "id", "is_azure", "left_as", "marks", "status", "usage",
     )  # fmt: skip
 
     def __init__(
@@ -68,7 +69,11 @@ class InferenceCall:
         self._desk = desk
         self._connection = connection
         self._head = head
-        self._keep = head is not None and head.keep_alive
+        self._keep = False
+        self.marks: Marks | None = None  # What the client said of its request.
+        if head is not None:
+            self._keep = head.keep_alive
+            self.marks = head.marks
 
     # ---- as the client of an exchange
 
@@ -172,6 +177,8 @@ class InferenceCall:
             fields += f"x-ms-deployment-name: {found.segment.decode()}\r\n"
         self.head_at = now = self._desk.now()
         took_ms = max(0, now - self.at) // 1000
+        if self.marks is not None:
+            fields += self.marks.echo
         return f"{fields}x-request-id: {self.id}\r\napim-request-id: {self.id}\r\nopenai-processing-ms: {took_ms}\r\n"
 
     def _finish(self, at: Instant) -> None:
@@ -179,6 +186,13 @@ class InferenceCall:
         self.ended_at = at
         self._desk.ended(self)
         self._connection.finish(keep=self._keep)
+
+
+def outcome_of(call: InferenceCall) -> Outcome:
+    """How an admitted request ended, in the words of docs/operations/usage-rules.md."""
+    if call.usage is not None:
+        return call.usage.outcome
+    return call.left_as or "upstream_failed"
 
 
 def _as_json(error: ErrorAnswer) -> tuple[int, str, bytes]:

@@ -261,3 +261,16 @@ def test_any_process_tells_the_counts_of_all_and_no_count_ever_falls(installatio
     installation.start_gateway()
     installation.end([second])
     assert served() == before + 8
+
+
+def test_the_access_log_is_written_through_rotation_and_to_the_end(installation: Installation) -> None:
+    path = installation.settings.home / "access.log"
+    gateway = installation.start_gateway(ENTREPOT_ACCESS_LOG=str(path))
+    first = ask(installation, chat("hi")).headers["x-request-id"]
+    eventually(lambda: path.exists() and first in path.read_text())
+    path.rename(path.with_suffix(".1"))
+    gateway.send_signal(signal.SIGHUP)
+    second = ask(installation, chat("hi")).headers["x-request-id"]
+    installation.end([gateway])
+    assert [json.loads(line)["request_id"] for line in path.read_text().splitlines()] == [second]
+    assert first in path.with_suffix(".1").read_text()

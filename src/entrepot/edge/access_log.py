@@ -1,0 +1,126 @@
+"""One line for each request that has ended: who, what, how, how much and how long; never a word of prompt or answer."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+
+from entrepot.core.periods import SECOND, Instant, format_instant
+from entrepot.edge.inference_call import InferenceCall, outcome_of
+from entrepot.ports.lines import LineSink
+
+Form = Literal["json", "text"]
+
+_LINES_TOGETHER = 512
+_UNTOLD = frozenset({"healthz", "readyz", "metrics"})  # Kinds of routes that machines ask for every few seconds.
+
+
+class Line(msgspec.Struct, omit_defaults=True):
+    """What is told of a request. Durations in µs: took, the whole; first, to the first event of a stream; upstream, to
+    the end of the upstream's answer; flush, what the end of the answer waited for the usage log.
+    """
+
+    time: str
+    event: str
+    request_id: str
+    route: str
+    status: int
+    took_us: int
+    client_request_id: str = ""
+    trace_id: str = ""
+    error: str = ""
+    outcome: str = ""
+    customer: str = ""
+    project: str = ""
+    deployment: str = ""
+    model: str = ""
+    upstream: str = ""
+    tier: str = ""
+    key_id: str = ""
+    source: str = ""
+    meters: dict[str, int] = {}
+    first_us: int = -1
+    upstream_us: int = -1
+    flush_us: int = -1
+
+
+class AccessLog:
+    """Gathers lines; flush hands them on, to be called a few times a second."""
+
+    def __init__(self, sink: LineSink, form: Form) -> None:
+        self.sink = sink
+        self._encode: Callable[[Line], bytes] = msgspec.json.Encoder().encode if form == "json" else as_text
+        self._lines: list[bytes] = []
+        self._second = -1
+        self._prefix = ""
+
+    def note(self, call: InferenceCall) -> None:
+        """Writes the line of a request that has ended."""
+        found = call.found
+        if found is not None and found.route.kind in _UNTOLD:
+            return
+        marks = call.marks
+        line = Line(
+            time=self._time(call.at),
+            event="request_ended",
+            request_id=call.id,
+            route="none" if found is None else found.route.path,
+            status=call.status,
+            took_us=max(0, call.ended_at - call.at),
+            client_request_id="" if marks is None else marks.id,
+            trace_id="" if marks is None or marks.parent is None else marks.parent.trace_id,
+            error=call.error,
+        )
+        if call.admitted is not None:
+            _tell_admitted(line, call)
+        self._lines.append(self._encode(line))
+        if len(self._lines) >= _LINES_TOGETHER:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hands on what has been gathered."""
+        lines, self._lines = self._lines, []
+        if lines:
+            self.sink.offer(b"\n".join([*lines, b""]), len(lines))
+
+    def _time(self, at: Instant) -> str:
+        """RFC 3339; what precedes the point is the same for all requests of a second."""
+        second, rest = divmod(at, SECOND)
+        if second != self._second:
+            self._second = second
+            self._prefix = format_instant(second * SECOND)[:-1]
+        return f"{self._prefix}.{rest:06d}Z"
+
+
+def _tell_admitted(line: Line, call: InferenceCall) -> None:
+    admitted, usage = call.admitted, call.usage
+    assert admitted is not None
+    line.outcome = outcome_of(call)
+    line.customer = admitted.customer
+    line.project = admitted.project
+    line.deployment = admitted.deployment
+    line.model = admitted.model
+    line.upstream = admitted.upstream
+    line.tier = admitted.tier
+    line.key_id = admitted.key
+    if call.first_at:
+        line.first_us = max(0, call.first_at - call.at)
+    if usage is not None:
+        line.source = usage.source
+        line.meters = usage.meters
+        line.upstream_us = max(0, usage.finished_at - call.at)
+        line.flush_us = max(0, call.ended_at - usage.finished_at)
+
+
+def as_text(line: Line) -> bytes:
+    """The line as key=value, the meters each by its own name."""
+    told: dict[str, object] = msgspec.to_builtins(line)
+    told.pop("meters", None)
+    return " ".join([f"{name}={_quoted(value)}" for name, value in (*told.items(), *line.meters.items())]).encode()
+
+
+def _quoted(value: object) -> str:
+    text = str(value)
+    if text and not any(letter in text for letter in ' "=\\'):
+        return text
+    return msgspec.json.encode(text).decode()
