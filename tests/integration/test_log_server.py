@@ -12,7 +12,8 @@ from entrepot.adapters.kept_frames import KeptFrames, LeftFrames
 from entrepot.adapters.log_client import SocketEventLog
 from entrepot.adapters.usage_sink import connect_usage_sink
 from entrepot.core.errors import UsageLogUnavailable
-from entrepot.core.log_records import InstanceLost, LogRecord
+from entrepot.core.log_records import InstanceLost, LogRecord, encode_record
+from entrepot.core.segments import frame
 from entrepot.edge.group_commit import Batch
 from tests.support.log_installation import Ends, Installation, play
 from tests.support.log_records import numbered
@@ -132,6 +133,44 @@ def test_what_a_gateway_kept_is_taken_in_before_it_is_declared_lost() -> None:
     play(story)
 
 
+def test_a_gateway_that_starts_while_the_log_process_does_is_not_taken_for_lost() -> None:
+    async def story(home: Installation) -> None:
+        kept = KeptFrames(home.directory, "g1")  # As it does before it connects.
+        async with home.server() as server:
+            assert list(server._alive) == ["g1"]
+            sink = await connect_usage_sink(home.path, "g1", lambda: None, kept)
+            assert list(server._alive) == []
+            ends = Ends()
+            ends.settle(sink, 0)
+            await home.until(lambda: ends.ended == [(0, "done")])
+            await sink.close()
+            kept.close()
+            await home.until(lambda: InstanceFile(home.disk).load() == [])
+        assert home.records() == [numbered(0), InstanceLost(instance="g1", at=42)]
+
+    play(story)
+
+
+def test_of_what_a_gateway_kept_whole_frames_count() -> None:
+    """Given kept frames of which a power cut left a part, then the log begins all the same."""
+
+    async def story(home: Installation) -> None:
+        kept = KeptFrames(home.directory, "g1")
+        for number in range(3):
+            kept.add(frame(encode_record(numbered(number))))
+        kept.close()
+        path = home.directory / "g1.kept"
+        content = bytearray(path.read_bytes())
+        size = len(frame(encode_record(numbered(0))))
+        content[8 + size : 8 + 2 * size] = bytes(size)
+        path.write_bytes(content)
+        async with home.server():
+            await home.until(lambda: LeftFrames(home.directory).instances() == [])
+        assert home.records() == [numbered(0), InstanceLost(instance="g1", at=42)]
+
+    play(story)
+
+
 def test_a_gateway_that_can_keep_no_more_serves_no_more_until_the_log_has_caught_up() -> None:
     async def story(home: Installation) -> None:
         kept = KeptFrames(home.directory, "g1", size=300)
@@ -174,7 +213,7 @@ def test_what_was_sent_before_stopping_is_answered() -> None:
             sink = await connect_usage_sink(home.path, "g1", ends.on_lost)
             for number in range(50):
                 ends.settle(sink, number)
-            await home.until(lambda: server.commit._flush_planned or bool(ends.ended))
+            await home.until(lambda: bool(server.commit._waiting) or bool(ends.ended))
         await home.until(lambda: ends.lost == 1)
         assert ends.ended == [(number, "done") for number in range(50)]
         assert len(home.records()) == 50

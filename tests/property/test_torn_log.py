@@ -6,17 +6,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from entrepot.adapters.disk_event_log.files import read_durable
 from entrepot.adapters.disk_event_log.reader import DiskLogReader
 from entrepot.adapters.disk_event_log.recovery import TornEnd
 from entrepot.adapters.disk_event_log.writer import DiskEventLog
-from entrepot.adapters.memory.disk import MemoryDisk
+from entrepot.adapters.memory.disk import SECTOR_BYTES, MemoryDisk
 from entrepot.core.errors import LogDamaged
 from entrepot.core.segments import HEADER_BYTES, encode_durable, segment_name
 from entrepot.ports.event_log import START
 from tests.support.log_records import number_of, numbered
 
 GROUPS = st.lists(st.integers(1, 4), min_size=1, max_size=5)
-TAILS = st.one_of(st.just(b""), st.binary(max_size=60), st.integers(1, 60).map(bytes))
+# What stands behind a cut: nothing, the torn part of a write, zeros made ahead, or the one and then the other.
+ZEROS = st.integers(0, 200).map(bytes)
+TAILS = st.builds(bytes.__add__, st.binary(max_size=60), ZEROS)
 
 
 def written(groups: list[int]) -> tuple[MemoryDisk, list[tuple[int, int]]]:
@@ -27,9 +30,17 @@ def written(groups: list[int]) -> tuple[MemoryDisk, list[tuple[int, int]]]:
     for size in groups:
         count = ends[-1][1]
         log.append([numbered(count + place) for place in range(size)])
-        ends.append((disk.length(segment_name(1)), count + size))
+        ends.append((held(disk), count + size))
     disk.crash()
+    disk.open(segment_name(1)).truncate(ends[-1][0])  # Without the zeros made ahead: these are a tail like others.
     return disk, ends
+
+
+def held(disk: MemoryDisk) -> int:
+    """How much of the segment holds something."""
+    durable = read_durable(disk)
+    assert durable is not None
+    return durable.length
 
 
 def read(disk: MemoryDisk) -> list[int]:
@@ -51,13 +62,11 @@ def test_cut_at_every_byte(groups: list[int], tail: bytes) -> None:
         assert expected >= durable
         assert read(disk) == list(range(expected))
         whole_at = max(end for end in (HEADER_BYTES, *frames, *group_starts(ends)) if end <= good)
-        assert log.torn == (
-            None
-            if whole_at == len(torn)
-            else TornEnd(segment_name(1), whole_at, len(torn) - whole_at, f"torn/00000001-{whole_at}")
-        )
-        if log.torn is not None and log.torn.saved is not None:
-            assert disk.read(log.torn.saved, 0, 10**6) == torn[whole_at:]
+        left = torn[whole_at:].rstrip(b"\0")
+        saved = f"torn/00000001-{whole_at}"
+        assert log.torn == (TornEnd(segment_name(1), whole_at, len(left), saved) if left else None)
+        if left:
+            assert disk.read(saved, 0, 10**6) == left
         log.append([numbered(expected)])
         log.close()
         assert read(disk) == list(range(expected + 1))
@@ -82,6 +91,29 @@ def test_a_changed_bit_is_damage_or_the_torn_end(groups: list[int], at: int, bit
     else:
         with pytest.raises(LogDamaged, match=r"00000001\.seg: the record at offset \d+ is damaged"):
             DiskEventLog(disk)
+
+
+@settings(max_examples=60)
+@given(groups=GROUPS, last=st.integers(1, 40), lost=st.sets(st.integers(0, 20)), ahead=ZEROS)
+def test_any_sectors_of_the_last_write_are_lost(groups: list[int], last: int, lost: set[int], ahead: bytes) -> None:
+    """Given zeros that were overwritten by a group of which a power cut left some sectors, then whole records up to the
+    first hole count, what was durable before is untouched, and the rest is torn."""
+    before, ends = written(groups)
+    first = ends[-1][1]
+    whole, _ = written([*groups, last])
+    content = whole.read(segment_name(1), 0, 10**6)
+    torn = bytearray(content + ahead)
+    for sector in lost:
+        place = range(max(ends[-1][0], sector * SECTOR_BYTES), min(len(content), (sector + 1) * SECTOR_BYTES))
+        torn[place.start : place.stop] = bytes(len(place))
+    replace(before, bytes(torn))
+    log = DiskEventLog(before)
+    good = common(content, bytes(torn))
+    expected = sum(end <= good for end in record_ends(whole))
+    assert expected >= first
+    assert read(before) == list(range(expected))
+    log.append([numbered(expected)])
+    assert DiskLogReader(before).check().records == expected + 1
 
 
 def common(left: bytes, right: bytes) -> int:

@@ -41,7 +41,7 @@ WAIT_S_MAX = 10.0
 
 
 class MemorySink:
-    """A usage log in memory. hold: acknowledgements wait for release; failing: nothing can be made durable."""
+    """A usage log in memory. hold: acknowledgements wait for release; failing: nothing is taken until recover."""
 
     def __init__(self) -> None:
         self.records: list[LogRecord] = []
@@ -49,6 +49,11 @@ class MemorySink:
         self.failing = False
         self.hold = False
         self._held: list[Callable[[], None]] = []
+        self._owed: list[LogRecord] = []
+
+    @property
+    def owed(self) -> int:
+        return len(self._owed)
 
     def append(self, record: LogRecord) -> None:
         self.records.append(record)
@@ -56,6 +61,7 @@ class MemorySink:
     def settle(self, record: LogRecord, done: Callable[[], None], failed: Callable[[], None]) -> None:
         loop = asyncio.get_running_loop()
         if self.failing:
+            self._owed.append(record)
             loop.call_soon(failed)
             return
         self.records.append(record)
@@ -63,6 +69,12 @@ class MemorySink:
             self._held.append(done)
         else:
             loop.call_soon(done)
+
+    def recover(self) -> None:
+        """Takes records again, those that are owed first."""
+        self.failing = False
+        self.records += self._owed
+        self._owed.clear()
 
     def release(self) -> None:
         """Acknowledges what is held."""

@@ -4,7 +4,6 @@ import asyncio
 import random
 import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -39,15 +38,14 @@ class Installation:
 
     @asynccontextmanager
     async def server(self) -> AsyncIterator[LogServer]:
-        with ThreadPoolExecutor(1) as executor:
-            log = DiskEventLog(self.disk, room_bytes_min=ROOM_BYTES)
-            server = LogServer(log, InstanceFile(self.disk), LeftFrames(self.directory), FixedClock(), executor)
-            await server.start(self.path)
-            try:
-                yield server
-            finally:
-                await server.stop()
-                self._remove_socket()
+        log = DiskEventLog(self.disk, room_bytes_min=ROOM_BYTES)
+        server = LogServer(log, InstanceFile(self.disk), LeftFrames(self.directory), FixedClock())
+        await server.start(self.path)
+        try:
+            yield server
+        finally:
+            await server.stop()
+            self._remove_socket()
 
     def _remove_socket(self) -> None:
         Path(self.path).unlink(missing_ok=True)

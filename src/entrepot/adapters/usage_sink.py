@@ -1,12 +1,13 @@
 """Appending to the log of a running log process from a gateway's event loop, without waiting.
 
-What is appended or settled during one turn of the loop leaves as one batch in one write. Callbacks run in the loop,
-never inside append or settle.
+What is settled during one turn of the loop leaves as one batch in one write, behind everything that was appended. What
+is only appended waits for the next such batch, HELD_S at most: nobody waits for it, and the log process is not woken
+for it. Callbacks run in the loop, never inside append or settle.
 
-While the log cannot be written, settled records fail and stay failed; appended ones are kept and sent again, in order,
-before anything newer. When the connection ends the gateway is to end, too (crash-only): the log process declares the
-instance lost, and what was open is resolved from the log. What was not acknowledged by then is in `kept`, from before
-it was sent.
+While the log cannot be written, everything is kept and sent again, in order, before anything newer; whoever waits for a
+settled record is told that it failed, and the record is owed. When the connection ends the gateway is to end, too
+(crash-only): the log process declares the instance lost, and what was open is resolved from the log. What was not
+acknowledged by then is in `kept`, from before it was sent.
 """
 
 import asyncio
@@ -32,20 +33,23 @@ from entrepot.core.log_wire import (
 from entrepot.core.segments import frame
 from entrepot.ports.event_log import KeepsFrames
 
+HELD_S = 0.005  # About as long as a flush on a slow disk: what a power cut may take with it hardly grows.
 HOARDED_BYTES_MAX = 32 * 2**20  # Half of what one batch may hold; hours of an unwritable disk on a busy gateway.
+UNSENT_BYTES_MAX = 4 * 2**20  # While a flush lasts; beyond this, new requests would only wait.
 
 _events = logging.getLogger("entrepot.gateway")
 
 Callback = Callable[[], None]
 
 
-class _Sent(NamedTuple):
-    """A batch without an answer yet. size: bytes of its frames that are kept. appended: to send again if refused."""
+class _Unanswered(NamedTuple):
+    """Frames on their way. kept_size: how much of them is kept. settled: who waits. owed: who waited in vain before."""
 
     sequence: int
-    size: int
-    appended: list[bytes]
+    frames: list[bytes]
+    kept_size: int
     settled: list[tuple[Callback, Callback]]
+    owed: int
 
 
 class SocketUsageSink(asyncio.Protocol):
@@ -54,56 +58,65 @@ class SocketUsageSink(asyncio.Protocol):
     def __init__(self, instance: str, on_lost: Callback, kept: KeepsFrames | None = None) -> None:
         self._instance = instance
         self._kept = kept
-        self._kept_size = 0  # Of the frames not sent yet.
         self._has_room = True
         self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
         self.welcomed: asyncio.Future[None] = self._loop.create_future()
         self._transport: asyncio.Transport | None = None
         self._messages = MessageReader()
+        # What is not sent yet, in the parts that will make an _Unanswered.
         self._frames: list[bytes] = []
-        self._appended: list[bytes] = []
+        self._kept_size = 0
         self._settled: list[tuple[Callback, Callback]] = []
-        self._send_planned = False
-        self._sent: deque[_Sent] = deque()
+        self._owed = 0
+        self._held: asyncio.TimerHandle | None = None
+        self._unanswered: deque[_Unanswered] = deque()
         self._epoch = 0
         self._sequence = 0
         self._ready = False
         self._writable = True
         self._hoarded_bytes = 0
-        self._quiet: asyncio.Event = asyncio.Event()
-        self._quiet.set()
+        self._all_answered: asyncio.Future[None] | None = None
 
     @property
     def available(self) -> bool:
         return self._ready and self._writable and self._has_room
 
+    @property
+    def owed(self) -> int:
+        return self._owed + sum(sent.owed for sent in self._unanswered)
+
     def append(self, record: LogRecord) -> None:
-        framed = self._frame(record)
-        self._appended.append(framed)
+        size = self._frame(record)
         if not self._ready:
-            self._hoard(len(framed))
-        elif not self._send_planned:
-            self._plan_send()
+            self._hoard(size)
+        elif self._held is None and not self._settled:
+            self._held = self._loop.call_later(HELD_S, self._send)
 
     def settle(self, record: LogRecord, done: Callback, failed: Callback) -> None:
+        size = self._frame(record)
         if not self._ready:
+            self._owed += 1
+            self._hoard(size)
             self._loop.call_soon(failed)
             return
-        self._frame(record)
+        if not self._settled:
+            self._loop.call_soon(self._send)
         self._settled.append((done, failed))
-        if not self._send_planned:
-            self._plan_send()
 
     async def close(self) -> None:
         """Ends the connection once everything has been answered; on_lost is not called."""
-        await self._quiet.wait()
+        self._send()
+        if self._frames or self._unanswered:
+            self._all_answered = self._loop.create_future()
+            await self._all_answered
         self._on_lost = _nothing
         if self._transport is not None:
             self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(UNSENT_BYTES_MAX)
         self._transport.write(hello(self._instance))
 
     def data_received(self, data: bytes) -> None:
@@ -123,44 +136,37 @@ class SocketUsageSink(asyncio.Protocol):
 
     def connection_lost(self, _exc: Exception | None) -> None:
         self._transport = None
-        self._ready = False
-        self._fail_settled()
-        self._quiet.set()
+        self._refused()
+        if self._all_answered is not None and not self._all_answered.done():
+            self._all_answered.set_result(None)
         if not self.welcomed.done():
             self.welcomed.set_exception(
                 UsageLogUnavailable("the log process ended the connection; see its own messages")
             )
         self._on_lost()
 
-    def _frame(self, record: LogRecord) -> bytes:
+    def _frame(self, record: LogRecord) -> int:
+        """Keeps the record's frame, and puts it into the next batch. Returns its size."""
         framed = frame(encode_record(record))
         self._frames.append(framed)
+        size = len(framed)
         if self._kept is not None:
             self._has_room = self._kept.add(framed)
             if self._has_room:
-                self._kept_size += len(framed)
-        return framed
-
-    def _drop(self, size: int) -> None:
-        if self._kept is not None and size:
-            self._kept.drop(size)
-            self._has_room = True
-
-    def _plan_send(self) -> None:
-        self._send_planned = True
-        self._quiet.clear()
-        self._loop.call_soon(self._send)
+                self._kept_size += size
+        return size
 
     def _send(self) -> None:
         """One batch of everything since the last one; nothing while the log cannot be written."""
-        self._send_planned = False
+        if self._held is not None:
+            self._held.cancel()
+            self._held = None
         if not self._ready or not self._frames or self._transport is None:
-            self._note_quiet()
             return
         self._sequence += 1
         self._transport.write(batch(self._epoch, self._sequence, self._frames))
-        self._sent.append(_Sent(self._sequence, self._kept_size, self._appended, self._settled))
-        self._frames, self._appended, self._settled, self._kept_size = [], [], [], 0
+        self._unanswered.append(_Unanswered(self._sequence, self._frames, self._kept_size, self._settled, self._owed))
+        self._frames, self._kept_size, self._settled, self._owed = [], 0, [], 0
 
     def _take(self, message: Message) -> None:
         if message.kind == ACK:
@@ -168,34 +174,39 @@ class SocketUsageSink(asyncio.Protocol):
         elif message.kind == NACK:
             self._epoch, reason = read_nack(message.body)
             _events.error("usage_refused reason=%s", reason)
-            self._fail_settled()
+            self._refused()
         elif message.kind == STATE:
             self._ready, reason = read_state(message.body)
             self._hoarded_bytes = 0
             if self._ready:
-                self._plan_send()
+                self._send()
             else:
                 _events.error("usage_log_unavailable reason=%s", reason)
             if not self.welcomed.done():
                 self.welcomed.set_result(None)
 
     def _acknowledged(self, sequence: int) -> None:
-        while self._sent and self._sent[0].sequence <= sequence:
-            sent = self._sent.popleft()
-            self._drop(sent.size)
+        unanswered, kept_size = self._unanswered, 0
+        while unanswered and unanswered[0].sequence <= sequence:
+            sent = unanswered.popleft()
+            kept_size += sent.kept_size
             for done, _ in sent.settled:
                 done()
-        self._note_quiet()
+        if self._kept is not None and kept_size:
+            self._kept.drop(kept_size)
+            self._has_room = True
+        if self._all_answered is not None and not unanswered and not self._frames:
+            self._all_answered.set_result(None)
 
-    def _fail_settled(self) -> None:
-        """Fails what was settled and has no answer; keeps what was appended, oldest first, to be sent again."""
+    def _refused(self) -> None:
+        """Fails what was settled and has no answer; keeps all of it, oldest first, to be sent again."""
         self._ready = False
-        refused = [*self._sent, _Sent(0, self._kept_size, self._appended, self._settled)]
-        self._sent.clear()
+        refused = [*self._unanswered, _Unanswered(0, self._frames, self._kept_size, self._settled, self._owed)]
+        self._unanswered.clear()
         self._settled = []
-        self._appended = [framed for sent in refused for framed in sent.appended]
-        self._frames = list(self._appended)
-        self._kept_size = sum(sent.size for sent in refused)
+        self._frames = [framed for sent in refused for framed in sent.frames]
+        self._kept_size = sum(sent.kept_size for sent in refused)
+        self._owed = sum(sent.owed + len(sent.settled) for sent in refused)
         self._hoard(sum(map(len, self._frames)))
         for sent in refused:
             for _, failed in sent.settled:
@@ -203,16 +214,10 @@ class SocketUsageSink(asyncio.Protocol):
 
     def _hoard(self, size: int) -> None:
         """Counts what is kept while the log cannot be written, and gives up rather than run out of memory."""
-        if size:
-            self._quiet.clear()
         self._hoarded_bytes += size
         if self._hoarded_bytes > HOARDED_BYTES_MAX and self._transport is not None:
             _events.error("usage_hoarded_too_long bytes=%s", self._hoarded_bytes)
             self._transport.abort()
-
-    def _note_quiet(self) -> None:
-        if not self._sent and not self._frames:
-            self._quiet.set()
 
 
 async def connect_usage_sink(

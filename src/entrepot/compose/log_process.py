@@ -14,7 +14,6 @@ import logging
 import os
 import signal
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import uvloop
@@ -29,9 +28,6 @@ from entrepot.compose.usage_log import log_settings
 from entrepot.core.errors import EntrepotError
 from entrepot.edge.log_api import LogServer
 
-# The flushing thread must get a word in while the loop is busy; Python's own 5 ms is longer than a flush.
-_SWITCH_S = 0.0005
-
 
 def main(arguments: list[str] | None = None) -> int:
     """The exit status."""
@@ -42,7 +38,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--segment-bytes", type=int, default=SEGMENT_BYTES, help="size at which a segment is sealed")
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
-    sys.setswitchinterval(_SWITCH_S)
     try:
         uvloop.run(serve(given.home, given.segment_bytes))
     except EntrepotError as error:
@@ -60,17 +55,16 @@ async def serve(home: Path, segment_bytes: int) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="flush") as executor:
-        server = LogServer(log, InstanceFile(disk), LeftFrames(settings.run_directory), SystemClock(), executor)
-        await server.start(_free_path(settings.log_socket))
-        settings.log_socket.chmod(0o600)
-        print(json.encode({"ready": True, "socket": str(settings.log_socket), "pid": os.getpid()}).decode(), flush=True)
-        stop = asyncio.ensure_future(stopping.wait())
-        await asyncio.wait((stop, server.commit.broken), return_when=asyncio.FIRST_COMPLETED)
-        if server.commit.broken.done():
-            await server.commit.broken
-        settings.log_socket.unlink(missing_ok=True)
-        await server.stop()
+    server = LogServer(log, InstanceFile(disk), LeftFrames(settings.run_directory), SystemClock())
+    await server.start(_free_path(settings.log_socket))
+    settings.log_socket.chmod(0o600)
+    print(json.encode({"ready": True, "socket": str(settings.log_socket), "pid": os.getpid()}).decode(), flush=True)
+    stop = asyncio.ensure_future(stopping.wait())
+    await asyncio.wait((stop, server.commit.broken), return_when=asyncio.FIRST_COMPLETED)
+    if server.commit.broken.done():
+        await server.commit.broken
+    settings.log_socket.unlink(missing_ok=True)
+    await server.stop()
 
 
 def _free_path(path: Path) -> str:

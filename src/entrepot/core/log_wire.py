@@ -2,14 +2,17 @@
 
 A message is u32 length of its body, u8 kind, body; little-endian.
 
-    client   HELLO  instance name, or nothing for commands and the worker
-             BATCH  u32 epoch, u64 sequence, record frames (core.segments)
+    client   HELLO  u8 version of this language, instance name, or none for commands and the worker
+             BATCH  u32 epoch, u64 sequence, u32 records, as many record frames (core.segments)
     process  STATE  u8 available, reason: after HELLO, and whenever it changes
              ACK    u64 sequence: every batch of the epoch up to this one is durable
              NACK   u32 new epoch, reason: every batch not acknowledged is refused, and so is any of an older epoch
 
 The epoch keeps a client's order: what it sent before it heard of a refusal is refused too, and never overtakes what it
 sends again.
+
+The log process takes the frames of a batch as they are: both ends are one program of one version, as HELLO says, and no
+wire is between them that could change a byte. Whoever reads the log checks each frame.
 """
 
 import struct
@@ -21,8 +24,9 @@ HELLO, BATCH, STATE, ACK, NACK = range(1, 6)
 
 MESSAGE_BYTES_MAX = 64 * 2**20
 
+_VERSION = 2
 _HEAD = struct.Struct("<IB")
-_BATCH = struct.Struct("<IQ")
+_BATCH = struct.Struct("<IQI")
 _EPOCH = struct.Struct("<I")
 _SEQUENCE = struct.Struct("<Q")
 
@@ -36,23 +40,32 @@ class Message(NamedTuple):
 
 def hello(instance: str) -> bytes:
     """A client's first message. instance: a gateway's name, to be declared lost when the connection ends; or ""."""
-    return _message(HELLO, instance.encode())
+    return _message(HELLO, bytes([_VERSION]) + instance.encode())
+
+
+def read_hello(body: bytes) -> str:
+    """The instance. Raises: BadInput."""
+    if body[:1] != bytes([_VERSION]):
+        raise _other_language()
+    try:
+        return body[1:].decode()
+    except UnicodeDecodeError:
+        raise _other_language() from None
 
 
 def batch(epoch: int, sequence: int, frames: list[bytes]) -> bytes:
-    """Records to be made durable together. Raises: BadInput when they are too many for one message."""
-    body = b"".join((_BATCH.pack(epoch, sequence), *frames))
+    """Records to be made durable together, one a frame. Raises: BadInput when they are too many for one message."""
+    body = b"".join((_BATCH.pack(epoch, sequence, len(frames)), *frames))
     if len(body) > MESSAGE_BYTES_MAX:
         raise BadInput(f"{len(body)} bytes of records at once; append at most {MESSAGE_BYTES_MAX}")
     return _HEAD.pack(len(body), BATCH) + body
 
 
-def read_batch(body: bytes) -> tuple[int, int, bytes]:
-    """(epoch, sequence, frames). Raises: BadInput."""
-    if len(body) < _BATCH.size:
-        raise BadInput("a batch without its sequence arrived at the log's socket; use one version everywhere")
-    epoch, sequence = _BATCH.unpack_from(body)
-    return epoch, sequence, body[_BATCH.size :]
+def read_batch(body: bytes) -> tuple[int, int, int, bytes]:
+    """(epoch, sequence, records, their frames). Raises: BadInput."""
+    if len(body) <= _BATCH.size:
+        raise BadInput("a batch without records arrived at the log's socket; use one version everywhere")
+    return *_BATCH.unpack_from(body), body[_BATCH.size :]
 
 
 def state(available: bool, reason: str) -> bytes:
@@ -109,7 +122,7 @@ class MessageReader:
         while at + _HEAD.size <= size:
             length, kind = _HEAD.unpack_from(received, at)
             if length > MESSAGE_BYTES_MAX or not HELLO <= kind <= NACK:
-                raise BadInput("the other end of the log's socket speaks another language; use one version everywhere")
+                raise _other_language()
             start = at + _HEAD.size
             if start + length > size:
                 self._missing = start + length - size
@@ -122,3 +135,7 @@ class MessageReader:
 
 def _message(kind: int, body: bytes) -> bytes:
     return _HEAD.pack(len(body), kind) + body
+
+
+def _other_language() -> BadInput:
+    return BadInput("the other end of the log's socket speaks another language; use one version everywhere")

@@ -7,6 +7,9 @@ A segment file is a header, groups, and once it is complete a seal:
     frame   u32 length, u32 CRC-32 of the payload begun at the length, payload; all little-endian
     seal    SHA-256 over every byte of the segment before the seal frame
 
+A segment that is being written may be longer than what it holds: zeros are made ahead of the groups, since overwriting
+costs a disk less than growing. They are no frame: a frame has a length.
+
 Where a segment ends is said by its successor's header, so leaving a segment after a failed write, after a crash or
 because it is full is one and the same act, and nothing is ever written behind bytes whose fate is unknown. Each header
 holds the seal of what counts before it: the seals form a chain, and the last one vouches for the whole log.
@@ -43,8 +46,9 @@ _GROUP_START = struct.pack("<I", _CONTROL | _GROUP.size)
 DURABLE_BYTES = _DURABLE.size + _CRC.size
 GROUP_HEAD_BYTES = _HEAD.size + _GROUP.size
 
-# Why a walk over frames stopped: buffer used up, last frame incomplete, frame broken, seal met, limit reached.
-Stop = Literal["end", "short", "bad", "seal", "limit"]
+# Why a walk over frames stopped: buffer used up, last frame incomplete, frame broken, nothing but zeros where a frame's
+# head would be, seal met, limit reached.
+Stop = Literal["end", "short", "bad", "zeros", "seal", "limit"]
 
 
 class SegmentHeader(msgspec.Struct, frozen=True):
@@ -149,17 +153,18 @@ def split_frames(content: bytes, base: int, at: int, limit: int) -> Frames:
     return Frames(payloads, ends, "limit", base + at)
 
 
-def count_frames(content: bytes) -> int:
-    """How many records a run of frames holds. Raises: BadInput when it is anything but whole, valid frames."""
+def whole_frames(content: bytes) -> tuple[bytes, int]:
+    """(the record frames that content begins with, how many), up to the first that is not whole and valid."""
     at, count, size = 0, 0, len(content)
-    while at < size:
+    while at + _HEAD.size < size:
         start = at + _HEAD.size
-        length, crc = _HEAD.unpack_from(content, at) if start <= size else (0, 0)
-        at = start + length
-        if not 0 < length <= RECORD_BYTES_MAX or at > size or crc32(content[start:at], length) != crc:
-            raise BadInput(f"frame {count + 1} of a batch is broken; client and log process must be of one version")
+        length, crc = _HEAD.unpack_from(content, at)
+        end = start + length
+        if not 0 < length <= RECORD_BYTES_MAX or end > size or crc32(content[start:end], length) != crc:
+            break
+        at = end
         count += 1
-    return count
+    return content[:at], count
 
 
 def later_group(content: bytes, base: int, after: int) -> int | None:
@@ -193,10 +198,10 @@ def _control(payload: bytes) -> bytes:
 
 
 def _control_stop(content: bytes, base: int, at: int) -> Stop | None:
-    """None for a valid group head, "seal" for a valid seal, else why this is neither."""
+    """None for a valid group head, "seal" for a valid seal, else what this is instead."""
     length, crc = _HEAD.unpack_from(content, at)
     if length not in {_CONTROL | _GROUP.size, _CONTROL | _SEAL.size}:
-        return "bad"
+        return "bad" if length or crc else "zeros"
     start = at + _HEAD.size
     payload = content[start : start + (length ^ _CONTROL)]
     if len(payload) < length ^ _CONTROL:

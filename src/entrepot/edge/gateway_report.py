@@ -97,7 +97,7 @@ class GatewayReport:
             alone(metrics.WORKERS, 1),
             alone(metrics.STREAMS, len(shared.streams)),
             alone(metrics.CONNECTIONS, len(self._connections)),
-            alone(metrics.OWED, len(flow.usage.owed)),
+            alone(metrics.OWED, flow.usage.owed),
             alone(metrics.LOG_AVAILABLE, int(flow.usage.available)),
         ]
         if self._access_log is not None:

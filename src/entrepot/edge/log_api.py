@@ -7,20 +7,20 @@ declared lost by the next.
 """
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable
-from concurrent.futures import Executor
 from typing import cast
 
 from entrepot.core.errors import BadInput
 from entrepot.core.log_records import InstanceLost, encode_record
-from entrepot.core.log_wire import BATCH, HELLO, Message, MessageReader, ack, nack, read_batch, state
-from entrepot.core.segments import count_frames, frame
+from entrepot.core.log_wire import BATCH, HELLO, Message, MessageReader, ack, nack, read_batch, read_hello, state
+from entrepot.core.segments import frame, whole_frames
 from entrepot.edge.group_commit import Batch, GroupCommit
 from entrepot.ports.clock import Clock
 from entrepot.ports.event_log import GroupLog, LeftBehind, LiveInstances
 
 ALIVE_RETRY_S = 0.02  # A gateway ends at once when its connection has; until it has ended it may still write.
+GOODBYE_S_MAX = 1.0
 
 _events = logging.getLogger("entrepot.log")
 
@@ -44,7 +44,7 @@ class LogConnection(asyncio.Protocol):
         try:
             for message in self._messages.feed(data):
                 self._take(message)
-        except (BadInput, UnicodeDecodeError) as error:
+        except BadInput as error:
             _events.error("log_client_dropped instance=%s reason=%s", self.instance, error)
             self._transport.abort()
 
@@ -68,14 +68,10 @@ class LogConnection(asyncio.Protocol):
         if self._welcomed:
             self._send(state(refusal is None, refusal or ""))
 
-    def pause(self, paused: bool) -> None:
-        """Stops reading from the client, or goes on."""
-        if self._transport.is_closing():
-            return
-        if paused:
+    def pause(self) -> None:
+        """Reads no more from the client."""
+        if not self._transport.is_closing():
             self._transport.pause_reading()
-        else:
-            self._transport.resume_reading()
 
     def close(self) -> None:
         """Ends the connection once what was written is sent."""
@@ -87,23 +83,27 @@ class LogConnection(asyncio.Protocol):
 
     def _take(self, message: Message) -> None:
         if message.kind == BATCH:
-            epoch, sequence, frames = read_batch(message.body)
+            epoch, sequence, records, frames = read_batch(message.body)
             if epoch == self._epoch:  # Else it was sent before its author heard that everything is refused.
-                self._server.commit.submit(Batch(self, sequence, frames, count_frames(frames)))
+                self._server.commit.submit(Batch(self, sequence, frames, records))
         elif message.kind == HELLO:
-            self.instance = message.body.decode()
+            self.instance = read_hello(message.body)
             self._server.greeted(self)
         else:
             raise BadInput(f"a client sent a message of kind {message.kind}, which only the log process sends")
 
 
 class _Loss:
-    """The loss of an instance on its way into the log, behind what it left; tried again for as long as it takes."""
+    """The loss of an instance on its way into the log, behind what it left; tried again for as long as it takes.
 
-    def __init__(self, server: "LogServer", instance: str, frames: bytes) -> None:
+    left: frames, up to the first that is not whole: a power cut may have left any part of them.
+    """
+
+    def __init__(self, server: "LogServer", lost: InstanceLost, left: bytes) -> None:
         self._server = server
-        self.instance = instance
-        self.batch = Batch(self, 0, frames, count_frames(frames))
+        self.instance = lost.instance
+        frames, records = whole_frames(left)
+        self.batch = Batch(self, 0, frames + frame(encode_record(lost)), records + 1)
 
     def committed(self, _sequence: int) -> None:
         self._server.forget(self)
@@ -115,16 +115,17 @@ class _Loss:
 class LogServer:
     """Serves a log on a Unix socket. Make it in a running event loop."""
 
-    def __init__(self, log: GroupLog, live: LiveInstances, left: LeftBehind, clock: Clock, executor: Executor) -> None:
-        self.commit = GroupCommit(log, executor, on_change=self._changed, on_pressure=self._pause)
+    def __init__(self, log: GroupLog, live: LiveInstances, left: LeftBehind, clock: Clock) -> None:
+        self.commit = GroupCommit(log, on_change=self._changed)
         self._live = live
         self._left = left
         self._clock = clock
         self._connections: set[LogConnection] = set()
         self._instances: set[str] = set()
+        self._alive: dict[str, asyncio.TimerHandle] = {}  # Those that are expected to be gone soon.
         self._losses: list[_Loss] = []
         self._stopping = False
-        self._paused = False
+        self._deserted = asyncio.Event()
         self._server: asyncio.Server | None = None
 
     async def start(self, path: str) -> None:
@@ -143,37 +144,40 @@ class LogServer:
         self._stopping = True
         assert self._server is not None
         self._server.close()
-        self._pause(True)
-        await self.commit.stop()
+        for connection in self._connections:
+            connection.pause()
+        self.commit.stop()
         for connection in self._connections:
             connection.close()
+        if self._connections:
+            with contextlib.suppress(TimeoutError):  # The last words are sent, unless somebody does not listen.
+                await asyncio.wait_for(self._deserted.wait(), GOODBYE_S_MAX)
 
     def joined(self, connection: LogConnection) -> None:
         """A connection was made."""
         self._connections.add(connection)
-        if self._paused:
-            connection.pause(True)
 
     def greeted(self, connection: LogConnection) -> None:
         """The client has said who it is; it is welcomed once its name is on the list."""
         if not connection.instance:
             connection.welcome(self.commit.refusal)
             return
+        self._let_live(connection.instance)
         self._instances.add(connection.instance)
-
-        def saved(error: BaseException | None) -> None:
-            if error is None:
-                connection.welcome(self.commit.refusal)
-            else:  # It tries again from the start, and by then the disk may have room.
-                _events.error("gateway_turned_away instance=%s reason=%s", connection.instance, error)
-                connection.close()
-
-        self._save_instances(saved)
+        try:
+            self._live.save(self._instances)
+        except OSError as error:  # It tries again from the start, and by then the disk may have room.
+            _events.error("gateway_turned_away instance=%s reason=%s", connection.instance, error)
+            connection.close()
+        else:
+            connection.welcome(self.commit.refusal)
 
     def left(self, connection: LogConnection) -> None:
         """A connection ended, with or without a word."""
         self._connections.discard(connection)
-        if connection.instance and not self._stopping:
+        if not self._connections:
+            self._deserted.set()
+        if connection.instance:
             self._lose(connection.instance)
 
     def forget(self, loss: _Loss) -> None:
@@ -182,28 +186,33 @@ class LogServer:
         self._left.remove(loss.instance)
         if all(connection.instance != loss.instance for connection in self._connections):  # It may have come back.
             self._instances.discard(loss.instance)
-
-        def saved(error: BaseException | None) -> None:
-            if error is not None:  # It stays on the list and is declared lost twice, which changes nothing.
-                _events.error("gateway_instances_not_saved reason=%s", error)
-
-        self._save_instances(saved)
+        try:
+            self._live.save(self._instances)
+        except OSError as error:  # It stays on the list and is declared lost twice, which changes nothing.
+            _events.error("gateway_instances_not_saved reason=%s", error)
 
     def _lose(self, instance: str) -> None:
         """Declares an instance lost as soon as it is gone, so that nothing of it can come behind."""
+        self._let_live(instance)
+        if self._stopping:
+            return
         left = self._left.take(instance)
         if left is None:
-            asyncio.get_running_loop().call_later(ALIVE_RETRY_S, self._lose, instance)
+            self._look_again(instance)
             return
         _events.info("gateway_instance_lost instance=%s left_bytes=%d", instance, len(left))
-        lost = frame(encode_record(InstanceLost(instance=instance, at=self._clock.now())))
-        loss = _Loss(self, instance, left + lost)
+        loss = _Loss(self, InstanceLost(instance=instance, at=self._clock.now()), left)
         self._losses.append(loss)
         self.commit.submit(loss.batch)
 
-    def _save_instances(self, done: Callable[[BaseException | None], None]) -> None:
-        instances = sorted(self._instances)
-        self.commit.in_thread(lambda: self._live.save(instances), done)
+    def _look_again(self, instance: str) -> None:
+        """Comes back to an instance that is not gone yet; unless it connects, for it was only starting."""
+        self._alive[instance] = asyncio.get_running_loop().call_later(ALIVE_RETRY_S, self._lose, instance)
+
+    def _let_live(self, instance: str) -> None:
+        handle = self._alive.pop(instance, None)
+        if handle is not None:
+            handle.cancel()
 
     def _changed(self, refusal: str | None) -> None:
         for connection in self._connections:
@@ -211,8 +220,3 @@ class LogServer:
         if refusal is None:
             for loss in self._losses:
                 self.commit.submit(loss.batch)
-
-    def _pause(self, paused: bool) -> None:
-        self._paused = paused or self._stopping
-        for connection in self._connections:
-            connection.pause(self._paused)

@@ -1,4 +1,4 @@
-"""Writes the records of a gateway's requests to the usage log, and keeps what the log would not take."""
+"""Writes the records of a gateway's requests to the usage log."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ RAW_BYTES_MAX = 64 * 1024
 
 
 class UsageWriter:
-    """All records of one gateway process. settled: units by meter so far. owed: usage to be appended again.
+    """All records of one gateway process. settled: units by meter so far.
 
     A record's time is never before its request's admission, even when the clock stepped back in between.
     """
@@ -22,12 +22,16 @@ class UsageWriter:
         self._sink = sink
         self._clock = clock
         self.settled: dict[str, int] = {}
-        self.owed: list[UsageRecorded] = []
 
     @property
     def available(self) -> bool:
         """Whether usage can be made durable now; when not, nothing may be served."""
         return self._sink.available
+
+    @property
+    def owed(self) -> int:
+        """How many requests' usage the log did not take yet; it will, by itself."""
+        return self._sink.owed
 
     def admit(self, admitted: Admitted) -> None:
         """Says that a request is about to go upstream. Not waited for: it is on disk before the request's usage is."""
@@ -74,30 +78,12 @@ class UsageWriter:
         )
         for meter, quantity in meters.items():
             self.settled[meter] = self.settled.get(meter, 0) + quantity
-        self._write(UsageRecorded(event), done, failed)
+        self._sink.settle(UsageRecorded(event), done, failed)
         return event
-
-    def write_owed(self) -> None:
-        """Appends again what the log did not take, if it takes anything now. The fold drops what it knows already."""
-        if self.owed and self._sink.available:
-            owed, self.owed = self.owed, []
-            for usage in owed:
-                self._write(usage, _nothing, _nothing)
 
     def now(self, admitted: Admitted) -> Instant:
         """The time to record for something that happens to an admitted request now."""
         return max(self._clock.now(), admitted.at)
-
-    def _write(self, usage: UsageRecorded, done: Callable[[], None], failed: Callable[[], None]) -> None:
-        def keep() -> None:
-            self.owed.append(usage)
-            failed()
-
-        self._sink.settle(usage, done, keep)
-
-
-def _nothing() -> None:
-    """Nobody waits for a record that was owed."""
 
 
 def log_unavailable() -> UsageLogUnavailable:

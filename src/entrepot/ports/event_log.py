@@ -147,11 +147,16 @@ class UsageSink(Protocol):
     """Appending, for the gateway's event loop, which never waits."""
 
     def append(self, record: LogRecord) -> None:
-        """Rides the next group commit; nothing is reported back."""
+        """Goes into the log before any record that is settled later, and soon in any case; nothing is reported back."""
         ...
 
     def settle(self, record: LogRecord, done: Callable[[], None], failed: Callable[[], None]) -> None:
-        """Calls done when the record is durable, or failed when it could not be made so."""
+        """Calls done when the record is durable. Calls failed when it cannot be made so now; then it is owed."""
+        ...
+
+    @property
+    def owed(self) -> int:
+        """How many records failed and wait for the log to take them after all; nobody need do anything."""
         ...
 
     @property

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from entrepot.adapters.disk_event_log.files import read_durable
 from entrepot.adapters.disk_event_log.instances import InstanceFile
 from entrepot.adapters.disk_event_log.reader import DiskLogReader
 from entrepot.adapters.disk_event_log.writer import DiskEventLog
@@ -15,10 +16,21 @@ from entrepot.adapters.local_disk import LocalDisk
 from entrepot.adapters.memory.disk import Act, Fault, MemoryDisk, MemoryFile, no_fault
 from entrepot.core.errors import BadInput, LogDamaged, UsageLogUnavailable
 from entrepot.core.log_records import LogRecord, Marked, WorldApplied, encode_record
-from entrepot.core.segments import HEADER_BYTES, RECORD_BYTES_MAX, frame, group_head, segment_name, segment_numbers
+from entrepot.core.segments import (
+    HEADER_BYTES,
+    RECORD_BYTES_MAX,
+    frame,
+    group_head,
+    seal_frame,
+    segment_name,
+    segment_numbers,
+    split_frames,
+)
 from entrepot.ports.disk import Disk
 from entrepot.ports.event_log import START, CheckedLog, LogCounters, Position
 from tests.support.log_records import admitted, number_of, numbered, usage
+
+SEAL_BYTES = len(seal_frame(0, bytes(32)))
 
 
 @pytest.fixture
@@ -28,6 +40,13 @@ def disk() -> MemoryDisk:
 
 def read(disk: Disk) -> list[int]:
     return [number_of(record) for _, record in DiskLogReader(disk).read(START, 10**6)]
+
+
+def held(disk: Disk) -> int:
+    """How much of the last segment holds something."""
+    durable = read_durable(disk)
+    assert durable is not None
+    return durable.length
 
 
 def once(act: Act, name: str = "") -> Callable[[Act, str], Fault]:
@@ -71,7 +90,7 @@ def test_a_group_is_one_write_and_one_sync(disk: MemoryDisk) -> None:
     counted = log.counters
     assert (counted.records, counted.groups, counted.group_records_max, counted.failures) == (100, 2, 99, 0)
     assert 0 < counted.flush_us_max <= counted.flush_us
-    assert counted.size_bytes == disk.length(segment_name(1)) - HEADER_BYTES
+    assert counted.size_bytes == held(disk) - HEADER_BYTES
 
 
 def test_segments_are_sealed_and_chained(disk: MemoryDisk) -> None:
@@ -96,6 +115,60 @@ def test_an_empty_log_reads_and_checks_as_empty(disk: MemoryDisk) -> None:
     assert DiskLogReader(disk).check() == CheckedLog(segments=0, records=0, size_bytes=0, seal="0" * 64)
     DiskEventLog(disk).close()
     assert segment_numbers(disk.names()) == []
+
+
+def test_groups_overwrite_zeros_and_a_segment_that_is_done_has_none(disk: MemoryDisk) -> None:
+    log = DiskEventLog(disk, segment_bytes=4_000)
+    lengths: list[int] = []
+    while log.counters.size_bytes < 4_000 - HEADER_BYTES:
+        log.append([numbered(log.counters.records)])
+        lengths.append(disk.length(segment_name(1)))
+        assert disk.read(segment_name(1), held(disk), 10_000).count(0) == lengths[-1] - held(disk)
+    assert len(set(lengths)) < 10 < len(lengths)
+    assert lengths[-2] <= 4_000
+    log.append([numbered(log.counters.records)])
+    log.close()
+    for number in (1, 2):
+        content = disk.read(segment_name(number), 0, 10_000)
+        found = split_frames(content, 0, HEADER_BYTES, 10_000)
+        assert (found.stop, found.stop_at) == ("seal", len(content) - SEAL_BYTES)
+
+
+def test_zeros_that_were_never_used_are_no_torn_end(disk: MemoryDisk) -> None:
+    log = DiskEventLog(disk)
+    log.append([numbered(0)])
+    disk.crash()
+    assert disk.length(segment_name(1)) > held(disk)
+    again = DiskEventLog(disk)
+    assert again.torn is None
+    again.append([numbered(1)])
+    assert read(disk) == [0, 1]
+    assert DiskLogReader(disk).check().records == 2
+
+
+def test_a_failed_group_leaves_a_segment_without_zeros(disk: MemoryDisk) -> None:
+    log = DiskEventLog(disk)
+    log.append([numbered(0)])
+    disk.fault = once("sync", "00000001")
+    with pytest.raises(UsageLogUnavailable):
+        log.append([numbered(1)])
+    assert disk.length(segment_name(1)) == held(disk)
+
+
+def test_zeros_among_durable_records_are_damage(disk: MemoryDisk) -> None:
+    log = DiskEventLog(disk)
+    for number in range(3):
+        log.append([numbered(number)])
+    at = next(place.offset for place, _ in DiskLogReader(disk).read(START, 10))
+    disk.crash()
+    disk.open(segment_name(1)).write_at(at, bytes(held(disk) - at))
+    expected = rf"00000001\.seg: the record at offset {at} is damaged"
+    with pytest.raises(LogDamaged, match=expected):
+        read(disk)
+    with pytest.raises(LogDamaged, match=expected):
+        DiskLogReader(disk).check()
+    with pytest.raises(LogDamaged, match=expected):
+        DiskEventLog(disk)
 
 
 def test_positions_are_where_reading_goes_on(disk: MemoryDisk) -> None:
@@ -349,7 +422,7 @@ def test_a_group_that_lost_its_first_page_is_the_torn_end(disk: MemoryDisk) -> N
     log = DiskEventLog(disk)
     log.append([numbered(0)])
     disk.crash()
-    end = disk.length(segment_name(1))
+    end = held(disk)
     torn = bytearray(group_head(end) + b"".join(frame(encode_record(numbered(number))) for number in range(1, 50)))
     torn[0:512] = bytes(512)
     disk.open(segment_name(1)).write_at(end, bytes(torn))
@@ -363,7 +436,7 @@ def test_a_torn_end_that_cannot_be_saved_does_not_stop_the_log(disk: MemoryDisk)
     log = DiskEventLog(disk)
     log.append([numbered(0)])
     disk.crash()
-    disk.open(segment_name(1)).write_at(disk.length(segment_name(1)), b"torn")
+    disk.open(segment_name(1)).write_at(held(disk), b"torn")
     disk.fault = once("create", "torn/")
     again = DiskEventLog(disk)
     assert again.torn is not None

@@ -28,7 +28,8 @@ def test_messages_arrive_whole(cuts: list[int]) -> None:
     for start, end in pairwise(places):
         heard += reader.feed(stream[start:end])
     assert [message.kind for message in heard] == [kind for kind, _ in SAID]
-    assert log_wire.read_batch(heard[1].body) == (2, 9, b"frame" + b"frames" * 40)
+    assert log_wire.read_hello(heard[0].body) == "gateway-1"
+    assert log_wire.read_batch(heard[1].body) == (2, 9, 2, b"frame" + b"frames" * 40)
     assert log_wire.read_state(heard[2].body) == (False, "no space left")
     assert log_wire.read_ack(heard[3].body) == 2**40
     assert log_wire.read_nack(heard[4].body) == (3, "no space left")
@@ -40,8 +41,15 @@ def test_another_language_is_refused(stream: bytes) -> None:
         MessageReader().feed(stream)
 
 
-def test_a_batch_has_a_size_and_a_head() -> None:
+@pytest.mark.parametrize("body", [b"", b"gateway-1", log_wire.hello("")[5:] + b"\xff"])
+def test_a_greeting_in_another_language_is_refused(body: bytes) -> None:
+    with pytest.raises(BadInput, match="one version"):
+        log_wire.read_hello(body)
+
+
+def test_a_batch_has_a_size_and_records() -> None:
     with pytest.raises(BadInput, match="append at most"):
         log_wire.batch(0, 1, [bytes(log_wire.MESSAGE_BYTES_MAX)])
-    with pytest.raises(BadInput, match="sequence"):
-        log_wire.read_batch(b"short")
+    for body in (b"short", log_wire.batch(0, 1, [])[5:]):
+        with pytest.raises(BadInput, match="without records"):
+            log_wire.read_batch(body)

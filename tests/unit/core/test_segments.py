@@ -7,11 +7,9 @@ from hypothesis import strategies as st
 from entrepot.core.errors import BadInput, LogDamaged
 from entrepot.core.segments import (
     DURABLE_BYTES,
-    GENESIS_SEAL,
     HEADER_BYTES,
     RECORD_BYTES_MAX,
     SegmentHeader,
-    count_frames,
     decode_durable,
     decode_header,
     encode_durable,
@@ -24,6 +22,7 @@ from entrepot.core.segments import (
     segment_name,
     segment_numbers,
     split_frames,
+    whole_frames,
 )
 
 HEADER = SegmentHeader(number=7, previous_length=12_345, previous_seal=bytes(range(32)))
@@ -107,7 +106,9 @@ def test_a_changed_bit_is_never_read(payloads: list[bytes], at: int, bit: int) -
 
 @pytest.mark.parametrize("zeros", [8, 9, 4096])
 def test_zeros_are_no_record(zeros: int) -> None:
-    assert split_frames(bytes(zeros), 0, 0, 10)[0:3] == ([], [], "bad")
+    assert split_frames(bytes(zeros), 0, 0, 10)[0:3] == ([], [], "zeros")
+    found = split_frames(group(64, [b"x"]) + bytes(zeros), 64, 0, 10)
+    assert (found.payloads, found.stop, found.stop_at) == ([b"x"], "zeros", 64 + len(group(64, [b"x"])))
 
 
 def test_a_group_head_somewhere_else_is_not_one() -> None:
@@ -138,18 +139,19 @@ def test_records_have_a_size() -> None:
 
 
 @given(payloads=PAYLOADS)
-def test_frames_of_a_batch_are_counted(payloads: list[bytes]) -> None:
-    assert count_frames(b"".join(map(frame, payloads))) == len(payloads)
+def test_whole_frames_are_counted(payloads: list[bytes]) -> None:
+    content = b"".join(map(frame, payloads))
+    assert whole_frames(content) == (content, len(payloads))
 
 
 @pytest.mark.parametrize(
-    "content",
-    [frame(b"abc")[:-1], frame(b"abc") + b"\x01", group_head(0), seal_frame(0, GENESIS_SEAL), bytes(8)],
-    ids=["cut", "more", "group head", "seal", "zeros"],
+    "broken",
+    [frame(b"abc")[:-1], b"\x01", group_head(0), seal_frame(0, bytes(32)), bytes(20), frame(b"abc")[:-1] + b"d"],
+    ids=["cut", "a byte", "group head", "seal", "zeros", "changed"],
 )
-def test_a_batch_of_anything_but_records_is_refused(content: bytes) -> None:
-    with pytest.raises(BadInput, match="broken"):
-        count_frames(content)
+def test_what_is_not_a_whole_record_ends_them(broken: bytes) -> None:
+    good = frame(b"one") + frame(b"two")
+    assert whole_frames(good + broken + frame(b"behind")) == (good, 2)
 
 
 def test_the_durable_length_comes_back_whole_or_not_at_all() -> None:

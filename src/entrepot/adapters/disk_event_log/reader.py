@@ -74,7 +74,7 @@ class DiskLogReader:
         while offset < until and limit > 0:
             content = self._read(number, offset, min(wanted, until - offset))
             found = split_frames(content, offset, 0, limit)
-            if found.stop in {"bad", "seal"} or (found.stop == "short" and offset + len(content) >= until):
+            if found.stop in {"bad", "zeros", "seal"} or (found.stop == "short" and offset + len(content) >= until):
                 if found.ends:
                     yield found
                 raise _damaged(number, found.stop_at)

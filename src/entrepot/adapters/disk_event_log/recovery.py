@@ -2,7 +2,8 @@
 
 Every whole frame counts, acknowledged or not, since nobody can tell after a power cut which were: a record too many is
 harmless, one too few is not. A broken frame is the torn end of the last write only if the durable length is not beyond
-it and no group follows it, because a group begins only when all before it is durable; anything else is damage.
+it and no group follows it, because a group begins only when all before it is durable; anything else is damage. Zeros up
+to the end of the file are what was made ahead and never used.
 """
 
 import contextlib
@@ -15,7 +16,7 @@ from entrepot.ports.disk import Disk
 
 
 class TornEnd(NamedTuple):
-    """Bytes that were cut off a segment's end. saved: the file they were copied to, or None when that failed."""
+    """Bytes cut off a segment's end, up to the last that is not 0. saved: the file they were copied to, if any."""
 
     segment: str
     offset: int
@@ -51,8 +52,8 @@ def recover(disk: Disk) -> Recovered:
     torn = None
     if found.stop == "seal":
         _check_seal(disk, number, found)
-    elif found.length < size:
-        torn = _cut(disk, name, found.length, size)
+    elif tail := disk.read(name, found.length, size - found.length).rstrip(b"\0"):
+        torn = _cut(disk, name, found.length, tail)
     return Recovered(number, found.length, found.seal.digest(), torn)
 
 
@@ -80,9 +81,8 @@ def _check_seal(disk: Disk, number: int, found: Scan) -> None:
         )
 
 
-def _cut(disk: Disk, name: str, offset: int, size: int) -> TornEnd:
+def _cut(disk: Disk, name: str, offset: int, tail: bytes) -> TornEnd:
     """The torn end, copied aside for whoever wants to look; it stays in the segment too, where it no longer counts."""
-    tail = disk.read(name, offset, size - offset)
     if later_group(tail, offset, offset) is not None:
         raise _damage(name, offset)
     aside = f"torn/{name.removesuffix('.seg')}-{offset}"

@@ -3,6 +3,9 @@
 Each group is one write and one fdatasync; only then is the durable length published, and only then is anybody told.
 After any failure the segment is left for ever: the next one's header says how much of it counts, which is exactly what
 was acknowledged. Opening a log begins a new segment too, so there is one way to go on and it is used every day.
+
+Zeros are written ahead of the groups, so that nearly every group overwrites: the disk then has no new length to write
+down, which saves a third to a half of a flush. A segment that is left or sealed is cut to what it holds.
 """
 
 import contextlib
@@ -30,6 +33,9 @@ from entrepot.ports.disk import Disk, DiskFile
 from entrepot.ports.event_log import LogCounters
 
 SEGMENT_BYTES = 256 * 2**20
+AHEAD_BYTES_MAX = (
+    2**20
+)  # As much again as a segment holds, up to this: short ones stay short, and this is a slow flush.
 ROOM_BYTES_MIN = 16 * 2**20  # A segment is begun only where it is worth it, so that a nearly full disk does not flap.
 RETRY_AFTER_S = 1
 
@@ -55,6 +61,7 @@ class DiskEventLog:
             disk.unlock()
             raise
         self._hash = hashlib.sha256()
+        self._made = 0  # The file's length: up to here bytes are overwritten.
 
     def append(self, records: Sequence[LogRecord]) -> None:
         if records:
@@ -68,8 +75,11 @@ class DiskEventLog:
         assert self._file is not None
         group = b"".join((group_head(self._length), *frames))
         length = self._length + len(group)
+        made = self._made if length <= self._made else self._made_with(length)
         try:
-            write_all(self._file, self._length, group)
+            write_all(
+                self._file, self._length, group if made == self._made else group.ljust(made - self._length, b"\0")
+            )
             self._file.sync()
         except BaseException as error:
             self._abandon()
@@ -78,6 +88,7 @@ class DiskEventLog:
             raise
         self._hash.update(group)
         self._length = length
+        self._made = made
         try:
             self._publish(self._number, length)
         except OSError:  # The group is durable all the same; but go on only once readers can be told so.
@@ -131,7 +142,12 @@ class DiskEventLog:
         except OSError:
             file.close()
             raise
-        self._file, self._number, self._length, self._hash = file, number, HEADER_BYTES, hashlib.sha256(header)
+        self._file, self._number, self._hash = file, number, hashlib.sha256(header)
+        self._length = self._made = HEADER_BYTES
+
+    def _made_with(self, length: int) -> int:
+        """How long the file shall be once it holds this much, zeros made ahead included."""
+        return max(length, min(self._segment_bytes, length + min(length, AHEAD_BYTES_MAX)))
 
     def _publish(self, segment: int, length: int) -> None:
         """Tells readers how far the log is durable. Not synced: after a power cut it may lag, never lead."""
@@ -144,8 +160,10 @@ class DiskEventLog:
         file = self._file
         if file is None:
             return
+        seal = seal_frame(self._length, self._hash.digest())
         with contextlib.suppress(OSError):
-            write_all(file, self._length, seal_frame(self._length, self._hash.digest()))
+            write_all(file, self._length, seal)
+            file.truncate(self._length + len(seal))
             file.sync()
         self._leave(file)
 

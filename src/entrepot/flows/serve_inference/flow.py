@@ -129,7 +129,6 @@ class ServeInference:
         return self.directory.caller(credential, at).project.deployments
 
     def tick(self) -> None:
-        """To be called about once a second: says how far open streams are, and writes what is owed to the log."""
+        """To be called about once a second: says how far open streams are."""
         for exchange in self.shared.streams:
             exchange.report_progress()
-        self.usage.write_owed()
