@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from entrepot.adapters.disk_event_log.files import read_durable
 from entrepot.adapters.disk_event_log.reader import DiskLogReader
 from entrepot.adapters.disk_event_log.recovery import TornEnd
 from entrepot.adapters.disk_event_log.writer import DiskEventLog
@@ -14,7 +13,8 @@ from entrepot.adapters.memory.disk import SECTOR_BYTES, MemoryDisk
 from entrepot.core.errors import LogDamaged
 from entrepot.core.segments import HEADER_BYTES, encode_durable, segment_name
 from entrepot.ports.event_log import START
-from tests.support.log_records import number_of, numbered
+from tests.support.log_disk import held, read
+from tests.support.log_records import numbered
 
 GROUPS = st.lists(st.integers(1, 4), min_size=1, max_size=5)
 # What stands behind a cut: nothing, the torn part of a write, zeros made ahead, or the one and then the other.
@@ -34,17 +34,6 @@ def written(groups: list[int]) -> tuple[MemoryDisk, list[tuple[int, int]]]:
     disk.crash()
     disk.open(segment_name(1)).truncate(ends[-1][0])  # Without the zeros made ahead: these are a tail like others.
     return disk, ends
-
-
-def held(disk: MemoryDisk) -> int:
-    """How much of the segment holds something."""
-    durable = read_durable(disk)
-    assert durable is not None
-    return durable.length
-
-
-def read(disk: MemoryDisk) -> list[int]:
-    return [number_of(record) for _, record in DiskLogReader(disk).read(START, 10**6)]
 
 
 @settings(max_examples=60)
