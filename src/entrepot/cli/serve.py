@@ -32,12 +32,13 @@ def _serve(args: argparse.Namespace) -> int:
 
     began = time.monotonic()
     demo = Demo() if args.demo else None
-    plan = Plan(roles=(args.only,) if args.only else PARTS, began=began)
+    roles = (args.only,) if args.only else PARTS
+    plan = Plan(roles=roles, read_settings=lambda: settings_of(args), began=began)
     if demo is not None:
         plan = replace(plan, prepare=demo.prepare, finish=demo.finish, all_models=True)
 
     def started(settings: "Settings", took_s: float) -> None:
-        urls = {"gateway": settings.gateway_address.url, "console": settings.console_address.url}
+        urls = {"gateway": settings.gateway_url, "console": settings.console_address.url}
         lines = demo.lines() if demo else [f"gateway {urls['gateway']}, console {urls['console']}"]
         ready = f"entrepot ready in {took_s:.1f} s"
         show(args, {"ready_s": round(took_s, 3), **urls}, [*lines, ready])

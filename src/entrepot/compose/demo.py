@@ -50,7 +50,7 @@ def prepare_demo(settings: Settings) -> Quickstart:
         declared = office.books.world()
         assert declared is not None
         return Quickstart(
-            gateway=settings.gateway_address.url,
+            gateway=settings.gateway_url,
             console=settings.console_address.url,
             admin_token=admin_token(settings),
             customers=_customers(office, declared[1], known),

@@ -1,11 +1,13 @@
 """A gateway process: serves clients from the published snapshot; no database, no state of its own.
 
-    python -m entrepot.compose.gateway [--home DIR] [--host HOST] [--port PORT]
+    python -m entrepot.compose.gateway [--home DIR] [--host HOST] [--port PORT] [--sockets FD,FD,…]
 
-Prints one line, `{"ready":true,"url":…,"pid":…}`, once it listens; several may listen on one port. SIGTERM and SIGINT:
-takes no new requests, lets running answers end for as long as `drain_seconds` says, and ends with 0. When the log
-process is gone nothing may be served: it ends its answers and ends with 1; what the log process had not written yet
-is kept in a file that the next one takes in (adapters.kept_frames).
+Prints one line, `{"ready":true,"url":…,"pid":…}`, once it listens; several may listen on one port, or on sockets that
+they inherit. SIGTERM and SIGINT: takes no new requests, lets running answers end for as long as `drain_seconds` says,
+and ends with 0. SIGQUIT: another process has taken its place, so it does the same without hurry: connections that are
+open are served once more, and it has `reload_drain_seconds`. SIGHUP: reads the certificate again. When the log process
+is gone nothing may be served: it ends its answers and ends with 1; what the log process had not written yet is kept in
+a file that the next one takes in (adapters.kept_frames).
 """
 
 import argparse
@@ -15,6 +17,7 @@ import logging
 import os
 import secrets
 import signal
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,13 +29,15 @@ from entrepot.adapters.clocks import SystemClock
 from entrepot.adapters.line_file import LineFile
 from entrepot.adapters.metric_files import MetricFiles
 from entrepot.adapters.snapshot_file import FileSnapshots
+from entrepot.compose.gateway_doors import Doors, first_of
+from entrepot.compose.server_tls import ServerTls, server_tls
 from entrepot.compose.settings import Address, Settings, load_settings
 from entrepot.compose.tokens import internal_token
 from entrepot.compose.usage_log import connect_usage_sink
-from entrepot.core.errors import BadInput, EntrepotError, SnapshotRefused, StartFailed
+from entrepot.core.errors import BadInput, EntrepotError, SnapshotRefused
 from entrepot.core.identifiers import key_digest
 from entrepot.edge.access_log import AccessLog
-from entrepot.edge.client_connection import ClientConnection, ClientLimits
+from entrepot.edge.client_connection import ClientLimits
 from entrepot.edge.inference_api import InferenceApi
 from entrepot.flows.forward_jobs import ForwardJobs
 from entrepot.flows.serve_inference.flow import ServeInference
@@ -42,7 +47,6 @@ from entrepot.relay.upstream import UpstreamLimits, UpstreamPool
 SWEEP_S = 0.25
 SWEEPS_PER_TICK = 4
 
-_BACKLOG = 4096
 # Requests leave no circles behind, so there is little to find; Python's own 700 looks through those that are open
 # after every few dozen of them, which was a tenth of the gateway's time.
 _GC_THRESHOLDS = (10_000, 20, 20)
@@ -56,13 +60,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--home", help="data directory")
     parser.add_argument("--host", help="address to listen on")
     parser.add_argument("--port", help="port to listen on; 0 for any that is free")
+    parser.add_argument("--sockets", help="sockets to listen on instead, which it inherits, by their descriptors")
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
     try:
         settings = load_settings(os.environ, {} if given.home is None else {"home": given.home})
         address = settings.gateway_address
         address = Address(given.host or address.host, _port(given.port, address.port))
-        return uvloop.run(_serve(settings, address))
+        return uvloop.run(_serve(settings, address, _inherited(given.sockets)))
     except EntrepotError as error:
         sys.stderr.write(f"entrepot gateway: {error.message}\n")
         return 1
@@ -76,13 +81,22 @@ def _port(text: str | None, default: int) -> int:
     return int(text)
 
 
-async def _serve(settings: Settings, address: Address) -> int:
+def _inherited(text: str | None) -> list[socket.socket]:
+    try:
+        return [] if text is None else [socket.socket(fileno=int(number)) for number in text.split(",")]
+    except (ValueError, OSError):
+        raise BadInput(f"--sockets {text!r} must be descriptors of sockets, like 5,6", param="sockets") from None
+
+
+async def _serve(settings: Settings, address: Address, inherited: Sequence[socket.socket]) -> int:
     """The exit status, once told to stop or once the log process is gone."""
     loop = asyncio.get_running_loop()
-    stopping, lost = asyncio.Event(), asyncio.Event()
+    stopping, replaced, lost = asyncio.Event(), asyncio.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    loop.add_signal_handler(signal.SIGHUP, _nothing)  # As log rotation sends it; a file that was moved is noticed.
+    loop.add_signal_handler(signal.SIGQUIT, replaced.set)
+    tls = server_tls(settings)
+    loop.add_signal_handler(signal.SIGHUP, _follow, tls)
     instance = secrets.randbits(_INSTANCE_BITS)
     sink = await connect_usage_sink(settings.home, f"{instance:08x}", lost.set)
     clock = SystemClock()
@@ -98,11 +112,13 @@ async def _serve(settings: Settings, address: Address) -> int:
     api = InferenceApi(flow, jobs, clock, instance, ClientLimits(), board, access_log)
     follower = SnapshotFollower(settings.snapshot_file, flow, key_digest(token))
     follower.look()
-    server = await _listen(loop, api, address)
-    ticking = loop.create_task(_tick(loop, api, pool, flow, follower))
-    _announce(Address(address.host, server.sockets[0].getsockname()[1]))
-    await _first(stopping, lost)
-    await _drain(server, api, 0 if lost.is_set() else settings.drain_seconds, lost)
+    doors = Doors(api, tls)
+    await doors.open(address, inherited)
+    _spare_the_collector()
+    ticking = loop.create_task(_tick(loop, api, pool, flow, follower, tls))
+    _announce(doors.address.url_with("https" if tls else "http"))
+    await first_of(stopping, replaced, lost)
+    await _drain(doors, api, settings, stopping, lost)
     ticking.cancel()
     api.report.sweep()
     lines.close()
@@ -115,21 +131,10 @@ async def _serve(settings: Settings, address: Address) -> int:
     return 1
 
 
-def _nothing() -> None:
-    """What is done about a signal that would end the process otherwise."""
-
-
-async def _listen(loop: asyncio.AbstractEventLoop, api: InferenceApi, address: Address) -> asyncio.Server:
-    try:
-        server = await loop.create_server(
-            lambda: ClientConnection(api), address.host, address.port, backlog=_BACKLOG, reuse_port=True
-        )
-    except OSError as error:
-        raise StartFailed(f"cannot listen on {address}: {error.strerror or error}; choose another address") from None
+def _spare_the_collector() -> None:
     gc.collect()
     gc.freeze()  # What is there now stays; looking through it again and again would only take time.
     gc.set_threshold(*_GC_THRESHOLDS)
-    return server
 
 
 async def _tick(
@@ -138,6 +143,7 @@ async def _tick(
     pool: UpstreamPool,
     flow: ServeInference,
     follower: "SnapshotFollower",
+    tls: ServerTls | None,
 ) -> None:
     """The one timer of the process: deadlines at each sweep; progress and the snapshot once a second."""
     sweeps = 0
@@ -151,25 +157,36 @@ async def _tick(
         if sweeps % SWEEPS_PER_TICK == 0:
             flow.tick()
             api.report.publish(api.now())
+            _follow(tls)
 
 
-async def _first(*events: asyncio.Event) -> None:
-    waiting = [asyncio.ensure_future(event.wait()) for event in events]
-    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    for task in waiting:
-        task.cancel()
+def _follow(tls: ServerTls | None) -> None:
+    """Takes up a certificate that was replaced. One that cannot be used leaves the old one in place."""
+    fault = tls.follow() if tls is not None else None
+    if fault:
+        _log.error("certificate_refused reason=%s", fault)
 
 
-async def _drain(server: asyncio.Server, api: InferenceApi, within_s: float, lost: asyncio.Event) -> None:
-    """Ends idle connections at once, others after their answer, and what then still runs in the middle of it."""
-    server.close()
+async def _drain(
+    doors: Doors, api: InferenceApi, settings: Settings, stopping: asyncio.Event, lost: asyncio.Event
+) -> None:
+    """Takes no more connections, lets answers end, and cuts those that take too long.
+
+    Told to stop, connections without a request end at once. Replaced, they stay for one more, since nothing tells a
+    client that is just about to send it.
+    """
+    doors.close()
     api.draining = True
     loop = asyncio.get_running_loop()
-    end = loop.time() + within_s
-    while api.connections and loop.time() < end and not lost.is_set():
-        for connection in list(api.connections):
-            if connection.is_idle:
-                connection.close()
+    end = loop.time() + settings.reload_drain_seconds
+    while not doors.is_empty and loop.time() < end and not lost.is_set():
+        if stopping.is_set():
+            if not api.stopping:
+                end = min(end, loop.time() + settings.drain_seconds)
+            api.stopping = True
+            for connection in list(api.connections):
+                if connection.is_idle:
+                    connection.close()
         await asyncio.sleep(SWEEP_S / 5)
     for connection in list(api.connections):
         connection.cut()
@@ -214,8 +231,8 @@ class SnapshotFollower:
             _log.error("snapshot_incomplete reason=%s", fault)
 
 
-def _announce(address: Address) -> None:
-    print(json.encode({"ready": True, "url": address.url, "pid": os.getpid()}).decode(), flush=True)
+def _announce(url: str) -> None:
+    print(json.encode({"ready": True, "url": url, "pid": os.getpid()}).decode(), flush=True)
 
 
 if __name__ == "__main__":

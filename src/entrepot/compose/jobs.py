@@ -50,8 +50,9 @@ async def _serve(settings: Settings) -> None:
     timeout = aiohttp.ClientTimeout(total=_ANSWER_S_MAX, sock_connect=5)
     with closing(SqliteJobStore(settings.jobs_file)) as store:
         desk = Desk(store, FileSnapshots(settings.snapshot_file), SystemClock(), _Minted())
-        async with aiohttp.ClientSession(timeout=timeout) as session:
-            requests = GatewayRequests(session, settings.gateway_address.url, token)
+        to_gateway = aiohttp.UnixConnector(str(settings.gateway_socket_file))
+        async with aiohttp.ClientSession(timeout=timeout, connector=to_gateway) as session:
+            requests = GatewayRequests(session, "http://gateway", token)
             runner = BatchRunner(desk, requests)
             server = _server(settings, desk, token, runner)
             running = asyncio.create_task(runner.run())

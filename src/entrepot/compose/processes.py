@@ -24,12 +24,13 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """What a child is. name: how it is shown; role: its entry in compose.child.ROLES."""
+    """What a child is. name: how it is shown; role: its entry in compose.child.ROLES; descriptors: what it inherits."""
 
     name: str
     role: str
     arguments: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    descriptors: tuple[int, ...] = ()
 
 
 class ChildProcess:
@@ -56,10 +57,10 @@ class ChildProcess:
         """The process id while it runs."""
         return self._process.pid if self._process is not None and self._process.returncode is None else None
 
-    async def stop(self, within_s: float) -> None:
-        """Tells it to stop, waits, and kills it when it takes longer."""
+    async def stop(self, within_s: float, number: signal.Signals = signal.SIGTERM) -> None:
+        """Tells it to stop, waits, and kills it when it takes longer. May be called again, for less patience."""
         self._stopping = True
-        self._signal(signal.SIGTERM)
+        self._signal(number)
         if self._process is None or self._process.returncode is not None:
             self._task.cancel()  # It waits to be started again.
         try:
@@ -103,6 +104,7 @@ class ChildProcess:
             stderr=asyncio.subprocess.PIPE,
             env={**os.environ, **self.role.environment},
             limit=_LINE_BYTES_MAX,
+            pass_fds=self.role.descriptors,
             start_new_session=True,  # Ctrl-C reaches the supervisor alone, which stops its children in order.
         )
         self.starts += 1

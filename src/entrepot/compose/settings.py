@@ -35,8 +35,12 @@ class Address(NamedTuple):
     @property
     def url(self) -> str:
         """How a client on this machine reaches it."""
+        return self.url_with("http")
+
+    def url_with(self, scheme: str) -> str:
+        """The same, for a scheme."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - not bound, translated
-        return f"http://{Address(host, self.port)}"
+        return f"{scheme}://{Address(host, self.port)}"
 
 
 def _address(text: str) -> Address:
@@ -68,6 +72,10 @@ def _form(text: str) -> str:
     return text
 
 
+def _path_or_none(text: str) -> Path | None:
+    return _path(text) if text else None
+
+
 @dataclass(frozen=True, slots=True)
 class Definition:
     """A setting. parse raises ValueError with a sentence that follows the setting's name. secret: never shown."""
@@ -87,10 +95,15 @@ class Definition:
 DEFINITIONS = (
     Definition("home", "var", _path, "data directory"),
     Definition("gateway_address", "127.0.0.1:8080", _address, "where clients send their requests"),
+    Definition("gateway_socket", "", _path_or_none, "a Unix socket for clients on this machine"),
+    Definition("gateway_certificate", "", _path_or_none, "certificate chain (PEM); with it clients speak TLS"),
+    Definition("gateway_certificate_key", "", _path_or_none, "the certificate's private key (PEM)"),
+    Definition("gateway_client_ca", "", _path_or_none, "certificates (PEM) that must have signed a client's own"),
     Definition("console_address", "127.0.0.1:8081", _address, "where the console and the control API are"),
     Definition("gateway_workers", "1", _count, "gateway processes"),
     Definition("model_threads", "1", _count, "threads of each local model"),
     Definition("drain_seconds", "20", _count, "how long running answers may take to end when stopping"),
+    Definition("reload_drain_seconds", "900", _count, "how long a replaced gateway may take to end its answers"),
     Definition("disk_free_mb_min", "200", _count, "free space of the data directory below which doctor complains"),
     Definition("access_log", "", _path_or_nothing, "file with a line for each request; nothing: none is written"),
     Definition("access_log_form", "json", _form, "form of these lines"),
@@ -105,16 +118,31 @@ class Settings:
 
     home: Path
     gateway_address: Address
+    gateway_socket: Path | None
+    gateway_certificate: Path | None
+    gateway_certificate_key: Path | None
+    gateway_client_ca: Path | None
     console_address: Address
     gateway_workers: int
     model_threads: int
     drain_seconds: int
+    reload_drain_seconds: int
     disk_free_mb_min: int
     access_log: str
     access_log_form: Literal["json", "text"]
     admin_token: str
     internal_token: str
     sources: Mapping[str, str]
+
+    @property
+    def gateway_url(self) -> str:
+        """How a client on this machine reaches the gateway."""
+        return self.gateway_address.url_with("https" if self.gateway_certificate else "http")
+
+    @property
+    def gateway_socket_file(self) -> Path:
+        """The gateway's Unix socket, which is always there, and speaks without TLS."""
+        return self.gateway_socket or self._socket("gateway")
 
     @property
     def log_directory(self) -> Path:
@@ -176,7 +204,8 @@ class Settings:
 
     def environment(self) -> dict[str, str]:
         """The variables that make a child process read the same settings."""
-        return {item.variable: str(getattr(self, item.name)) for item in DEFINITIONS}
+        values = ((item.variable, getattr(self, item.name)) for item in DEFINITIONS)
+        return {variable: "" if value is None else str(value) for variable, value in values}
 
 
 def load_settings(environment: Mapping[str, str], flags: Mapping[str, str] | None = None) -> Settings:

@@ -3,24 +3,22 @@
 import asyncio
 import os
 import signal
-import socket
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
+from entrepot.compose.gateway_keeper import READY_S_MAX, STOP_S_MAX, GatewayKeeper, reloaded, remove_socket
 from entrepot.compose.listening import take_address
 from entrepot.compose.model_keeper import ModelKeeper
 from entrepot.compose.processes import ChildProcess, Role, Say, first_ready
 from entrepot.compose.running import Running, forget_running, hold_role, write_running
 from entrepot.compose.settings import Settings
-from entrepot.core.errors import StartFailed
+from entrepot.core.errors import EntrepotError, StartFailed
 
 ROLES = ("log", "models", "worker", "gateway", "control", "jobs")
 
-_READY_S_MAX = 60.0
 _MODELS_READY_S_MAX = 300.0  # A first start prepares the models' files.
-_STOP_S_MAX = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +27,7 @@ class Plan:
 
     prepare: called in a thread once the log runs, with the settings as they came to be (a port 0 is settled then).
     finish: the same, once everything is ready. all_models: whether a model that cannot be served fails the start.
+    read_settings: reads them again; raises BadInput. None: they cannot be read twice.
     began: the reading of time.monotonic from which the start is measured.
     """
 
@@ -36,6 +35,7 @@ class Plan:
     prepare: Callable[[Settings], None] = lambda _: None
     finish: Callable[[Settings], None] = lambda _: None
     all_models: bool = False
+    read_settings: Callable[[], Settings] | None = None
     began: float = field(default_factory=time.monotonic)
 
 
@@ -43,13 +43,15 @@ class Supervisor:
     """Runs a plan to its end. say: tells the operator something that matters, in one line."""
 
     def __init__(self, settings: Settings, plan: Plan, say: Say) -> None:
-        self.settings = settings
+        self.settings = self._asked = settings
         self._plan = plan
         self._say = say
         self._children: dict[str, list[ChildProcess]] = {role: [] for role in ROLES}
         self._models = ModelKeeper(settings, self._child, say)
         self._stop = asyncio.Event()
+        self._reload = asyncio.Event()
         self._changed = asyncio.Event()
+        self._gateways = GatewayKeeper(self._child, self._changed.set, say)
 
     async def run(self, on_started: Callable[[Settings, float], None]) -> None:
         """Returns after an orderly stop.
@@ -58,13 +60,13 @@ class Supervisor:
         Raises: EntrepotError when the start failed; everything is stopped again then.
         """
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._told_to_stop)
+        loop.add_signal_handler(signal.SIGHUP, self._told_to_reload, has_terminal())
         with ExitStack() as held:
             for role in self._plan.roles:
                 held.enter_context(hold_role(self.settings, role))
-            for kept in self._take_addresses():
-                held.enter_context(kept)
+            self._take_addresses(held)
             try:
                 if await self._unless_told(self._start()):
                     self._write_running()
@@ -73,17 +75,14 @@ class Supervisor:
             finally:
                 await self._end()
 
-    def _take_addresses(self) -> list[socket.socket]:
-        kept = []
+    def _take_addresses(self, held: ExitStack) -> None:
         if "gateway" in self._plan.roles:
-            address, taken = take_address(self.settings, "gateway_address")
-            self.settings = replace(self.settings, gateway_address=address)
-            kept.append(taken)
+            self.settings = self._gateways.take_addresses(self.settings)
+            held.callback(remove_socket, self.settings)
         if "control" in self._plan.roles:
             address, taken = take_address(self.settings, "console_address")
             self.settings = replace(self.settings, console_address=address)
-            kept.append(taken)
-        return kept
+            held.enter_context(taken)
 
     async def _start(self) -> None:
         if "log" in self._plan.roles:
@@ -97,12 +96,11 @@ class Supervisor:
             self._begin("control", [Role("control", "control")])
         await self._await_models()
         if "gateway" in self._plan.roles:
-            names = [f"gateway {number}" for number in range(1, self.settings.gateway_workers + 1)]
-            self._begin("gateway", [Role(name, "gateway") for name in names])
+            self._gateways.begin(self.settings)
         if "jobs" in self._plan.roles:
             self._begin("jobs", [Role("jobs", "jobs")])
-        for role in ("worker", "control", "gateway", "jobs"):
-            await self._require(self._children[role], _READY_S_MAX)
+        for children in (*(self._children[role] for role in ("worker", "control", "jobs")), self._gateways.children):
+            await self._require(children, READY_S_MAX)
         await asyncio.to_thread(self._plan.finish, self.settings)
 
     async def _await_models(self) -> None:
@@ -116,7 +114,7 @@ class Supervisor:
 
     async def _start_role(self, role: str, specs: Sequence[Role]) -> None:
         self._begin(role, specs)
-        await self._require(self._children[role], _READY_S_MAX)
+        await self._require(self._children[role], READY_S_MAX)
 
     def _begin(self, role: str, specs: Sequence[Role]) -> None:
         self._children[role].extend(self._child(spec) for spec in specs)
@@ -127,7 +125,7 @@ class Supervisor:
             if on_ready is not None:
                 on_ready(said)
 
-        told = replace(spec, environment=self.settings.environment())
+        told = spec if spec.environment else replace(spec, environment=self.settings.environment())
         return ChildProcess(told, say=self._say, on_ready=ready)
 
     async def _require(self, children: Sequence[ChildProcess], within_s: float) -> None:
@@ -139,6 +137,8 @@ class Supervisor:
         duties = [self._tell_who_runs()]
         if "models" in self._plan.roles:
             duties.append(self._models.keep())
+        if "gateway" in self._plan.roles:
+            duties.append(self._reload_when_told())
         tasks = [asyncio.create_task(duty) for duty in duties]
         try:
             await asyncio.gather(*tasks)
@@ -146,6 +146,21 @@ class Supervisor:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
+
+    async def _reload_when_told(self) -> None:
+        while True:
+            await self._reload.wait()
+            self._reload.clear()
+            try:
+                asked = self._plan.read_settings() if self._plan.read_settings else self._asked
+            except EntrepotError as error:
+                self._say(f"the settings cannot be read again, so nothing changes: {error.message}")
+                continue
+            settings = reloaded(self.settings, self._asked, asked, self._say)
+            if await self._gateways.reload(settings):
+                self.settings = settings
+                self._say("reloaded: new gateways serve; the old ones finish their answers")
+            self._changed.set()
 
     async def _tell_who_runs(self) -> None:
         while True:
@@ -155,7 +170,9 @@ class Supervisor:
 
     def _write_running(self) -> None:
         children = {child.role.name: child.pid for child in self._everyone() if child.pid is not None}
-        running = Running(os.getpid(), self.settings.gateway_address.url, self.settings.console_address.url, children)
+        finishing = enumerate(self._gateways.replaced, 1)
+        children |= {f"replaced gateway {number}": child.pid for number, child in finishing if child.pid is not None}
+        running = Running(os.getpid(), self.settings.gateway_url, self.settings.console_address.url, children)
         try:
             write_running(self.settings, running)
         except OSError as error:  # Only the console and the doctor miss it.
@@ -164,12 +181,12 @@ class Supervisor:
     async def _end(self) -> None:
         """Stops those who answer clients first, and the log, to which all others write, last."""
         forget_running(self.settings)
-        drain_s = self.settings.drain_seconds + _STOP_S_MAX
-        facing_clients = (*self._children["gateway"], *self._children["control"], *self._children["jobs"])
-        await asyncio.gather(*(child.stop(drain_s) for child in facing_clients))
-        await asyncio.gather(*(child.stop(_STOP_S_MAX) for child in self._children["worker"]))
+        drain_s = self.settings.drain_seconds + STOP_S_MAX
+        facing_clients = (*self._children["control"], *self._children["jobs"])
+        await asyncio.gather(self._gateways.stop(drain_s), *(child.stop(drain_s) for child in facing_clients))
+        await asyncio.gather(*(child.stop(STOP_S_MAX) for child in self._children["worker"]))
         await self._models.stop()
-        await asyncio.gather(*(child.stop(_STOP_S_MAX) for child in self._children["log"]))
+        await asyncio.gather(*(child.stop(STOP_S_MAX) for child in self._children["log"]))
 
     async def _unless_told(self, work: Coroutine[object, object, None]) -> bool:
         """Whether the work was done; false when the operator wants to stop, the work being given up then."""
@@ -186,12 +203,28 @@ class Supervisor:
 
     def _told_to_stop(self) -> None:
         if self._stop.is_set():  # Told twice: whoever asks has no patience left.
-            for child in self._everyone():
+            for child in (*self._everyone(), *self._gateways.replaced):
                 child.kill()
         self._stop.set()
 
+    def _told_to_reload(self, had_terminal: bool) -> None:
+        """SIGHUP also says that the terminal is gone, for which it was made; then nobody is there to see us run."""
+        if had_terminal and not has_terminal():
+            self._told_to_stop()
+        self._reload.set()
+
     def _everyone(self) -> list[ChildProcess]:
-        return [*(child for role in ROLES for child in self._children[role]), *self._models.children]
+        others = (child for role in ROLES for child in self._children[role])
+        return [*others, *self._gateways.children, *self._models.children]
+
+
+def has_terminal() -> bool:
+    """Whether this process runs in a terminal that is still there."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 def _start_failed(child: ChildProcess) -> StartFailed:

@@ -57,8 +57,8 @@ class Application(Protocol):
         ...
 
     @property
-    def draining(self) -> bool:
-        """Whether connections are to end after the answer they are at."""
+    def stopping(self) -> bool:
+        """Whether connections are to end after the answer they are at, though its head did not say so."""
         ...
 
     @property
@@ -117,7 +117,7 @@ class ClientConnection(asyncio.Protocol):
         self._request = self._working = None
         if self._broken or self._reader.pending is not None:
             self._linger()
-        elif not keep or self._api.draining:
+        elif not keep or self._api.stopping:
             self.close()
         elif not self._taking:
             if self._held:

@@ -29,7 +29,10 @@ _INTERNAL = INTERNAL_PREFIX.encode()
 
 
 class InferenceApi:
-    """What all connections of a gateway process speak to. draining: none is kept open for another request."""
+    """What all connections of a gateway process speak to. draining: none is kept open for another request.
+
+    stopping: and no other process has taken this one's place.
+    """
 
     def __init__(
         self,
@@ -58,7 +61,7 @@ class InferenceApi:
             "readyz": self._readyz,
         }
         self.limits = limits
-        self.draining = False
+        self.draining = self.stopping = False
 
     # ---- what connections call
 
@@ -186,7 +189,7 @@ class InferenceApi:
             reasons.append("nothing is published to this gateway")
         if not self._flow.usage.available:
             reasons.append("the usage log cannot be written")
-        if self.draining:
+        if self.stopping:
             reasons.append("the gateway is stopping")
         call.reply(503 if reasons else 200, JSON, msgspec.json.encode({"ready": not reasons, "reasons": reasons}))
 

@@ -36,6 +36,11 @@ class Desk(Protocol):
         """A request has ended: its answer is complete, or its client has left."""
         ...
 
+    @property
+    def draining(self) -> bool:
+        """Whether connections end with the answer they are at."""
+        ...
+
 
 class InferenceCall:
     """The client of a flow's exchange (flows.serve_inference.exchange), and answers of routes that need no exchange.
@@ -72,7 +77,7 @@ class InferenceCall:
         self._keep = False
         self.marks: Marks | None = None  # What the client said of its request.
         if head is not None:
-            self._keep = head.keep_alive
+            self._keep = head.keep_alive and not desk.draining
             self.marks = head.marks
 
     # ---- as the client of an exchange

@@ -1,0 +1,148 @@
+"""The proxies of docs/operations/front.md with the very configurations that stand there, and HTTP/2 before them."""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from entrepot.core.log_records import Abandoned, UsageRecorded
+from tests.support.certificates import Authority, Pair
+from tests.support.gateway import KEY, deployment, eventually, target
+from tests.support.gateway_processes import Installation, installed
+from tests.support.node import run_node
+from tests.support.tree import ROOT
+
+DOCUMENT = (ROOT / "docs" / "operations" / "front.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def home() -> Iterator[Installation]:
+    with installed() as made:
+        yield made
+
+
+def written(language: str) -> str:
+    """The configuration of this language that the document holds."""
+    [found] = re.findall(rf"^```{language}\n(.*?)^```", DOCUMENT, re.MULTILINE | re.DOTALL)
+    return found
+
+
+def replaced(text: str, *changes: tuple[str, str]) -> str:
+    """The text with each place changed that is another in a test."""
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    return text
+
+
+def nginx(folder: Path, port: int, gateway: Path, pair: Pair) -> list[str]:
+    """The command that runs nginx in front of a gateway's socket."""
+    server = replaced(
+        written("nginx"),
+        ("/run/entrepot/gateway.sock", str(gateway)),
+        ("listen 443", f"listen 127.0.0.1:{port}"),
+        ("/etc/ssl/models.example.com.pem", str(pair.certificate)),
+        ("/etc/ssl/models.example.com.key", str(pair.key)),
+    )
+    user = "user root;" if os.geteuid() == 0 else ""  # Else its worker may not enter the data directory.
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    places = " ".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds)
+    (folder / "nginx.conf").write_text(
+        f"{user} daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/errors;\n"
+        f"events {{}}\nhttp {{\naccess_log off; {places}\n{server}}}\n"
+    )
+    return ["nginx", "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", str(folder / "errors")]
+
+
+def haproxy(folder: Path, port: int, gateway: Path, pair: Pair) -> list[str]:
+    """The same for HAProxy."""
+    both = folder / "models.pem"
+    both.write_bytes(pair.certificate.read_bytes() + pair.key.read_bytes())
+    text = replaced(
+        written("haproxy"),
+        ("/run/entrepot/gateway.sock", str(gateway)),
+        ("bind :443", f"bind 127.0.0.1:{port}"),
+        ("/etc/ssl/models.pem", str(both)),
+    )
+    (folder / "haproxy.cfg").write_text(text)
+    return ["haproxy", "-db", "-f", str(folder / "haproxy.cfg")]
+
+
+def envoy(folder: Path, port: int, gateway: Path, pair: Pair) -> list[str]:
+    """The same for Envoy."""
+    text = replaced(
+        written("yaml"),
+        ("/run/entrepot/gateway.sock", str(gateway)),
+        ("address: 0.0.0.0, port_value: 443", f"address: 127.0.0.1, port_value: {port}"),
+        ("/etc/ssl/models.example.com.pem", str(pair.certificate)),
+        ("/etc/ssl/models.example.com.key", str(pair.key)),
+    )
+    (folder / "envoy.yaml").write_text(text)
+    options = ["--concurrency", "1", "--use-dynamic-base-id", "--log-level", "error"]
+    return ["envoy", "-c", str(folder / "envoy.yaml"), *options]
+
+
+@pytest.mark.parametrize("front", [nginx, haproxy, envoy])
+def test_http_2_through_a_front(
+    home: Installation, tmp_path: Path, front: Callable[[Path, int, Path, Pair], list[str]]
+) -> None:
+    if shutil.which(front.__name__) is None:
+        pytest.skip(f"{front.__name__} is not installed here")
+    home.begin()
+    home.publish(deployment("chat", target(home.base_url)), deployment("a/b", target(home.base_url)))
+    home.start_serve()
+    authority = Authority(tmp_path)
+    port = free_port()
+    command = front(tmp_path, port, home.settings.gateway_socket_file, authority.sign("server"))
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        await_port(process, port)
+        url = f"https://localhost:{port}"
+        told = json.loads(run_node("http2.mjs", url, str(authority.certificate), KEY))
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+
+    assert told["protocol"] == "h2"
+    assert told["whole"]["status"] == 200
+    assert '"w1 w2 w3"' in told["whole"]["body"]
+    assert {stream["body"].count("data: ") for stream in told["streams"]} == {20 + 3}
+    assert all(stream["body"].endswith("data: [DONE]\n\n") for stream in told["streams"])
+    assert told["escaped"]["status"] == 200
+    eventually(lambda: abandoned(home))
+    assert [(one.id, one.outcome, one.output_tokens) for one in abandoned(home)] == [
+        (told["left"]["id"], "client_left", 2)
+    ]
+    usage = [record.event for record in home.records() if isinstance(record, UsageRecorded)]
+    assert sorted(event.meters["output_tokens"] for event in usage) == [3, 3, *[20] * 20]
+    assert {event.id for event in usage} == {one["id"] for one in (told["whole"], told["escaped"], *told["streams"])}
+
+
+def abandoned(home: Installation) -> list[Abandoned]:
+    return [record for record in home.records() if isinstance(record, Abandoned)]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def await_port(process: subprocess.Popen[str], port: int) -> None:
+    """Returns once the front listens. Raises: AssertionError with its complaint when it ends instead."""
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        assert process.poll() is None, process.communicate()[1]
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.02)
+    raise AssertionError("it does not listen")
