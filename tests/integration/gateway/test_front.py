@@ -30,8 +30,9 @@ def home() -> Iterator[Installation]:
 
 def written(language: str) -> str:
     """The configuration of this language that the document holds."""
-    [found] = re.findall(rf"^```{language}\n(.*?)^```", DOCUMENT, re.MULTILINE | re.DOTALL)
-    return found
+    found: list[str] = re.findall(rf"^```{language}\n(.*?)^```", DOCUMENT, re.MULTILINE | re.DOTALL)
+    assert len(found) == 1
+    return found[0]
 
 
 def replaced(text: str, *changes: tuple[str, str]) -> str:
