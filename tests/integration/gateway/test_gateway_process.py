@@ -1,5 +1,6 @@
 """The gateway as a process beside its log process and an upstream: started, told to stop, killed, left alone."""
 
+import json
 import signal
 import sys
 from collections.abc import Iterator
