@@ -5,7 +5,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import Any, TypeVar
 
 import uvloop
@@ -22,7 +22,7 @@ from entrepot.core.snapshot import (
     ServedProject,
     Target,
 )
-from entrepot.core.tenancy import IdentityProvider
+from entrepot.core.tenancy import CacheStore, IdentityProvider
 from entrepot.core.usage_event import UsageEvent
 from entrepot.edge.access_log import AccessLog
 from entrepot.edge.client_connection import ClientConnection, ClientLimits
@@ -30,10 +30,13 @@ from entrepot.edge.inference_api import InferenceApi
 from entrepot.flows.forward_jobs import ForwardJobs
 from entrepot.flows.serve_inference.flow import ServeInference
 from entrepot.metering.usage_writer import UsageWriter
+from entrepot.ports.answer_store import AnswerStore
 from entrepot.relay.upstream import UpstreamLimits, UpstreamPool
 from tests.scripted_upstream import ScriptedUpstream
 
 T = TypeVar("T")
+
+StoresIn = Callable[[asyncio.AbstractEventLoop], Mapping[CacheStore, AnswerStore]]
 
 KEY = "ek-a-key-of-the-tests"
 UPSTREAM_KEY = "sk-the-upstream-key"
@@ -141,8 +144,11 @@ class Gateway:
         limits: ClientLimits | None = None,
         upstream_limits: UpstreamLimits | None = None,
         access_log: AccessLog | None = None,
+        stores: StoresIn | None = None,
     ) -> None:
+        """stores: makes the answer stores, in the gateway's loop."""
         self.access_log = access_log
+        self.stores = stores
         self.limits = limits or ClientLimits()
         self.upstream_limits = upstream_limits or UpstreamLimits()
         self.sink = MemorySink()
@@ -165,6 +171,7 @@ class Gateway:
             usage=UsageWriter(self.sink, clock),
             pool=self.pool,
             secret_of={"UP_KEY": UPSTREAM_KEY}.__getitem__,
+            stores=self.stores(self.loop) if self.stores else None,
         )
         jobs = ForwardJobs(self.pool, "/nowhere", "ei-unused")
         self.board = MemoryBoard()
@@ -263,12 +270,13 @@ def running_gateway(
     *,
     published: bool = True,
     access_log: AccessLog | None = None,
+    stores: StoresIn | None = None,
 ) -> Iterator[Gateway]:
     """A gateway, stopped at the end; nothing may have failed unseen in its loop.
 
     published: serves `chat`, `a/b`, `embed` and the retired `old`.
     """
-    gateway = Gateway(limits, upstream_limits, access_log).start()
+    gateway = Gateway(limits, upstream_limits, access_log, stores).start()
     if published:
         gateway.serve(
             deployment("chat", target(gateway.upstream.base_url)),

@@ -29,6 +29,7 @@ from entrepot.adapters.clocks import SystemClock
 from entrepot.adapters.line_file import LineFile
 from entrepot.adapters.metric_files import MetricFiles
 from entrepot.adapters.snapshot_file import FileSnapshots
+from entrepot.compose.answer_stores import AnswerStores
 from entrepot.compose.gateway_doors import Doors, first_of
 from entrepot.compose.server_tls import ServerTls, server_tls
 from entrepot.compose.settings import Address, Settings, load_settings
@@ -101,8 +102,13 @@ async def _serve(settings: Settings, address: Address, inherited: Sequence[socke
     sink = await connect_usage_sink(settings.home, f"{instance:08x}", lost.set)
     clock = SystemClock()
     pool = UpstreamPool(loop, UpstreamLimits())
+    stores = AnswerStores(settings, loop)
     flow = ServeInference(
-        instance=f"{instance:08x}", usage=UsageWriter(sink, clock), pool=pool, secret_of=secret_of_environment
+        instance=f"{instance:08x}",
+        usage=UsageWriter(sink, clock),
+        pool=pool,
+        secret_of=secret_of_environment,
+        stores=stores.by_name,
     )
     token = internal_token(settings)
     jobs = ForwardJobs(pool, str(settings.jobs_socket), token)
@@ -115,7 +121,7 @@ async def _serve(settings: Settings, address: Address, inherited: Sequence[socke
     doors = Doors(api, tls)
     await doors.open(address, inherited)
     _spare_the_collector()
-    ticking = loop.create_task(_tick(loop, api, pool, flow, follower, tls))
+    ticking = loop.create_task(_tick(loop, api, pool, flow, follower, tls, stores))
     _announce(doors.address.url_with("https" if tls else "http"))
     await first_of(stopping, replaced, lost)
     await _drain(doors, api, settings, stopping, lost)
@@ -124,6 +130,7 @@ async def _serve(settings: Settings, address: Address, inherited: Sequence[socke
     lines.close()
     api.report.publish(clock.now())
     pool.close()
+    stores.close()
     if not lost.is_set():
         await sink.close()
         return 0
@@ -144,6 +151,7 @@ async def _tick(
     flow: ServeInference,
     follower: "SnapshotFollower",
     tls: ServerTls | None,
+    stores: AnswerStores,
 ) -> None:
     """The one timer of the process: deadlines at each sweep; progress and the snapshot once a second."""
     sweeps = 0
@@ -158,6 +166,7 @@ async def _tick(
             flow.tick()
             api.report.publish(api.now())
             _follow(tls)
+            stores.tick()
 
 
 def _follow(tls: ServerTls | None) -> None:

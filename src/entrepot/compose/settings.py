@@ -66,6 +66,14 @@ def _path_or_nothing(text: str) -> str:
     return str(_path(text)) if text else ""
 
 
+def _valkey_url(text: str) -> str:
+    if text:
+        from entrepot.adapters.valkey.client import parse_server
+
+        parse_server(text)
+    return text
+
+
 def _form(text: str) -> str:
     if text not in {"json", "text"}:
         raise ValueError("must be json or text")
@@ -102,6 +110,8 @@ DEFINITIONS = (
     Definition("console_address", "127.0.0.1:8081", _address, "where the console and the control API are"),
     Definition("gateway_workers", "1", _count, "gateway processes"),
     Definition("model_threads", "1", _count, "threads of each local model"),
+    Definition("cache_memory_mb", "64", _count, "what each gateway process keeps of answers in its memory"),
+    Definition("valkey_url", "", _valkey_url, "the Valkey server that gateways share", secret=True),
     Definition("drain_seconds", "20", _count, "how long running answers may take to end when stopping"),
     Definition("reload_drain_seconds", "900", _count, "how long a replaced gateway may take to end its answers"),
     Definition("disk_free_mb_min", "200", _count, "free space of the data directory below which doctor complains"),
@@ -125,6 +135,8 @@ class Settings:
     console_address: Address
     gateway_workers: int
     model_threads: int
+    cache_memory_mb: int
+    valkey_url: str
     drain_seconds: int
     reload_drain_seconds: int
     disk_free_mb_min: int

@@ -5,7 +5,7 @@ import msgspec
 from entrepot.core.catalog import Operation, Stage
 from entrepot.core.errors import SnapshotRefused
 from entrepot.core.periods import Instant
-from entrepot.core.tenancy import IdentityProvider, Role
+from entrepot.core.tenancy import AnswerCaching, IdentityProvider, Role
 
 SCHEMA = 1
 
@@ -28,6 +28,7 @@ class ServedDeployment(msgspec.Struct, frozen=True):
     """A deployment with all that serving it needs.
 
     targets: in order of preference. tiers: beside the default one, when the customer's contract has prices for it.
+    cache: whether answers are kept. revision: differs when what answers does: the model's version, an upstream's model.
     """
 
     name: str
@@ -38,6 +39,8 @@ class ServedDeployment(msgspec.Struct, frozen=True):
     operations: tuple[Operation, ...]
     targets: tuple[Target, ...]
     tiers: dict[str, tuple[Window, ...]] = {}
+    cache: AnswerCaching | None = None
+    revision: str = ""
 
     def offers(self, tier: str, at: Instant) -> bool:
         """Whether the deployment can be used at the tier at the instant."""

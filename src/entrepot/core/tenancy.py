@@ -7,6 +7,8 @@ import msgspec
 from entrepot.core.periods import END_OF_TIME, Instant
 
 Role = Literal["user", "reader"]
+CacheStore = Literal["memory", "valkey"]
+CachedRequests = Literal["repeatable", "all"]
 
 
 class Customer(msgspec.Struct, frozen=True):
@@ -42,6 +44,22 @@ class Project(msgspec.Struct, frozen=True):
     customer: str
 
 
+class AnswerCaching(msgspec.Struct, frozen=True):
+    """That a deployment's answers are kept, to be given again to a request that is exactly the same.
+
+    store: the memory of each gateway process, or a Valkey server that all share. requests: those that ask for a
+    repeatable answer, or all. bytes_max: a longer answer is not kept.
+    """
+
+    ttl_s: int
+    store: CacheStore = "memory"
+    requests: CachedRequests = "repeatable"
+    bytes_max: int = 2**20
+
+    def __str__(self) -> str:
+        return f"{self.ttl_s} s, store {self.store}, {self.requests} requests, at most {self.bytes_max} bytes"
+
+
 class Deployment(msgspec.Struct, frozen=True):
     """A project's named binding of a model; its name is what clients send as the model."""
 
@@ -50,6 +68,7 @@ class Deployment(msgspec.Struct, frozen=True):
     model: str
     kind: Literal["standard"] = "standard"
     tokens_per_minute: int = 0
+    cache: AnswerCaching | None = None
 
 
 class Principal(msgspec.Struct, frozen=True):

@@ -23,4 +23,5 @@ PRICED_AS = {
     )
 }
 
-TIERS = ("default", "priority", "flex", "batch")
+CACHED_TIER = "cached"  # Answers that were given again: the meters of the first time, at prices of their own.
+TIERS = ("default", "priority", "flex", "batch", CACHED_TIER)

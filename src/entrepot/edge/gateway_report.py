@@ -10,6 +10,7 @@ from entrepot.core.periods import Instant, parse_instant
 from entrepot.core.usage_event import Outcome
 from entrepot.edge import gateway_metrics as metrics
 from entrepot.edge.access_log import AccessLog
+from entrepot.edge.cache_metrics import cache_report
 from entrepot.edge.gateway_metrics import Tally
 from entrepot.edge.inference_call import InferenceCall, outcome_of
 from entrepot.edge.prometheus_text import written
@@ -79,7 +80,7 @@ class GatewayReport:
         return next(found, "")
 
     def _own(self, at: Instant) -> Report:
-        return (*self.tally.report(), *self._gauges(at))
+        return (*self.tally.report(), *self._gauges(at), *cache_report(self._flow.repeats))
 
     def _publish(self, report: Report) -> None:
         try:

@@ -52,8 +52,8 @@ class InferenceCall:
     """
 
     __slots__ = (
-        "_connection", "_desk", "_head", "_keep", "admitted", "at", "ended_at", "error", "finished", "first_at",
-        "found", "head_at", "id", "is_azure", "left_as", "marks", "status", "usage",
+        "_connection", "_desk", "_head", "_keep", "_told", "admitted", "at", "ended_at", "error", "finished",
+        "first_at", "found", "head_at", "id", "is_azure", "left_as", "marks", "status", "usage",
     )  # fmt: skip
 
     def __init__(
@@ -74,6 +74,7 @@ class InferenceCall:
         self._desk = desk
         self._connection = connection
         self._head = head
+        self._told = ""  # Of the cache.
         self._keep = False
         self.marks: Marks | None = None  # What the client said of its request.
         if head is not None:
@@ -81,6 +82,16 @@ class InferenceCall:
             self.marks = head.marks
 
     # ---- as the client of an exchange
+
+    @property
+    def cache_control(self) -> bytes:
+        """What the client says of answers that were kept."""
+        return b"" if self._head is None else self._head.field(b"cache-control")
+
+    def tell_cache(self, status: str, age_s: int | None = None) -> None:
+        """Whether the answer was kept, in its head."""
+        age = "" if age_s is None else f"Age: {age_s}\r\n"
+        self._told = f"x-entrepot-cache: {status}\r\n{age}"
 
     def answer(self, status: int, body: bytes) -> None:
         """A whole answer."""
@@ -180,6 +191,8 @@ class InferenceCall:
         found = self.found
         if found is not None and found.segment and found.route.kind == "inference":
             fields += f"x-ms-deployment-name: {found.segment.decode()}\r\n"
+        if self._told:
+            fields += self._told
         self.head_at = now = self._desk.now()
         took_ms = max(0, now - self.at) // 1000
         if self.marks is not None:

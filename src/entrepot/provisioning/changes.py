@@ -111,4 +111,4 @@ def _shown(name: str, value: object) -> str:
         return ", ".join(map(str, value)) or "none"
     if isinstance(value, dict):
         return ", ".join(key if key == text else f"{key} as {text}" for key, text in value.items()) or "none"
-    return str(value) if value != "" else "none"
+    return str(value) if value not in {"", None} else "none"

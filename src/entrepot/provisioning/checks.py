@@ -8,6 +8,7 @@ from entrepot.core.catalog import Model
 from entrepot.core.periods import END_OF_TIME
 from entrepot.core.prices import PriceBookVersion, PriceTable
 from entrepot.core.tenancy import Contract, Deployment
+from entrepot.provisioning.caches import check_cached_prices
 from entrepot.provisioning.draft import Declared, Draft
 from entrepot.provisioning.faults import suggestion
 
@@ -200,6 +201,8 @@ def _check_priced(
                 "so its usage could not be priced",
                 "model",
             )
+    if version is not None and deployment.value.cache is not None:
+        check_cached_prices(deployment, version)
 
 
 def meters_asked(model: Model) -> Iterator[str]:

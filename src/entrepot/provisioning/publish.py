@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from entrepot.core.catalog import Model, Upstream
 from entrepot.core.periods import END_OF_TIME, Instant, format_instant
 from entrepot.core.snapshot import SCHEMA, GatewaySnapshot, ServedDeployment, ServedPrincipal, ServedProject, Target
-from entrepot.core.tenancy import ApiKey
+from entrepot.core.tenancy import ApiKey, Deployment
 from entrepot.core.world import World, WorldIndex
 from entrepot.provisioning.checks import OWN
 from entrepot.provisioning.tiers import offered_tiers
@@ -29,7 +29,7 @@ def compile_snapshot(
     for deployment in world.deployments:
         project = projects[deployment.project]
         model = index.models[deployment.model]
-        project.deployments[deployment.id] = _served(index, project.customer, deployment.id, model, addresses)
+        project.deployments[deployment.id] = _served(index, project.customer, deployment, model, addresses)
     return GatewaySnapshot(
         schema=SCHEMA,
         version=version,
@@ -66,10 +66,12 @@ def unserved(world: World) -> Iterator[str]:
             )
 
 
-def _served(index: WorldIndex, customer: str, name: str, model: Model, addresses: Addresses) -> ServedDeployment:
+def _served(
+    index: WorldIndex, customer: str, deployment: Deployment, model: Model, addresses: Addresses
+) -> ServedDeployment:
     world = index.world
     return ServedDeployment(
-        name=name,
+        name=deployment.id,
         model=model.id,
         owned_by=world.operator.name if model.partner == OWN else model.partner,
         stage=model.stage,
@@ -77,7 +79,15 @@ def _served(index: WorldIndex, customer: str, name: str, model: Model, addresses
         operations=model.operations,
         targets=tuple(_targets(world.upstreams, model.id, addresses)),
         tiers=offered_tiers(index, customer, model),
+        cache=deployment.cache,
+        revision=_revision(world.upstreams, model),
     )
+
+
+def _revision(upstreams: Iterable[Upstream], model: Model) -> str:
+    """What answers for a model, in one line."""
+    served = [f"{upstream.id}={upstream.models[model.id]}" for upstream in upstreams if model.id in upstream.models]
+    return " ".join((f"{model.id}@{model.version}", *served))
 
 
 def _targets(upstreams: Iterable[Upstream], model: str, addresses: Addresses) -> Iterator[Target]:

@@ -8,6 +8,8 @@ from entrepot.provisioning.fields import Fields
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}")
+_DURATION = re.compile(r"([0-9]{1,9})([smhd])")
+_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
@@ -41,3 +43,13 @@ def read_start(fields: Fields, zone: str) -> tuple[Instant, str, str]:
     at = fields.instant("effective_from", zone, 0)
     date = text if _DATE.fullmatch(text) else ""
     return at, date, date or format_instant(at)
+
+
+def read_duration_s(fields: Fields, key: str, maximum_s: int) -> int:
+    """The seconds of a duration such as 30s, 10m, 2h or 7d, which must be there. 1 after a fault."""
+    text = fields.text(key)
+    match = _DURATION.fullmatch(text)
+    seconds = int(match[1]) * _UNITS_S[match[2]] if match else 0
+    if text and not 0 < seconds <= maximum_s:
+        fields.fault(f"{key} must be like 30s, 10m, 2h or 7d, and at most {maximum_s // _UNITS_S['d']}d", key)
+    return seconds if 0 < seconds <= maximum_s else 1

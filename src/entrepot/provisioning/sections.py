@@ -9,6 +9,7 @@ from entrepot.core.catalog import Model, Operation, Partner, Stage, Upstream, Up
 from entrepot.core.money import Rounding
 from entrepot.core.tenancy import Customer, Deployment, IdentityProvider, Principal, Project, Role
 from entrepot.core.world import Operator
+from entrepot.provisioning.caches import read_cache
 from entrepot.provisioning.draft import Declared, Draft
 from entrepot.provisioning.fields import Fields
 from entrepot.provisioning.scalars import ID, MODEL_ID, not_yet, read_currency
@@ -118,13 +119,14 @@ def read_projects(root: Fields, draft: Draft) -> None:
 
 def read_deployments(root: Fields, draft: Draft) -> None:
     """Adds the deployments to the draft."""
-    known = ("id", "project", "model", "kind", "tokens_per_minute")
+    known = ("id", "project", "model", "kind", "tokens_per_minute", "cache")
     for fields in root.rows("deployments", "deployment", known, _REFUSED_CAPACITY):
         deployment = Deployment(
             id=fields.identifier("id", ID),
             project=fields.identifier("project", ID),
             model=fields.identifier("model", MODEL_ID),
             tokens_per_minute=fields.integer("tokens_per_minute", 0),
+            cache=read_cache(fields),
         )
         kind = fields.choice("kind", ("standard", "provisioned"), "standard")
         if kind == "provisioned" and not fields.refused:

@@ -63,6 +63,15 @@ class Client(Protocol):
         """* Nothing: it is gone, and what is to be recorded has been."""
         ...
 
+    @property
+    def cache_control(self) -> bytes:
+        """What the client says of answers that were kept (RFC 9111), or b""."""
+        ...
+
+    def tell_cache(self, status: str, age_s: int | None = None) -> None:
+        """To be said in the head of the answer: whether it was kept, and since when."""
+        ...
+
 
 class Shared:
     """What the exchanges of a process have in common. mismatches: usage objects that did not sum up."""

@@ -8,7 +8,8 @@ upstream, its client and the usage log, at any time and in any order, and ends i
 docs/operations/usage-rules.md. Nothing here waits, and no task is made for a request.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 from entrepot.core.catalog import Operation
@@ -17,12 +18,15 @@ from entrepot.core.identifiers import Credential
 from entrepot.core.log_records import Admitted
 from entrepot.core.periods import Instant
 from entrepot.core.snapshot import GatewaySnapshot, ServedDeployment
+from entrepot.core.tenancy import CacheStore
 from entrepot.dialects import openai
 from entrepot.dialects.openai_estimates import estimate_prompt
 from entrepot.flows.serve_inference.exchange import Client, Exchange, Shared
+from entrepot.flows.serve_inference.repeats import Repeat, Repeats
 from entrepot.identity.authenticate import Directory
 from entrepot.identity.authorize import check_inference
 from entrepot.metering.usage_writer import UsageWriter, log_unavailable
+from entrepot.ports.answer_store import AnswerStore
 from entrepot.relay.destination import destinations_of, place_of
 from entrepot.relay.failures import unreachable
 from entrepot.relay.upstream import UpstreamPool, Way
@@ -46,9 +50,18 @@ class ServeInference:
     """The flow of one gateway process. instance: its name in the log. shared: what its exchanges have in common."""
 
     def __init__(
-        self, *, instance: str, usage: UsageWriter, pool: UpstreamPool, secret_of: Callable[[str], str]
+        self,
+        *,
+        instance: str,
+        usage: UsageWriter,
+        pool: UpstreamPool,
+        secret_of: Callable[[str], str],
+        stores: Mapping[CacheStore, AnswerStore] | None = None,
     ) -> None:
-        """secret_of: the key that an environment name stands for; raises BadInput when there is none."""
+        """secret_of: the key that an environment name stands for; raises BadInput when there is none.
+
+        stores: where answers are kept for deployments with a cache.
+        """
         self._instance = instance
         self._secret_of = secret_of
         self._directory: Directory | None = None
@@ -57,6 +70,7 @@ class ServeInference:
         self.usage = usage
         self._pool = pool
         self.shared = Shared(usage)
+        self.repeats = Repeats(usage, stores or {})
 
     def adopt(self, snapshot: GatewaySnapshot, trusted: str = "") -> list[str]:
         """Serves from this snapshot from now on; open requests end as they began. Returns what of it cannot be used."""
@@ -78,10 +92,10 @@ class ServeInference:
         }
         self._directory = directory
         self.snapshot = snapshot
-        return faults
+        return [*faults, *self.repeats.missing(deployment for _, deployment in served)]
 
-    def serve(self, ask: Ask, client: Client) -> "Exchange":
-        """The exchange that answers the client, perhaps already.
+    def serve(self, ask: Ask, client: Client) -> Exchange | Repeat:
+        """What answers the client, perhaps already.
 
         Raises: EntrepotError; then nothing was written to the log, or sent to an upstream.
         """
@@ -113,6 +127,11 @@ class ServeInference:
             key=caller.key,
             prompt_tokens_estimate=estimate_prompt(ask.body, ask.operation, deployment.context_tokens),
         )
+        if deployment.cache is not None:
+            repeat = self.repeats.of(project, deployment, ask.operation, asked, admitted, client)
+            if repeat is not None:
+                repeat.look_up(partial(Exchange, self.shared, ways=ways, path=openai.PATHS[ask.operation]))
+                return repeat
         exchange = Exchange(self.shared, client, asked, openai.PATHS[ask.operation], ways, admitted)
         exchange.try_next_way()
         return exchange
