@@ -24,7 +24,7 @@ price_books:
 {prices}
 customers: [{{id: acme, name: Acme}}]
 contracts:
-  - {{customer: acme, effective_from: 2024-01-01, price_book: list, zone: {zone}, terms: [{terms}]}}
+  - {{customer: acme, effective_from: {since}, price_book: list, zone: {zone}, terms: [{terms}]}}
 """
 TOKENS = ("input_tokens", "cached_input_tokens", "output_tokens", "reasoning_tokens")
 
@@ -45,11 +45,12 @@ class Billing:
         terms: str = "",
         zone: str = "UTC",
         tier: str = "default",
+        since: str = "2024-01-01",
     ) -> dict[str, Any]:
         """What `entrepot bill` prints. prices: of model m, a YAML mapping each without its model."""
         rows = "\n".join(f"          - {{model: m, {price}}}" for price in prices)
         world = self._folder / "world.yaml"
-        world.write_text(WORLD.format(prices=rows, terms=terms, zone=zone))
+        world.write_text(WORLD.format(prices=rows, terms=terms, zone=zone, since=since))
         records = self._folder / "usage.jsonl"
         records.write_text("".join(_record(number, at, meters, tier) for number, (at, meters) in enumerate(usage)))
         self._captured.readouterr()
@@ -215,3 +216,42 @@ def test_long_requests_cost_their_own_price(billing: Billing) -> None:
         ("", "200000", "0.25"),
         ("above_200000", "400002", "1.000005"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "amounts", "total"),
+    [
+        (4_123_378, ["412.34", "136.05"], "548.39"),
+        (6_000_000, ["600.00"], "600.00"),
+        (5_483_850, ["548.39"], "548.39"),
+        (0, ["548.39"], "548.39"),
+    ],
+)
+def test_a_minimum_of_part_of_a_month(billing: Billing, tokens: int, amounts: list[str], total: str) -> None:
+    """1,000 a month from 15 January, which leaves 17 of 31 days: 548.387…"""
+    told = billing.bill(
+        ['meter: input_tokens, per_million: "100"'],
+        [(f"2024-{'01' if tokens else '02'}-20T12:00:00Z", {"input_tokens": tokens or 1})],
+        "2024-01",
+        terms='{kind: minimum, monthly: "1000"}',
+        since="2024-01-15",
+    )
+    (invoice,) = told["invoices"]
+    assert [line["amount"] for line in invoice["lines"]] == amounts
+    assert (invoice["net"], invoice["total"]) == (total, total)
+
+
+def test_a_discount_is_taken_off_the_unit_price_and_a_tax_put_on_the_net(billing: Billing) -> None:
+    """12.5 % of 30.000001 a million is 26,250,000.875 pico a token, which is rounded once, up."""
+    terms = '{kind: discount, percent: "12.5", models: [m]}, {kind: tax, percent: "20", name: VAT}'
+    (invoice,) = billing.bill(
+        ['meter: input_tokens, per_million: "30.000001"', 'meter: output_tokens, per_million: "60"'],
+        [(NOON, {"input_tokens": 1_000_000, "output_tokens": 1_000_001})],
+        terms=terms,
+    )["invoices"]
+    assert [(line["unit_price"], line["exact"], line["amount"]) for line in invoice["lines"]] == [
+        ("0.000026250001", "26.250001", "26.25"),
+        ("0.0000525", "52.5000525", "52.50"),
+    ]
+    assert invoice["taxes"] == [{"name": "VAT", "percent": "20", "net": "78.75", "amount": "15.75"}]
+    assert (invoice["net"], invoice["tax"], invoice["total"]) == ("78.75", "15.75", "94.50")

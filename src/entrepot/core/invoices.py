@@ -6,6 +6,8 @@ import msgspec
 
 from entrepot.core.money import Rounding, format_minor, format_pico, round_to_minor
 
+USAGE_KINDS = ("usage", "adjustment")  # Of lines with requests behind them; they stand before all others.
+
 
 class LineDraft(msgspec.Struct, frozen=True):
     """A line before rounding. On a line per model, meter, tier and price_class are "" and unit_pico is None.
@@ -27,7 +29,7 @@ class LineDraft(msgspec.Struct, frozen=True):
     def place(self) -> tuple[object, ...]:
         """Where the line stands among others."""
         unit = -1 if self.unit_pico is None else self.unit_pico
-        of = (self.period, self.model, self.meter, self.tier, self.price_class)
+        of = (self.kind not in USAGE_KINDS, self.period, self.model, self.meter, self.tier, self.price_class)
         return (*of, self.quantity, self.exact_pico, unit, self.kind)
 
 
@@ -56,8 +58,17 @@ class InvoiceLine(msgspec.Struct, frozen=True):
         return ", ".join(word for word in (self.meter, tier, self.price_class) if word)
 
 
+class TaxLine(msgspec.Struct, frozen=True):
+    """A tax on an invoice: its name, its rate in per cent, what it is on and what it comes to."""
+
+    name: str
+    percent: str
+    net: str
+    amount: str
+
+
 class Invoice(msgspec.Struct, frozen=True):
-    """An issued invoice; frozen. total = net + tax; residual = exact - rounded over all lines."""
+    """An issued invoice; frozen. total = net + tax; residual = exact - rounded over all lines. taxes: what tax sums."""
 
     number: str
     period: str
@@ -71,18 +82,19 @@ class Invoice(msgspec.Struct, frozen=True):
     tax: str
     total: str
     residual: str
+    taxes: tuple[TaxLine, ...] = ()
 
 
 class Totals(msgspec.Struct, frozen=True):
-    """Sums of an invoice in pico."""
+    """Sums of an invoice in pico. exact_pico: {kind: of its lines}."""
 
     net_pico: int
-    exact_pico: int
+    exact_pico: dict[str, int]
 
     @property
     def residual_pico(self) -> int:
         """What rounding left over, to be posted to the rounding account."""
-        return self.exact_pico - self.net_pico
+        return sum(self.exact_pico.values()) - self.net_pico
 
 
 def draw_lines(
@@ -93,11 +105,11 @@ def draw_lines(
     Source: EN 16931 BR-CO-10 (the sum of line net amounts is an equality on rounded lines).
     """
     lines = []
-    net = exact = 0
+    net, exact = 0, dict[str, int]()
     for number, draft in enumerate(sorted(drafts, key=lambda draft: draft.place), start=1):
         amount = round_to_minor(draft.exact_pico, currency, rounding)
         net += amount
-        exact += draft.exact_pico
+        exact[draft.kind] = exact.get(draft.kind, 0) + draft.exact_pico
         lines.append(
             InvoiceLine(
                 number=number,

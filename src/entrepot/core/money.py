@@ -5,6 +5,7 @@ so at rest an amount is two integers, micro and the pico remainder. No float rea
 """
 
 import re
+from fractions import Fraction
 from typing import Literal
 
 PICO = 10**12
@@ -68,11 +69,21 @@ def format_pico(pico: int, digits_min: int = 0) -> str:
 
 def round_to_minor(pico: int, currency: str, rounding: Rounding = "half_up") -> int:
     """The amount, still in pico, rounded to the currency's minor unit; half_up rounds halves away from zero."""
-    unit: int = 10 ** (12 - minor_digits(currency))
-    whole, rest = divmod(abs(pico), unit)
+    return _rounded(pico, 1, currency, rounding)
+
+
+def round_share_to_minor(pico: Fraction, currency: str, rounding: Rounding = "half_up") -> int:
+    """The same of an amount that is not whole pico, such as a part of another one: rounded once, from what it is."""
+    return _rounded(pico.numerator, pico.denominator, currency, rounding)
+
+
+def _rounded(numerator: int, denominator: int, currency: str, rounding: Rounding) -> int:
+    minor: int = 10 ** (12 - minor_digits(currency))
+    unit = minor * denominator
+    whole, rest = divmod(abs(numerator), unit)
     up = rest * 2 > unit or (rest * 2 == unit and (rounding == "half_up" or whole % 2 == 1))
-    rounded = (whole + up) * unit
-    return -rounded if pico < 0 else rounded
+    rounded = (whole + up) * minor
+    return -rounded if numerator < 0 else rounded
 
 
 def format_minor(pico: int, currency: str) -> str:

@@ -57,6 +57,13 @@ def format_instant(at: Instant) -> str:
     return moment.replace(tzinfo=None).isoformat() + "Z"
 
 
+def local_time(at: Instant, zone: str) -> int:
+    """What the zone's clocks show at the instant, in microseconds since they showed the beginning of 1970."""
+    offset = (_EPOCH + timedelta(microseconds=at)).astimezone(zone_of(zone)).utcoffset()
+    assert offset is not None
+    return at + offset // _MICROSECOND
+
+
 def zone_of(name: str) -> ZoneInfo:
     """The time zone of an IANA name. Raises: ValueError with a sentence for the user."""
     try:

@@ -5,16 +5,13 @@ them, so nothing here adds hours to a local time: a stretch is only claimed as f
 """
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import msgspec
 
-from entrepot.core.periods import DAY, HOUR, MINUTE, SECOND, Instant, zone_of
+from entrepot.core.periods import DAY, HOUR, MINUTE, SECOND, Instant, local_time
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_WEEKDAY = 3  # A Thursday.
-_MICROSECOND = timedelta(microseconds=1)
 _MINUTES_OF_DAY = 24 * 60
 
 
@@ -76,9 +73,7 @@ def _within_offset(window: PriceWindow, at: Instant, begins: Instant, ends: Inst
 
 def _offset_at(window: PriceWindow, at: Instant) -> int:
     """What the window's clocks are ahead of UTC, in microseconds."""
-    offset = (_EPOCH + timedelta(microseconds=at)).astimezone(zone_of(window.zone)).utcoffset()
-    assert offset is not None
-    return offset // _MICROSECOND
+    return local_time(at, window.zone) - at
 
 
 def parse_minute(text: str) -> int:

@@ -102,12 +102,12 @@ def long_class(input_tokens: int) -> str:
 
 
 class PriceTable:
-    """The prices of one version, ready to be asked; nothing else of the version is needed to rate."""
+    """The prices of one version, ready to be asked."""
 
     __slots__ = ("_long", "_prices", "_windows", "version")
 
     def __init__(self, version: PriceBookVersion) -> None:
-        self.version = version.id
+        self.version = version
         self._prices = {price.key: price for price in version.prices}
         classes: dict[str, set[str]] = {}
         for price in version.prices:

@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 from entrepot.core.periods import END_OF_TIME, Instant
+from entrepot.core.terms import Term
 
 Role = Literal["user", "reader"]
 CacheStore = Literal["memory", "valkey"]
@@ -24,7 +25,8 @@ class Customer(msgspec.Struct, frozen=True):
 class Contract(msgspec.Struct, frozen=True):
     """What a customer agreed to, in force from effective_from until the customer's next contract begins.
 
-    id is "{customer}@{effective date}". line_grain: one invoice line per model and meter, or per model.
+    id is "{customer}@{effective date}". line_grain: one invoice line per model and meter, or per model. terms: in the
+    order they were declared in, which is the order discounts apply in.
     """
 
     id: str
@@ -35,6 +37,7 @@ class Contract(msgspec.Struct, frozen=True):
     currency: str
     zone: str
     line_grain: Literal["meter", "model"] = "meter"
+    terms: tuple[Term, ...] = ()
 
 
 class Project(msgspec.Struct, frozen=True):

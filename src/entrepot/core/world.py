@@ -12,6 +12,7 @@ from entrepot.core.money import Rounding
 from entrepot.core.periods import Instant
 from entrepot.core.prices import PriceBookVersion, PriceTable
 from entrepot.core.tenancy import Contract, Customer, Deployment, IdentityProvider, Principal, Project
+from entrepot.core.terms import discounted
 
 
 class Operator(msgspec.Struct, frozen=True):
@@ -132,6 +133,7 @@ class WorldIndex:
     """A world ready to be asked; built once per version."""
 
     __slots__ = (
+        "_agreed",
         "_begins",
         "_contracts",
         "_contracts_by_id",
@@ -158,6 +160,7 @@ class WorldIndex:
         for version in world.price_books:
             self._versions.setdefault(version.book, []).append(version)
         self._begins: dict[tuple[str, str], list[tuple[Instant, PriceBookVersion]]] = {}
+        self._agreed: dict[tuple[str, str], PriceTable] = {}
         self._tables = {version.id: PriceTable(version) for version in world.price_books}
 
     def contract_at(self, customer: str, at: Instant) -> Contract | None:
@@ -181,5 +184,15 @@ class WorldIndex:
         return known
 
     def prices(self, version_id: str) -> PriceTable:
-        """The price table of a version id; a missing one is a bug."""
+        """The list prices of a version id; a missing one is a bug."""
         return self._tables[version_id]
+
+    def agreed_prices(self, contract_id: str, version_id: str) -> PriceTable:
+        """The version's prices as a contract has them, after its discounts; a missing one of either is a bug."""
+        table = self._agreed.get((contract_id, version_id))
+        if table is None:
+            listed = self._tables[version_id]
+            agreed = discounted(listed.version, self.contract(contract_id).terms)
+            table = listed if agreed is listed.version else PriceTable(agreed)
+            self._agreed[contract_id, version_id] = table
+        return table

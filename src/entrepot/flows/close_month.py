@@ -56,22 +56,24 @@ def _invoice(
     rater = Rater(terms, lambda pool: books.pooled(pool).invoiced)
     charges = [rater.rate(reading) for reading in readings]
     drafts = draft(charges, contract, period, supplement)
-    if not drafts:
-        return
-    number = number_of(period, books.next_number(str(period)))
-    invoice, totals = draw_up(
-        number,
+    earlier = books.invoices(contract=contract.id) if contract.terms else []
+    made = draw_up(
+        number_of(period, books.next_number(str(period))),
         period,
         contract,
         terms.customers[contract.customer],
         [item.line for item in drafts],
+        [line for invoice in earlier for line in invoice.lines],
         terms.world.operator.rounding,
         at,
     )
+    if made is None:
+        return
+    invoice, totals = made
     books.issue(invoice)
-    books.append_entries([invoice_entry(number, contract.customer, contract.currency, totals, at)])
+    books.append_entries([invoice_entry(invoice, totals, at)])
     by_reading = {(reading.series, reading.meter, reading.hour): reading for reading in readings}
     for line, item in enumerate(drafts, start=1):
         taken = [by_reading[charge.series, charge.meter, charge.hour] for charge in item.charges]
-        books.mark_invoiced(taken, number, line)
+        books.mark_invoiced(taken, invoice.number, line)
     books.save_invoiced_pools(rater.pooled)

@@ -4,7 +4,7 @@ from collections import defaultdict
 
 import msgspec
 
-from entrepot.core.invoices import Invoice, InvoiceLine
+from entrepot.core.invoices import Invoice, InvoiceLine, TaxLine
 from entrepot.core.periods import Period
 from entrepot.ledger.post import journal_faults
 from entrepot.ports.books import Books, LedgerStore, QuarantineKind
@@ -22,6 +22,7 @@ class BilledInvoice(msgspec.Struct, frozen=True):
     tax: str
     total: str
     residual: str
+    taxes: tuple[TaxLine, ...]
 
 
 class LedgerState(msgspec.Struct, frozen=True):
@@ -84,4 +85,5 @@ def _billed(invoice: Invoice) -> BilledInvoice:
         tax=invoice.tax,
         total=invoice.total,
         residual=invoice.residual,
+        taxes=invoice.taxes,
     )

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from entrepot.core.invoices import Invoice, LineDraft, Totals, draw_lines
-from entrepot.core.money import Rounding, format_minor, format_pico
+from entrepot.core.invoices import Invoice, InvoiceLine, LineDraft, Totals, draw_lines
+from entrepot.core.money import Rounding, format_minor, format_pico, parse_pico
 from entrepot.core.periods import Instant, Period, format_instant
 from entrepot.core.tenancy import Contract, Customer
+from entrepot.invoicing.terms import minimum_lines, tax_lines
 
 
 def number_of(period: Period, sequence: int) -> str:
@@ -19,12 +20,21 @@ def draw_up(
     contract: Contract,
     customer: Customer,
     drafts: Sequence[LineDraft],
+    earlier: Sequence[InvoiceLine],
     rounding: Rounding,
     at: Instant,
-) -> tuple[Invoice, Totals]:
-    """The invoice of a contract and its totals in pico; each line rounded once, the residual shown."""
-    lines, totals = draw_lines(drafts, contract.currency, rounding)
-    net = format_minor(totals.net_pico, contract.currency)
+) -> tuple[Invoice, Totals] | None:
+    """The invoice of a contract and its totals in pico, or None when there is nothing to invoice.
+
+    Each line is rounded once, the residual shown. drafts: of usage. earlier: lines of the contract's invoices so far.
+    """
+    usage, _ = draw_lines(drafts, contract.currency, rounding)
+    rest = minimum_lines(contract, period, usage, earlier, rounding)
+    if not drafts and not rest:
+        return None
+    lines, totals = draw_lines([*drafts, *rest], contract.currency, rounding)
+    taxes = tax_lines(contract, lines, rounding)
+    tax_pico = sum(parse_pico(tax.amount) for tax in taxes)
     invoice = Invoice(
         number=number,
         period=str(period),
@@ -34,9 +44,10 @@ def draw_up(
         currency=contract.currency,
         issued_at=format_instant(at),
         lines=lines,
-        net=net,
-        tax=format_minor(0, contract.currency),
-        total=net,
+        net=format_minor(totals.net_pico, contract.currency),
+        tax=format_minor(tax_pico, contract.currency),
+        total=format_minor(totals.net_pico + tax_pico, contract.currency),
         residual=format_pico(totals.residual_pico),
+        taxes=taxes,
     )
     return invoice, totals

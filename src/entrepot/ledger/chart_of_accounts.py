@@ -19,3 +19,13 @@ def income_usage(model: str) -> str:
 def income_rounding() -> str:
     """What rounding invoice lines to minor units has won (credit) or lost (debit)."""
     return "income:rounding"
+
+
+def income_minimums() -> str:
+    """What contracts' minimums have brought beyond usage."""
+    return "income:minimums"
+
+
+def tax_payable(name: str) -> str:
+    """What was collected of a tax and is owed to whoever levies it; whole minor units."""
+    return f"liabilities:tax:{name}"

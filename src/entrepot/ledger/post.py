@@ -4,10 +4,18 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
 from entrepot.core.charges import Charge
-from entrepot.core.invoices import Totals
+from entrepot.core.invoices import USAGE_KINDS, Invoice, Totals
 from entrepot.core.journal import GENESIS, JournalEntry, Posting, chain, entry
+from entrepot.core.money import parse_pico
 from entrepot.core.periods import Instant
-from entrepot.ledger.chart_of_accounts import income_rounding, income_usage, receivable_accrued, receivable_invoiced
+from entrepot.ledger.chart_of_accounts import (
+    income_minimums,
+    income_rounding,
+    income_usage,
+    receivable_accrued,
+    receivable_invoiced,
+    tax_payable,
+)
 
 
 def usage_key(contract: str, hour: Instant, revision: int) -> str:
@@ -29,15 +37,22 @@ def usage_entry(key: str, currency: str, charges: Sequence[Charge]) -> JournalEn
     return entry(key, "usage", charges[0].hour, (debit, *credited))
 
 
-def invoice_entry(number: str, customer: str, currency: str, totals: Totals, at: Instant) -> JournalEntry:
-    """The exact accrued sum becomes the rounded receivable of an invoice; what rounding left over is posted by name."""
+def invoice_entry(invoice: Invoice, totals: Totals, at: Instant) -> JournalEntry:
+    """What was accrued, exact, becomes the rounded receivable of an invoice, with what its terms add.
+
+    What rounding left over is posted by name.
+    """
+    customer, currency = invoice.customer, invoice.currency
+    accrued = sum(totals.exact_pico.get(kind, 0) for kind in USAGE_KINDS)
     return entry(
-        f"invoice:{number}",
+        f"invoice:{invoice.number}",
         "invoice",
         at,
         (
-            Posting(receivable_invoiced(customer), currency, totals.net_pico),
-            Posting(receivable_accrued(customer), currency, -totals.exact_pico),
+            Posting(receivable_invoiced(customer), currency, parse_pico(invoice.total)),
+            Posting(receivable_accrued(customer), currency, -accrued),
+            Posting(income_minimums(), currency, -totals.exact_pico.get("minimum", 0)),
+            *(Posting(tax_payable(tax.name), currency, -parse_pico(tax.amount)) for tax in invoice.taxes),
             Posting(income_rounding(), currency, totals.residual_pico),
         ),
     )

@@ -144,7 +144,7 @@ class Recorder:
             month=month_begins,
             series=Series(
                 contract=contract.id,
-                price_version=table.version,
+                price_version=table.version.id,
                 customer=event.customer,
                 project=event.project,
                 deployment=event.deployment,

@@ -227,8 +227,8 @@ class InvoiceStore(Protocol):
         """Raises: NotFound."""
         ...
 
-    def invoices(self, period: str | None = None) -> list[Invoice]:
-        """Issued invoices by number."""
+    def invoices(self, period: str | None = None, contract: str | None = None) -> list[Invoice]:
+        """Issued invoices by number: all, or those of a period, of a contract."""
         ...
 
     def damaged_invoices(self) -> list[str]:

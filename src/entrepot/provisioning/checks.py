@@ -8,6 +8,7 @@ from entrepot.core.catalog import Model
 from entrepot.core.periods import END_OF_TIME
 from entrepot.core.prices import PriceBookVersion, PriceTable
 from entrepot.core.tenancy import Contract, Deployment
+from entrepot.core.terms import Discount, Tax
 from entrepot.provisioning.caches import check_cached_prices
 from entrepot.provisioning.draft import Declared, Draft
 from entrepot.provisioning.faults import suggestion
@@ -74,6 +75,7 @@ def _check_references(draft: Draft) -> None:
             _known(upstream, "model", served, models, at="models")
     for price in draft.prices:
         _known(price, "model", price.value[1].model, models)
+    _check_models_of_terms(draft, models)
     for contract in draft.contracts:
         _known(contract, "customer", contract.value.customer, customers)
         _known(contract, "price_book", contract.value.price_book, books)
@@ -85,6 +87,13 @@ def _check_references(draft: Draft) -> None:
     for principal in draft.principals:
         _known(principal, "project", principal.value.project, projects)
     _check_issuers(draft)
+
+
+def _check_models_of_terms(draft: Draft, models: Collection[str]) -> None:
+    for term in draft.terms:
+        if isinstance(term.value, Discount | Tax):
+            for name in term.value.models:
+                _known(term, "model", name, models, at="models")
 
 
 def _check_issuers(draft: Draft) -> None:

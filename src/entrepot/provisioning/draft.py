@@ -6,6 +6,7 @@ from typing import Generic, TypeVar
 from entrepot.core.catalog import Model, Partner, Upstream
 from entrepot.core.prices import Price, PriceBookVersion
 from entrepot.core.tenancy import Contract, Customer, Deployment, IdentityProvider, Principal, Project
+from entrepot.core.terms import Term
 from entrepot.core.world import Operator
 from entrepot.provisioning.fields import Fields
 
@@ -40,6 +41,7 @@ class Draft:
     versions: list[Declared[PriceBookVersion]] = field(default_factory=list)
     prices: list[Declared[tuple[str, Price]]] = field(default_factory=list)
     customers: list[Declared[Customer]] = field(default_factory=list)
+    terms: list[Declared[Term]] = field(default_factory=list)
     contracts: list[Declared[Contract]] = field(default_factory=list)
     projects: list[Declared[Project]] = field(default_factory=list)
     deployments: list[Declared[Deployment]] = field(default_factory=list)

@@ -57,8 +57,8 @@ def removal_conflicts(before: World, after: World, latest_of_customer: Latest) -
 def _still_holds(old: Contract, new: Contract | None, until: Instant) -> bool:
     if new is None or new.effective_to < until:
         return False
-    unchanged = (old.effective_from, old.price_book, old.currency, old.zone, old.line_grain)
-    return unchanged == (new.effective_from, new.price_book, new.currency, new.zone, new.line_grain)
+    unchanged = (old.effective_from, old.price_book, old.currency, old.zone, old.line_grain, old.terms)
+    return unchanged == (new.effective_from, new.price_book, new.currency, new.zone, new.line_grain, new.terms)
 
 
 def price_conflicts(before: World, after: World, latest_of_book: Latest) -> Iterator[str]:

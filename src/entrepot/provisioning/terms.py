@@ -1,11 +1,14 @@
 """What is sold at which price to whom: the price books and the contracts of a world file."""
 
+from collections.abc import Callable
 from typing import Literal, get_args
 
+from entrepot.core.money import parse_pico
 from entrepot.core.periods import END_OF_TIME
 from entrepot.core.price_windows import PriceWindow
 from entrepot.core.prices import Price, PriceBookVersion
 from entrepot.core.tenancy import Contract
+from entrepot.core.terms import Discount, Minimum, Tax, Term, parse_percent
 from entrepot.provisioning.draft import Declared, Draft, PriceBook
 from entrepot.provisioning.faults import suggestion
 from entrepot.provisioning.fields import Fields
@@ -15,14 +18,11 @@ from entrepot.provisioning.scalars import ID, not_yet, read_currency, read_start
 LineGrain = Literal["meter", "model"]
 
 _GRAINS: tuple[LineGrain, ...] = get_args(LineGrain)
-_REFUSED_TERMS = {
-    kind: not_yet(f"contract terms of kind {kind}")
-    for kind in ("discount", "minimum", "commitment", "reservation", "tax")
-}
+_REFUSED_TERMS = {kind: not_yet(f"contract terms of kind {kind}") for kind in ("commitment", "reservation")}
 # Keys of the terms we refuse are known, so that such a term is one fault and not one for each of its keys.
 _TERM_KEYS = (
     *("kind", "grain", "percent", "models", "monthly", "amount", "term", "discount_percent", "overage"),
-    *("units", "each_hour", "from", "to"),
+    *("units", "each_hour", "from", "to", "name"),
 )
 
 
@@ -58,6 +58,7 @@ def read_contracts(root: Fields, draft: Draft, currency: str) -> None:
         fields.named(f"of {customer}" if customer else "")
         zone = read_zone(fields)
         starts, _, label = read_start(fields, zone)
+        grain, terms = _terms(fields, draft)
         contract = Contract(
             id=f"{customer}@{label}",
             customer=customer,
@@ -66,21 +67,73 @@ def read_contracts(root: Fields, draft: Draft, currency: str) -> None:
             price_book=fields.identifier("price_book", ID),
             currency=read_currency(fields) if fields.has("currency") else currency,
             zone=zone,
-            line_grain=_line_grain(fields),
+            line_grain=grain,
+            terms=tuple(terms),
         )
         draft.contracts.append(Declared(contract, fields))
 
 
-def _line_grain(fields: Fields) -> LineGrain:
+def _terms(fields: Fields, draft: Draft) -> tuple[LineGrain, list[Term]]:
+    """(the grain of lines, the other terms in their order)."""
     grain: LineGrain = "meter"
-    for term in fields.rows("terms", "term", _TERM_KEYS):
-        kind = term.text("kind")
+    terms: list[Term] = []
+    for row in fields.rows("terms", "term", _TERM_KEYS):
+        kind = row.text("kind")
         if kind in _REFUSED_TERMS:
-            term.fault(_REFUSED_TERMS[kind], "kind")
+            row.fault(_REFUSED_TERMS[kind], "kind")
         elif kind == "lines":
-            term.only(("kind", "grain"))
-            grain = term.choice("grain", _GRAINS)
+            row.only(("kind", "grain"))
+            grain = row.choice("grain", _GRAINS)
+        elif kind in _READERS:
+            row.named(f"of kind {kind}")
+            terms.append(_READERS[kind](row))
+            draft.terms.append(Declared(terms[-1], row))
         elif kind:
-            known = ("lines", *_REFUSED_TERMS)
-            term.fault(f"kind {kind!r} is not one of {', '.join(known)}{suggestion(kind, known)}", "kind")
-    return grain
+            known = ("lines", *_READERS, *_REFUSED_TERMS)
+            row.fault(f"kind {kind!r} is not one of {', '.join(known)}{suggestion(kind, known)}", "kind")
+    return grain, terms
+
+
+def _discount(fields: Fields) -> Discount:
+    fields.only(("kind", "percent", "models"))
+    return Discount(_share(fields), _models(fields))
+
+
+def _minimum(fields: Fields) -> Minimum:
+    fields.only(("kind", "monthly"))
+    return Minimum(_amount(fields, "monthly"))
+
+
+def _tax(fields: Fields) -> Tax:
+    fields.only(("kind", "percent", "name", "models"))
+    return Tax(_share(fields), fields.text("name", "tax"), _models(fields))
+
+
+_READERS: dict[str, Callable[[Fields], Term]] = {"discount": _discount, "minimum": _minimum, "tax": _tax}
+
+
+def _models(fields: Fields) -> tuple[str, ...]:
+    return tuple(text for text, _ in fields.texts("models")) if fields.has("models") else ()
+
+
+def _share(fields: Fields) -> int:
+    """The share that percent says; 0 after a fault."""
+    text = fields.text("percent")
+    try:
+        return parse_percent(text) if text else 0
+    except ValueError as error:
+        fields.fault(f"percent: {error}", "percent")
+        return 0
+
+
+def _amount(fields: Fields, key: str) -> int:
+    """The amount in pico; 0 after a fault."""
+    text = fields.text(key)
+    try:
+        pico = parse_pico(text) if text else 0
+    except ValueError as error:
+        fields.fault(f"{key}: {error}", key)
+        return 0
+    if pico < 0:
+        fields.fault(f"{key} cannot be negative", key)
+    return max(0, pico)

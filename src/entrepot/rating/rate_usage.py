@@ -25,7 +25,7 @@ class Rater:
     def rate(self, reading: Reading) -> Charge:
         """The charge of a reading. Asserts that there is a price: usage without one never becomes a reading."""
         series = reading.series
-        table = self._terms.prices(series.price_version)
+        table = self._terms.agreed_prices(series.contract, series.price_version)
         price = table.price(series.model, reading.meter, series.tier, series.price_class)
         assert price is not None, f"{series.price_version} has no price for {reading.meter} of {series}"
         is_flat = price.mode == "flat"

@@ -1,10 +1,14 @@
 """Which charges make which line, and what an invoice says."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from entrepot.core.charges import Charge
+from entrepot.core.invoices import Invoice, InvoiceLine, TaxLine
 from entrepot.core.periods import Period, parse_instant
 from entrepot.core.tenancy import Customer
+from entrepot.core.terms import Minimum, Tax, Term
 from entrepot.invoicing.draft import draft
 from entrepot.invoicing.issue import draw_up, number_of
 from tests.support.billing import APRIL, MARCH, SERIES, contract
@@ -81,10 +85,66 @@ def test_an_invoice_shows_its_sums() -> None:
         [charge(5, unit=10**9), charge(3, unit=15 * 10**8, meter="output_tokens")], contract("acme"), PERIOD, False
     )
     lines = [item.line for item in drafts]
-    made, totals = draw_up(
-        number_of(PERIOD, 12), PERIOD, contract("acme"), Customer("acme", "Acme Ltd"), lines, "half_up", APRIL
+    paper = draw_up(
+        number_of(PERIOD, 12), PERIOD, contract("acme"), Customer("acme", "Acme Ltd"), lines, [], "half_up", APRIL
     )
+    assert paper is not None
+    made, totals = paper
     assert (made.number, made.customer_name, made.issued_at) == ("2024-03-000012", "Acme Ltd", "2024-04-01T00:00:00Z")
     assert [line.amount for line in made.lines] == ["0.01", "0.00"]
     assert (made.net, made.tax, made.total, made.residual) == ("0.01", "0.00", "0.01", "-0.0005")
     assert totals.residual_pico == -500_000_000
+
+
+def drawn(
+    charged: int, *terms: Term, earlier: Sequence[InvoiceLine] = (), begins: str = "2024-01-01"
+) -> Invoice | None:
+    """The invoice of March for so many cents of usage under these terms."""
+    since = parse_instant(begins, "Europe/Berlin")
+    agreed = contract("acme", terms=terms, zone="Europe/Berlin", effective_from=since)
+    lines = [item.line for item in draft([charge(charged, unit=10**10)], agreed, PERIOD, False)]
+    paper = draw_up("n", PERIOD, agreed, Customer("acme", "Acme"), lines, earlier, "half_up", APRIL)
+    return paper[0] if paper else None
+
+
+def told(paper: Invoice | None) -> list[tuple[str, str, str]]:
+    """(kind, period, amount) of each line."""
+    return [(line.kind, line.period, line.amount) for line in paper.lines] if paper else []
+
+
+MINIMUM = Minimum(1000 * 10**12)
+
+
+def test_a_minimum_is_filled_up_and_no_more() -> None:
+    assert told(drawn(41_234, MINIMUM)) == [("usage", "2024-03", "412.34"), ("minimum", "2024-03", "587.66")]
+    assert told(drawn(100_000, MINIMUM)) == [("usage", "2024-03", "1000.00")]
+    assert told(drawn(0, MINIMUM)) == [("minimum", "2024-03", "1000.00")]
+    assert drawn(0, Minimum(0)) is None
+
+
+def test_every_day_of_a_month_weighs_the_same_whatever_the_clocks_do() -> None:
+    """The last day of March 2024 in Berlin has 23 hours."""
+    assert told(drawn(0, MINIMUM, begins="2024-03-31")) == [("minimum", "2024-03", "32.26")]
+    assert told(drawn(0, MINIMUM, begins="2024-03-01")) == [("minimum", "2024-03", "1000.00")]
+    assert drawn(0, MINIMUM, begins="2024-04-01") is None
+
+
+def test_late_usage_gives_back_what_of_a_minimum_it_covers() -> None:
+    first = drawn(41_234, MINIMUM)
+    assert first is not None
+    second = drawn(10_000, MINIMUM, earlier=first.lines)
+    assert told(second) == [("usage", "2024-03", "100.00"), ("minimum", "2024-03", "-100.00")]
+    third = drawn(90_000, MINIMUM, earlier=[*first.lines, *(second.lines if second else ())])
+    assert told(third) == [("usage", "2024-03", "900.00"), ("minimum", "2024-03", "-487.66")]
+
+
+def test_taxes_are_on_the_rounded_net_of_their_lines_and_a_line_is_taxed_once() -> None:
+    share = 10**12
+    paper = drawn(27_916, Tax(share * 7 // 100, "reduced", ("x",)), Tax(share // 5, "vat"), Tax(share // 2, "more"))
+    assert paper is not None
+    assert paper.taxes == (
+        TaxLine("reduced", "7", "0.00", "0.00"),
+        TaxLine("vat", "20", "279.16", "55.83"),
+        TaxLine("more", "50", "0.00", "0.00"),
+    )
+    assert (paper.net, paper.tax, paper.total) == ("279.16", "55.83", "334.99")

@@ -3,10 +3,10 @@
 import msgspec
 
 from entrepot.core.charges import Charge
-from entrepot.core.invoices import Totals
+from entrepot.core.invoices import TaxLine, Totals
 from entrepot.core.journal import GENESIS, JournalEntry, Posting, chain
 from entrepot.ledger.post import invoice_entry, journal_faults, usage_entry, usage_key
-from tests.support.billing import MARCH, SERIES
+from tests.support.billing import MARCH, SERIES, invoice
 
 
 def charge(amount: int, meter: str = "input_tokens", **changes: str) -> Charge:
@@ -39,13 +39,20 @@ def test_an_hour_is_one_entry_with_a_leg_per_price() -> None:
     )
 
 
-def test_an_invoice_moves_the_exact_and_posts_the_residual() -> None:
-    made = invoice_entry("2024-03-000001", "acme", "USD", Totals(net_pico=880, exact_pico=885), MARCH)
+def test_an_invoice_moves_the_exact_and_posts_terms_taxes_and_the_residual() -> None:
+    cent = 10**10
+    paper = msgspec.structs.replace(
+        invoice("2024-03-000001"), net="1.00", tax="0.20", total="1.20", taxes=(TaxLine("vat", "20", "1.00", "0.20"),)
+    )
+    totals = Totals(net_pico=100 * cent, exact_pico={"usage": 60 * cent + 7, "adjustment": -3, "minimum": 40 * cent})
+    made = invoice_entry(paper, totals, MARCH)
     assert made.key == "invoice:2024-03-000001"
     assert made.postings == (
-        Posting("assets:receivable:invoiced:acme", "USD", 880),
-        Posting("assets:receivable:accrued:acme", "USD", -885),
-        Posting("income:rounding", "USD", 5),
+        Posting("assets:receivable:invoiced:acme", "USD", 120 * cent),
+        Posting("assets:receivable:accrued:acme", "USD", -60 * cent - 4),
+        Posting("income:minimums", "USD", -40 * cent),
+        Posting("liabilities:tax:vat", "USD", -20 * cent),
+        Posting("income:rounding", "USD", 4),
     )
 
 

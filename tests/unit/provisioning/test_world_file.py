@@ -213,17 +213,6 @@ def test_an_empty_section_declares_nothing_and_is_let_pass() -> None:
         ("tokens_per_minute: 240000", "kind: provisioned", "provisioned deployments"),
         (
             "price_book: list\n",
-            "price_book: list\n    terms: [{kind: discount, percent: '5'}]\n",
-            "terms of kind discount",
-        ),
-        (
-            "price_book: list\n",
-            "price_book: list\n    terms: [{kind: minimum, monthly: '5'}]\n",
-            "terms of kind minimum",
-        ),
-        ("price_book: list\n", "price_book: list\n    terms: [{kind: tax, percent: '5'}]\n", "terms of kind tax"),
-        (
-            "price_book: list\n",
             "price_book: list\n    terms: [{kind: reservation, units: 5, each_hour: '1', from: 2024-01-01}]\n",
             "terms of kind reservation",
         ),

@@ -46,12 +46,12 @@ class Invoices(UsageEvents):
             raise NotFound(f"there is no invoice {number}; `entrepot invoice list` shows those there are")
         return _decode(row[0])
 
-    def invoices(self, period: str | None = None) -> list[Invoice]:
+    def invoices(self, period: str | None = None, contract: str | None = None) -> list[Invoice]:
         """See ports.books."""
-        if period is None:
-            rows = self._database.rows("SELECT body FROM invoice ORDER BY number")
-        else:
-            rows = self._database.rows("SELECT body FROM invoice WHERE period = ? ORDER BY number", (period,))
+        wanted = {"period": period, "contract": contract}
+        given = {name: value for name, value in wanted.items() if value is not None}
+        where = " AND ".join(f"{name} = ?" for name in given) or "true"
+        rows = self._database.rows(f"SELECT body FROM invoice WHERE {where} ORDER BY number", given.values())
         return [_decode(row[0]) for row in rows]
 
     def damaged_invoices(self) -> list[str]:

@@ -1,0 +1,83 @@
+"""What a contract's terms add to an invoice: the rest of a minimum, and taxes. Both look at rounded amounts."""
+
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+
+from entrepot.core.invoices import InvoiceLine, LineDraft, TaxLine
+from entrepot.core.money import Rounding, format_minor, format_pico, parse_pico, round_share_to_minor
+from entrepot.core.periods import Period, local_time, parse_period
+from entrepot.core.tenancy import Contract
+from entrepot.core.terms import SHARE, Minimum, Tax
+
+MINIMUM = "minimum"
+
+
+def minimum_lines(
+    contract: Contract,
+    period: Period,
+    new: Sequence[InvoiceLine],
+    earlier: Sequence[InvoiceLine],
+    rounding: Rounding,
+) -> list[LineDraft]:
+    """What the month's other lines leave of the contract's minimum, and the same for each month that new lines are of.
+
+    earlier: lines of the contract's invoices so far. Usage that comes late gives back what of a minimum it now covers.
+    """
+    monthly = sum(term.monthly_pico for term in contract.terms if isinstance(term, Minimum))
+    if not monthly:
+        return []
+    months = sorted({period, *(parse_period(line.period) for line in new)})
+    drafts = (_true_up(contract, month, monthly, new, earlier, rounding) for month in months)
+    return [draft for draft in drafts if draft.exact_pico]
+
+
+def _true_up(
+    contract: Contract,
+    month: Period,
+    monthly_pico: int,
+    new: Sequence[InvoiceLine],
+    earlier: Sequence[InvoiceLine],
+    rounding: Rounding,
+) -> LineDraft:
+    due = round_share_to_minor(monthly_pico * part_of_month(contract, month), contract.currency, rounding)
+    of_month = [line for line in (*earlier, *new) if line.period == str(month)]
+    charged = sum(parse_pico(line.amount) for line in of_month if line.kind != MINIMUM)
+    trued_up = sum(parse_pico(line.amount) for line in of_month if line.kind == MINIMUM)
+    rest = max(0, due - charged) - trued_up
+    return LineDraft(
+        period=str(month), model="", meter="", tier="", quantity=0, exact_pico=rest, unit_pico=None, kind=MINIMUM
+    )
+
+
+def part_of_month(contract: Contract, month: Period) -> Fraction:
+    """How much of the month the contract is in force, by the calendar of its zone: every day counts the same."""
+    zone = contract.zone
+    begins, ends = month.start(zone), month.end(zone)
+    first, last = max(begins, contract.effective_from), min(ends, contract.effective_to)
+    whole = local_time(ends, zone) - local_time(begins, zone)
+    return Fraction(max(0, local_time(last, zone) - local_time(first, zone)), whole)
+
+
+def tax_lines(contract: Contract, lines: Iterable[InvoiceLine], rounding: Rounding) -> tuple[TaxLine, ...]:
+    """One line for each of the contract's taxes, on the sum of the amounts it is for; a line is taxed once at most.
+
+    Source: EN 16931 BR-CO-17 (tax per group on the sum of rounded nets).
+    """
+    taxes = [term for term in contract.terms if isinstance(term, Tax)]
+    nets = [0] * len(taxes)
+    for line in lines:
+        for number, tax in enumerate(taxes):
+            if not tax.models or line.model in tax.models:
+                nets[number] += parse_pico(line.amount)
+                break
+    return tuple(
+        TaxLine(
+            name=tax.name,
+            percent=format_pico(tax.share * 100),
+            net=format_minor(net, contract.currency),
+            amount=format_minor(
+                round_share_to_minor(Fraction(net * tax.share, SHARE), contract.currency, rounding), contract.currency
+            ),
+        )
+        for tax, net in zip(taxes, nets, strict=True)
+    )
