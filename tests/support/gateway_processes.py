@@ -79,11 +79,12 @@ class Installation:
 
     def records(self) -> list[LogRecord]:
         """What this story left in the log; the loss of a gateway of another one may come late."""
-        records = self._all_records()[self._told :]
+        records = self.all_records()[self._told :]
         ours = {record.instance for record in records if isinstance(record, Admitted)}
         return [record for record in records if not isinstance(record, InstanceLost) or record.instance in ours]
 
-    def _all_records(self) -> list[LogRecord]:
+    def all_records(self) -> list[LogRecord]:
+        """What all stories so far left in the log."""
         return [record for _, record in open_log_reader(self.settings.home).read(START, 10_000)]
 
     def begin(self) -> None:
@@ -91,7 +92,7 @@ class Installation:
         self.end(self.processes[2:])
         del self.processes[2:]
         self.port = 0
-        self._told = len(self._all_records())
+        self._told = len(self.all_records())
         self.publish(deployment("chat", target(self.base_url)))
 
     def end(self, processes: list[subprocess.Popen[str]]) -> None:

@@ -10,8 +10,10 @@ another process or is damaged.
 import argparse
 import asyncio
 import contextlib
+import gc
 import logging
 import os
+import secrets
 import signal
 import sys
 from pathlib import Path
@@ -24,9 +26,15 @@ from entrepot.adapters.disk_event_log.instances import InstanceFile
 from entrepot.adapters.disk_event_log.writer import SEGMENT_BYTES, DiskEventLog
 from entrepot.adapters.kept_frames import LeftFrames
 from entrepot.adapters.local_disk import LocalDisk
+from entrepot.adapters.metric_files import MetricFiles
 from entrepot.compose.usage_log import log_settings
 from entrepot.core.errors import EntrepotError
+from entrepot.core.log_counters import LogCounters
 from entrepot.edge.log_api import LogServer
+
+_TELL_S = 1.0
+_NAME_BITS = 32
+_events = logging.getLogger("entrepot.log")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -57,7 +65,10 @@ async def serve(home: Path, segment_bytes: int) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     server = LogServer(log, InstanceFile(disk), LeftFrames(settings.run_directory), SystemClock())
     await server.start(_free_path(settings.log_socket))
+    telling = asyncio.ensure_future(_tell(log.counters, settings.metrics_directory))
     settings.log_socket.chmod(0o600)
+    gc.collect()
+    gc.freeze()  # Records leave no circles behind, and what is there now stays.
     print(json.encode({"ready": True, "socket": str(settings.log_socket), "pid": os.getpid()}).decode(), flush=True)
     stop = asyncio.ensure_future(stopping.wait())
     await asyncio.wait((stop, server.commit.broken), return_when=asyncio.FIRST_COMPLETED)
@@ -65,6 +76,24 @@ async def serve(home: Path, segment_bytes: int) -> None:
         await server.commit.broken
     settings.log_socket.unlink(missing_ok=True)
     await server.stop()
+    telling.cancel()
+
+
+async def _tell(counters: LogCounters, directory: Path) -> None:
+    """Puts what is counted where any gateway's /metrics finds it. A log that cannot do so is a log all the same."""
+    try:
+        board = MetricFiles(directory, f"log-{secrets.randbits(_NAME_BITS):08x}")
+    except OSError as error:
+        _events.error("log_metrics_unavailable reason=%s", error)
+        return
+    told = None
+    while True:
+        now = (counters.groups[-1], counters.failures)
+        if now != told:
+            with contextlib.suppress(OSError):  # A full disk is told of by the log's own refusals.
+                board.publish(counters.report())
+                told = now
+        await asyncio.sleep(_TELL_S)
 
 
 def _free_path(path: Path) -> str:
@@ -77,9 +106,7 @@ def _free_path(path: Path) -> str:
 
 def _report(log: DiskEventLog) -> None:
     if log.torn is not None:
-        logging.getLogger("entrepot.log").warning(
-            "usage_log_torn_end_cut segment=%s offset=%s bytes=%s saved=%s", *log.torn
-        )
+        _events.warning("usage_log_torn_end_cut segment=%s offset=%s bytes=%s saved=%s", *log.torn)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from typing import Protocol
 
 import msgspec
 
+from entrepot.core.log_counters import LogCounters
 from entrepot.core.log_records import LogRecord
 
 
@@ -28,27 +29,6 @@ class EventLog(Protocol):
         Raises: UsageLogUnavailable.
         """
         ...
-
-
-class LogCounters(msgspec.Struct):
-    """What a writer of the log has done since it was opened. flush_us: time spent making groups durable."""
-
-    records: int = 0
-    groups: int = 0
-    size_bytes: int = 0
-    flush_us: int = 0
-    flush_us_max: int = 0
-    group_records_max: int = 0
-    failures: int = 0
-
-    def add(self, records: int, size: int, flush_us: int) -> None:
-        """Counts one durable group."""
-        self.records += records
-        self.groups += 1
-        self.size_bytes += size
-        self.flush_us += flush_us
-        self.flush_us_max = max(self.flush_us_max, flush_us)
-        self.group_records_max = max(self.group_records_max, records)
 
 
 class GroupLog(Protocol):

@@ -161,6 +161,23 @@ def test_any_process_tells_the_counts_of_all_and_no_count_ever_falls(installatio
     assert served() == before + 8
 
 
+def test_the_log_process_is_told_of_too(installation: Installation) -> None:
+    installation.start_gateway()
+    for _ in range(3):
+        ask(installation, chat("hi"))
+
+    def told() -> dict[str, int]:
+        lines = ask(installation, path="/metrics", headers={}).body.decode().splitlines()
+        return {name: int(value) for name, _, value in (line.partition(" ") for line in lines) if name in names}
+
+    names = {"entrepot_log_group_records_sum", "entrepot_log_bytes_total", "entrepot_log_failures_total"}
+    eventually(
+        lambda: told().get("entrepot_log_group_records_sum") == len(installation.all_records())
+    )  # Once a second.
+    assert told()["entrepot_log_bytes_total"] > 6 * 100
+    assert told()["entrepot_log_failures_total"] == 0
+
+
 def test_the_access_log_is_written_through_rotation_and_to_the_end(installation: Installation) -> None:
     path = installation.settings.home / "access.log"
     gateway = installation.start_gateway(ENTREPOT_ACCESS_LOG=str(path))

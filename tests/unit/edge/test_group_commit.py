@@ -6,9 +6,9 @@ from collections.abc import Callable, Coroutine, Sequence
 import pytest
 
 from entrepot.core.errors import UsageLogUnavailable
+from entrepot.core.log_counters import LogCounters
 from entrepot.edge import group_commit
 from entrepot.edge.group_commit import Batch, GroupCommit
-from entrepot.ports.event_log import LogCounters
 
 
 class ScriptedLog:

@@ -18,6 +18,7 @@ from time import perf_counter_ns
 from entrepot.adapters.disk_event_log.files import DURABLE, write_all
 from entrepot.adapters.disk_event_log.recovery import TornEnd, recover
 from entrepot.core.errors import UsageLogUnavailable
+from entrepot.core.log_counters import LogCounters
 from entrepot.core.log_records import LogRecord, encode_record
 from entrepot.core.segments import (
     HEADER_BYTES,
@@ -30,7 +31,6 @@ from entrepot.core.segments import (
     segment_name,
 )
 from entrepot.ports.disk import Disk, DiskFile
-from entrepot.ports.event_log import LogCounters
 
 SEGMENT_BYTES = 256 * 2**20
 AHEAD_BYTES_MAX = (
