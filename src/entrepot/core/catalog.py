@@ -5,8 +5,39 @@ from typing import Literal
 import msgspec
 
 Stage = Literal["preview", "early_access", "general", "deprecated", "retired"]
-Operation = Literal["chat", "completions", "embeddings"]
+Operation = Literal[
+    "chat",
+    "completions",
+    "embeddings",
+    "responses",
+    "images",
+    "image_edits",
+    "image_variations",
+    "speech",
+    "transcriptions",
+    "translations",
+    "moderations",
+    "rerank",
+]
 UpstreamKind = Literal["llama_cpp", "onnx_embeddings", "openai"]
+
+
+# What an operation is counted in: one set or the other, as its upstream reports it. A model needs a price for each
+# meter of at least one set, else its usage could not be booked.
+COUNTED_IN: dict[Operation, tuple[tuple[str, ...], ...]] = {
+    "chat": (("input_tokens", "output_tokens"),),
+    "completions": (("input_tokens", "output_tokens"),),
+    "embeddings": (("input_tokens",),),
+    "responses": (("input_tokens", "output_tokens"),),
+    "images": (("images",), ("input_tokens", "image_output_tokens")),
+    "image_edits": (("images",), ("input_tokens", "image_input_tokens", "image_output_tokens")),
+    "image_variations": (("images",),),
+    "speech": (("characters",),),  # A plain answer is sound alone; tokens are told by streams only.
+    "transcriptions": (("audio_seconds",), ("audio_input_tokens", "output_tokens")),
+    "translations": (("audio_seconds",),),
+    "moderations": (("requests",), ("input_tokens",)),
+    "rerank": (("input_tokens",), ("search_units",)),
+}
 
 
 class Partner(msgspec.Struct, frozen=True):

@@ -14,7 +14,10 @@ class _Record(msgspec.Struct, frozen=True, array_like=True, tag=True, gc=False):
 
 
 class Admitted(_Record, frozen=True, gc=False):
-    """A request is about to go upstream. Without a later UsageRecorded of the same id it is unresolved."""
+    """A request is about to go upstream. Without a later UsageRecorded of the same id it is unresolved.
+
+    counts: (meter, units) that are known from the request alone; of requests that are not counted in tokens.
+    """
 
     id: str
     at: Instant
@@ -27,6 +30,7 @@ class Admitted(_Record, frozen=True, gc=False):
     upstream: str
     key: str
     prompt_tokens_estimate: int
+    counts: tuple[tuple[str, int], ...] = ()
 
 
 class Progressed(_Record, frozen=True, gc=False):

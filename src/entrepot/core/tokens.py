@@ -5,7 +5,13 @@ TOKEN_METERS = frozenset(
     for medium in ("", "audio_", "image_")
     for kind in ("input_tokens", "cached_input_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
 )
-METERS = TOKEN_METERS | {"images", "audio_seconds", "provisioned_unit_hours", "seats", "requests"}
+# Calls of an upstream's own tools, which it charges beside the tokens.
+TOOL_METERS = frozenset({"code_interpreter_calls", "file_search_calls", "image_generation_calls", "web_search_calls"})
+METERS = (
+    TOKEN_METERS
+    | TOOL_METERS
+    | {"images", "audio_seconds", "characters", "search_units", "provisioned_unit_hours", "seats", "requests"}
+)
 
 # What a request was made of; together, how long its input is.
 INPUT_METERS = tuple(

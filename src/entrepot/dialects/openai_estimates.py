@@ -5,8 +5,6 @@ Four bytes of text a token, the usual figure for English; other languages have m
 
 import msgspec
 
-from entrepot.core.catalog import Operation
-
 BYTES_PER_TOKEN = 4
 
 
@@ -28,10 +26,15 @@ class _Answer(msgspec.Struct, gc=False):
 _decode_answer = msgspec.json.Decoder(_Answer).decode
 
 
-def estimate_prompt(body: bytes, operation: Operation, context_tokens: int) -> int:
-    """The tokens of a prompt by its request's size; no more than fit the context, save for lists of texts to embed."""
-    estimate = len(body) // BYTES_PER_TOKEN
-    return estimate if operation == "embeddings" else min(estimate, context_tokens)
+def estimate_prompt(size: int, context_tokens: int) -> int:
+    """The tokens of a prompt by the bytes of its request; no more than fit the context."""
+    return min(size // BYTES_PER_TOKEN, context_tokens)
+
+
+def estimate_texts(size: int, context_tokens: int) -> int:
+    """The same of a list of texts, each of which may fill the context."""
+    del context_tokens
+    return size // BYTES_PER_TOKEN
 
 
 def estimate_answer(body: bytes) -> int:

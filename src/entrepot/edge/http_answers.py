@@ -19,12 +19,12 @@ def whole_head(status: int, media_type: str, length: int, fields: str) -> bytes:
     return f"{line}\r\nContent-Type: {media_type}\r\nContent-Length: {length}\r\n{fields}\r\n".encode("latin-1")
 
 
-def stream_head(fields: str, *, chunked: bool) -> bytes:
-    """The head of an event stream; without chunks it ends with its connection."""
+def stream_head(fields: str, *, chunked: bool, media_type: str = "") -> bytes:
+    """The head of an event stream, or of a stream of another media type; without chunks it ends with its connection."""
     framing = "Transfer-Encoding: chunked\r\n" if chunked else CLOSE
-    return (f"HTTP/1.1 200 OK\r\nContent-Type: {EVENTS}\r\nCache-Control: no-cache\r\n{framing}{fields}\r\n").encode(
-        "latin-1"
-    )
+    return (
+        f"HTTP/1.1 200 OK\r\nContent-Type: {media_type or EVENTS}\r\nCache-Control: no-cache\r\n{framing}{fields}\r\n"
+    ).encode("latin-1")
 
 
 def chunk(payload: bytes) -> bytes:

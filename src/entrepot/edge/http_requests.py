@@ -7,10 +7,10 @@ folded lines, spaces around a field's name. Source: RFC 9112 sections 2.2, 3, 5 
 
 import re
 from dataclasses import dataclass
-from typing import NoReturn
 
 from entrepot.core.chunked_coding import BadChunk, ChunkedReader
 from entrepot.core.identifiers import Credential
+from entrepot.dialects.operations import OPERATIONS
 from entrepot.edge.request_marks import marks_of
 from entrepot.edge.routes import Found
 
@@ -35,12 +35,20 @@ _LENGTH_DIGITS_MAX = 15
 _NO_FIELD = b""
 
 
+# The longest bodies, by how their paths end, where a limit of all others would be too little.
+_UPLOADS = {row.path.encode(): row.body_bytes_max for row in OPERATIONS.values() if row.is_form}
+
+
 @dataclass(frozen=True, slots=True)
 class RequestLimits:
-    """What a client may send, in bytes."""
+    """What a client may send, in bytes. body_bytes: where the path has no limit of its own."""
 
     head_bytes: int = 32 * 1024
     body_bytes: int = 16 * 2**20
+
+    def body_bytes_of(self, path: bytes) -> int:
+        """The longest body for a path; for pictures and recordings it is more."""
+        return max([self.body_bytes, *(limit for end, limit in _UPLOADS.items() if path.endswith(end))])
 
 
 class Refusal(Exception):
@@ -166,7 +174,7 @@ class RequestReader:
         self._chunks = None
         self._left = left = int(length)
         if left > self._limits.body_bytes:
-            self._refuse_size(last)
+            self._check_size(last, left)
         return last
 
     def _read_head(self, text: bytes) -> RequestHead:
@@ -209,7 +217,7 @@ class RequestReader:
                 raise Refusal(400, "Content-Length is not a number.")
             self._left = int(length)
             if self._left > self._limits.body_bytes:
-                self._refuse_size(head)
+                self._check_size(head, self._left)
 
     def _read_body(self, head: RequestHead, data: bytes) -> Request | None:
         if self._chunks is not None:
@@ -233,12 +241,14 @@ class RequestReader:
         except BadChunk as error:
             raise Refusal(400, f"The request's chunked body is broken: {error}.") from None
         if len(self._body) > self._limits.body_bytes:
-            self._refuse_size(head)
+            self._check_size(head, len(self._body))
         self._data = chunks.rest
         return chunks.complete
 
-    def _refuse_size(self, head: RequestHead) -> NoReturn:
-        raise Refusal(413, f"The request's body is larger than {self._limits.body_bytes} bytes.", head.path)
+    def _check_size(self, head: RequestHead, size: int) -> None:
+        limit = self._limits.body_bytes_of(head.path)
+        if size > limit:
+            raise Refusal(413, f"The request's body is larger than {limit} bytes.", head.path)
 
 
 def _fields_of(text: bytes) -> dict[bytes, bytes]:

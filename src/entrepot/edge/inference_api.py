@@ -11,6 +11,7 @@ from entrepot.core.identifiers import INTERNAL_PREFIX, event_id
 from entrepot.core.periods import Instant
 from entrepot.core.snapshot import ServedDeployment
 from entrepot.dialects import azure, openai
+from entrepot.dialects.operations import OPERATIONS
 from entrepot.edge.access_log import AccessLog
 from entrepot.edge.client_connection import ClientConnection, ClientLimits
 from entrepot.edge.error_bodies import protocol_error
@@ -139,7 +140,10 @@ class InferenceApi:
 
     def _infer(self, found: Found, request: Request, call: InferenceCall, connection: ClientConnection) -> None:
         head = request.head
-        ask = Ask(call.id, call.at, found.route.operation, found.name, head.credential, request.body)
+        operation = OPERATIONS[found.route.operation]
+        ask = Ask(call.id, call.at, operation, found.name, head.credential, request.body)
+        if operation.is_form:
+            ask = ask._replace(media_type=head.field(b"content-type"))
         if head.credential.text.startswith(_INTERNAL):
             project, tier = _acting_for(head)
             ask = ask._replace(project=project, tier=tier)

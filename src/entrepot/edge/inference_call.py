@@ -18,6 +18,8 @@ from entrepot.edge.http_requests import RequestHead
 from entrepot.edge.request_marks import Marks
 from entrepot.edge.routes import Found
 
+_EVENTS = "text/event-stream"
+
 
 class Desk(Protocol):
     """What all calls of a process share."""
@@ -52,8 +54,8 @@ class InferenceCall:
     """
 
     __slots__ = (
-        "_connection", "_desk", "_head", "_keep", "_told", "admitted", "at", "ended_at", "error", "finished",
-        "first_at", "found", "head_at", "id", "is_azure", "left_as", "marks", "status", "usage",
+        "_connection", "_desk", "_head", "_keep", "_sends_events", "_told", "admitted", "at", "ended_at", "error",
+        "finished", "first_at", "found", "head_at", "id", "is_azure", "left_as", "marks", "status", "usage",
     )  # fmt: skip
 
     def __init__(
@@ -76,6 +78,7 @@ class InferenceCall:
         self._head = head
         self._told = ""  # Of the cache.
         self._keep = False
+        self._sends_events = True
         self.marks: Marks | None = None  # What the client said of its request.
         if head is not None:
             self._keep = head.keep_alive and not desk.draining
@@ -93,18 +96,20 @@ class InferenceCall:
         age = "" if age_s is None else f"Age: {age_s}\r\n"
         self._told = f"x-entrepot-cache: {status}\r\n{age}"
 
-    def answer(self, status: int, body: bytes) -> None:
+    def answer(self, status: int, body: bytes, media_type: str = JSON) -> None:
         """A whole answer."""
-        self.reply(status, JSON, body)
+        self.reply(status, media_type, body)
 
-    def open_stream(self) -> Callable[[bytes], None] | None:
-        """The head of an event stream."""
+    def open_stream(self, media_type: str = "") -> Callable[[bytes], None] | None:
+        """The head of an event stream, or of a stream of the media type."""
+        self._sends_events = not media_type or media_type.startswith(_EVENTS)
         self._count(200)
         chunked = self._takes_chunks
         if not chunked:
             self._keep = False
         write = self._connection.write
-        write(stream_head(self._fields("" if self._keep or not chunked else CLOSE), chunked=chunked))
+        fields = self._fields("" if self._keep or not chunked else CLOSE)
+        write(stream_head(fields, chunked=chunked, media_type=media_type))
         return write if chunked else None
 
     def send(self, events: bytes) -> None:
@@ -124,7 +129,8 @@ class InferenceCall:
     def break_stream(self, error: EntrepotError) -> None:
         """An error among the events, which makes clients raise; then the connection ends without the stream's end."""
         self._fail(error)
-        self.send(openai.error_event(error_bodies.openai_error(error).body))
+        if self._sends_events:
+            self.send(openai.error_event(error_bodies.openai_error(error).body))
         self._keep = False
         self._finish(self._desk.now())
 

@@ -3,9 +3,9 @@
 import re
 from typing import Literal, NamedTuple
 
-from entrepot.core.catalog import Operation
 from entrepot.core.errors import NotFound, RouteNotFound
 from entrepot.dialects import azure
+from entrepot.dialects.operations import OPERATIONS
 
 Kind = Literal["inference", "models", "model", "jobs", "healthz", "readyz", "metrics"]
 Version = Literal["any", "undated", "dated"]
@@ -14,13 +14,14 @@ Version = Literal["any", "undated", "dated"]
 class Route(NamedTuple):
     """A path that is answered; {…} stands for one segment. version: which api-version its query may or must name.
 
-    prefix: of a route of kind jobs, what stands before the path that the jobs process knows.
+    operation: of a route of kind inference, its name. prefix: of a route of kind jobs, what stands before the
+    path that the jobs process knows.
     """
 
     path: str
     kind: Kind
     version: Version = "undated"
-    operation: Operation = "chat"
+    operation: str = "chat"
     prefix: str = ""
 
     @property
@@ -49,20 +50,28 @@ _JOBS: dict[str, tuple[bytes, ...]] = {
 }
 
 
+# Azure's routes of a deployment, which name it in the path; what else it has names the deployment as model.
+_AZURE_DEPLOYMENT = (
+    *("chat", "completions", "embeddings", "images", "image_edits"),
+    *("speech", "transcriptions", "translations"),
+)
+_AZURE = ("responses", "compact_response", "count_response")
+
 ROUTES = (
-    Route("/v1/chat/completions", "inference"),
-    Route("/v1/completions", "inference", operation="completions"),
-    Route("/v1/embeddings", "inference", operation="embeddings"),
+    *(
+        Route(f"{prefix}{row.path}", "inference", operation=row.name)
+        for prefix in ("/v1", "/openai/v1")
+        for row in OPERATIONS.values()
+    ),
+    *(
+        Route(f"/openai/deployments/{{deployment}}{OPERATIONS[name].path}", "inference", "dated", name)
+        for name in _AZURE_DEPLOYMENT
+    ),
+    *(Route(f"/openai{OPERATIONS[name].path}", "inference", "dated", name) for name in _AZURE),
     Route("/v1/models", "models"),
     Route("/v1/models/{model}", "model"),
-    Route("/openai/v1/chat/completions", "inference"),
-    Route("/openai/v1/completions", "inference", operation="completions"),
-    Route("/openai/v1/embeddings", "inference", operation="embeddings"),
     Route("/openai/v1/models", "models"),
     Route("/openai/v1/models/{model}", "model"),
-    Route("/openai/deployments/{deployment}/chat/completions", "inference", "dated"),
-    Route("/openai/deployments/{deployment}/completions", "inference", "dated", "completions"),
-    Route("/openai/deployments/{deployment}/embeddings", "inference", "dated", "embeddings"),
     Route("/openai/models", "models", "dated"),
     Route("/openai/models/{model}", "model", "dated"),
     Route("/healthz", "healthz", "any"),

@@ -109,8 +109,9 @@ class Errand:
         else:
             self._client.refuse(UpstreamUnavailable("The batch service is not there; try again.", retry_after_s=1))
 
-    def stream_begins(self) -> Outlet:
+    def stream_begins(self, head: AnswerHead) -> Outlet:
         """Never: the jobs process answers with whole bodies."""
+        del head
         _no_stream()
 
     def stream_ended(self, tap: StreamTap) -> None:
@@ -133,5 +134,6 @@ def _no_stream() -> NoReturn:
     raise AssertionError("the jobs process answered with a stream of events")
 
 
-def _no_tap() -> StreamTap:
-    _no_stream()
+def _no_tap(media_type: bytes) -> None:
+    """Whatever it is, it is kept until it is whole."""
+    del media_type

@@ -76,7 +76,10 @@ def _settlement(
         return None
     if not came_back:
         return _event(request, given_up, "estimated", {})
-    meters = {"input_tokens": request.admitted.prompt_tokens_estimate, "output_tokens": counted}
+    meters = dict(request.admitted.counts) or {
+        "input_tokens": request.admitted.prompt_tokens_estimate,
+        "output_tokens": counted,
+    }
     return _event(request, given_up, "estimated", {meter: quantity for meter, quantity in meters.items() if quantity})
 
 

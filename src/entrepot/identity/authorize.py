@@ -9,6 +9,15 @@ _ACTIONS: dict[Operation, str] = {
     "chat": "deployments/chat/completions/action",
     "completions": "deployments/completions/action",
     "embeddings": "deployments/embeddings/action",
+    "responses": "responses/write",
+    "images": "deployments/images/generations/action",
+    "image_edits": "deployments/images/edits/action",
+    "image_variations": "deployments/images/variations/action",
+    "speech": "deployments/audio/speech/action",
+    "transcriptions": "deployments/audio/transcriptions/action",
+    "translations": "deployments/audio/translations/action",
+    "moderations": "deployments/moderations/action",
+    "rerank": "deployments/rerank/action",
 }
 
 

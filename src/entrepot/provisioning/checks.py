@@ -1,10 +1,10 @@
 """Whether what is declared fits together: ids declared once, references that lead somewhere, prices of what is sold."""
 
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from itertools import pairwise
 from typing import TypeVar
 
-from entrepot.core.catalog import Model
+from entrepot.core.catalog import COUNTED_IN, Model
 from entrepot.core.periods import END_OF_TIME
 from entrepot.core.prices import PriceBookVersion, PriceTable
 from entrepot.core.tenancy import Contract, Deployment
@@ -14,13 +14,6 @@ from entrepot.provisioning.draft import Declared, Draft
 from entrepot.provisioning.faults import suggestion
 
 OWN = "own"  # The operator's own models belong to this partner, which nobody declares.
-
-# What an operation is metered in: without these prices its usage could not be booked.
-_METERS_OF = {
-    "chat": ("input_tokens", "output_tokens"),
-    "completions": ("input_tokens", "output_tokens"),
-    "embeddings": ("input_tokens",),
-}
 
 _Value = TypeVar("_Value")
 
@@ -202,23 +195,27 @@ def _check_priced(
         key=lambda version: version.effective_from,
         default=None,
     )
-    for meter in meters_asked(model):
-        if version is None or PriceTable(version).price(model.id, meter, "default") is None:
-            where = f"version {version.id}" if version else f"price book {contract.price_book}, which has no version"
-            deployment.fields.fault(
-                f"model {model.id} has no price for {meter} in {where} (contract {contract.id}), "
-                "so its usage could not be priced",
-                "model",
-            )
+    table = PriceTable(version) if version else None
+    missing = unpriced(model, lambda meter: table is not None and table.price(model.id, meter, "default") is not None)
+    if missing:
+        where = f"version {version.id}" if version else f"price book {contract.price_book}, which has no version"
+        deployment.fields.fault(
+            f"model {model.id} has no price for {missing} in {where} (contract {contract.id}), "
+            "so its usage could not be priced",
+            "model",
+        )
     if version is not None and deployment.value.cache is not None:
         check_cached_prices(deployment, version)
 
 
-def meters_asked(model: Model) -> Iterator[str]:
-    """The meters that the model's operations are counted in; without a price for each, its usage cannot be booked."""
-    seen = set()
+def unpriced(model: Model, has_price: Callable[[str], bool]) -> str:
+    """What the model's operations are counted in and has no price, in words; "" when their usage can be booked.
+
+    An operation that can be counted in more than one way needs the prices of one of them.
+    """
+    missing: dict[str, None] = {}
     for operation in model.operations or ("chat",):
-        for meter in _METERS_OF[operation]:
-            if meter not in seen:
-                seen.add(meter)
-                yield meter
+        ways = [[meter for meter in meters if not has_price(meter)] for meters in COUNTED_IN[operation]]
+        if all(ways):
+            missing[", or ".join(" and ".join(meters) for meters in ways)] = None
+    return "; ".join(missing)

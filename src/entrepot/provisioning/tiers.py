@@ -10,7 +10,7 @@ from entrepot.core.snapshot import Window
 from entrepot.core.tenancy import Contract
 from entrepot.core.tokens import TIERS
 from entrepot.core.world import WorldIndex
-from entrepot.provisioning.checks import meters_asked
+from entrepot.provisioning.checks import unpriced
 
 
 def offered_tiers(index: WorldIndex, customer: str, model: Model) -> dict[str, tuple[Window, ...]]:
@@ -21,9 +21,8 @@ def offered_tiers(index: WorldIndex, customer: str, model: Model) -> dict[str, t
         if contract.customer == customer
         for window, table in _prices(index, contract)
     ]
-    meters = list(meters_asked(model))
     offered = {
-        tier: _joined(window for window, table in priced if _has_all(table, model.id, meters, tier))
+        tier: _joined(window for window, table in priced if not _lacks(table, model, tier))
         for tier in TIERS
         if tier != "default"
     }
@@ -40,8 +39,8 @@ def _prices(index: WorldIndex, contract: Contract) -> Iterator[tuple[Window, Pri
             yield window, index.prices(version.id)
 
 
-def _has_all(table: PriceTable, model: str, meters: list[str], tier: str) -> bool:
-    return all(table.price(model, meter, tier) is not None for meter in meters)
+def _lacks(table: PriceTable, model: Model, tier: str) -> str:
+    return unpriced(model, lambda meter: table.price(model.id, meter, tier) is not None)
 
 
 def _joined(windows: Iterator[Window]) -> tuple[Window, ...]:

@@ -1,12 +1,11 @@
 """One request at one upstream: sent, perhaps sent again on a fresh connection, and its answer taken in.
 
-An event stream is relayed as it comes, through a tap; any other answer is kept until it is whole.
+An event stream is relayed as it comes, through a tap, and so is sound; any other answer is kept until it is whole.
 """
 
 from collections.abc import Callable
 from typing import Literal, NamedTuple, Protocol
 
-from entrepot.relay import sse
 from entrepot.relay.http1 import AnswerHead
 from entrepot.relay.upstream import Broken, Lane, UpstreamConnection
 from entrepot.relay.usage_tap import OverlongEvent, StreamTap
@@ -45,8 +44,8 @@ class Taker(Protocol):
         """The request, now that there is a connection; None to make nothing of it, and to hear nothing more."""
         ...
 
-    def stream_begins(self) -> Outlet:
-        """Where whole events go."""
+    def stream_begins(self, head: AnswerHead) -> Outlet:
+        """Where whole events go, or the bytes of an answer that is relayed as it comes."""
         ...
 
     def stream_ended(self, tap: StreamTap) -> None:
@@ -74,7 +73,8 @@ class Attempt:
     _parts: list[bytes]
     _size: int
 
-    def __init__(self, lane: Lane, taker: Taker, new_tap: Callable[[], StreamTap]) -> None:
+    def __init__(self, lane: Lane, taker: Taker, new_tap: Callable[[bytes], StreamTap | None]) -> None:
+        """new_tap: for an answer of a media type; None, when it is to be kept until it is whole."""
         self._lane = lane
         self._taker = taker
         self._new_tap = new_tap
@@ -149,9 +149,9 @@ class Attempt:
         self._size = 0
         if head.field(b"content-encoding") not in {b"", b"identity"}:
             self._fail("unusable", answered=True)
-        elif head.status == 200 and head.media_type == sse.MEDIA_TYPE:
-            self.tap = self._new_tap()
-            self._send, self._send_chunk = self._taker.stream_begins()
+        elif head.status == 200 and (tap := self._new_tap(head.media_type)) is not None:
+            self.tap = tap
+            self._send, self._send_chunk = self._taker.stream_begins(head)
 
     def on_chunk(self, data: bytes) -> bool:
         """Relays a chunk as it is when nothing in it is worth a look, as with nearly every event of a stream."""

@@ -11,6 +11,7 @@ from entrepot.core.snapshot import Target
 # An upstream and a base URL of it: one that runs inside this machine has a base URL for each of its models.
 Place = tuple[str, str]
 
+_JSON = b"Content-Type: application/json\r\n"
 _PRINTABLE = re.compile(r"[!-~]*")
 _PORTS = {"http": 80, "https": 443}
 
@@ -44,9 +45,15 @@ class Destination:
             for path in paths
         }
 
-    def request(self, path: str, request_id: str, body: bytes) -> bytes:
-        """The whole request for one of the paths given at first. Nothing of the client's own head is in it."""
-        return b"%b%b\r\nContent-Length: %d\r\n\r\n%b" % (self._heads[path], request_id.encode(), len(body), body)
+    def request(self, path: str, request_id: str, body: bytes, media_type: str = "") -> bytes:
+        """The whole request for one of the paths given at first. Nothing of the client's own head is in it.
+
+        media_type: of a body that is not JSON.
+        """
+        head = self._heads[path]
+        if media_type:
+            head = head.replace(_JSON, f"Content-Type: {media_type}\r\n".encode())
+        return b"%b%b\r\nContent-Length: %d\r\n\r\n%b" % (head, request_id.encode(), len(body), body)
 
 
 def place_of(target: Target) -> Place:

@@ -12,6 +12,7 @@ HEAD_BYTES_MAX = 64 * 1024
 _UNTIL_CLOSE = -1
 
 _UNUSUAL = re.compile(rb"\r\n(?:transfer-encoding|content-encoding|connection(?!: keep-alive(?:\r|\Z))):?")
+_SAYABLE = re.compile(rb"[ -~]{1,200}")
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])[ \r]")
 
 
@@ -35,6 +36,12 @@ class AnswerHead:
     def field(self, name: bytes) -> bytes:
         """The value of the field of this name, which is in lower case; b"" when there is none."""
         return _field(self.text, self.text.lower(), name)
+
+    @property
+    def content_type(self) -> str:
+        """What the body is, as the upstream says it; mere bytes, if it says nothing that can be passed on."""
+        told = self.field(b"content-type")
+        return told.decode() if _SAYABLE.fullmatch(told) else "application/octet-stream"
 
     @property
     def media_type(self) -> bytes:

@@ -46,26 +46,43 @@ class Said(Protocol):
         """Whether it ends the stream."""
         ...
 
+    @property
+    def also(self) -> dict[str, int]:
+        """By meter, what was used beside the usage object."""
+        ...
+
 
 class OverlongEvent(Exception):
-    """An event of more than EVENT_BYTES_MAX bytes."""
+    """An event of more bytes than its dialect knows."""
 
 
 class StreamTap:
-    """One stream. counted: events with content so far, at least a token each; usage, finish: the last ones seen.
+    """One stream. counted: events with content so far, at least a token each; usage, also, finish: the last ones seen.
 
     finished: the dialect's last event has come; it is in held, with whatever came behind it, and not relayed yet.
     """
 
-    __slots__ = ("_begun", "_drop_usage", "_marks", "_part", "_read", "counted", "finish", "finished", "held", "usage")
+    __slots__ = (
+        "_begun", "_drop_usage", "_event_bytes_max", "_marks", "_part", "_read", "also", "counted", "finish",
+        "finished", "held", "usage",
+    )  # fmt: skip
 
-    def __init__(self, *, marks: tuple[bytes, ...], read: Callable[[bytes], Said], drop_usage: bool) -> None:
+    def __init__(
+        self,
+        *,
+        marks: tuple[bytes, ...],
+        read: Callable[[bytes], Said],
+        drop_usage: bool,
+        event_bytes_max: int = EVENT_BYTES_MAX,
+    ) -> None:
         self._marks = marks
         self._read = read
         self._drop_usage = drop_usage
+        self._event_bytes_max = event_bytes_max
         self._part = b""
         self._begun = False
         self.counted = 0
+        self.also: dict[str, int] = {}
         self.usage = b""
         self.finish = ""
         self.finished = False
@@ -78,7 +95,7 @@ class StreamTap:
             self._part = b""
         if not payload.endswith(_END):
             end = end_of_last_event(payload)
-            if len(payload) - end > EVENT_BYTES_MAX:
+            if len(payload) - end > self._event_bytes_max:
                 raise OverlongEvent
             self._part = payload[end:]
             payload = payload[:end]
@@ -130,16 +147,17 @@ class StreamTap:
             return True
         said = self._read(data_of(event))
         self._begun = self._begun or _data_lines(event) > 0
-        if said.is_last:
-            self.finished = True
-            self.held = event
-            return False
         if said.usage:
             self.usage = said.usage
         if said.finish:
             self.finish = said.finish
         if said.has_content:
             self.counted += 1
+        if said.is_last:
+            self.finished = True
+            self.held = event
+            self.also = said.also
+            return False
         return not (self._drop_usage and said.is_usage_only)
 
 

@@ -63,7 +63,7 @@ def test_undated_routes_need_no_version(gateway: Gateway, query: str) -> None:
         (azure(name="embed"), 400, "OperationNotSupported"),
         (azure("embeddings"), 400, "OperationNotSupported"),
         (azure(name="old"), 410, "ModelRetired"),
-        (azure("images/generations"), 404, "404"),
+        (azure("threads"), 404, "404"),
         (azure(name="a/b"), 404, "404"),
         (azure(name="a%252Fb"), 404, "DeploymentNotFound"),
         (azure(name=""), 404, "404"),

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from entrepot.core.tokens import TOKEN_METERS
-from entrepot.dialects.openai_estimates import estimate_answer, estimate_prompt
+from entrepot.dialects.openai_estimates import estimate_answer, estimate_prompt, estimate_texts
 from entrepot.dialects.openai_usage import UsageMismatch, meters_of
 
 
@@ -93,9 +93,9 @@ def test_what_does_not_sum_up_is_no_usage(raw: bytes) -> None:
 
 
 def test_a_prompt_is_estimated_by_its_size_and_never_beyond_the_context() -> None:
-    assert estimate_prompt(b"x" * 400, "chat", 8192) == 100
-    assert estimate_prompt(b"x" * 400_000, "chat", 8192) == 8192
-    assert estimate_prompt(b"x" * 400_000, "embeddings", 512) == 100_000
+    assert estimate_prompt(400, 8192) == 100
+    assert estimate_prompt(400_000, 8192) == 8192
+    assert estimate_texts(400_000, 512) == 100_000
 
 
 @pytest.mark.parametrize(

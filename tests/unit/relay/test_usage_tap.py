@@ -3,7 +3,6 @@
 import pytest
 
 from entrepot.dialects import openai
-from entrepot.relay import usage_tap
 from entrepot.relay.sse import data_of, end_of_last_event, split_events
 from entrepot.relay.usage_tap import OverlongEvent, StreamTap
 
@@ -87,9 +86,8 @@ def test_a_last_event_without_its_empty_line_passes_at_the_end() -> None:
     assert made.finish == "length"
 
 
-def test_an_event_without_an_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(usage_tap, "EVENT_BYTES_MAX", 100)
-    made = tap()
+def test_an_event_without_an_end_is_given_up() -> None:
+    made = StreamTap(marks=openai.STREAM_MARKS, read=openai.read_event, drop_usage=False, event_bytes_max=100)
     made.feed(b"data: " + b"x" * 90)
     with pytest.raises(OverlongEvent):
         made.feed(b"x" * 10)

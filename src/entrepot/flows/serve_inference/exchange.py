@@ -1,7 +1,6 @@
 """One request from its admission to its usage record, as its upstream, its client and the usage log tell it."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Protocol
 
 import msgspec
@@ -10,10 +9,14 @@ from entrepot.core.errors import EntrepotError, UpstreamFailed
 from entrepot.core.log_records import Admitted
 from entrepot.core.usage_event import Outcome, Source, UsageEvent
 from entrepot.dialects import openai
-from entrepot.dialects.openai_estimates import estimate_answer
-from entrepot.dialects.openai_usage import UsageMismatch, meters_of
+from entrepot.dialects.answers import Said
+from entrepot.dialects.asked import Asked
+from entrepot.dialects.openai_usage import UsageMismatch
+from entrepot.dialects.operations import OPERATIONS, Operation
 from entrepot.metering.usage_writer import UsageWriter, log_unavailable
+from entrepot.relay import sse
 from entrepot.relay.attempt import Attempt, Failure, Outlet
+from entrepot.relay.bytes_tap import BytesTap
 from entrepot.relay.destination import redact
 from entrepot.relay.failures import error_of, unreachable
 from entrepot.relay.http1 import AnswerHead
@@ -31,12 +34,12 @@ class Client(Protocol):
     admitted: Admitted | None
     usage: UsageEvent | None
 
-    def answer(self, status: int, body: bytes) -> None:
+    def answer(self, status: int, body: bytes, media_type: str = "application/json") -> None:
         """* A whole answer, as the upstream wrote it."""
         ...
 
-    def open_stream(self) -> Callable[[bytes], None] | None:
-        """Events follow. What takes HTTP chunks of whole events as they are, if the client does."""
+    def open_stream(self, media_type: str = "") -> Callable[[bytes], None] | None:
+        """Events follow, or bytes of the media type. What takes HTTP chunks of them as they are, if the client does."""
         ...
 
     def send(self, events: bytes) -> None:
@@ -83,8 +86,29 @@ class Shared:
         self.mismatches = 0
 
 
-_USAGE_KEPT = partial(StreamTap, marks=openai.STREAM_MARKS, read=openai.read_event, drop_usage=False)
-_USAGE_DROPPED = partial(StreamTap, marks=openai.STREAM_MARKS, read=openai.read_event, drop_usage=True)
+NewTap = Callable[[bytes], StreamTap | None]
+NOTHING_ELSE: dict[str, int] = {}
+
+
+def _taps(operation: Operation, *, drop_usage: bool) -> NewTap:
+    """What makes the tap for an answer of a media type, if it is one to relay as it comes."""
+    answers = operation.answers
+
+    def new_tap(media_type: bytes) -> StreamTap | None:
+        if media_type == sse.MEDIA_TYPE:
+            return StreamTap(
+                marks=answers.marks,
+                read=answers.event,
+                drop_usage=drop_usage,
+                event_bytes_max=answers.event_bytes_max,
+            )
+        return BytesTap() if answers.relays_bytes and media_type != b"application/json" else None
+
+    return new_tap
+
+
+_USAGE_KEPT = {name: _taps(row, drop_usage=False) for name, row in OPERATIONS.items()}
+_USAGE_DROPPED = {name: _taps(row, drop_usage=True) for name, row in OPERATIONS.items()}
 
 
 class Exchange:
@@ -92,7 +116,7 @@ class Exchange:
 
     __slots__ = (
         "_admitted", "_asked", "_attempt", "_body", "_client", "_ended", "_error", "_head", "_new_tap",
-        "_path", "_reported", "_sent", "_shared", "_then", "_tried", "_way", "_ways",
+        "_operation", "_reported", "_sent", "_shared", "_then", "_tried", "_way", "_ways",
     )  # fmt: skip
 
     _attempt: Attempt
@@ -105,17 +129,18 @@ class Exchange:
         self,
         shared: Shared,
         client: Client,
-        asked: openai.Asked,
-        path: str,
+        asked: Asked,
+        operation: Operation,
         ways: Sequence[Way],
         admitted: Admitted,
     ) -> None:
         self._shared = shared
         self._client = client
-        self._asked: openai.Asked | None = asked  # Let go of when the answer begins.
+        self._asked: Asked | None = asked  # Let go of when the answer begins.
         # Usage that only we asked for is not shown to the client.
-        self._new_tap = _USAGE_KEPT if asked.wants_usage or not asked.stream else _USAGE_DROPPED
-        self._path = path
+        taps = _USAGE_KEPT if asked.wants_usage or not asked.stream else _USAGE_DROPPED
+        self._new_tap = taps[operation.name]
+        self._operation = operation
         self._ways = ways
         self._tried = 0
         self._admitted = admitted
@@ -139,7 +164,8 @@ class Exchange:
 
     def next_request(self) -> bytes | None:
         """The upstream's request, its admission being written; None when the log has become unavailable meanwhile."""
-        assert self._asked is not None
+        asked = self._asked
+        assert asked is not None
         if not self._sent:
             if not self._shared.usage.available:
                 self._ended = True
@@ -150,33 +176,40 @@ class Exchange:
             self._shared.usage.admit(self._admitted)
             self._client.admitted = self._admitted
             self._sent = True
-        body = openai.write_request(self._asked, self._way.model)
-        return self._way.destination.request(self._path, self._admitted.id, body)
+        body = asked.write(self._way.model, self._admitted.project)
+        return self._way.destination.request(self._operation.path, self._admitted.id, body, asked.media_type)
 
     # ---- its answer
 
-    def stream_begins(self) -> Outlet:
+    def stream_begins(self, head: AnswerHead) -> Outlet:
         """The client's side of the stream, opened."""
         self._asked = None
         self._shared.streams.add(self)
-        send_chunk = self._client.open_stream()
+        media_type = head.content_type if self._operation.answers.relays_bytes else ""
+        send_chunk = self._client.open_stream(media_type)
         return Outlet(self._client.send, send_chunk)
 
     def stream_ended(self, tap: StreamTap) -> None:
         """Settles; what the tap holds of the stream's end is sent once that is done."""
-        self._settle(tap.usage, tap.counted, openai.outcome_of(tap.finish), self._end_stream)
+        outcome = openai.outcome_of(tap.finish)
+        counted = None if outcome == "upstream_failed" else tap.counted
+        self._settle(tap.usage, counted, outcome, self._end_stream, tap.also)
 
     def answered(self, head: AnswerHead, body: bytes) -> None:
         """Settles; the answer is sent once that is done. A refusal used nothing, unless it says otherwise."""
         self._head, self._body = head, body
-        said = openai.read_answer(body)
+        answers = self._operation.answers
+        said = answers.whole(body) if head.status < 300 else openai.read_answer(body)
+        if said is None and answers.may_be_text and head.media_type.startswith(b"text/"):
+            said = Said()
         if head.status >= 300:
             self._settle(said.usage if said else b"", None, openai.outcome_of_refusal(body), self._send_refusal)
         elif said is None:
             self._give_up(UpstreamFailed("The upstream's answer is not JSON."), answered=True)
         else:
-            counted = 0 if said.usage else estimate_answer(body)
-            self._settle(said.usage, counted, openai.outcome_of(said.finish), self._send_answer)
+            outcome = openai.outcome_of(said.finish)
+            counted = None if outcome == "upstream_failed" else 0 if said.usage else answers.count(body)
+            self._settle(said.usage, counted, outcome, self._send_answer, said.also)
 
     def failed(self, failure: Failure) -> None:
         """Tries the next target if this one cannot have got the request; else the request ends here."""
@@ -230,10 +263,18 @@ class Exchange:
             self._shared.usage.abandon(self._admitted, outcome, answered=answered, output_tokens=counted)
         return False
 
-    def _settle(self, usage: bytes, counted: int | None, outcome: Outcome, then: Callable[[], None]) -> None:
+    def _settle(
+        self,
+        usage: bytes,
+        counted: int | None,
+        outcome: Outcome,
+        then: Callable[[], None],
+        also: dict[str, int] = NOTHING_ELSE,
+    ) -> None:
         """Makes the usage durable, and only then does what ends the request.
 
-        counted: output tokens by our own count, for an upstream that reports none; None when nothing was served.
+        counted: what of the answer we counted ourselves, for an upstream that reports none; None when nothing was
+        served. also: by meter, what was used beside the usage object.
         """
         self._ended = True
         self._then = then
@@ -242,14 +283,15 @@ class Exchange:
         source: Source = "reported"
         if usage:
             try:
-                meters = meters_of(usage)
+                meters = self._operation.answers.meters_of(usage)
             except UsageMismatch:  # Raw usage without meters goes to quarantine, where it is seen; nobody guesses.
                 self._shared.mismatches += 1
         elif counted is not None:
             source = "counted"
-            meters = {"input_tokens": self._admitted.prompt_tokens_estimate}
-            if counted:  # Embeddings have no output, nor a price for it.
-                meters["output_tokens"] = counted
+            admitted = self._admitted
+            meters = self._operation.answers.book(admitted.counts, admitted.prompt_tokens_estimate, counted)
+        if also and meters:
+            meters = dict(sorted((meters | also).items()))
         self._client.usage = self._shared.usage.settle(
             self._admitted,
             meters,
@@ -271,7 +313,10 @@ class Exchange:
             self._send_error()
 
     def _send_answer(self) -> None:
-        self._client.answer(self._head.status, self._body)
+        if self._operation.answers.may_be_text:
+            self._client.answer(self._head.status, self._body, self._head.content_type)
+        else:
+            self._client.answer(self._head.status, self._body)
 
     def _end_stream(self) -> None:
         tap = self._attempt.tap

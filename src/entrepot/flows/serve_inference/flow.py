@@ -12,15 +12,13 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import NamedTuple
 
-from entrepot.core.catalog import Operation
 from entrepot.core.errors import InvalidRequest, UpstreamUnavailable
 from entrepot.core.identifiers import Credential
 from entrepot.core.log_records import Admitted
 from entrepot.core.periods import Instant
-from entrepot.core.snapshot import GatewaySnapshot, ServedDeployment
+from entrepot.core.snapshot import GatewaySnapshot, ServedDeployment, ServedProject
 from entrepot.core.tenancy import CacheStore
-from entrepot.dialects import openai
-from entrepot.dialects.openai_estimates import estimate_prompt
+from entrepot.dialects.operations import PATHS, Operation
 from entrepot.flows.serve_inference.exchange import Client, Exchange, Shared
 from entrepot.flows.serve_inference.repeats import Repeat, Repeats
 from entrepot.identity.authenticate import Directory
@@ -34,7 +32,10 @@ from entrepot.routing.plan import check_tier, deployment_for, in_order
 
 
 class Ask(NamedTuple):
-    """A request as read. deployment: "" where the body's model names it. project, tier: see identity's Directory."""
+    """A request as read. deployment: "" where the body's model names it. project, tier: see identity's Directory.
+
+    media_type: of the body, where it is not JSON.
+    """
 
     id: str
     at: Instant
@@ -44,6 +45,7 @@ class Ask(NamedTuple):
     body: bytes
     project: bytes = b""
     tier: bytes = b""
+    media_type: bytes = b""
 
 
 class ServeInference:
@@ -81,7 +83,7 @@ class ServeInference:
             for deployment in project.deployments.values()
         ]
         targets = (target for _, deployment in served for target in deployment.targets)
-        destinations, faults = destinations_of(targets, openai.PATHS.values(), self._secret_of)
+        destinations, faults = destinations_of(targets, PATHS, self._secret_of)
         self._ways = {
             (project.id, deployment.name): [
                 Way(target.upstream, target.model, destination, self._pool.lane(destination.origin))
@@ -102,13 +104,14 @@ class ServeInference:
         if not self.usage.available:
             raise log_unavailable()
         caller = self.directory.caller(ask.credential, ask.at, ask.project, ask.tier)
-        check_inference(caller, ask.operation)
+        operation = ask.operation
+        check_inference(caller, operation.offered)
         # policy: may this be asked, and from where?   admission: is there quota for it?   Both will refuse by raising.
-        asked = openai.read_request(ask.body)
+        asked = operation.read(ask.body, ask.media_type)
         name = ask.deployment or asked.model
         if not name:
-            raise InvalidRequest("model is missing; it names the deployment to use.", param="model")
-        deployment = deployment_for(caller.project, name, ask.operation)
+            name = _only_one(caller.project, operation)
+        deployment = deployment_for(caller.project, name, operation.offered)
         check_tier(deployment, caller.tier, ask.at)
         project = caller.project
         ways = in_order(self._ways[project.id, deployment.name], self.shared.avoided, ask.at)
@@ -125,14 +128,15 @@ class ServeInference:
             tier=caller.tier,
             upstream=ways[0].upstream,
             key=caller.key,
-            prompt_tokens_estimate=estimate_prompt(ask.body, ask.operation, deployment.context_tokens),
+            prompt_tokens_estimate=operation.estimate(asked.size, deployment.context_tokens),
+            counts=asked.counts,
         )
         if deployment.cache is not None:
-            repeat = self.repeats.of(project, deployment, ask.operation, asked, admitted, client)
+            repeat = self.repeats.of(project, deployment, operation, asked, admitted, client)
             if repeat is not None:
-                repeat.look_up(partial(Exchange, self.shared, ways=ways, path=openai.PATHS[ask.operation]))
+                repeat.look_up(partial(Exchange, self.shared, ways=ways, operation=operation))
                 return repeat
-        exchange = Exchange(self.shared, client, asked, openai.PATHS[ask.operation], ways, admitted)
+        exchange = Exchange(self.shared, client, asked, operation, ways, admitted)
         exchange.try_next_way()
         return exchange
 
@@ -151,3 +155,11 @@ class ServeInference:
         """To be called about once a second: says how far open streams are."""
         for exchange in self.shared.streams:
             exchange.report_progress()
+
+
+def _only_one(project: ServedProject, operation: Operation) -> str:
+    """The deployment that a request without a model means, where the API lets it name none. Raises: InvalidRequest."""
+    able = [item.name for item in project.deployments.values() if operation.offered in item.operations]
+    if not operation.model_optional or len(able) != 1:
+        raise InvalidRequest("model is missing; it names the deployment to use.", param="model")
+    return able[0]

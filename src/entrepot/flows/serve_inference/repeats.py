@@ -12,7 +12,6 @@ import msgspec
 
 from entrepot.caching.answers import Keeping, KeptAnswer, read_kept
 from entrepot.caching.requests import is_cached, request_key, wishes_of
-from entrepot.core.catalog import Operation
 from entrepot.core.errors import EntrepotError
 from entrepot.core.log_records import Admitted
 from entrepot.core.snapshot import ServedDeployment, ServedProject
@@ -20,6 +19,8 @@ from entrepot.core.tenancy import AnswerCaching, CacheStore
 from entrepot.core.tokens import CACHED_TIER
 from entrepot.core.usage_event import Outcome, UsageEvent
 from entrepot.dialects import openai
+from entrepot.dialects.asked import Asked
+from entrepot.dialects.operations import Operation
 from entrepot.flows.serve_inference.exchange import Client, Exchange
 from entrepot.metering.usage_writer import UsageWriter, log_unavailable
 from entrepot.ports.answer_store import AnswerStore
@@ -30,7 +31,7 @@ Result = Literal["hit", "miss", "bypass"]
 class Begin(Protocol):
     """Makes the exchange of a request that no earlier answer serves."""
 
-    def __call__(self, *, client: Client, asked: openai.Asked, admitted: Admitted) -> Exchange:
+    def __call__(self, *, client: Client, asked: Asked, admitted: Admitted) -> Exchange:
         """The exchange, which has not begun."""
         ...
 
@@ -57,7 +58,7 @@ class Repeats:
         project: ServedProject,
         deployment: ServedDeployment,
         operation: Operation,
-        asked: openai.Asked,
+        asked: Asked,
         admitted: Admitted,
         client: Client,
     ) -> "Repeat | None":
@@ -66,7 +67,11 @@ class Repeats:
         Requests of another tier have their own price, and go where that was agreed.
         """
         caching = deployment.cache
-        if caching is None or admitted.tier != "default" or not is_cached(operation, asked.fields, caching.requests):
+        if (
+            caching is None
+            or admitted.tier != "default"
+            or not is_cached(operation.offered, asked.fields, caching.requests)
+        ):
             return None
         store = self.stores.get(caching.store)
         if store is None or not deployment.offers(CACHED_TIER, admitted.at):
@@ -76,7 +81,7 @@ class Repeats:
             self.results["bypass"] += 1
             client.tell_cache("bypass")
             return None
-        key = request_key(project, deployment, operation, asked.fields)
+        key = request_key(project, deployment, operation.offered, asked.fields)
         return Repeat(self, caching, store, key, asked, admitted, client, takes=wishes.takes)
 
 
@@ -97,7 +102,7 @@ class Repeat:
         caching: AnswerCaching,
         store: AnswerStore,
         key: str,
-        asked: openai.Asked,
+        asked: Asked,
         admitted: Admitted,
         client: Client,
         *,
@@ -222,15 +227,15 @@ class _Copying:
     def usage(self, usage: UsageEvent | None) -> None:
         self._client.usage = usage
 
-    def answer(self, status: int, body: bytes) -> None:
+    def answer(self, status: int, body: bytes, media_type: str = "application/json") -> None:
         """The whole answer."""
-        self._client.answer(status, body)
+        self._client.answer(status, body, media_type)
         if status == 200:
             self._finish(body)
 
-    def open_stream(self) -> None:
+    def open_stream(self, media_type: str = "") -> None:
         """Events follow; as such, for what is kept knows nothing of HTTP's chunks."""
-        self._client.open_stream()
+        self._client.open_stream(media_type)
 
     def send(self, events: bytes) -> None:
         """Whole events."""

@@ -1,0 +1,114 @@
+"""A request as a client wrote it: the fields that decide, found in its body, and the body for an upstream.
+
+Fields we do not decide by are never decoded: they pass from the client's body to the upstream's as they were written.
+"""
+
+import msgspec
+
+from entrepot.core.errors import InvalidRequest, UnsupportedValue
+
+Fields = dict[str, msgspec.Raw]
+Known = tuple[tuple[str, int], ...]
+
+_STANDARD_TIERS = frozenset({"auto", "default"})
+
+_decode_fields = msgspec.json.Decoder(Fields).decode
+_decode_text = msgspec.json.Decoder(str | None).decode
+_decode_flag = msgspec.json.Decoder(bool | None).decode
+_decode_number = msgspec.json.Decoder(int | None).decode
+encode = msgspec.json.Encoder().encode
+
+
+class Asked(msgspec.Struct, gc=False):
+    """A request as the client wrote it, and what was read of it: what decides, and nothing else.
+
+    model: "" when it names none. wants_usage: it asked for usage in its stream. size: bytes of its prompt, to estimate
+    tokens by. counts: (meter, units), what is known from the request alone, where that can be counted in something
+    else than tokens. previous: the stored response that it goes on from.
+    """
+
+    fields: Fields
+    model: str
+    stream: bool
+    wants_usage: bool
+    size: int
+    counts: Known = ()
+    previous: str = ""
+
+    def write(self, model: str, project: str = "") -> bytes:
+        """The body for an upstream that knows the model by this name. project: whose request it is.
+
+        A key that the client wrote twice is sent once, so that no upstream can read another model than we did.
+        """
+        del project
+        self.fields["model"] = as_raw(model)
+        return encode(self.fields)
+
+    @property
+    def media_type(self) -> str:
+        """What write writes, where it is not JSON."""
+        return ""
+
+
+def read_fields(body: bytes) -> Fields:
+    """The fields of a request body that is JSON. Raises: InvalidRequest, UnsupportedValue."""
+    try:
+        fields = _decode_fields(body)
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(f"The request body must be a JSON object: {error}.") from None
+    except msgspec.DecodeError as error:
+        raise InvalidRequest(f"The request body is not valid JSON: {_located(error, body)}.") from None
+    except RecursionError:
+        raise InvalidRequest("The request body is nested too deeply.") from None
+    if "service_tier" in fields:
+        _check_tier(text_of(fields, "service_tier"))
+    return fields
+
+
+def _located(error: msgspec.DecodeError, body: bytes) -> str:
+    """The error's own words, which name the byte; a body that ends too early ends at its length."""
+    said = str(error).removeprefix("JSON is malformed: ")
+    return said if "(byte" in said else f"it ends too early (byte {len(body)})"
+
+
+def _check_tier(tier: str) -> None:
+    if tier and tier not in _STANDARD_TIERS:
+        raise UnsupportedValue(
+            f"The service tier {tier[:40]!r} is not offered here; leave service_tier out.", param="service_tier"
+        )
+
+
+def text_of(fields: Fields, name: str) -> str:
+    """A field that must be a string or null; "" without one. Raises: InvalidRequest."""
+    raw = fields.get(name)
+    if raw is None:
+        return ""
+    try:
+        return _decode_text(raw) or ""
+    except msgspec.DecodeError:
+        raise InvalidRequest(f"{name} must be a string.", param=name) from None
+
+
+def flag_of(fields: Fields, name: str) -> bool:
+    """A field that must be true, false or null. Raises: InvalidRequest."""
+    try:
+        return _decode_flag(fields[name]) or False
+    except msgspec.DecodeError:
+        raise InvalidRequest(f"{name} must be true or false.", param=name) from None
+
+
+def number_of(fields: Fields, name: str) -> int | None:
+    """A field that must be a whole number or null. Raises: InvalidRequest."""
+    raw = fields.get(name)
+    if raw is None:
+        return None
+    try:
+        number: int | None = _decode_number(raw)
+    except msgspec.DecodeError:
+        raise InvalidRequest(f"{name} must be a whole number.", param=name) from None
+    return number
+
+
+def as_raw(value: object) -> msgspec.Raw:
+    """A value as a field."""
+    return msgspec.Raw(encode(value))
