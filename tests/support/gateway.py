@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import uvloop
 
@@ -177,7 +177,9 @@ class Gateway:
         self.board = MemoryBoard()
         self.api = InferenceApi(self.flow, jobs, clock, 42, self.limits, self.board, self.access_log)
         await self.upstream.start()
-        self._server = await self.loop.create_server(lambda: ClientConnection(self.api), "127.0.0.1", 0)
+        self._server = await self.loop.create_server(
+            lambda: cast(asyncio.Protocol, ClientConnection(self.api)), "127.0.0.1", 0
+        )
         self.port = self._server.sockets[0].getsockname()[1]
 
     def serve(self, *deployments: ServedDeployment) -> None:

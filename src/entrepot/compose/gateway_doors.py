@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from entrepot.compose.server_tls import ServerTls
 from entrepot.compose.settings import Address
@@ -71,8 +71,8 @@ class Doors:
         if not self.address.port:
             self.address = Address(address.host, server.sockets[0].getsockname()[1])
 
-    def _met(self) -> ClientConnection:
-        return ClientConnection(self._api)
+    def _met(self) -> asyncio.Protocol:
+        return cast(asyncio.Protocol, ClientConnection(self._api))  # one by its methods, which is what loops look at
 
 
 async def first_of(*events: asyncio.Event) -> None:

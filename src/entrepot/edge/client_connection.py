@@ -79,8 +79,8 @@ class Application(Protocol):
         ...
 
 
-class ClientConnection(asyncio.Protocol):
-    """The protocol of one connection. One request is at hand at a time; what follows it waits."""
+class ClientConnection:
+    """One connection, an asyncio.Protocol. One request is at hand at a time; what follows it waits."""
 
     __slots__ = (
         "_admitted", "_api", "_broken", "_held", "_paused", "_phase", "_reader", "_request", "_since", "_taking",

@@ -68,6 +68,7 @@ class Attempt:
         "_connection", "_head", "_lane", "_new_tap", "_over", "_parts", "_send", "_send_chunk", "_sent", "_size",
         "_taker", "tap",
     )  # fmt: skip
+    __deletable__ = ("_taker",)  # Which mypyc needs to be told.
 
     _send: Callable[[bytes], None]
     _parts: list[bytes]

@@ -110,8 +110,8 @@ class AnswerReader:
         """The payload in data, unchunked; may be empty. Raises: BrokenAnswer."""
         if self.head is None:
             data = self._read_head(data)
-            if self.head is None:
-                return b""
+        if self.head is None:
+            return b""
         if self.complete:
             if data:
                 raise BrokenAnswer("bytes after its end")

@@ -97,8 +97,8 @@ class _Nobody:
 _NOBODY = _Nobody()
 
 
-class UpstreamConnection(asyncio.Protocol):
-    """One connection. It goes back to its lane by itself once an answer is complete."""
+class UpstreamConnection:
+    """One connection, an asyncio.Protocol. It goes back to its lane by itself once an answer is complete."""
 
     __slots__ = ("_heard", "_lane", "_listener", "_paused", "_quiet_since", "_reader", "_transport", "reused")
 
@@ -204,6 +204,15 @@ class UpstreamConnection(asyncio.Protocol):
             listener.on_end()
         else:
             self._break("closed")
+
+    def eof_received(self) -> None:
+        """Nothing: connection_lost follows."""
+
+    def pause_writing(self) -> None:
+        """Nothing: a request is already in memory, whole."""
+
+    def resume_writing(self) -> None:
+        """Nothing."""
 
     def _pass_whole(self, data: bytes, listener: Listener) -> bool:
         """Whether data was all of an answer, as with nearly every one that is no stream."""
@@ -343,12 +352,16 @@ class UpstreamPool:
     async def _connect(self, lane: Lane) -> UpstreamConnection:
         origin = lane.origin
 
-        def made() -> UpstreamConnection:
-            return UpstreamConnection(lane)
+        def made() -> asyncio.Protocol:
+            return cast(asyncio.Protocol, UpstreamConnection(lane))  # one by its methods, which is what loops look at
 
         if origin.host.startswith("/"):
-            return (await self._loop.create_unix_connection(made, origin.host))[1]
-        return (await self._loop.create_connection(made, origin.host, origin.port, ssl=self._context(origin)))[1]
+            _, connection = await self._loop.create_unix_connection(made, origin.host)
+        else:
+            _, connection = await self._loop.create_connection(
+                made, origin.host, origin.port, ssl=self._context(origin)
+            )
+        return cast(UpstreamConnection, connection)
 
     def _context(self, origin: Origin) -> ssl.SSLContext | None:
         if not origin.tls:

@@ -6,6 +6,7 @@ import ipaddress
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -15,7 +16,6 @@ from cryptography.x509.oid import NameOID
 
 from entrepot.core.log_records import Admitted, UsageRecorded
 from entrepot.relay.destination import Origin
-from entrepot.relay.upstream import Borrower, Lane
 from tests.scripted_upstream import ScriptedUpstream
 from tests.support.gateway import Gateway, deployment, eventually, running_gateway, snapshot, target
 from tests.support.requests import ask, chat, read_until, request_bytes
@@ -122,14 +122,14 @@ def test_a_client_that_leaves_while_its_upstream_is_being_reached(
 ) -> None:
     asked = asyncio.Event()
     reached: asyncio.Future[None] = gateway.loop.create_future()
-    dial = gateway.pool._dial
+    connect = gateway.loop.create_connection
 
-    async def slowly(lane: Lane, borrower: Borrower) -> None:
+    async def slowly(*where: Any, **how: Any) -> Any:
         asked.set()
         await reached
-        await dial(lane, borrower)
+        return await connect(*where, **how)
 
-    monkeypatch.setattr(gateway.pool, "_dial", slowly)
+    monkeypatch.setattr(gateway.loop, "create_connection", slowly)
     with gateway.connect() as client:
         client.sendall(request_bytes(chat("hi")))
         assert gateway.run(asked.wait())

@@ -2,8 +2,9 @@
 
 import pytest
 
-from entrepot.edge.http_requests import Refusal, Request, RequestHead, RequestLimits, RequestReader
+from entrepot.edge.http_requests import Refusal, Request, RequestLimits, RequestReader
 
+SAID = ("expects_continue", "found", "keep_alive", "method", "path", "query", "takes_chunks")
 FIELDS = b"Host: here\r\nAuthorization: Bearer one\r\nContent-Length: %d\r\nUser-Agent: a\r\n"
 HEAD = b"POST /v1/chat/completions?a=b HTTP/1.1\r\n" + FIELDS
 
@@ -14,7 +15,7 @@ def request(body: bytes, head: bytes = HEAD) -> bytes:
 
 def facts(read: Request | None) -> dict[str, object]:
     assert read is not None
-    said = {name: getattr(read.head, name) for name in RequestHead.__slots__ if name not in {"credential", "text"}}
+    said = {name: getattr(read.head, name) for name in SAID}
     return {"body": read.body, "credential": read.head.credential.text, **said}
 
 

@@ -1,0 +1,1 @@
+"""Compiling the request path: which modules, and how."""

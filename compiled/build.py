@@ -1,0 +1,72 @@
+"""Compiles the modules of modules.txt, each beside its source, which stays what is read and tested.
+
+    python compiled/build.py          exits 0 also where it cannot be done, and says why: the sources run, too
+    python compiled/build.py --strict exits 1 then
+    python compiled/build.py --clean  takes everything compiled away
+
+A compiled module wins over its source when it is imported, so what is older than its source is taken away first.
+See docs/decisions/0009.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE = ROOT / "src"
+GROUP = "entrepot"  # Begins the name of the library that holds the code; what lies beside the sources points there.
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The exit status."""
+    remove()
+    if "--clean" in arguments:
+        return 0
+    try:
+        build()
+    except (Exception, SystemExit) as error:  # noqa: BLE001 whatever a compiler can say, the sources still run
+        remove()
+        said = "see above" if isinstance(error, SystemExit) else error
+        print(f"The request path is not compiled and runs slower, from its sources: {said}", file=sys.stderr)
+        return 1 if "--strict" in arguments else 0
+    return 0
+
+
+def modules() -> list[Path]:
+    """The sources to compile."""
+    return [ROOT / line for line in (ROOT / "compiled" / "modules.txt").read_text().split()]
+
+
+def stale() -> list[str]:
+    """The sources that have changed since they were compiled, and those that are compiled no more, by name."""
+    compiled = {path.parent / f"{path.name.partition('.')[0]}.py": path for path in (SOURCE / GROUP).rglob("*.so")}
+    current = {
+        path for path in modules() if path in compiled and path.stat().st_mtime <= compiled[path].stat().st_mtime
+    }
+    return sorted(path.name for path in compiled.keys() - current)
+
+
+def remove() -> None:
+    """Takes everything compiled away."""
+    for path in SOURCE.rglob("*.so"):
+        path.unlink()
+
+
+def build() -> None:
+    """Compiles. Raises: ImportError without mypyc; SystemExit for a module it refuses; errors of the C compiler."""
+    from mypyc.build import mypycify
+    from setuptools import setup
+
+    sources = [str(path.relative_to(ROOT)) for path in modules()]
+    setup(
+        name=GROUP,
+        package_dir={"": "src"},
+        ext_modules=mypycify(sources, group_name=GROUP, opt_level="2", debug_level="0", target_dir="build/compiled"),
+        script_args=["--quiet", "build_ext", "--inplace", "--build-temp", "build/compiled"],
+    )
+    for path in SOURCE.rglob("*.so"):
+        path.touch()  # What had not changed was only copied.
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
