@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -20,7 +20,9 @@ import aiohttp
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = (sys.executable, "-m", "entrepot")
+WORKERS = 2
 VICTIMS = ("gateway 1", "gateway 2", "worker", "log")
+KILLS_MAX = 4
 SPAN_S = 3.0  # Requests begin within this time.
 SETTLED_S_MAX = 60.0
 
@@ -117,9 +119,21 @@ def _plan_request(chance: Random) -> Planned:
 
 
 class CrashRun:
-    """One seeded run in its own directory. Call `find`."""
+    """One seeded run in its own directory. Call `find`. victims, kills: who may be killed, and how often at most."""
 
-    def __init__(self, seed: int, directory: Path, requests: int = 200) -> None:
+    def __init__(
+        self,
+        seed: int,
+        directory: Path,
+        requests: int = 200,
+        *,
+        workers: int = WORKERS,
+        victims: Sequence[str] = VICTIMS,
+        kills: int = KILLS_MAX,
+    ) -> None:
+        self._workers = workers
+        self._victims = victims
+        self._kills = kills
         self._chance = Random(seed)
         self._directory = directory
         self._home = directory / "home"
@@ -159,7 +173,7 @@ class CrashRun:
     def _product(self) -> Iterator[str]:
         with (self._directory / "serve.log").open("w") as log:
             process = subprocess.Popen(
-                (*PROGRAM, "serve", "--workers", "2"), env=self._environment(), stdout=log, stderr=log
+                (*PROGRAM, "serve", "--workers", str(self._workers)), env=self._environment(), stdout=log, stderr=log
             )
             try:
                 yield self._await_running(process)["gateway"]
@@ -188,12 +202,12 @@ class CrashRun:
             await killing
 
     async def _kill(self) -> None:
-        moments = sorted(self._chance.uniform(0.2, SPAN_S) for _ in range(self._chance.randint(1, 4)))
+        moments = sorted(self._chance.uniform(0.2, SPAN_S) for _ in range(self._chance.randint(1, self._kills)))
         loop = asyncio.get_running_loop()
         began = loop.time()
         for moment in moments:
             await asyncio.sleep(max(0.0, began + moment - loop.time()))
-            victim = self._chance.choice(VICTIMS)
+            victim = self._chance.choice(self._victims)
             children: dict[str, int] = self._running()["children"]  # type: ignore[assignment]
             if victim in children:
                 with contextlib.suppress(ProcessLookupError):

@@ -16,6 +16,16 @@ def test_what_is_booked_is_what_the_upstream_served(seed: int, tmp_path: Path) -
     assert finding.answered > 0, finding.line()
 
 
+@pytest.mark.timeout(180)
+def test_one_of_four_gateways_killed_under_load(tmp_path: Path) -> None:
+    gateways = [f"gateway {number}" for number in range(1, 5)]
+    finding = CrashRun(103, tmp_path, requests=300, workers=4, victims=gateways, kills=1).find()
+    assert not finding.faults, finding.line()
+    assert len(finding.killed) == 1, finding.line()
+    assert finding.served > 150, finding.line()
+    assert finding.answered > 100, finding.line()
+
+
 def test_a_seed_makes_the_same_plan() -> None:
     from random import Random
 

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,12 @@ from tests.support.tree import ROOT
 
 
 class Installation:
-    """A home with its processes, for several stories after one another. port: of the gateways of this story."""
+    """A home with its processes, for several stories after one another. port: of the gateways of this story.
 
-    def __init__(self, home: Path) -> None:
+    log_program: how Python is told to run the log process.
+    """
+
+    def __init__(self, home: Path, log_program: Sequence[str]) -> None:
         self.settings: Settings = load_settings({}, {"home": str(home)})
         self.environment = {**os.environ, "ENTREPOT_HOME": str(home), "UP_KEY": "sk-of-the-upstream"}
         self.processes: list[subprocess.Popen[str]] = []
@@ -34,7 +37,7 @@ class Installation:
         self._told = 0
         upstream = self.start([sys.executable, "tests/scripted_upstream.py", "--state", str(home / "served")])
         self.base_url = said(upstream)["base_url"]
-        self.log = self.start([sys.executable, "-m", "entrepot.compose.log_process", "--home", str(home)])
+        self.log = self.start([sys.executable, *log_program, "--home", str(home)])
         said(self.log)
 
     def start(self, command: list[str], **environment: str) -> subprocess.Popen[str]:
@@ -122,9 +125,9 @@ def stream(installation: Installation, prompt: str, mark: bytes) -> Iterator[Any
 
 
 @contextmanager
-def installed() -> Iterator[Installation]:
+def installed(log_program: Sequence[str] = ("-m", "entrepot.compose.log_process")) -> Iterator[Installation]:
     with tempfile.TemporaryDirectory(prefix="entrepot-") as path:
-        made = Installation(Path(path))
+        made = Installation(Path(path), log_program)
         try:
             yield made
         finally:

@@ -82,12 +82,12 @@ class LocalDisk:
     def create(self, name: str) -> LocalFile:
         path = self._directory / name
         self._make(path.parent)
-        return LocalFile(path, os.O_EXCL)
+        return self._file(path, os.O_EXCL)
 
     def open(self, name: str) -> LocalFile:
         path = self._directory / name
         self._make(path.parent)
-        return LocalFile(path, 0)
+        return self._file(path, 0)
 
     def rename(self, name: str, new: str) -> None:
         (self._directory / name).replace(self._directory / new)
@@ -109,6 +109,9 @@ class LocalDisk:
     def bytes_free(self) -> int:
         figures = os.statvfs(self._directory)
         return figures.f_bavail * figures.f_frsize
+
+    def _file(self, path: Path, flags: int) -> LocalFile:
+        return LocalFile(path, flags)
 
     def _make(self, directory: Path) -> None:
         """Makes a directory and what leads to it, each entry durable."""

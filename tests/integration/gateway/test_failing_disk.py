@@ -1,0 +1,131 @@
+"""A gateway whose usage log's disk fails: no wrong bill, no hang, a clear error, and it goes on by itself."""
+
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+import pytest
+
+from entrepot.compose.usage_log import open_log_reader
+from entrepot.core.log_records import UsageRecorded
+from tests.support.gateway import eventually
+from tests.support.gateway_processes import Installation, installed, stream
+from tests.support.requests import Reply, ask, chat, read_to_end, read_until
+
+NO_LIMIT = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+
+
+@pytest.fixture(scope="module")
+def home() -> Iterator[Installation]:
+    with installed(["tests/support/failing_log_process.py"]) as made:
+        try:
+            yield made
+        finally:
+            mend(made)
+
+
+@pytest.fixture
+def installation(home: Installation) -> Iterator[Installation]:
+    home.begin()
+    try:
+        yield home
+    finally:
+        mend(home)
+
+
+def no_room(installation: Installation) -> None:
+    """The kernel lets the log process write nothing more, as on a disk that is full."""
+    resource.prlimit(installation.log.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+
+
+def no_sync(installation: Installation) -> None:
+    (installation.settings.home / "fault").write_text("sync")
+
+
+def stall(installation: Installation) -> None:
+    (installation.settings.home / "fault").write_text("stall")
+
+
+def mend(installation: Installation) -> None:
+    resource.prlimit(installation.log.pid, resource.RLIMIT_FSIZE, NO_LIMIT)
+    with suppress(FileNotFoundError):
+        (installation.settings.home / "fault").unlink()
+
+
+def is_ready(installation: Installation) -> bool:
+    return ask(installation, path="/readyz").status == 200
+
+
+def failures(installation: Installation) -> int:
+    lines = ask(installation, path="/metrics", headers={}).body.decode().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("entrepot_log_failures_total "))
+
+
+def served(installation: Installation) -> dict[str, UsageRecorded]:
+    """The usage that this story left in the log, by request. Each is there once, and the log is whole."""
+    recorded = [record for record in installation.records() if isinstance(record, UsageRecorded)]
+    by_id = {record.event.id: record for record in recorded}
+    assert len(by_id) == len(recorded)
+    open_log_reader(installation.settings.home).check()
+    return by_id
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="another process's limits can be set on Linux only")
+@pytest.mark.parametrize("fail", [no_room, no_sync])
+def test_a_disk_that_fails_and_comes_back(installation: Installation, fail: Callable[[Installation], None]) -> None:
+    installation.start_gateway()
+    answered = [ask(installation, chat("hi"))]
+    failed_before = failures(installation)
+    with stream(installation, "hi [[chunks=6000 delay=0.01]]", b"w1 ") as open_stream:
+        fail(installation)
+        broken = ask(installation, chat("hi [[chunks=3]]"))
+        refused = [ask(installation, chat("hi")) for _ in range(3)]
+        for reply in (broken, *refused):
+            assert (reply.status, reply.error["code"]) == (503, "usage_log_unavailable")
+        assert not is_ready(installation)
+        read = read_until(open_stream, b"w20 ")  # It goes on all the while.
+        mend(installation)
+        eventually(lambda: is_ready(installation))
+        read += read_until(open_stream, b"w90 ")
+        assert [f"w{number} ".encode() in read for number in range(5, 90)] == [True] * 85
+    answered.append(ask(installation, chat("hi")))
+    assert [reply.status for reply in answered] == [200, 200]
+    usage = served(installation)
+    assert usage[id_of(broken)].event.meters == {"input_tokens": 1, "output_tokens": 3}
+    assert {id_of(reply) for reply in answered} < set(usage)
+    assert len(usage) == 3, "what was refused never reached an upstream"
+    eventually(lambda: failures(installation) > failed_before)
+
+
+@pytest.mark.parametrize("fail", [no_room, no_sync])
+def test_a_stream_that_ends_meanwhile_says_so(installation: Installation, fail: Callable[[Installation], None]) -> None:
+    installation.start_gateway()
+    with stream(installation, "hi [[chunks=20 delay=0.02]]", b"w1 ") as open_stream:
+        fail(installation)
+        rest = read_to_end(open_stream)
+    assert b"w19" in rest
+    assert b'data: {"error":{"message":"Usage cannot be recorded' in rest
+    assert b"[DONE]" not in rest
+    assert served(installation) == {}
+    mend(installation)
+    eventually(lambda: served(installation))
+    [usage] = served(installation).values()
+    assert usage.event.meters == {"input_tokens": 1, "output_tokens": 20}
+
+
+def test_a_disk_that_hangs_delays_ends_and_nothing_else(installation: Installation) -> None:
+    installation.start_gateway()
+    with stream(installation, "hi [[chunks=30 delay=0.02]]", b"w1 ") as open_stream:
+        stall(installation)
+        with stream(installation, "hi [[chunks=5]]", b"w4 ") as other:
+            read = read_until(open_stream, b"w29 ")
+            assert served(installation) == {}
+            assert ask(installation, path="/healthz").status == 200
+            mend(installation)
+            assert read_until(other, b"[DONE]")
+        assert b"[DONE]" in read or read_until(open_stream, b"[DONE]")
+    assert len(served(installation)) == 2
+
+
+def id_of(reply: Reply) -> str:
+    return reply.headers["x-request-id"]
