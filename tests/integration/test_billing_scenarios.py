@@ -255,3 +255,56 @@ def test_a_discount_is_taken_off_the_unit_price_and_a_tax_put_on_the_net(billing
     ]
     assert invoice["taxes"] == [{"name": "VAT", "percent": "20", "net": "78.75", "amount": "15.75"}]
     assert (invoice["net"], invoice["tax"], invoice["total"]) == ("78.75", "15.75", "94.50")
+
+
+COMMITMENT = (
+    '{{kind: commitment, amount: "120000", term: {{from: 2024-01-01, to: {to}}}, discount_percent: "20", '
+    "overage: {overage}, payment: {payment}}}"
+)
+
+
+def committed(billing: Billing, period: str, tokens: dict[str, int], **of: str) -> tuple[list[tuple[str, ...]], str]:
+    """([(kind, exact, amount)], total) under a commitment of 120,000; tokens: {month: at 100 a million}."""
+    terms = COMMITMENT.format(**{"to": "2025-01-01", "overage": "list", "payment": "prepaid", **of})
+    usage = [
+        (f"{month}-{day}T12:00:00Z", {"input_tokens": quantity // 2 + (quantity % 2 if day == "11" else 0)})
+        for month, quantity in tokens.items()
+        for day in ("10", "11")
+    ]
+    (invoice,) = billing.bill(['meter: input_tokens, per_million: "100"'], usage, period, terms=terms)["invoices"]
+    return [(line["kind"], line["exact"], line["amount"]) for line in invoice["lines"]], invoice["total"]
+
+
+# 95,000 of the commitment are spent in February; March comes to 47,500.625 at list.
+SPENT = {"2024-02": 1_187_500_000, "2024-03": 475_006_250}
+
+
+def test_a_prepaid_commitment_is_bought_and_drawn_down(billing: Billing) -> None:
+    bought = [
+        ("usage", "95000", "95000.00"),
+        ("commitment", "-95000", "-95000.00"),
+        ("purchase", "120000", "120000.00"),
+    ]
+    lines, total = committed(billing, "2024-02", SPENT)
+    assert (sorted(lines), total) == (sorted([*bought[:2]]), "0.00")
+    january, first = committed(billing, "2024-01", {"2024-01": 1, **SPENT})
+    assert (january[-1], first) == (bought[2], "120000.00")
+
+
+@pytest.mark.parametrize(
+    ("overage", "exact", "amount"), [("list", "16250.625", "16250.63"), ('"1.10"', "14300.55", "14300.55")]
+)
+def test_what_goes_beyond_a_commitment_has_its_own_price(
+    billing: Billing, overage: str, exact: str, amount: str
+) -> None:
+    assert committed(billing, "2024-03", SPENT, overage=overage) == (
+        [("usage", "25000", "25000.00"), ("overage", exact, amount), ("commitment", "-25000", "-25000.00")],
+        amount,
+    )
+
+
+def test_what_was_not_spent_is_owed_at_the_end(billing: Billing) -> None:
+    """97,250.40 of 120,000 drawn leaves 22,749.60."""
+    spent = {"2024-02": 1_215_630_000}
+    lines, total = committed(billing, "2024-03", spent, to="2024-04-01", payment="arrears")
+    assert (lines, total) == ([("shortfall", "22749.6", "22749.60")], "22749.60")

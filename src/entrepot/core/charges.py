@@ -64,3 +64,8 @@ class Charge(msgspec.Struct, frozen=True, gc=False):
     amount_pico: int
     priced_as: str
     price_class: str = ""
+
+
+def reading_of(charge: Charge) -> Reading:
+    """What a charge is for."""
+    return Reading(charge.series, charge.meter, charge.hour, charge.quantity)

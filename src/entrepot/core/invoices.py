@@ -1,12 +1,19 @@
 """Invoices: lines rounded once, their sum, and the residual that ties them to the ledger."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import msgspec
 
 from entrepot.core.money import Rounding, format_minor, format_pico, round_to_minor
 
-USAGE_KINDS = ("usage", "adjustment")  # Of lines with requests behind them; they stand before all others.
+# usage: of the invoice's own period; adjustment: of an earlier one, or late. overage: usage beyond a commitment.
+# commitment: what usage has drawn from a prepaid one; purchase: the price of one; shortfall: what was not spent of one
+# that is not prepaid. minimum: what usage leaves of a month's minimum.
+LineKind = Literal["usage", "adjustment", "overage", "commitment", "purchase", "shortfall", "minimum"]
+
+# Of lines with requests behind them; they stand before all others.
+USAGE_KINDS: tuple[LineKind, ...] = ("usage", "adjustment", "overage")
 
 
 class LineDraft(msgspec.Struct, frozen=True):
@@ -22,15 +29,16 @@ class LineDraft(msgspec.Struct, frozen=True):
     quantity: int
     exact_pico: int
     unit_pico: int | None
-    kind: str = "usage"
+    kind: LineKind = "usage"
     price_class: str = ""
 
     @property
     def place(self) -> tuple[object, ...]:
         """Where the line stands among others."""
         unit = -1 if self.unit_pico is None else self.unit_pico
-        of = (self.kind not in USAGE_KINDS, self.period, self.model, self.meter, self.tier, self.price_class)
-        return (*of, self.quantity, self.exact_pico, unit, self.kind)
+        rank = (self.kind not in USAGE_KINDS, self.kind == "overage")
+        of = (self.period, self.model, self.meter, self.tier, self.price_class)
+        return (*rank, *of, self.quantity, self.exact_pico, unit, self.kind)
 
 
 class InvoiceLine(msgspec.Struct, frozen=True):
@@ -40,7 +48,7 @@ class InvoiceLine(msgspec.Struct, frozen=True):
     """
 
     number: int
-    kind: str
+    kind: LineKind
     period: str
     model: str
     meter: str
@@ -86,10 +94,10 @@ class Invoice(msgspec.Struct, frozen=True):
 
 
 class Totals(msgspec.Struct, frozen=True):
-    """Sums of an invoice in pico. exact_pico: {kind: of its lines}."""
+    """Sums of an invoice in pico. exact_pico: {kind of line: sum}."""
 
     net_pico: int
-    exact_pico: dict[str, int]
+    exact_pico: dict[LineKind, int]
 
     @property
     def residual_pico(self) -> int:
@@ -105,7 +113,7 @@ def draw_lines(
     Source: EN 16931 BR-CO-10 (the sum of line net amounts is an equality on rounded lines).
     """
     lines = []
-    net, exact = 0, dict[str, int]()
+    net, exact = 0, dict[LineKind, int]()
     for number, draft in enumerate(sorted(drafts, key=lambda draft: draft.place), start=1):
         amount = round_to_minor(draft.exact_pico, currency, rounding)
         net += amount

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import msgspec
 
 from entrepot.core.money import parse_pico
+from entrepot.core.periods import Instant
 from entrepot.core.prices import Price, PriceBookVersion, Step
 
 SHARE = 10**12  # The whole that shares are parts of.
@@ -34,7 +35,39 @@ class Tax(msgspec.Struct, frozen=True, tag="tax"):
     models: tuple[str, ...] = ()
 
 
-Term = Discount | Minimum | Tax
+class Commitment(msgspec.Struct, frozen=True, tag="commitment"):
+    """So much to be spent in [begins, ends), month by month of the contract's zone, at prices less a share.
+
+    What goes beyond it, overage, is charged at the contract's prices, or at the discounted ones times overage_share.
+    prepaid: paid for at its beginning and drawn from; else each month's usage is paid, and at the end what is missing.
+    """
+
+    amount_pico: int
+    begins: Instant
+    ends: Instant
+    share: int = 0
+    overage_share: int | None = None
+    prepaid: bool = True
+
+    @property
+    def covers_pico(self) -> int:
+        """How much usage it covers, at the contract's prices."""
+        return -(-self.amount_pico * SHARE // (SHARE - self.share))
+
+    def drawn_pico(self, charged_pico: int) -> int:
+        """How much of it is spent once so much was charged at the contract's prices."""
+        covered = max(0, min(charged_pico, self.covers_pico))
+        return min(self.amount_pico, covered * (SHARE - self.share) // SHARE)
+
+    def overage_pico(self, charged_pico: int) -> int:
+        """What goes beyond it then, at its own price."""
+        beyond = max(0, charged_pico - self.covers_pico)
+        if self.overage_share is None:
+            return beyond
+        return beyond * (SHARE - self.share) * self.overage_share // SHARE**2
+
+
+Term = Discount | Minimum | Tax | Commitment
 
 
 def parse_percent(text: str) -> int:

@@ -1,14 +1,20 @@
 """The end of a month: draft, round, number, freeze, post; one invoice per contract with something left to invoice."""
 
+from collections.abc import Sequence
+
+from entrepot.core.charges import Charge, reading_of
 from entrepot.core.errors import PeriodNotClosable
 from entrepot.core.periods import Instant, Period, format_instant, parse_period
 from entrepot.core.tenancy import Contract
+from entrepot.core.terms import Commitment
 from entrepot.core.world import WorldIndex
 from entrepot.invoicing.draft import draft
 from entrepot.invoicing.issue import draw_up, number_of
-from entrepot.ledger.post import invoice_entry
+from entrepot.invoicing.terms import commitment_lines
+from entrepot.ledger.post import forfeit_entry, forfeit_key, invoice_entry
 from entrepot.metering.completeness import watermark
-from entrepot.ports.books import Books
+from entrepot.ports.books import Books, Spending
+from entrepot.rating.commitments import Drawdown, draw_down
 from entrepot.rating.rate_usage import Rater
 
 
@@ -55,25 +61,69 @@ def _invoice(
     readings = books.uninvoiced_readings(contract.id, period.end(contract.zone))
     rater = Rater(terms, lambda pool: books.pooled(pool).invoiced)
     charges = [rater.rate(reading) for reading in readings]
-    drafts = draft(charges, contract, period, supplement)
-    earlier = books.invoices(contract=contract.id) if contract.terms else []
+    covered, overage, spent = _draw_down(books, contract, charges)
+    drafts = draft(covered, contract, period, supplement) + draft(overage, contract, period, supplement, "overage")
+    invoices = books.invoices(contract=contract.id) if contract.terms else []
+    earlier = [line for invoice in invoices for line in invoice.lines]
+    added = [
+        line
+        for commitment, drawdown in spent.items()
+        for line in commitment_lines(
+            contract, period, commitment, drawdown.covered_pico, drawdown.charged_pico, earlier
+        )
+    ]
     made = draw_up(
         number_of(period, books.next_number(str(period))),
         period,
         contract,
         terms.customers[contract.customer],
-        [item.line for item in drafts],
-        [line for invoice in earlier for line in invoice.lines],
+        [*(item.line for item in drafts), *added],
+        earlier,
         terms.world.operator.rounding,
         at,
     )
-    if made is None:
-        return
-    invoice, totals = made
-    books.issue(invoice)
-    books.append_entries([invoice_entry(invoice, totals, at)])
-    by_reading = {(reading.series, reading.meter, reading.hour): reading for reading in readings}
-    for line, item in enumerate(drafts, start=1):
-        taken = [by_reading[charge.series, charge.meter, charge.hour] for charge in item.charges]
-        books.mark_invoiced(taken, invoice.number, line)
-    books.save_invoiced_pools(rater.pooled)
+    if made is not None:
+        invoice, totals = made
+        books.issue(invoice)
+        books.append_entries([invoice_entry(invoice, totals, sum(charge.amount_pico for charge in charges), at)])
+        for line, item in enumerate(drafts, start=1):
+            books.mark_invoiced([reading_of(charge) for charge in item.charges], invoice.number, line)
+        books.save_invoiced_pools(rater.pooled)
+    for commitment, drawdown in spent.items():
+        _save_drawdown(books, contract, period, commitment, drawdown, at)
+
+
+def _draw_down(
+    books: Books, contract: Contract, charges: Sequence[Charge]
+) -> tuple[list[Charge], list[Charge], dict[Commitment, Drawdown]]:
+    """(charges at their prices, what goes beyond commitments, {commitment: what of it is spent})."""
+    spent: dict[Commitment, Drawdown] = {}
+    plain = list(charges)
+    for commitment in (term for term in contract.terms if isinstance(term, Commitment)):
+        within = [charge for charge in plain if commitment.begins <= charge.hour < commitment.ends]
+        plain = [charge for charge in plain if not commitment.begins <= charge.hour < commitment.ends]
+        charged = books.spending(contract.id, commitment.begins).charged_pico
+        spent[commitment] = draw_down(commitment, charged, within)
+    covered = [charge for drawdown in spent.values() for charge in drawdown.covered]
+    return plain + covered, [charge for drawdown in spent.values() for charge in drawdown.overage], spent
+
+
+def _save_drawdown(
+    books: Books, contract: Contract, period: Period, commitment: Commitment, drawdown: Drawdown, at: Instant
+) -> None:
+    """Keeps how much of a commitment is spent; once its last month is closed, what is left of a prepaid one is gone."""
+    known = books.spending(contract.id, commitment.begins)
+    forfeited = known.forfeited_pico
+    if commitment.prepaid and commitment.ends <= period.end(contract.zone):
+        forfeited = commitment.amount_pico - commitment.drawn_pico(drawdown.charged_pico)
+        _forfeit(books, contract, commitment, forfeited - known.forfeited_pico, at)
+    books.save_spending(contract.id, commitment.begins, Spending(drawdown.charged_pico, forfeited))
+
+
+def _forfeit(books: Books, contract: Contract, commitment: Commitment, amount_pico: int, at: Instant) -> None:
+    revision = 0
+    while books.has_entry(forfeit_key(contract.id, commitment.begins, revision)):
+        revision += 1
+    key = forfeit_key(contract.id, commitment.begins, revision)
+    if amount_pico:
+        books.append_entries([forfeit_entry(key, contract.customer, contract.currency, amount_pico, at)])

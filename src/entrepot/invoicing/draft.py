@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from entrepot.core.charges import Charge
-from entrepot.core.invoices import LineDraft
+from entrepot.core.invoices import LineDraft, LineKind
 from entrepot.core.periods import Period, period_of
 from entrepot.core.tenancy import Contract
 
@@ -20,7 +20,9 @@ class DraftLine(NamedTuple):
 _Key = tuple[Period, str, str, str, str, int | None]
 
 
-def draft(charges: Sequence[Charge], contract: Contract, period: Period, supplement: bool) -> list[DraftLine]:
+def draft(
+    charges: Sequence[Charge], contract: Contract, period: Period, supplement: bool, kind: LineKind = "usage"
+) -> list[DraftLine]:
     """The lines of an invoice in the order of their numbers; what comes to nothing at all makes no line.
 
     charges: what is not invoiced yet of one contract. Usage of earlier months keeps its own service period, as an
@@ -30,13 +32,16 @@ def draft(charges: Sequence[Charge], contract: Contract, period: Period, supplem
     grouped: dict[_Key, list[Charge]] = {}
     for charge in charges:
         grouped.setdefault(_key(charge, months[charge.hour], contract.line_grain), []).append(charge)
-    lines = (
-        DraftLine(_line(key, group, "adjustment" if supplement or key[0] < period else "usage"), group)
-        for key, group in grouped.items()
-    )
-    return sorted(
-        (item for item in lines if item.line.quantity or item.line.exact_pico), key=lambda item: item.line.place
-    )
+    lines = []
+    for key, group in grouped.items():
+        is_late = kind == "usage" and (supplement or key[0] < period)
+        lines.append(DraftLine(_line(key, group, "adjustment" if is_late else kind), group))
+    return sorted((item for item in lines if _comes_to_something(item)), key=lambda item: item.line.place)
+
+
+def _comes_to_something(item: DraftLine) -> bool:
+    """What is counted in a pool must be invoiced even where it comes to nothing: the pool has moved."""
+    return bool(item.line.quantity or item.line.exact_pico) or any(charge.unit_pico is None for charge in item.charges)
 
 
 def _key(charge: Charge, month: Period, grain: str) -> _Key:
@@ -46,7 +51,7 @@ def _key(charge: Charge, month: Period, grain: str) -> _Key:
     return month, series.model, charge.priced_as, series.tier, charge.price_class, charge.unit_pico
 
 
-def _line(key: _Key, charges: Sequence[Charge], kind: str) -> LineDraft:
+def _line(key: _Key, charges: Sequence[Charge], kind: LineKind) -> LineDraft:
     service, model, meter, tier, price_class, unit_pico = key
     return LineDraft(
         period=str(service),

@@ -26,7 +26,7 @@ def draw_up(
 ) -> tuple[Invoice, Totals] | None:
     """The invoice of a contract and its totals in pico, or None when there is nothing to invoice.
 
-    Each line is rounded once, the residual shown. drafts: of usage. earlier: lines of the contract's invoices so far.
+    Each line is rounded once, the residual shown. earlier: lines of the contract's invoices so far.
     """
     usage, _ = draw_lines(drafts, contract.currency, rounding)
     rest = minimum_lines(contract, period, usage, earlier, rounding)

@@ -1,15 +1,49 @@
-"""What a contract's terms add to an invoice: the rest of a minimum, and taxes. Both look at rounded amounts."""
+"""What a contract's terms add to an invoice: its commitments, the rest of a minimum, taxes.
+
+Minimums and taxes look at rounded amounts, everything else at exact ones.
+"""
 
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
-from entrepot.core.invoices import InvoiceLine, LineDraft, TaxLine
+from entrepot.core.invoices import USAGE_KINDS, InvoiceLine, LineDraft, LineKind, TaxLine
 from entrepot.core.money import Rounding, format_minor, format_pico, parse_pico, round_share_to_minor
-from entrepot.core.periods import Period, local_time, parse_period
+from entrepot.core.periods import Period, local_time, parse_period, period_of
 from entrepot.core.tenancy import Contract
-from entrepot.core.terms import SHARE, Minimum, Tax
+from entrepot.core.terms import SHARE, Commitment, Minimum, Tax
 
-MINIMUM = "minimum"
+
+def commitment_lines(
+    contract: Contract,
+    period: Period,
+    commitment: Commitment,
+    covered_pico: int,
+    charged_pico: int,
+    earlier: Sequence[InvoiceLine],
+) -> list[LineDraft]:
+    """What a commitment adds: its purchase, what usage has drawn from it, or what was not spent of it.
+
+    covered_pico: the usage on this invoice that it covers. charged_pico: in its whole term so far, before its discount.
+    """
+    first = period_of(commitment.begins, contract.zone)
+    last = period_of(commitment.ends - 1, contract.zone)
+    drafts = []
+    if commitment.prepaid:
+        bought = any(line.kind == "purchase" and line.period == str(first) for line in earlier)
+        if period >= first and not bought:
+            drafts.append(_plain_line("purchase", first, commitment.amount_pico))
+        drafts.append(_plain_line("commitment", period, -covered_pico))
+    elif period >= last:
+        billed = sum(parse_pico(line.exact) for line in earlier if (line.kind, line.period) == ("shortfall", str(last)))
+        missing = commitment.amount_pico - commitment.drawn_pico(charged_pico)
+        drafts.append(_plain_line("shortfall", last, missing - billed))
+    return [draft for draft in drafts if draft.exact_pico]
+
+
+def _plain_line(kind: LineKind, period: Period, exact_pico: int) -> LineDraft:
+    return LineDraft(
+        period=str(period), model="", meter="", tier="", quantity=0, exact_pico=exact_pico, unit_pico=None, kind=kind
+    )
 
 
 def minimum_lines(
@@ -41,12 +75,9 @@ def _true_up(
 ) -> LineDraft:
     due = round_share_to_minor(monthly_pico * part_of_month(contract, month), contract.currency, rounding)
     of_month = [line for line in (*earlier, *new) if line.period == str(month)]
-    charged = sum(parse_pico(line.amount) for line in of_month if line.kind != MINIMUM)
-    trued_up = sum(parse_pico(line.amount) for line in of_month if line.kind == MINIMUM)
-    rest = max(0, due - charged) - trued_up
-    return LineDraft(
-        period=str(month), model="", meter="", tier="", quantity=0, exact_pico=rest, unit_pico=None, kind=MINIMUM
-    )
+    charged = sum(parse_pico(line.amount) for line in of_month if line.kind in USAGE_KINDS)
+    trued_up = sum(parse_pico(line.amount) for line in of_month if line.kind == "minimum")
+    return _plain_line("minimum", month, max(0, due - charged) - trued_up)
 
 
 def part_of_month(contract: Contract, month: Period) -> Fraction:

@@ -29,3 +29,18 @@ def income_minimums() -> str:
 def tax_payable(name: str) -> str:
     """What was collected of a tax and is owed to whoever levies it; whole minor units."""
     return f"liabilities:tax:{name}"
+
+
+def income_discounts() -> str:
+    """What commitments have taken off accrued usage (debit), or overage put on (credit)."""
+    return "income:discounts"
+
+
+def income_shortfalls() -> str:
+    """What customers had committed to and did not use."""
+    return "income:shortfalls"
+
+
+def commitment_held(customer: str) -> str:
+    """What a customer has paid for ahead and not drawn yet."""
+    return f"liabilities:commitment:{customer}"

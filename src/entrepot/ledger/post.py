@@ -9,8 +9,11 @@ from entrepot.core.journal import GENESIS, JournalEntry, Posting, chain, entry
 from entrepot.core.money import parse_pico
 from entrepot.core.periods import Instant
 from entrepot.ledger.chart_of_accounts import (
+    commitment_held,
+    income_discounts,
     income_minimums,
     income_rounding,
+    income_shortfalls,
     income_usage,
     receivable_accrued,
     receivable_invoiced,
@@ -37,25 +40,43 @@ def usage_entry(key: str, currency: str, charges: Sequence[Charge]) -> JournalEn
     return entry(key, "usage", charges[0].hour, (debit, *credited))
 
 
-def invoice_entry(invoice: Invoice, totals: Totals, at: Instant) -> JournalEntry:
-    """What was accrued, exact, becomes the rounded receivable of an invoice, with what its terms add.
+def invoice_entry(invoice: Invoice, totals: Totals, accrued_pico: int, at: Instant) -> JournalEntry:
+    """What was accrued, exact, becomes the rounded receivable of an invoice, with what its terms add and take.
 
-    What rounding left over is posted by name.
+    accrued_pico: of the usage on it. What rounding left over is posted by name.
     """
     customer, currency = invoice.customer, invoice.currency
-    accrued = sum(totals.exact_pico.get(kind, 0) for kind in USAGE_KINDS)
+    exact = totals.exact_pico.get
+    usage = sum(exact(kind, 0) for kind in USAGE_KINDS)
     return entry(
         f"invoice:{invoice.number}",
         "invoice",
         at,
         (
             Posting(receivable_invoiced(customer), currency, parse_pico(invoice.total)),
-            Posting(receivable_accrued(customer), currency, -accrued),
-            Posting(income_minimums(), currency, -totals.exact_pico.get("minimum", 0)),
+            Posting(receivable_accrued(customer), currency, -accrued_pico),
+            Posting(income_discounts(), currency, accrued_pico - usage),
+            Posting(commitment_held(customer), currency, -exact("purchase", 0) - exact("commitment", 0)),
+            Posting(income_shortfalls(), currency, -exact("shortfall", 0)),
+            Posting(income_minimums(), currency, -exact("minimum", 0)),
             *(Posting(tax_payable(tax.name), currency, -parse_pico(tax.amount)) for tax in invoice.taxes),
             Posting(income_rounding(), currency, totals.residual_pico),
         ),
     )
+
+
+def forfeit_key(contract: str, begins: Instant, revision: int) -> str:
+    """The key of the entry that ends a prepaid commitment; late usage of its term makes the next revision."""
+    return f"forfeit:{contract}:{begins}:{revision}"
+
+
+def forfeit_entry(key: str, customer: str, currency: str, amount_pico: int, at: Instant) -> JournalEntry:
+    """What was paid ahead and not drawn in time is owed to nobody any more."""
+    legs = (
+        Posting(commitment_held(customer), currency, amount_pico),
+        Posting(income_shortfalls(), currency, -amount_pico),
+    )
+    return entry(key, "forfeit", at, legs)
 
 
 def journal_faults(entries: Iterable[tuple[JournalEntry, str]]) -> Iterator[str]:

@@ -53,6 +53,13 @@ class Pooled(msgspec.Struct, frozen=True):
     invoiced: int = 0
 
 
+class Spending(msgspec.Struct, frozen=True):
+    """What was charged in a commitment's term and is invoiced, before its discount; what was forfeited at its end."""
+
+    charged_pico: int = 0
+    forfeited_pico: int = 0
+
+
 class UsageCounts(msgspec.Struct, frozen=True):
     """How much usage there is. repeats: events that came again with the same content. quarantined: by kind."""
 
@@ -155,6 +162,14 @@ class EventStore(Protocol):
 
     def save_invoiced_pools(self, quantities: Mapping[Pool, int]) -> None:
         """Replaces how much of pools is invoiced."""
+        ...
+
+    def spending(self, contract: str, begins: Instant) -> Spending:
+        """What is spent of a contract's commitment that begins then; nothing of one that was never saved."""
+        ...
+
+    def save_spending(self, contract: str, begins: Instant, spending: Spending) -> None:
+        """Replaces what is spent of a commitment."""
         ...
 
     def uninvoiced_readings(self, contract: str, before: Instant) -> list[Reading]:

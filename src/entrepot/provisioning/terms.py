@@ -1,14 +1,15 @@
 """What is sold at which price to whom: the price books and the contracts of a world file."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Literal, get_args
 
 from entrepot.core.money import parse_pico
-from entrepot.core.periods import END_OF_TIME
+from entrepot.core.periods import END_OF_TIME, Instant, period_of
 from entrepot.core.price_windows import PriceWindow
 from entrepot.core.prices import Price, PriceBookVersion
 from entrepot.core.tenancy import Contract
-from entrepot.core.terms import Discount, Minimum, Tax, Term, parse_percent
+from entrepot.core.terms import SHARE, Commitment, Discount, Minimum, Tax, Term, parse_percent
 from entrepot.provisioning.draft import Declared, Draft, PriceBook
 from entrepot.provisioning.faults import suggestion
 from entrepot.provisioning.fields import Fields
@@ -18,11 +19,11 @@ from entrepot.provisioning.scalars import ID, not_yet, read_currency, read_start
 LineGrain = Literal["meter", "model"]
 
 _GRAINS: tuple[LineGrain, ...] = get_args(LineGrain)
-_REFUSED_TERMS = {kind: not_yet(f"contract terms of kind {kind}") for kind in ("commitment", "reservation")}
+_REFUSED_TERMS = {kind: not_yet(f"contract terms of kind {kind}") for kind in ("reservation",)}
 # Keys of the terms we refuse are known, so that such a term is one fault and not one for each of its keys.
 _TERM_KEYS = (
     *("kind", "grain", "percent", "models", "monthly", "amount", "term", "discount_percent", "overage"),
-    *("units", "each_hour", "from", "to", "name"),
+    *("units", "each_hour", "from", "to", "name", "payment"),
 )
 
 
@@ -58,7 +59,7 @@ def read_contracts(root: Fields, draft: Draft, currency: str) -> None:
         fields.named(f"of {customer}" if customer else "")
         zone = read_zone(fields)
         starts, _, label = read_start(fields, zone)
-        grain, terms = _terms(fields, draft)
+        grain, terms = _terms(fields, draft, zone)
         contract = Contract(
             id=f"{customer}@{label}",
             customer=customer,
@@ -73,7 +74,7 @@ def read_contracts(root: Fields, draft: Draft, currency: str) -> None:
         draft.contracts.append(Declared(contract, fields))
 
 
-def _terms(fields: Fields, draft: Draft) -> tuple[LineGrain, list[Term]]:
+def _terms(fields: Fields, draft: Draft, zone: str) -> tuple[LineGrain, list[Term]]:
     """(the grain of lines, the other terms in their order)."""
     grain: LineGrain = "meter"
     terms: list[Term] = []
@@ -86,43 +87,88 @@ def _terms(fields: Fields, draft: Draft) -> tuple[LineGrain, list[Term]]:
             grain = row.choice("grain", _GRAINS)
         elif kind in _READERS:
             row.named(f"of kind {kind}")
-            terms.append(_READERS[kind](row))
+            terms.append(_READERS[kind](row, zone))
             draft.terms.append(Declared(terms[-1], row))
         elif kind:
             known = ("lines", *_READERS, *_REFUSED_TERMS)
             row.fault(f"kind {kind!r} is not one of {', '.join(known)}{suggestion(kind, known)}", "kind")
+    commitments = sorted((term for term in terms if isinstance(term, Commitment)), key=lambda term: term.begins)
+    if any(later.begins < earlier.ends for earlier, later in pairwise(commitments)):
+        fields.fault("the terms of its commitments overlap; one must end before the next begins", "terms")
     return grain, terms
 
 
-def _discount(fields: Fields) -> Discount:
+def _discount(fields: Fields, zone: str) -> Discount:
+    del zone
     fields.only(("kind", "percent", "models"))
-    return Discount(_share(fields), _models(fields))
+    return Discount(_share(fields, "percent"), _models(fields))
 
 
-def _minimum(fields: Fields) -> Minimum:
+def _minimum(fields: Fields, zone: str) -> Minimum:
+    del zone
     fields.only(("kind", "monthly"))
     return Minimum(_amount(fields, "monthly"))
 
 
-def _tax(fields: Fields) -> Tax:
+def _tax(fields: Fields, zone: str) -> Tax:
+    del zone
     fields.only(("kind", "percent", "name", "models"))
-    return Tax(_share(fields), fields.text("name", "tax"), _models(fields))
+    return Tax(_share(fields, "percent"), fields.text("name", "tax"), _models(fields))
 
 
-_READERS: dict[str, Callable[[Fields], Term]] = {"discount": _discount, "minimum": _minimum, "tax": _tax}
+def _commitment(fields: Fields, zone: str) -> Commitment:
+    fields.only(("kind", "amount", "term", "discount_percent", "overage", "payment"))
+    begins, ends = _months(fields, zone)
+    share = _share(fields, "discount_percent") if fields.has("discount_percent") else 0
+    if share == SHARE:
+        fields.fault("discount_percent must be less than 100", "discount_percent")
+        share = 0
+    overage = fields.text("overage", "list")
+    return Commitment(
+        amount_pico=_amount(fields, "amount"),
+        begins=begins,
+        ends=ends,
+        share=share,
+        overage_share=None if overage == "list" else _amount(fields, "overage"),
+        prepaid=fields.choice("payment", ("prepaid", "arrears"), "prepaid") == "prepaid",
+    )
+
+
+_READERS: dict[str, Callable[[Fields, str], Term]] = {
+    "discount": _discount,
+    "minimum": _minimum,
+    "tax": _tax,
+    "commitment": _commitment,
+}
+
+
+def _months(fields: Fields, zone: str) -> tuple[Instant, Instant]:
+    """The whole months of the zone that term says; nonsense after a fault."""
+    term = fields.section("term", "term", ("from", "to"))
+    if term is None:
+        if not fields.has("term"):
+            fields.fault("term is missing; it says from when to when, as {from: 2024-01-01, to: 2025-01-01}")
+        return 0, 1
+    begins, ends = term.instant("from", zone), term.instant("to", zone)
+    for key, at in (("from", begins), ("to", ends)):
+        if at and at != period_of(at, zone).start(zone):
+            term.fault(f"{key} must be the beginning of a month, for what is left is settled when a month is", key)
+    if begins and ends and ends <= begins:
+        term.fault("to must be later than from", "to")
+    return begins, max(ends, begins + 1)
 
 
 def _models(fields: Fields) -> tuple[str, ...]:
     return tuple(text for text, _ in fields.texts("models")) if fields.has("models") else ()
 
 
-def _share(fields: Fields) -> int:
-    """The share that percent says; 0 after a fault."""
-    text = fields.text("percent")
+def _share(fields: Fields, key: str) -> int:
+    """The share that a percentage says; 0 after a fault."""
+    text = fields.text(key)
     try:
         return parse_percent(text) if text else 0
     except ValueError as error:
-        fields.fault(f"percent: {error}", "percent")
+        fields.fault(f"{key}: {error}", key)
         return 0
 
 

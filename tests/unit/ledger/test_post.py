@@ -3,7 +3,7 @@
 import msgspec
 
 from entrepot.core.charges import Charge
-from entrepot.core.invoices import TaxLine, Totals
+from entrepot.core.invoices import LineKind, TaxLine, Totals
 from entrepot.core.journal import GENESIS, JournalEntry, Posting, chain
 from entrepot.ledger.post import invoice_entry, journal_faults, usage_entry, usage_key
 from tests.support.billing import MARCH, SERIES, invoice
@@ -44,13 +44,24 @@ def test_an_invoice_moves_the_exact_and_posts_terms_taxes_and_the_residual() -> 
     paper = msgspec.structs.replace(
         invoice("2024-03-000001"), net="1.00", tax="0.20", total="1.20", taxes=(TaxLine("vat", "20", "1.00", "0.20"),)
     )
-    totals = Totals(net_pico=100 * cent, exact_pico={"usage": 60 * cent + 7, "adjustment": -3, "minimum": 40 * cent})
-    made = invoice_entry(paper, totals, MARCH)
+    exact: dict[LineKind, int] = {
+        "usage": 60 * cent + 7,
+        "adjustment": -3,
+        "overage": 10 * cent,
+        "commitment": -30 * cent,
+        "purchase": 50 * cent,
+        "shortfall": -20 * cent,
+        "minimum": 30 * cent,
+    }
+    made = invoice_entry(paper, Totals(net_pico=100 * cent, exact_pico=exact), 75 * cent, MARCH)
     assert made.key == "invoice:2024-03-000001"
     assert made.postings == (
         Posting("assets:receivable:invoiced:acme", "USD", 120 * cent),
-        Posting("assets:receivable:accrued:acme", "USD", -60 * cent - 4),
-        Posting("income:minimums", "USD", -40 * cent),
+        Posting("assets:receivable:accrued:acme", "USD", -75 * cent),
+        Posting("income:discounts", "USD", 5 * cent - 4),
+        Posting("liabilities:commitment:acme", "USD", -20 * cent),
+        Posting("income:shortfalls", "USD", 20 * cent),
+        Posting("income:minimums", "USD", -30 * cent),
         Posting("liabilities:tax:vat", "USD", -20 * cent),
         Posting("income:rounding", "USD", 4),
     )

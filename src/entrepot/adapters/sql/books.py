@@ -22,6 +22,7 @@ _TABLES = {
     "account": "no",
     "api_key": "id",
     "closing": "period, at",
+    "commitment": "contract, begins",
     "invoice": "no",
     "invoice_reading": "invoice, line, series, hour, meter",
     "journal": "no",

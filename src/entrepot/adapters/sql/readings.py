@@ -9,7 +9,7 @@ from entrepot.adapters.sql.packing import SERIES_COLUMNS
 from entrepot.adapters.sql.store import Store
 from entrepot.core.charges import Pool, Reading, Series
 from entrepot.core.periods import Instant
-from entrepot.ports.books import Pooled
+from entrepot.ports.books import Pooled, Spending
 
 _POOL_COLUMNS = "contract, price_version, model, meter, tier, price_class, period"
 _ORDER = f"contract, hour, {SERIES_COLUMNS}, meter"
@@ -72,6 +72,20 @@ class Readings(Store):
             f"INSERT INTO pool ({_POOL_COLUMNS}, {state}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
             f"ON CONFLICT DO UPDATE SET {state} = excluded.{state}",
             [(*msgspec.structs.astuple(pool), quantity) for pool, quantity in quantities.items()],
+        )
+
+    def spending(self, contract: str, begins: Instant) -> Spending:
+        """See ports.books. Amounts are text: they outgrow 64 bits, and nothing is summed here."""
+        row = self._database.one(
+            "SELECT charged_pico, forfeited_pico FROM commitment WHERE contract = ? AND begins = ?", (contract, begins)
+        )
+        return Spending(*map(int, row)) if row else Spending()
+
+    def save_spending(self, contract: str, begins: Instant, spending: Spending) -> None:
+        """See ports.books."""
+        self._database.execute(
+            "INSERT OR REPLACE INTO commitment (contract, begins, charged_pico, forfeited_pico) VALUES (?, ?, ?, ?)",
+            (contract, begins, str(spending.charged_pico), str(spending.forfeited_pico)),
         )
 
     def uninvoiced_readings(self, contract: str, before: Instant) -> list[Reading]:
