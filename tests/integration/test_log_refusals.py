@@ -130,6 +130,38 @@ def test_what_is_owed_outlives_a_killed_gateway() -> None:
     play(story)
 
 
+def test_closing_waits_for_what_is_kept_nowhere_else() -> None:
+    async def story(home: Installation) -> None:
+        async with home.server():
+            sink = await connect_usage_sink(home.path, "g1", lambda: None)
+            home.disk.fault = full
+            sink.append(numbered(0))
+            closing = asyncio.create_task(sink.close())
+            await home.until(lambda: not sink.available)
+            assert not closing.done()
+            home.disk.fault = no_fault
+            await asyncio.wait_for(closing, 30)
+            assert home.records()[0] == numbered(0)
+
+    play(story)
+
+
+def test_closing_does_not_wait_for_what_is_kept() -> None:
+    async def story(home: Installation) -> None:
+        kept = KeptFrames(home.directory, "g1")
+        async with home.server():
+            sink = await connect_usage_sink(home.path, "g1", lambda: None, kept)
+            home.disk.fault = full
+            sink.append(numbered(0))
+            await asyncio.wait_for(sink.close(), 30)
+            kept.close()
+            home.disk.fault = no_fault
+            await home.until(lambda: InstanceFile(home.disk).load() == [])
+        assert home.records() == [numbered(0), InstanceLost(instance="g1", at=42)]
+
+    play(story)
+
+
 def test_a_gateway_that_cannot_be_listed_is_turned_away() -> None:
     async def story(home: Installation) -> None:
         async with home.server():

@@ -105,9 +105,12 @@ class SocketUsageSink(asyncio.Protocol):
         self._settled.append((done, failed))
 
     async def close(self) -> None:
-        """Ends the connection once everything has been answered; on_lost is not called."""
+        """Ends the connection once everything is durable; on_lost is not called.
+
+        What the log cannot take now is not waited for where it is kept: the log process has it from there.
+        """
         self._send()
-        if self._frames or self._unanswered:
+        if (self._frames or self._unanswered) and (self._ready or self._kept is None):
             self._all_answered = self._loop.create_future()
             await self._all_answered
         self._on_lost = _nothing
@@ -137,8 +140,7 @@ class SocketUsageSink(asyncio.Protocol):
     def connection_lost(self, _exc: Exception | None) -> None:
         self._transport = None
         self._refused()
-        if self._all_answered is not None and not self._all_answered.done():
-            self._all_answered.set_result(None)
+        self._wait_no_more()
         if not self.welcomed.done():
             self.welcomed.set_exception(
                 UsageLogUnavailable("the log process ended the connection; see its own messages")
@@ -175,6 +177,8 @@ class SocketUsageSink(asyncio.Protocol):
             self._epoch, reason = read_nack(message.body)
             _events.error("usage_refused reason=%s", reason)
             self._refused()
+            if self._kept is not None:
+                self._wait_no_more()
         elif message.kind == STATE:
             self._ready, reason = read_state(message.body)
             self._hoarded_bytes = 0
@@ -196,7 +200,7 @@ class SocketUsageSink(asyncio.Protocol):
             self._kept.drop(kept_size)
             self._has_room = True
         if self._all_answered is not None and not unanswered and not self._frames:
-            self._all_answered.set_result(None)
+            self._wait_no_more()
 
     def _refused(self) -> None:
         """Fails what was settled and has no answer; keeps all of it, oldest first, to be sent again."""
@@ -211,6 +215,11 @@ class SocketUsageSink(asyncio.Protocol):
         for sent in refused:
             for _, failed in sent.settled:
                 failed()
+
+    def _wait_no_more(self) -> None:
+        """Lets close go on, if it waits."""
+        if self._all_answered is not None and not self._all_answered.done():
+            self._all_answered.set_result(None)
 
     def _hoard(self, size: int) -> None:
         """Counts what is kept while the log cannot be written, and gives up rather than run out of memory."""

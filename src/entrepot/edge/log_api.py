@@ -183,13 +183,13 @@ class LogServer:
     def forget(self, loss: _Loss) -> None:
         """Takes an instance off the list: its loss, and what it left, are in the log."""
         self._losses.remove(loss)
-        self._left.remove(loss.instance)
         if all(connection.instance != loss.instance for connection in self._connections):  # It may have come back.
             self._instances.discard(loss.instance)
         try:
+            self._left.remove(loss.instance)
             self._live.save(self._instances)
-        except OSError as error:  # It stays on the list and is declared lost twice, which changes nothing.
-            _events.error("gateway_instances_not_saved reason=%s", error)
+        except OSError as error:  # Where it stays it is declared lost once more, which changes nothing.
+            _events.error("gateway_instance_not_forgotten instance=%s reason=%s", loss.instance, error)
 
     def _lose(self, instance: str) -> None:
         """Declares an instance lost as soon as it is gone, so that nothing of it can come behind."""

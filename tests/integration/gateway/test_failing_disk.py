@@ -1,6 +1,7 @@
 """A gateway whose usage log's disk fails: no wrong bill, no hang, a clear error, and it goes on by itself."""
 
 import resource
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
@@ -125,6 +126,21 @@ def test_a_disk_that_hangs_delays_ends_and_nothing_else(installation: Installati
             assert read_until(other, b"[DONE]")
         assert b"[DONE]" in read or read_until(open_stream, b"[DONE]")
     assert len(served(installation)) == 2
+
+
+@pytest.mark.parametrize("fail", [no_room, no_sync])
+def test_a_gateway_told_to_stop_meanwhile_stops_and_loses_nothing(
+    installation: Installation, fail: Callable[[Installation], None]
+) -> None:
+    gateway = installation.start_gateway()
+    fail(installation)
+    assert ask(installation, chat("hi [[chunks=7]]")).status == 503
+    gateway.send_signal(signal.SIGTERM)
+    assert gateway.wait(30) == 0
+    mend(installation)
+    eventually(lambda: served(installation))
+    [usage] = served(installation).values()
+    assert usage.event.meters == {"input_tokens": 1, "output_tokens": 7}
 
 
 def id_of(reply: Reply) -> str:
