@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from entrepot.adapters import usage_sink
 from entrepot.adapters.disk_event_log.instances import InstanceFile
 from entrepot.adapters.kept_frames import KeptFrames, LeftFrames
 from entrepot.adapters.log_client import SocketEventLog
@@ -54,6 +55,37 @@ def test_one_turn_of_the_loop_is_one_batch(monkeypatch: pytest.MonkeyPatch) -> N
             assert batches == [200]
             assert ends.ended == [(number, "done") for number in range(200)]
             await sink.close()
+
+    play(story)
+
+
+def test_what_is_appended_leaves_with_what_is_settled_or_soon_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(home: Installation) -> None:
+        async with home.server() as server:
+            monkeypatch.setattr(usage_sink, "HELD_S", 3600)
+            sink = await connect_usage_sink(home.path, "g1", lambda: None)
+            batches: list[int] = []
+            submit = server.commit.submit
+
+            def counted(batch: Batch) -> None:
+                batches.append(batch.records)
+                submit(batch)
+
+            monkeypatch.setattr(server.commit, "submit", counted)
+            ends = Ends()
+            for number in range(0, 10, 2):
+                sink.append(numbered(number))
+                await asyncio.sleep(0)
+                ends.settle(sink, number + 1)
+                await home.until(lambda: len(ends.ended) == len(batches) > number // 2)  # noqa: B023 - awaited here
+            assert batches == [2] * 5
+            monkeypatch.setattr(usage_sink, "HELD_S", 0.001)
+            sink.append(numbered(10))
+            await home.until(lambda: batches == [2] * 5 + [1])
+            monkeypatch.setattr(usage_sink, "HELD_S", 3600)
+            sink.append(numbered(11))
+            await sink.close()  # Which waits for nothing to be settled.
+            assert home.records() == [numbered(number) for number in range(12)]
 
     play(story)
 
