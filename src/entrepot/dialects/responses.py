@@ -5,6 +5,7 @@ stored by their upstream, under the key of all our customers. So each is marked 
 and is known to nobody else; see docs/decisions/0015.
 """
 
+import re
 from collections import Counter
 from typing import Final
 
@@ -13,11 +14,13 @@ import msgspec
 from entrepot.core.errors import InvalidRequest, UnsupportedValue
 from entrepot.core.tokens import TOOL_METERS
 from entrepot.dialects.answers import Answers, Said, as_asked, present
-from entrepot.dialects.asked import Asked, Fields, as_raw, flag_of, read_fields, text_of
+from entrepot.dialects.asked import Asked, Fields, as_raw, encode, flag_of, read_fields, text_of
 from entrepot.dialects.openai_estimates import BYTES_PER_TOKEN
 from entrepot.dialects.usage_by_medium import meters_of
 
 OWNER: Final = "entrepot_project"  # The key in a stored response's metadata that names its project.
+
+ID: Final = re.compile(r"[A-Za-z0-9_-]{1,200}", re.ASCII)
 
 # The names of events that are no part of the answer end so; all others are counted as a token each.
 STREAM_MARKS: Final = (
@@ -40,7 +43,6 @@ _FAILED = frozenset({"failed", "cancelled"})
 # What names things kept under the upstream's key by others than this request, or outlives the answer that is paid for.
 _REFUSED: dict[str, str] = {
     "conversation": "send the conversation so far as input, or the id of the last response as previous_response_id",
-    "previous_response_id": "send the conversation so far as input",
     "prompt": "send the instructions themselves",
 }
 
@@ -130,10 +132,15 @@ class _Event(msgspec.Struct, gc=False):
     response: _Response | None = None
 
 
+class _Stored(msgspec.Struct, gc=False):
+    metadata: Fields | None = None
+
+
 _decode_metadata = msgspec.json.Decoder(Fields | None).decode
 _decode_response = msgspec.json.Decoder(_Response).decode
 _decode_output = msgspec.json.Decoder(list[_Item] | None).decode
 _decode_event = msgspec.json.Decoder(_Event).decode
+_decode_stored = msgspec.json.Decoder(_Stored).decode
 _NOTHING = Said()
 _CONTENT = Said(has_content=True)
 
@@ -176,6 +183,15 @@ def estimate_answer(body: bytes) -> int:
         for part in item.content or ():
             size += len(((part.text or "") + (part.refusal or "")).encode())
     return -(-size // BYTES_PER_TOKEN)
+
+
+def belongs_to(body: bytes, project: str) -> bool:
+    """Whether a stored response, as its upstream tells it, was made for the project."""
+    try:
+        metadata = _decode_stored(body).metadata
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return metadata is not None and OWNER in metadata and bytes(metadata[OWNER]) == encode(project)
 
 
 def _said(response: _Response) -> Said:

@@ -22,6 +22,7 @@ from entrepot.edge.inference_call import InferenceCall
 from entrepot.edge.routes import Found, MethodRefused, Route, check_found, find_route, job_target, speaks_azure
 from entrepot.flows.forward_jobs import ForwardJobs, JobAsk
 from entrepot.flows.serve_inference.flow import Ask, ServeInference
+from entrepot.flows.serve_inference.stored import StoredAsk, checked_id
 from entrepot.ports.clock import Clock
 from entrepot.ports.metrics import MetricsBoard
 
@@ -76,6 +77,8 @@ class InferenceApi:
                 self._infer(found, request, call, connection)
             elif found.route.kind == "jobs":
                 self._job(found, request, call, connection)
+            elif found.route.kind == "stored":
+                self._stored(found, head, call, connection)
             elif found.route.kind == "metrics":
                 self._metrics(call, connection)
             else:
@@ -93,7 +96,7 @@ class InferenceApi:
         call = self._begin(head, connection)
         try:
             found = self._find(head, call)
-            if found.route.kind in {"inference", "jobs"}:
+            if found.route.kind in {"inference", "jobs", "stored"}:
                 self._flow.directory.caller(head.credential, call.at, *_acting_for(head))
         except EntrepotError as error:
             call.refuse(error)
@@ -163,6 +166,14 @@ class InferenceApi:
             is_azure=found.route.is_azure,
         )
         errand = self._jobs.forward(ask, caller, call)
+        if not call.finished:
+            connection.wait_for(errand)
+
+    def _stored(self, found: Found, head: RequestHead, call: InferenceCall, connection: ClientConnection) -> None:
+        rest = found.route.path.rpartition("}")[2]
+        query = b"&".join(part for part in head.query.split(b"&") if not part.startswith(b"api-version="))
+        ask = StoredAsk(call.id, head.method, checked_id(found.name), rest, query.decode("ascii"))
+        errand = self._flow.serve_stored(ask, head.credential, call.at, call)
         if not call.finished:
             connection.wait_for(errand)
 

@@ -7,15 +7,15 @@ from entrepot.core.errors import NotFound, RouteNotFound
 from entrepot.dialects import azure
 from entrepot.dialects.operations import OPERATIONS
 
-Kind = Literal["inference", "models", "model", "jobs", "healthz", "readyz", "metrics"]
+Kind = Literal["inference", "models", "model", "jobs", "stored", "healthz", "readyz", "metrics"]
 Version = Literal["any", "undated", "dated"]
 
 
 class Route(NamedTuple):
     """A path that is answered; {…} stands for one segment. version: which api-version its query may or must name.
 
-    operation: of a route of kind inference, its name. prefix: of a route of kind jobs, what stands before the
-    path that the jobs process knows.
+    operation: of a route of kind inference, its name. prefix: of a route of kind jobs or stored, what stands before
+    the path that the jobs process or an upstream knows.
     """
 
     path: str
@@ -34,6 +34,8 @@ class Route(NamedTuple):
         """What it can be asked with."""
         if self.kind == "jobs":
             return _JOBS[self.path.removeprefix(self.prefix)]
+        if self.kind == "stored":
+            return _STORED[self.path.removeprefix(self.prefix)]
         return (b"POST",) if self.kind == "inference" else (b"GET", b"HEAD")
 
 
@@ -49,6 +51,13 @@ _JOBS: dict[str, tuple[bytes, ...]] = {
     "/batches/{id}/cancel": (b"POST",),
 }
 
+
+# What the upstream of a stored response answers.
+_STORED: dict[str, tuple[bytes, ...]] = {
+    "/responses/{id}": (b"GET", b"DELETE"),
+    "/responses/{id}/cancel": (b"POST",),
+    "/responses/{id}/input_items": (b"GET",),
+}
 
 # Azure's routes of a deployment, which name it in the path; what else it has names the deployment as model.
 _AZURE_DEPLOYMENT = (
@@ -68,6 +77,9 @@ ROUTES = (
         for name in _AZURE_DEPLOYMENT
     ),
     *(Route(f"/openai{OPERATIONS[name].path}", "inference", "dated", name) for name in _AZURE),
+    *(Route(f"/v1{path}", "stored", prefix="/v1") for path in _STORED),
+    *(Route(f"/openai/v1{path}", "stored", prefix="/openai/v1") for path in _STORED),
+    *(Route(f"/openai{path}", "stored", "dated", prefix="/openai") for path in _STORED),
     Route("/v1/models", "models"),
     Route("/v1/models/{model}", "model"),
     Route("/openai/v1/models", "models"),

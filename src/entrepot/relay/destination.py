@@ -27,7 +27,7 @@ class Origin(NamedTuple):
 class Destination:
     """A target's origin and its request heads by path. secrets: what no answer to a client may repeat."""
 
-    __slots__ = ("_heads", "origin", "secrets")
+    __slots__ = ("_bare", "_heads", "_prefix", "origin", "secrets")
 
     def __init__(self, base_url: str, key: str, paths: Iterable[str]) -> None:
         """base_url: http(s)://host[:port]/path; key: "" when the upstream needs none. Raises: BadInput."""
@@ -36,12 +36,13 @@ class Destination:
             raise BadInput(f"the key for {base_url} holds characters that no header can carry")
         credential = f"Authorization: Bearer {key}\r\n" if key else ""
         self.secrets = tuple(text for text in (key, authority, self.origin.host) if text)
+        self._prefix = prefix
+        self._bare = (
+            f" HTTP/1.1\r\nHost: {authority}\r\n{credential}User-Agent: entrepot\r\n"
+            "Accept: application/json, text/event-stream\r\nAccept-Encoding: identity\r\n"
+        )
         self._heads = {
-            path: (
-                f"POST {prefix}{path} HTTP/1.1\r\nHost: {authority}\r\n{credential}User-Agent: entrepot\r\n"
-                "Accept: application/json, text/event-stream\r\nAccept-Encoding: identity\r\n"
-                "Content-Type: application/json\r\nX-Request-Id: "
-            ).encode()
+            path: f"POST {prefix}{path}{self._bare}Content-Type: application/json\r\nX-Request-Id: ".encode()
             for path in paths
         }
 
@@ -54,6 +55,11 @@ class Destination:
         if media_type:
             head = head.replace(_JSON, f"Content-Type: {media_type}\r\n".encode())
         return b"%b%b\r\nContent-Length: %d\r\n\r\n%b" % (head, request_id.encode(), len(body), body)
+
+    def bare_request(self, method: str, target: str, request_id: str) -> bytes:
+        """A request without a body. target: behind the base URL, of characters that a request line can carry."""
+        length = "Content-Length: 0\r\n" if method == "POST" else ""
+        return f"{method} {self._prefix}{target}{self._bare}{length}X-Request-Id: {request_id}\r\n\r\n".encode()
 
 
 def place_of(target: Target) -> Place:

@@ -8,7 +8,7 @@ upstream, its client and the usage log, at any time and in any order, and ends i
 docs/operations/usage-rules.md. Nothing here waits, and no task is made for a request.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -18,9 +18,11 @@ from entrepot.core.log_records import Admitted
 from entrepot.core.periods import Instant
 from entrepot.core.snapshot import GatewaySnapshot, ServedDeployment, ServedProject
 from entrepot.core.tenancy import CacheStore
+from entrepot.dialects.asked import Asked
 from entrepot.dialects.operations import PATHS, Operation
 from entrepot.flows.serve_inference.exchange import Client, Exchange, Shared
 from entrepot.flows.serve_inference.repeats import Repeat, Repeats
+from entrepot.flows.serve_inference.stored import Continuation, StoredAsk, StoredErrand
 from entrepot.identity.authenticate import Directory
 from entrepot.identity.authorize import check_inference
 from entrepot.metering.usage_writer import UsageWriter, log_unavailable
@@ -96,7 +98,7 @@ class ServeInference:
         self.snapshot = snapshot
         return [*faults, *self.repeats.missing(deployment for _, deployment in served)]
 
-    def serve(self, ask: Ask, client: Client) -> Exchange | Repeat:
+    def serve(self, ask: Ask, client: Client) -> Exchange | Repeat | Continuation:
         """What answers the client, perhaps already.
 
         Raises: EntrepotError; then nothing was written to the log, or sent to an upstream.
@@ -136,9 +138,34 @@ class ServeInference:
             if repeat is not None:
                 repeat.look_up(partial(Exchange, self.shared, ways=ways, operation=operation))
                 return repeat
+        if asked.previous:
+            begin = partial(self._exchange, client, asked, operation, admitted)
+            continuation = Continuation(ways, asked.previous, project.id, ask.id, client, begin)
+            continuation.start()
+            return continuation
         exchange = Exchange(self.shared, client, asked, operation, ways, admitted)
         exchange.try_next_way()
         return exchange
+
+    def serve_stored(self, ask: StoredAsk, credential: Credential, at: Instant, client: Client) -> StoredErrand:
+        """What answers a request about a stored response, perhaps already. Raises: EntrepotError."""
+        caller = self.directory.caller(credential, at)
+        check_inference(caller, "responses")
+        project = caller.project
+        ways = {
+            (way.upstream, way.destination): way
+            for item in project.deployments.values()
+            if "responses" in item.operations
+            for way in self._ways[project.id, item.name]
+        }
+        errand = StoredErrand(in_order(list(ways.values()), self.shared.avoided, at), ask, project.id, client)
+        errand.start()
+        return errand
+
+    def _exchange(
+        self, client: Client, asked: Asked, operation: Operation, admitted: Admitted, ways: Sequence[Way]
+    ) -> Exchange:
+        return Exchange(self.shared, client, asked, operation, ways, admitted)
 
     @property
     def directory(self) -> Directory:
