@@ -1,9 +1,10 @@
 """A model server that does as it is told by the prompt, and remembers what it served to whom.
 
-    python tests/scripted_upstream.py --port 0 --state FILE
+    python -m tests.scripted_upstream --port 0 --state FILE
 
-Speaks OpenAI's chat, completions and embeddings, and `GET /v1/usage/{request id}`. Its answer is w1 w2 w3 …, a token
-each; a prompt has as many tokens as words. Words in double brackets steer it: "hello [[chunks=5 delay=0.01 break=3]]".
+Speaks OpenAI's chat, completions and embeddings, what scripted_operations.py adds, and `GET /v1/usage/{request id}`.
+Its answer is w1 w2 w3 …, a token each; a prompt has as many tokens as words. Words in double brackets steer it:
+"hello [[chunks=5 delay=0.01 break=3]]".
 
     chunks=N     tokens of the answer (3)            delay=S       seconds before the answer and each of its chunks (0)
     break=K      closes after K chunks; 0 before the head             reset=1   breaks with a TCP reset
@@ -38,6 +39,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from tests.scripted_operations import OPERATIONS, tell_stored, texts_of, told_of
 
 _SCRIPT = re.compile(r"\[\[(.*?)\]\]", re.DOTALL)
 _RESET = struct.pack("ii", 1, 0)
@@ -78,6 +81,8 @@ class ScriptedUpstream:
     def __init__(self, state: Path | None = None) -> None:
         self.served: dict[str, Served] = {}
         self.connections = 0
+        self.stored: dict[str, dict[str, Any]] = {}  # Responses, by id,
+        self.asked_stored: list[str] = []  # and what was asked about them.
         self._state = state
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -144,9 +149,12 @@ class Answer:
         method, path, _ = first.split(" ", 2)
         fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines) if name}
         body = await self.reader.readexactly(int(fields.get("content-length", "0")))
+        if path.startswith("/v1/responses/") and not body:
+            tell_stored(self, method, path)
+            return True
         if method == "GET":
             return self._tell(path)
-        asked = json.loads(body)
+        asked = told_of(body, fields["content-type"])
         self.script = dict(word.partition("=")[::2] for word in " ".join(_SCRIPT.findall(prompt_of(asked))).split())
         self._begin(asked, fields)
         self.gone = asyncio.create_task(self.reader.read(1))
@@ -202,6 +210,8 @@ class Answer:
             self._whole(200, b"<html>no</html>")
         elif "gzip" in self.script:
             self._whole(200, gzip.compress(b"{}"), b"Content-Encoding: gzip\r\n")
+        elif path in OPERATIONS:
+            await OPERATIONS[path](self, asked)
         elif path == "/v1/embeddings":
             self._embed(asked)
         elif asked.get("stream"):
@@ -214,11 +224,14 @@ class Answer:
             self._write(b"and another thing")
         await self.writer.drain()
 
-    async def _stream(self, path: str, asked: dict[str, Any]) -> None:
+    def _open_stream(self) -> None:
         self._write(
             b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\nServer: scripted\r\n"
             b"X-Request-Id: of-the-upstream\r\nSet-Cookie: secret=1\r\n\r\n"
         )
+
+    async def _stream(self, path: str, asked: dict[str, Any]) -> None:
+        self._open_stream()
         wants_usage = (asked.get("stream_options") or {}).get("include_usage")
         if path == "/v1/chat/completions":
             self._event(
@@ -326,10 +339,10 @@ class Answer:
         error = {"message": text, "type": "scripted", "param": None, "code": self.script.get("code", "scripted")}
         self._whole(status, self._json({"error": error}), b"Retry-After: 7\r\n" if status == 429 else b"")
 
-    def _whole(self, status: int, body: bytes, fields: bytes = b"") -> None:
+    def _whole(self, status: int, body: bytes, fields: bytes = b"", media_type: bytes = b"application/json") -> None:
         if "close" in self.script:
             fields += b"Connection: close\r\n"
-        fields += b"Content-Type: application/json\r\nServer: scripted\r\n"
+        fields += b"Content-Type: %b\r\nServer: scripted\r\n" % media_type
         head = b"HTTP/1.1 %d Scripted\r\n%bContent-Length: %d\r\n\r\n"
         self._write(head % (status, fields, len(body)) + (body[:10] if "cut" in self.script else body))
         if "cut" in self.script:
@@ -355,8 +368,7 @@ def prompt_of(asked: dict[str, Any]) -> str:
     """All text of a request."""
     if "messages" in asked:
         return " ".join(str(message.get("content") or "") for message in asked["messages"])
-    given = asked.get("prompt", asked.get("input", ""))
-    return " ".join(map(str, given)) if isinstance(given, list) else str(given)
+    return " ".join(texts_of(asked)).strip()
 
 
 async def main(port: int, state: Path | None) -> None:

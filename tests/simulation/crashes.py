@@ -154,8 +154,8 @@ class CrashRun:
 
     @contextlib.contextmanager
     def _upstream(self) -> Iterator[str]:
-        command = (sys.executable, str(ROOT / "tests/scripted_upstream.py"), "--port", "0", "--state", str(self._state))
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        command = (sys.executable, "-m", "tests.scripted_upstream", "--port", "0", "--state", str(self._state))
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
             try:
                 assert process.stdout is not None
                 yield json.loads(process.stdout.readline())["base_url"]

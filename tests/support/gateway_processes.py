@@ -35,7 +35,7 @@ class Installation:
         self.processes: list[subprocess.Popen[str]] = []
         self.port = 0
         self._told = 0
-        upstream = self.start([sys.executable, "tests/scripted_upstream.py", "--state", str(home / "served")])
+        upstream = self.start([sys.executable, "-m", "tests.scripted_upstream", "--state", str(home / "served")])
         self.base_url = said(upstream)["base_url"]
         self.log = self.start([sys.executable, *log_program, "--home", str(home)])
         said(self.log)

@@ -93,7 +93,7 @@ def _start(place: Path, models: Path) -> Product:
     home = Path(tempfile.mkdtemp(prefix="home-", dir=place))
     _start_keeper(place)
     signing_key = new_signing_key()
-    upstream = _spawn(place, [sys.executable, "tests/scripted_upstream.py", "--state", str(home / "upstream.jsonl")])
+    upstream = _spawn(place, [sys.executable, "-m", "tests.scripted_upstream", "--state", str(home / "upstream.jsonl")])
     world = WORLD.read_text().replace("<UPSTREAM>", upstream["base_url"]).replace("<KEYS>", published_keys(signing_key))
     (home / "world.yaml").write_text(world)
     keys = _declare(home)

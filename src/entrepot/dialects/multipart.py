@@ -20,6 +20,7 @@ _FORM = re.compile(
 )
 _DISPOSITION = re.compile(rb'form-data((?:[ \t]*;[ \t]*[a-z]+="(?:[^"\\\r\n]|\\[^\r\n])*")+)[ \t]*', re.IGNORECASE)
 _PARAMETER = re.compile(rb'([a-z]+)="((?:[^"\\\r\n]|\\[^\r\n])*)"', re.IGNORECASE)
+_NAME = re.compile(rb"[a-z0-9-]+")
 _PLAIN = frozenset({b"", b"binary", b"8bit", b"7bit"})
 
 
@@ -150,7 +151,7 @@ def _read_head(head: bytes) -> tuple[str, bool]:
     for line in head.split(b"\r\n"):
         name, colon, value = line.partition(b":")
         name = name.lower()
-        if not colon or name in fields or b"\r" in line or b"\n" in line:
+        if not colon or not _NAME.fullmatch(name) or name in fields or b"\r" in line or b"\n" in line:
             raise InvalidRequest("The form is broken: the head of a part cannot be read.")
         fields[name] = value.strip()
     disposition = _DISPOSITION.fullmatch(fields.get(b"content-disposition", b""))

@@ -80,7 +80,7 @@ def rerank_meters(usage: bytes) -> dict[str, int]:
 
 
 def _whole(quantity: Decimal) -> int:
-    if not 0 <= quantity <= QUANTITY_MAX:
+    if not (quantity.is_finite() and 0 <= quantity <= QUANTITY_MAX):
         raise UsageMismatch(f"{quantity} is no count of one request")
     return ceil(quantity)
 

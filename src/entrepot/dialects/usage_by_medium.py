@@ -36,6 +36,7 @@ class _Usage(msgspec.Struct, gc=False):
     seconds: Decimal | None = None
 
 
+_NO_DETAILS = _Details()
 _decode = msgspec.json.Decoder(_Usage).decode
 
 
@@ -55,36 +56,38 @@ def meters_of(usage: bytes, *, asked_in: Medium = "", answered_in: Medium = "") 
     asked, answered = read.input_tokens or 0, read.output_tokens or 0
     if read.total_tokens is not None and read.total_tokens != asked + answered:
         raise UsageMismatch(f"total_tokens is {read.total_tokens}, not {asked} + {answered}")
-    meters = _side(asked, read.input_tokens_details or read.input_token_details, "input_tokens", asked_in)
-    meters |= _side(answered, read.output_tokens_details or read.output_token_details, "output_tokens", answered_in)
+    ins = read.input_tokens_details or read.input_token_details or _NO_DETAILS
+    outs = read.output_tokens_details or read.output_token_details or _NO_DETAILS
+    meters = {
+        "cached_input_tokens": ins.cached_tokens or 0,
+        "cache_write_tokens": ins.cache_write_tokens or 0,
+        "reasoning_tokens": outs.reasoning_tokens or 0,
+    }
+    of_input = meters["cached_input_tokens"] + meters["cache_write_tokens"]
+    meters |= _side(asked, of_input, ins, "input_tokens", asked_in)
+    meters |= _side(answered, meters["reasoning_tokens"], outs, "output_tokens", answered_in)
     if min(meters.values()) < 0 or max(meters.values()) > QUANTITY_MAX:
         raise UsageMismatch("the parts are more than the whole, negative, or more than one request can have")
     return {meter: meters[meter] for meter in sorted(meters) if meters[meter]} or {"input_tokens": 0}
 
 
-def _side(total: int, details: _Details | None, meter: str, medium: Medium) -> dict[str, int]:
-    """One side of the usage; what the details leave is text, or of the medium where they name none at all."""
-    if details is None:
-        return {f"{medium}{meter}": total}
+def _side(total: int, told: int, details: _Details, meter: str, medium: Medium) -> dict[str, int]:
+    """One side of the usage by medium; what is left is text, or of the medium where the details name none at all.
+
+    told: how many of the total have a meter of their own already.
+    """
     seen, heard = details.image_tokens or 0, details.audio_tokens or 0
     if details.text_tokens is not None and details.text_tokens + seen + heard != total:
         raise UsageMismatch(f"{meter} are {total}, not {details.text_tokens} + {seen} + {heard}")
-    told = details.text_tokens is not None or seen or heard
-    rest = meter if told else f"{medium}{meter}"
-    parts = {
-        "cached_input_tokens": details.cached_tokens or 0,
-        "cache_write_tokens": details.cache_write_tokens or 0,
-        "reasoning_tokens": details.reasoning_tokens or 0,
-        f"image_{meter}": seen,
-        f"audio_{meter}": heard,
-    }
-    left = total - sum(parts.values())
-    parts[rest] = parts.get(rest, 0) + left
+    parts = {f"image_{meter}": seen, f"audio_{meter}": heard}
+    names_one = details.text_tokens is not None or seen or heard
+    rest = meter if names_one else f"{medium}{meter}"
+    parts[rest] = parts.get(rest, 0) + total - told - seen - heard
     return parts
 
 
 def _whole(seconds: Decimal) -> int:
     """Seconds, a part of one counted as one."""
-    if not 0 <= seconds <= QUANTITY_MAX:
+    if not (seconds.is_finite() and 0 <= seconds <= QUANTITY_MAX):
         raise UsageMismatch(f"{seconds} is no length of a recording")
     return ceil(seconds)

@@ -1,0 +1,69 @@
+"""Operations beside text on Azure's routes, refused by their upstream, or left by their client."""
+
+from collections.abc import Iterator
+
+import openai
+import pytest
+
+from entrepot.core.log_records import Abandoned, UsageRecorded
+from tests.support.gateway import KEY, Gateway, eventually
+from tests.support.operations import client_of, gateway_of_operations, recording
+from tests.support.requests import ask
+
+
+@pytest.fixture
+def gateway() -> Iterator[Gateway]:
+    with gateway_of_operations() as gateway:
+        yield gateway
+
+
+# ---- Azure's routes
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "meters"),
+    [
+        (
+            "/openai/deployments/images/images/generations",
+            b'{"prompt":"a cat"}',
+            {"image_output_tokens", "input_tokens"},
+        ),
+        ("/openai/deployments/speech/audio/speech", b'{"input":"a","voice":"b"}', {"characters"}),
+        ("/openai/responses", b'{"model":"responses","input":"a"}', {"input_tokens", "output_tokens"}),
+    ],
+)
+def test_azures_routes(gateway: Gateway, path: str, body: bytes, meters: set[str]) -> None:
+    assert ask(gateway, body, path=f"{path}?api-version=2025-04-01-preview").status == 200
+    assert gateway.usage().meters.keys() == meters
+
+
+def test_an_azure_client_sends_a_recording(gateway: Gateway) -> None:
+    with openai.AzureOpenAI(api_key=KEY, azure_endpoint=gateway.url, api_version="2024-10-21", max_retries=0) as client:
+        client.audio.transcriptions.create(model="transcriptions", file=recording())
+    assert gateway.usage().deployment == "transcriptions"
+
+
+# ---- refusals, and ends that all operations share
+
+
+@pytest.mark.parametrize(
+    ("path", "body"), [("/v1/images/generations", b'{"prompt":"a"}'), ("/v1/audio/speech", b'{"input":"a"}')]
+)
+@pytest.mark.parametrize("status", [400, 429, 500])
+def test_an_upstreams_errors(gateway: Gateway, path: str, body: bytes, status: int) -> None:
+    name = "images" if "images" in path else "speech"
+    told = body.replace(b'"a"', b'"a [[status=%d]]","model":"%b"' % (status, name.encode()))
+    reply = ask(gateway, told, path=path)
+    assert (reply.status, reply.error["code"]) == (status, "scripted")
+    usage = gateway.usage()
+    assert (usage.outcome, usage.source, usage.meters) == ("upstream_failed", "reported", {})
+
+
+def test_a_client_that_leaves_a_form(gateway: Gateway) -> None:
+    with client_of(gateway) as client, pytest.raises(openai.APITimeoutError):
+        client.with_options(timeout=0.2).audio.transcriptions.create(
+            model="transcriptions", file=recording(), prompt="[[stall=0]]"
+        )
+    eventually(lambda: gateway.of(Abandoned))
+    assert gateway.of(UsageRecorded) == []
+    assert gateway.admitted().counts == (("audio_seconds", 4),)
