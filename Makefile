@@ -24,10 +24,10 @@ NODE := $(NODE_TESTS)/node_modules/.installed
 # The request path, compiled beside its sources as they are now.
 COMPILED := build/.compiled
 
-.PHONY: help run test sources check simulate bench docs lock clean
+.PHONY: help run test sources check simulate bench bench-peers docs lock clean
 
 help:  ## list these words
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: $(RUN) $(COMPILED)  ## start everything here with the demo world; Ctrl-C drains and stops
 	@exec .venv/bin/entrepot serve --demo $(ARGS)
@@ -52,6 +52,9 @@ simulate: $(TEST) $(COMPILED)  ## crash it on purpose and count the money: SEED=
 
 bench: $(TEST) $(COMPILED)  ## measure it on this machine
 	@$(PY) benchmarks/run.py $(ARGS)
+
+bench-peers: $(TEST)  ## install what bench compares with, outside the checkout (2 GB)
+	@$(PY) -m benchmarks.gateway.peers.environments $(ARGS)
 
 docs: $(TEST)  ## check the documents: links resolve; commands, settings, routes and errors are described
 	@$(PY) docs/check.py

@@ -8,3 +8,4 @@ lock run.in -o run.txt
 lock --no-deps weights.in -o weights.txt
 lock test.in -o test.txt
 lock lock.in -o lock.txt
+for peer in peers/*.in; do lock "$peer" -o "${peer%.in}.txt"; done

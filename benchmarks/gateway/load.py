@@ -1,10 +1,11 @@
 """One run of the load client against one port, and the mock upstream that stands behind every target."""
 
+import hashlib
 import json
 import subprocess
 import time
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ MODEL = "gpt-4o-mini"
 PROMPT_TOKENS = 212
 ANSWER_TOKENS = 96
 ANSWER_BYTES_MIN = 900
+_USUAL_BODY_BYTES = 850
 
 _SYSTEM = (
     "You help the people who run a shop for garden tools. Answer in short, plain sentences, name what you assume, "
@@ -50,17 +52,20 @@ class ProcessUse(msgspec.Struct, frozen=True):
 
 
 class LoadResult(msgspec.Struct, frozen=True):
-    """What the load client saw. answered, failed, cut_short: of the whole run; the rest: of the window.
+    """What the load client saw. Counts up to stalled_streams are of the whole run; the rest is of the window.
 
     own_share: the share of a core that the load client itself took. processes: {pid: use}.
     """
 
     answered: int
+    aborted: int
     failed: int
     cut_short: int
     unfinished: int
     reconnects: int
     late_starts: int
+    lost_events: int
+    stalled_streams: int
     wall_s: float
     requests: int
     events: int
@@ -73,10 +78,28 @@ class LoadResult(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
+class Manner:
+    """How a target wants to be asked. headers: whole lines besides the bearer key.
+
+    answer_bytes: the least that a plain answer has; gateways that write answers anew leave some fields out.
+    """
+
+    path: str = "/v1/chat/completions"
+    model: str = MODEL
+    headers: tuple[str, ...] = ()
+    answer_bytes: int = ANSWER_BYTES_MIN
+
+
+USUAL = Manner()
+
+
+@dataclass(frozen=True, slots=True)
 class Load:
     """What to send. rate 0 is a closed loop. events: how many each stream must bring; 0 asks for no stream.
 
-    asks_usage: whether a streamed request asks for the usage event.
+    asks_usage: whether a streamed request asks for the usage event. body_bytes: about how long a request's body is,
+    0 for the usual 0.8 kB. stall_s: a stream is stalled when so much passes between two of its events; 0 for never.
+    more: further options of the load client, as on its command line.
     """
 
     connections: int
@@ -86,46 +109,66 @@ class Load:
     stagger_s: float = 0
     events: int = 0
     asks_usage: bool = True
+    body_bytes: int = 0
+    stall_s: float = 0
+    more: tuple[str, ...] = ()
 
 
-def chat_body(load: Load) -> bytes:
-    """A chat request of about 0.8 kB."""
+def chat_body(load: Load, model: str = MODEL, extra: Mapping[str, object] | None = None) -> bytes:
+    """A chat request of about 0.8 kB, or longer by an earlier message. extra: further fields."""
+    earlier = []
+    if load.body_bytes > _USUAL_BODY_BYTES:
+        text = (_USER + " ") * (load.body_bytes // len(_USER) + 1)
+        earlier = [{"role": "user", "content": text[: load.body_bytes - _USUAL_BODY_BYTES]}]
     body: dict[str, object] = {
-        "model": MODEL,
-        "messages": [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": _USER}],
+        "model": model,
+        "messages": [{"role": "system", "content": _SYSTEM}, *earlier, {"role": "user", "content": _USER}],
         "temperature": 0.2,
         "max_tokens": 256,
         "stream": load.events > 0,
     }
     if load.events and load.asks_usage:
         body["stream_options"] = {"include_usage": True}
-    return json.dumps(body).encode()
+    return json.dumps(body | dict(extra or {})).encode()
 
 
-def send(bench: Bench, load: Load, port: int, key: str, pids: Sequence[int]) -> LoadResult:
+def send(bench: Bench, load: Load, port: int, key: str, pids: Sequence[int], manner: Manner = USUAL) -> LoadResult:
     """What came of the load, after everything sent was answered or given up. Raises: RuntimeError."""
-    return collect(begin(bench, load, port, key, pids), load)
+    return collect(begin(bench, load, port, key, pids, manner), load)
 
 
-def begin(bench: Bench, load: Load, port: int, key: str, pids: Sequence[int]) -> "subprocess.Popen[bytes]":
-    """The load client, at work on the load core."""
-    body = bench.scratch / "body.json"
-    body.write_bytes(chat_body(load))
+def begin(
+    bench: Bench,
+    load: Load,
+    port: int,
+    key: str,
+    pids: Sequence[int],
+    manner: Manner = USUAL,
+    body: bytes | None = None,
+) -> "subprocess.Popen[bytes]":
+    """The load client, at work on the load core. body: what to send instead of the load's own."""
+    content = chat_body(load, manner.model) if body is None else body
+    path = bench.scratch / f"body-{hashlib.sha256(content).hexdigest()[:16]}.json"
+    path.write_bytes(content)
     options = {
         "port": port,
+        "path": manner.path,
         "key": key,
-        "body": body,
+        "body": path,
         "connections": load.connections,
         "rate": load.rate,
         "warm": load.warm_s,
         "window": load.window_s,
         "stagger": load.stagger_s,
         "expect-events": load.events,
-        "expect-bytes": ANSWER_BYTES_MIN,
+        "expect-bytes": manner.answer_bytes,
+        "stall": load.stall_s,
         "pids": ",".join(map(str, pids)),
     }
+    given = [f"--{name}={value}" for name, value in options.items()]
+    given += [f"--header={line}" for line in manner.headers]
     return subprocess.Popen(
-        [str(compiled("load_client")), *(f"--{name}={value}" for name, value in options.items())],
+        [str(compiled("load_client")), *given, *load.more],
         stdout=subprocess.PIPE,
         preexec_fn=lambda: prepare(bench.load_core, bench.priority),  # noqa: PLW1509 there are no threads here
     )

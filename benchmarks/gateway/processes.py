@@ -53,15 +53,15 @@ class Children:
         self,
         name: str,
         command: Sequence[str],
-        core: int,
+        core: int | None,
         environment: Mapping[str, str] | None = None,
         cwd: Path | None = None,
     ) -> Child:
-        """The program, running on the core in a session of its own, its output in {scratch}/{name}.log."""
+        """The program, running on the core (None: any) in a session of its own, its output in {scratch}/{name}.log."""
         output = self.bench.scratch / f"{name}.log"
         with output.open("w") as sink:
             process = subprocess.Popen(
-                [*(self.wrapper if core == self.bench.target_core else ()), *command],
+                [*(self.wrapper if core != self.bench.load_core else ()), *command],
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=subprocess.STDOUT,
@@ -75,15 +75,16 @@ class Children:
         self.started.append(child)
         return child
 
-    def stop_all(self) -> None:
-        """Stops what still runs, newest first."""
-        while self.started:
+    def stop_all(self, down_to: int = 0) -> None:
+        """Stops what still runs, newest first; down_to: all but so many of the first."""
+        while len(self.started) > down_to:
             stop(self.started.pop())
 
 
-def prepare(core: int, priority: bool) -> None:
-    """Run in a child before its program: pins it to the core and lifts its limits."""
-    os.sched_setaffinity(0, {core})
+def prepare(core: int | None, priority: bool) -> None:
+    """Run in a child before its program: pins it to the core, if there is one, and lifts its limits."""
+    if core is not None:
+        os.sched_setaffinity(0, {core})
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if priority:
@@ -96,11 +97,28 @@ def stop(child: Child) -> None:
     """Asks the program to end, then ends it and whatever it left behind."""
     if child.process.poll() is None:
         child.process.terminate()
+        _signal_all(child, signal.SIGCONT)
         with contextlib.suppress(subprocess.TimeoutExpired):
             child.process.wait(STOP_SECONDS)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
     child.process.wait(STOP_SECONDS)
+
+
+@contextlib.contextmanager
+def awake(child: Child | None) -> Iterator[None]:
+    """While it lasts the program runs; before and after it stands still, so that it costs its neighbours nothing."""
+    _signal_all(child, signal.SIGCONT)
+    try:
+        yield
+    finally:
+        _signal_all(child, signal.SIGSTOP)
+
+
+def _signal_all(child: Child | None, number: signal.Signals) -> None:
+    for pid in [] if child is None else tree(child.pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def tree(pid: int) -> list[int]:
@@ -144,3 +162,12 @@ def free_port() -> int:
 def open_files_max() -> int:
     """How many files a child may have open at once."""
     return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+
+
+def resident_kb(pid: int) -> int:
+    """The resident memory of a process, or 0 when it is gone."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Rss:"):
+                return int(line.split()[1])
+    return 0

@@ -2,13 +2,13 @@
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.gateway.load import ANSWER_TOKENS, MODEL, PROMPT_TOKENS, MockUpstream
+from benchmarks.gateway.load import ANSWER_TOKENS, MODEL, PROMPT_TOKENS, USUAL, Manner, MockUpstream
 from benchmarks.gateway.processes import Child, Children, free_port, tree
-from benchmarks.gateway.targets import KEY, ROOT, Target, ready
+from benchmarks.gateway.targets import KEY, ROOT, TlsUpstream, ready
 from entrepot.adapters.snapshot_file import FileSnapshots
 from entrepot.compose.settings import load_settings
 from entrepot.compose.usage_log import open_log_reader
@@ -16,6 +16,7 @@ from entrepot.core.identifiers import key_digest
 from entrepot.core.log_records import UsageRecorded
 from entrepot.core.tenancy import ApiKey
 from entrepot.core.usage_event import UsageEvent
+from entrepot.core.world import World
 from entrepot.ports.event_log import START, Position
 from entrepot.provisioning.publish import compile_snapshot
 from entrepot.provisioning.world_file import read_world
@@ -32,14 +33,21 @@ class Product:
     home: Path
     port: int
     log: Child
-    gateway: Child
+    gateways: list[Child]
     key: str = KEY
+    manner: Manner = USUAL
     _read_to: Position = field(default=START)
     _found: int = 0
 
     def processes(self) -> dict[str, list[int]]:
-        """Its gateway and its log process."""
-        return {"gateway": tree(self.gateway.pid), "log": tree(self.log.pid)}
+        """Its gateways and its log process."""
+        return {"gateway": [pid for child in self.gateways for pid in tree(child.pid)], "log": tree(self.log.pid)}
+
+    def await_ready(self) -> None:
+        """Nothing, once it answers. Raises: RuntimeError."""
+        for gateway in self.gateways:
+            await_word(gateway, '"ready":true')
+        ready(self, self.gateways[0])
 
     def metered(self) -> int | None:
         """The usage records that are durable. Raises: RuntimeError for one that does not say what the upstream said."""
@@ -65,57 +73,70 @@ def check(event: UsageEvent) -> None:
         raise RuntimeError(f"a request was metered wrongly: {event}")
 
 
-def entrepot(customers: int, keys: int, children: Children, mock: MockUpstream) -> Target:
-    """The product serving a world of that many customers and keys. Raises: RuntimeError when it does not start."""
+def entrepot(
+    customers: int,
+    keys: int,
+    children: Children,
+    mock: MockUpstream,
+    workers: int = 1,
+    tls: TlsUpstream | None = None,
+    deployments: int = 1,
+) -> Product:
+    """The product serving a world of that many customers, keys and deployments of each customer.
+
+    workers: gateways on one port, on any core when there are several. Raises: RuntimeError when it does not start.
+    """
     bench = children.bench
-    home = bench.scratch / f"entrepot-{keys}"
+    name = f"entrepot-{customers}-{keys}-{workers}-{deployments}" + ("-tls" if tls else "")
+    home = bench.scratch / name
     port = free_port()
     environment = {
         "ENTREPOT_HOME": str(home),
         "ENTREPOT_GATEWAY_ADDRESS": f"127.0.0.1:{port}",
         UPSTREAM_KEY: "sk-upstream-0123456789abcdef",
     }
-    publish(environment, customers, keys, mock.port)
-    log = children.start(
-        f"entrepot-log-{keys}",
-        [sys.executable, "-m", "entrepot.compose.log_process", "--home", str(home)],
-        bench.target_core,
-        environment,
-        cwd=ROOT,
-    )
+    if tls:
+        environment["SSL_CERT_FILE"] = str(tls.authority)
+    base_url = f"https://127.0.0.1:{tls.port}/v1" if tls else f"http://127.0.0.1:{mock.port}/v1"
+    world = read_world([("benchmark.yaml", world_text(customers, base_url, deployments))])
+    publish(environment, world, keys_of(customers, keys), 1)
+    core = bench.target_core if workers == 1 else None
+    command = [sys.executable, "-m", "entrepot.compose.log_process", "--home", str(home)]
+    log = children.start(f"{name}-log", command, core, environment, cwd=ROOT)
     await_word(log, '"ready":true')
-    gateway = children.start(
-        f"entrepot-gateway-{keys}",
-        [sys.executable, "-m", "entrepot.compose.gateway"],
-        bench.target_core,
-        environment,
-        cwd=ROOT,
-    )
-    product = Product(home, port, log, gateway)
-    ready(product, gateway)
-    return product
+    command = [sys.executable, "-m", "entrepot.compose.gateway"]
+    gateways = [
+        children.start(f"{name}-gateway-{number}", command, core, environment, cwd=ROOT) for number in range(workers)
+    ]
+    return Product(home, port, log, gateways)
 
 
-def publish(environment: Mapping[str, str], customers: int, keys: int, upstream_port: int) -> None:
-    """Leaves a snapshot of the world in the home. Key 0 is KEY."""
-    settings = load_settings(environment)
-    world = read_world([("benchmark.yaml", world_text(customers, upstream_port))])
-    issued = [
-        ApiKey(
-            id=f"key-{number}",
-            digest=key_digest(KEY if number == 0 else f"ek-benchmark-{number:040d}"),
-            project=f"project-{number % customers}",
-            name="benchmark",
-            created_at=0,
-        )
+def keys_of(customers: int, keys: int) -> list[ApiKey]:
+    """So many keys, spread over the customers. Key 0 is KEY."""
+    return [
+        issued(f"key-{number}", KEY if number == 0 else f"ek-benchmark-{number:040d}", f"project-{number % customers}")
         for number in range(keys)
     ]
-    FileSnapshots(settings.snapshot_file).publish(compile_snapshot(world, issued, {}, version=1, at=0))
 
 
-def world_text(customers: int, upstream_port: int) -> str:
-    """A world file: customers with a project and a deployment each, all served by the mock upstream."""
+def issued(key_id: str, key: str, project: str) -> ApiKey:
+    """A key as the product keeps it."""
+    return ApiKey(id=key_id, digest=key_digest(key), project=project, name="benchmark", created_at=0)
+
+
+def publish(environment: Mapping[str, str], world: World, keys: Sequence[ApiKey], version: int) -> None:
+    """Leaves a snapshot of the world in the home that the environment names."""
+    snapshot = compile_snapshot(world, keys, {}, version=version, at=version)
+    FileSnapshots(load_settings(environment).snapshot_file).publish(snapshot)
+
+
+def world_text(customers: int, base_url: str, deployments: int = 1) -> str:
+    """A world file: customers with a project and deployments each, all served by one upstream.
+
+    The first deployment of each is named as the model is.
+    """
     numbers = range(customers)
+    names = [MODEL, *(f"deployment-{number}" for number in range(1, deployments))]
     lines = [
         "operator: {name: Benchmark, currency: USD}",
         "partners: [{id: maker, name: Maker}]",
@@ -123,7 +144,7 @@ def world_text(customers: int, upstream_port: int) -> str:
         f"  - {{id: {MODEL}, version: '1', partner: maker, context_tokens: 128000, stage: general}}",
         "upstreams:",
         f"  - {{id: mock, kind: openai, models: [{MODEL}], key_env: {UPSTREAM_KEY},",
-        f"     base_url: 'http://127.0.0.1:{upstream_port}/v1'}}",
+        f"     base_url: '{base_url}'}}",
         "price_books:",
         "  - id: list",
         "    versions:",
@@ -141,7 +162,11 @@ def world_text(customers: int, upstream_port: int) -> str:
         "projects:",
         *(f"  - {{id: project-{n}, customer: customer-{n}}}" for n in numbers),
         "deployments:",
-        *(f"  - {{id: {MODEL}, project: project-{n}, model: {MODEL}, kind: standard}}" for n in numbers),
+        *(
+            f"  - {{id: {name}, project: project-{n}, model: {MODEL}, kind: standard}}"
+            for n in numbers
+            for name in names
+        ),
     ]
     return "\n".join(lines) + "\n"
 

@@ -23,7 +23,7 @@ def test_no_file_names_a_path_of_its_author() -> None:
     assert {name: paths for name, paths in found.items() if paths} == {}
 
 
-@pytest.mark.parametrize("lock", sorted((ROOT / "requirements").glob("*.txt")), ids=lambda path: path.name)
+@pytest.mark.parametrize("lock", sorted((ROOT / "requirements").rglob("*.txt")), ids=lambda path: path.name)
 def test_every_locked_requirement_has_a_hash(lock: Path) -> None:
     blocks = re.split(r"(?m)^(?=[A-Za-z0-9])", re.sub(r"(?m)^\s*#.*\n", "", lock.read_text()))
     assert len(blocks) > 1
@@ -35,7 +35,7 @@ def test_every_locked_requirement_has_a_hash(lock: Path) -> None:
     assert unlocked == []
 
 
-@pytest.mark.parametrize("wanted", sorted((ROOT / "requirements").glob("*.in")), ids=lambda path: path.name)
+@pytest.mark.parametrize("wanted", sorted((ROOT / "requirements").rglob("*.in")), ids=lambda path: path.name)
 def test_every_wanted_requirement_is_locked(wanted: Path) -> None:
     names = re.findall(r"(?m)^([A-Za-z0-9][\w.-]*)", wanted.read_text())
     locked = re.findall(r"(?m)^([a-z0-9][\w.-]*)==", wanted.with_suffix(".txt").read_text())
@@ -51,8 +51,9 @@ def test_every_package_that_runs_has_its_reason() -> None:
         assert {normal(name) for name in wanted} <= named
 
 
-def test_the_node_lock_has_hashes_and_names_no_registry() -> None:
-    lock = json.loads((ROOT / "tests/e2e/node/package-lock.json").read_text())
+@pytest.mark.parametrize("folder", ["tests/e2e/node", "requirements/peers/portkey"])
+def test_node_locks_have_hashes_and_name_no_registry(folder: str) -> None:
+    lock = json.loads((ROOT / folder / "package-lock.json").read_text())
     packages = {name: package for name, package in lock["packages"].items() if name}
     assert packages
     assert [name for name, package in packages.items() if "integrity" not in package or "resolved" in package] == []

@@ -10,21 +10,23 @@ enum state { HEAD, SIZED, CHUNK_SIZE, CHUNK_DATA, CHUNK_END, TRAILER, COMPLETE, 
 
 struct answer {
     enum state state;
-    int status, events;
+    int status, events, lost; /* lost: events whose number was passed over, or came again */
     bool closes;
+    uint64_t last_event_ns;
     size_t left, body_bytes, line_length, head_length;
     char head[HEAD_MAX], tail[STAMP_LENGTH - 1];
     size_t tail_length; /* the last bytes of the body, where a stamp may have begun */
 };
 
-/* Called with the sending time of each event. */
-typedef void on_event(uint64_t sent_ns, uint64_t now);
+/* Called with the sending time of each event; the answer's last_event_ns is still that of the event before. */
+typedef void on_event(struct answer *a, uint64_t sent_ns, uint64_t now);
 
 static inline void begin_answer(struct answer *a)
 {
     a->state = HEAD;
-    a->status = a->events = 0;
+    a->status = a->events = a->lost = 0;
     a->closes = false;
+    a->last_event_ns = 0;
     a->left = a->body_bytes = a->line_length = a->head_length = a->tail_length = 0;
 }
 
@@ -35,8 +37,11 @@ static inline bool is_stamp(const char *at)
 
 static inline void read_stamp(struct answer *a, const char *at, uint64_t now, on_event *told)
 {
+    int missed = atoi(at + STAMP_NUMBER) - a->events - a->lost;
+    a->lost += missed < 0 ? -missed : missed;
     a->events++;
-    told(strtoull(at + 2, NULL, 10), now);
+    told(a, strtoull(at + 2, NULL, 10), now);
+    a->last_event_ns = now;
 }
 
 /* Reads the stamps in a piece of body, those included that began in the piece before. */

@@ -9,6 +9,7 @@
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,9 +21,11 @@
 
 #define SECOND_NS 1000000000ull
 
-/* An event's content is "@T", the 19 digits of the monotonic clock in ns at which it was sent, "@". */
-#define STAMP_FORMAT "@T%019llu@"
-#define STAMP_LENGTH 22
+/* An event's content is "@T", the 19 digits of the monotonic clock in ns at which it was sent, "N", six digits of its
+ * number in the stream, from 0, "@". */
+#define STAMP_FORMAT "@T%019lluN%06d@"
+#define STAMP_LENGTH 29
+#define STAMP_NUMBER 22 /* where the number stands */
 
 static inline uint64_t now_ns(void)
 {

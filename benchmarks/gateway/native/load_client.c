@@ -1,14 +1,21 @@
 /* A load client for OpenAI-compatible servers: one thread, epoll, HTTP/1.1 kept alive, loopback only.
  *
  *   load_client --port PORT --key KEY --body FILE [--path /v1/chat/completions]
- *               [--connections 16] [--rate 0] [--warm 1] [--window 3] [--stagger 0] [--drain 10]
- *               [--expect-events 0] [--expect-bytes 0] [--pids 1,2,3]
+ *               [--header 'name: value'] … [--connections 16] [--rate 0] [--warm 1] [--window 3] [--stagger 0] [--drain 10]
+ *               [--expect-status 200] [--expect-events 0] [--expect-bytes 0] [--stall 0] [--pids 1,2,3]
+ *               [--abort-after N] [--requests-per-connection 0] [--ledger FILE]
  *
  * Closed loop: each connection sends its next request as soon as an answer ends. Open loop (--rate R): R requests a second
  * on a fixed schedule, latency counted from the scheduled time, so that a slow server cannot hide behind waiting.
  * After warm-up a window is measured, in which the CPU time of --pids is read too. Then nothing new is sent and what is
  * still open is waited for, so that every request sent was answered or has failed: "answered" and "failed" are of the
  * whole run, everything else is of the window. Prints one JSON object.
+ *
+ * --abort-after N: hangs up after N events of each stream, after the head when N is 0, as clients do that have lost
+ * interest; these requests are "aborted", not failed. --requests-per-connection: a new connection after so many.
+ * --stall S: a stream is "stalled" when S seconds pass between two of its events. "lost_events" counts the numbers that
+ * are missing between those that came. --ledger: appends a line for each request that was given an id: the answer's
+ * x-request-id and "answered", "aborted" or "failed".
  */
 #include "answer.h"
 #include "measures.h"
@@ -16,24 +23,29 @@
 #include <sys/resource.h>
 
 #define PIDS_MAX 64
+#define BODY_MAX (4 << 20)
 #define FAILURES_MAX 1000 /* a closed loop gives up after so many */
 
 struct connection {
-    int fd;
-    bool busy, begun;
+    int fd, requests; /* on this socket */
+    bool busy, begun, stalled;
     uint64_t from_ns; /* when the request was sent, or was to be sent */
     struct answer answer;
 };
 
 static struct {
-    int port, connections, expect_events, expect_bytes, pid_count;
-    const char *path, *key, *body;
-    double rate, warm, window, stagger, drain;
-} options = {.connections = 16, .path = "/v1/chat/completions", .key = "", .warm = 1, .window = 3, .drain = 10};
+    int port, connections, expect_status, expect_events, expect_bytes, pid_count, abort_after, connection_requests;
+    const char *path, *key, *body, *ledger;
+    double rate, warm, window, stagger, drain, stall;
+    char headers[2048];
+} options = {.connections = 16, .path = "/v1/chat/completions", .key = "", .warm = 1, .window = 3, .drain = 10,
+             .expect_status = 200, .abort_after = -1};
 
 static struct process before[PIDS_MAX], after[PIDS_MAX];
 static struct histogram latency, first_byte, event_delay;
-static unsigned long long answered, failed, cut_short, window_answered, reconnects, late_starts, failed_by_status[600];
+static unsigned long long answered, aborted, failed, cut_short, window_answered, reconnects, late_starts, lost_events,
+    stalled_streams, failed_by_status[600];
+static FILE *ledger;
 static enum { WARMING, MEASURING, DRAINING } phase;
 static struct connection *connections, **idle;
 static int poller, idle_count, open_count;
@@ -51,6 +63,7 @@ static bool dial(struct connection *c)
 {
     struct sockaddr_in address = loopback(options.port);
     struct epoll_event entry = {.events = EPOLLIN, .data.ptr = c};
+    c->requests = 0;
     c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (c->fd < 0)
         fail("socket");
@@ -78,7 +91,7 @@ static void finish(struct connection *c);
 static void start(struct connection *c, uint64_t from_ns)
 {
     begin_answer(&c->answer);
-    c->begun = false;
+    c->begun = c->stalled = false;
     c->busy = true;
     c->from_ns = from_ns;
     open_count++;
@@ -92,15 +105,35 @@ static void start(struct connection *c, uint64_t from_ns)
         finish(c);
 }
 
+static bool is_to_be_aborted(const struct answer *a)
+{
+    return options.abort_after >= 0 && a->state > HEAD && a->state < COMPLETE && a->events >= options.abort_after;
+}
+
+static void enter_in_ledger(const struct answer *a, const char *what)
+{
+    char *id = a->state > HEAD ? strcasestr(a->head, "\r\nx-request-id: ") : NULL;
+    if (ledger && id)
+        fprintf(ledger, "%.*s %s\n", (int)strcspn(id + 16, "\r"), id + 16, what);
+}
+
 static void count(const struct connection *c)
 {
     const struct answer *a = &c->answer;
-    if (a->state != COMPLETE || a->status != 200) {
+    lost_events += (unsigned long long)a->lost;
+    if (is_to_be_aborted(a)) {
+        aborted++;
+        enter_in_ledger(a, "aborted");
+        return;
+    }
+    if (a->state != COMPLETE || a->status != options.expect_status) {
         failed++;
         failed_by_status[a->status > 0 && a->status < 600 ? a->status : 0]++;
+        enter_in_ledger(a, "failed");
         return;
     }
     answered++;
+    enter_in_ledger(a, "answered");
     if (a->events < options.expect_events || a->body_bytes < (size_t)options.expect_bytes)
         cut_short++;
     if (phase == MEASURING) {
@@ -114,10 +147,13 @@ static void finish(struct connection *c)
     count(c);
     open_count--;
     c->busy = false;
-    if (c->answer.state != COMPLETE) {
+    c->requests++;
+    if (is_to_be_aborted(&c->answer)) {
+        hang_up(c);
+    } else if (c->answer.state != COMPLETE) {
         hang_up(c);
         usleep(500); /* a server that refuses everything must not make this loop spin */
-    } else if (c->answer.closes) {
+    } else if (c->answer.closes || c->requests == options.connection_requests) {
         hang_up(c);
     }
     if (options.rate > 0)
@@ -126,8 +162,13 @@ static void finish(struct connection *c)
         start(c, now_ns());
 }
 
-static void note_event(uint64_t sent_ns, uint64_t now)
+static void note_event(struct answer *a, uint64_t sent_ns, uint64_t now)
 {
+    struct connection *c = (struct connection *)((char *)a - offsetof(struct connection, answer));
+    if (options.stall > 0 && a->last_event_ns && (double)(now - a->last_event_ns) > options.stall * 1e9 && !c->stalled) {
+        c->stalled = true;
+        stalled_streams++;
+    }
     if (phase == MEASURING)
         record(&event_delay, sent_ns, now);
 }
@@ -151,7 +192,7 @@ static void attend(struct connection *c)
         if (phase == MEASURING)
             record(&first_byte, c->from_ns, now);
     }
-    if (got <= 0 || c->answer.state >= COMPLETE)
+    if (got <= 0 || c->answer.state >= COMPLETE || is_to_be_aborted(&c->answer))
         finish(c);
 }
 
@@ -160,14 +201,14 @@ static void make_request(void)
     FILE *file = fopen(options.body, "r");
     if (!file)
         fail(options.body);
-    char *body = grown(NULL, 1 << 20);
-    size_t length = fread(body, 1, 1 << 20, file);
+    char *body = grown(NULL, BODY_MAX);
+    size_t length = fread(body, 1, BODY_MAX, file);
     fclose(file);
     request = grown(NULL, length + 4096);
     int head = snprintf(request, 4096,
-                        "POST %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nAuthorization: Bearer %s\r\nContent-Type: "
+                        "POST %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nAuthorization: Bearer %s\r\n%sContent-Type: "
                         "application/json\r\nAccept: */*\r\nUser-Agent: OpenAI/Python 2.3.0\r\nContent-Length: %zu\r\n\r\n",
-                        options.path, options.port, options.key, length);
+                        options.path, options.port, options.key, options.headers, length);
     memcpy(request + head, body, length);
     request_length = (size_t)head + length;
     free(body);
@@ -214,9 +255,11 @@ static uint64_t start_due(uint64_t now, uint64_t begun_ns, uint64_t wake_ns)
 
 static void report(double wall, double own_ns)
 {
-    printf("{\"answered\":%llu,\"failed\":%llu,\"cut_short\":%llu,\"unfinished\":%d,\"reconnects\":%llu,\"late_starts\":%llu,"
-           "\"wall_s\":%.4f,\"requests\":%llu,\"events\":%llu,\"own_share\":%.3f",
-           answered, failed, cut_short, open_count, reconnects, late_starts, wall, window_answered,
+    printf("{\"answered\":%llu,\"aborted\":%llu,\"failed\":%llu,\"cut_short\":%llu,\"unfinished\":%d,\"reconnects\":%llu,"
+           "\"late_starts\":%llu,\"lost_events\":%llu,\"stalled_streams\":%llu,\"wall_s\":%.4f,\"requests\":%llu,"
+           "\"events\":%llu,\"own_share\":%.3f",
+           answered, aborted, failed, cut_short, open_count, reconnects, late_starts, lost_events, stalled_streams, wall,
+           window_answered,
            (unsigned long long)event_delay.count, own_ns / 1e9 / wall);
     print_quantiles("latency_us", &latency);
     print_quantiles("first_byte_us", &first_byte);
@@ -270,13 +313,20 @@ static void read_pids(char *list)
         before[options.pid_count].pid = after[options.pid_count].pid = atoi(pid), options.pid_count++;
 }
 
+static void add_header(const char *line)
+{
+    size_t had = strlen(options.headers);
+    snprintf(options.headers + had, sizeof options.headers - had, "%s\r\n", line);
+}
+
 static void read_options(int count, char **arguments)
 {
     static const struct option known[] = {
         {"port", 1, 0, 'p'},    {"key", 1, 0, 'k'},   {"body", 1, 0, 'b'},          {"path", 1, 0, 'u'},
         {"rate", 1, 0, 'r'},    {"warm", 1, 0, 'w'},  {"window", 1, 0, 'd'},        {"stagger", 1, 0, 's'},
         {"drain", 1, 0, 'D'},   {"pids", 1, 0, 'P'},  {"expect-events", 1, 0, 'e'}, {"expect-bytes", 1, 0, 'B'},
-        {"connections", 1, 0, 'c'}, {0, 0, 0, 0}};
+        {"connections", 1, 0, 'c'}, {"header", 1, 0, 'H'}, {"expect-status", 1, 0, 'x'}, {"stall", 1, 0, 'S'},
+        {"abort-after", 1, 0, 'a'}, {"ledger", 1, 0, 'l'}, {"requests-per-connection", 1, 0, 'n'}, {0, 0, 0, 0}};
     for (int option; (option = getopt_long(count, arguments, "", known, NULL)) > 0;)
         switch (option) {
         case 'p': options.port = atoi(optarg); break;
@@ -290,6 +340,12 @@ static void read_options(int count, char **arguments)
         case 's': options.stagger = atof(optarg); break;
         case 'D': options.drain = atof(optarg); break;
         case 'P': read_pids(optarg); break;
+        case 'H': add_header(optarg); break;
+        case 'x': options.expect_status = atoi(optarg); break;
+        case 'S': options.stall = atof(optarg); break;
+        case 'a': options.abort_after = atoi(optarg); break;
+        case 'l': options.ledger = optarg; break;
+        case 'n': options.connection_requests = atoi(optarg); break;
         case 'e': options.expect_events = atoi(optarg); break;
         case 'B': options.expect_bytes = atoi(optarg); break;
         default: exit(2);
@@ -305,6 +361,8 @@ int main(int count, char **arguments)
         return 2;
     }
     make_request();
+    if (options.ledger && !(ledger = fopen(options.ledger, "a")))
+        fail(options.ledger);
     poller = epoll_create1(EPOLL_CLOEXEC);
     connections = calloc((size_t)options.connections, sizeof *connections);
     idle = calloc((size_t)options.connections, sizeof *idle);
@@ -314,5 +372,5 @@ int main(int count, char **arguments)
             idle[idle_count++] = &connections[i];
     }
     run();
-    return 0;
+    return ledger && fclose(ledger) ? 1 : 0;
 }

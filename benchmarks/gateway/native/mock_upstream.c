@@ -4,7 +4,9 @@
  *
  * Plain requests get a fixed answer of about 1 kB with usage. Requests with "stream": true get N events of about
  * 215 bytes, one send() each, paced or as fast as possible, then a usage event if the request asked for it, then [DONE].
- * Every event carries the time of its sending, so that a client on this machine can tell how long it was under way.
+ * Every event carries the time of its sending and its number, so that a client on this machine can tell how long it was
+ * under way and whether one is missing. A request with "mock": "error" in it gets a 500, one with "mock": "cut" a stream
+ * that breaks off in the middle. Every GET is answered as one asking for the models, which is what health checks want.
  *
  *   GET /mock?events=64&pace_us=20000     sets what is named, without closing a connection, and tells
  *                                         {"events", "pace_us", "requests", "streams", "events_sent"}
@@ -24,7 +26,7 @@ struct connection {
     char *output;                       /* what the socket would not take */
     size_t output_length, output_done;
     bool streaming, wants_usage, queued, gone;
-    int events_left;
+    int events_left, events_put, cut_at; /* cut_at: hangs up before this event; -1: never */
     uint64_t due_ns;
     struct connection *next;
 };
@@ -39,8 +41,12 @@ static size_t answer_length;
 static const char STREAM_HEAD[] =
     "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nCache-Control: no-cache\r\n"
     "x-request-id: req_0123456789abcdef\r\nTransfer-Encoding: chunked\r\nConnection: keep-alive\r\n\r\n";
-static const char NOT_FOUND[] =
-    "HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
+static const char MODELS[] =
+    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 87\r\n\r\n"
+    "{\"object\":\"list\",\"data\":[{\"id\":\"gpt-4o-mini\",\"object\":\"model\",\"owned_by\":\"benchmark\"}]}";
+static const char ERROR[] =
+    "HTTP/1.1 500 Internal Server Error\r\nContent-Type: application/json\r\nContent-Length: 61\r\n\r\n"
+    "{\"error\":{\"message\":\"as it was asked\",\"type\":\"server_error\"}}";
 static const char EVENT_START[] =
     "{\"id\":\"chatcmpl-B9MHDbslfkBeAs8l4bebGdFOJ6PeG\",\"object\":\"chat.completion.chunk\",\"created\":1741570283,"
     "\"model\":\"gpt-4o-mini-2024-07-18\",";
@@ -135,14 +141,17 @@ static bool put_next_event(struct connection *c)
 {
     char data[768];
     int n;
+    if (c->events_put == c->cut_at)
+        return false;
     if (c->events_left) {
         c->events_left--;
         events_sent++;
         n = snprintf(data, sizeof data,
                      "data: %s\"choices\":[{\"index\":0,\"delta\":{\"content\":\"" STAMP_FORMAT
                      "\"},\"finish_reason\":%s}]%s}\n\n",
-                     EVENT_START, (unsigned long long)now_ns(), c->events_left ? "null" : "\"stop\"",
+                     EVENT_START, (unsigned long long)now_ns(), c->events_put, c->events_left ? "null" : "\"stop\"",
                      c->wants_usage ? ",\"usage\":null" : "");
+        c->events_put++;
         return put_chunk(c, data, (size_t)n);
     }
     c->streaming = false;
@@ -170,10 +179,12 @@ static void queue(struct connection *c, uint64_t due_ns)
     last_due = c;
 }
 
-static bool begin_stream(struct connection *c, bool wants_usage)
+static bool begin_stream(struct connection *c, bool wants_usage, bool is_cut)
 {
     streams++;
     c->streaming = true;
+    c->events_put = 0;
+    c->cut_at = is_cut ? events_per_stream / 2 : -1;
     c->wants_usage = wants_usage;
     c->events_left = events_per_stream;
     if (!put(c, STREAM_HEAD, sizeof STREAM_HEAD - 1))
@@ -227,10 +238,13 @@ static bool respond(struct connection *c)
     if (!strncmp(c->input, "GET /mock", 9))
         return tell(c);
     if (strncmp(c->input, "POST ", 5))
-        return put(c, NOT_FOUND, sizeof NOT_FOUND - 1);
+        return put(c, MODELS, sizeof MODELS - 1);
     requests++;
+    bool is_faulty = memmem(body, length, "\"mock\"", 6) != NULL;
+    if (is_faulty && memmem(body, length, "\"error\"", 7))
+        return put(c, ERROR, sizeof ERROR - 1);
     if (says(body, length, "\"stream\""))
-        return begin_stream(c, says(body, length, "\"include_usage\""));
+        return begin_stream(c, says(body, length, "\"include_usage\""), is_faulty);
     return put(c, answer, answer_length);
 }
 

@@ -1,16 +1,15 @@
 """The gateway's benchmark on a small scale: its tools compile without a warning, and a short run brings figures."""
 
 import json
-import subprocess
-import sys
+import shutil
 from pathlib import Path
 
 import pytest
 
-from benchmarks.gateway.load import Load, MockUpstream, send, start_mock
+from benchmarks import run
+from benchmarks.gateway.load import Load, MockUpstream, begin, chat_body, collect, send, start_mock
 from benchmarks.gateway.native_tools import FLAGS, compiled
 from benchmarks.gateway.processes import Bench, Children
-from tests.support.tree import ROOT
 
 
 @pytest.mark.parametrize("name", ["mock_upstream", "load_client"])
@@ -55,26 +54,69 @@ def test_the_client_tells_what_went_wrong(children: Children, mock: MockUpstream
     assert nobody.failed > 0
 
 
-def test_a_short_run_brings_positive_figures_and_no_faults(tmp_path: Path) -> None:
+def test_the_client_counts_lost_events_and_stalled_streams(children: Children, mock: MockUpstream) -> None:
+    """Given events 50 ms apart, every stream has stalled for a client that allows 20 ms, and none for one with 1 s."""
+    try:
+        mock.tell(events=20, pace_us=50_000)
+        impatient, patient = (
+            send(children.bench, Load(4, 0.0, 0.3, events=20, stall_s=limit_s), mock.port, "any", [])
+            for limit_s in (0.02, 1.0)
+        )
+    finally:
+        children.stop_all()
+    assert impatient.stalled_streams == impatient.answered == 4
+    assert (patient.stalled_streams, patient.lost_events) == (0, 0)
+
+
+def test_the_client_leaves_when_it_was_told_to_and_keeps_a_ledger(
+    children: Children, mock: MockUpstream, tmp_path: Path
+) -> None:
+    ledger = tmp_path / "ledger"
+    options = ("--abort-after=3", "--requests-per-connection=1", f"--ledger={ledger}")
+    try:
+        mock.tell(events=20, pace_us=5000)
+        result = send(children.bench, Load(2, 0.0, 0.3, events=20, more=options), mock.port, "any", [])
+    finally:
+        children.stop_all()
+    assert (result.answered, result.failed) == (0, 0)
+    assert ledger.read_text().splitlines() == ["req_0123456789abcdef aborted"] * result.aborted
+    assert result.aborted > 2
+
+
+def test_the_mock_fails_as_it_is_asked(children: Children, mock: MockUpstream) -> None:
+    def failures(fault: str, events: int) -> dict[str, int]:
+        load = Load(1, 0.0, 0.1, rate=50, events=events)
+        body = chat_body(load, extra={"mock": fault})
+        return collect(begin(children.bench, load, mock.port, "any", [], body=body), load).failed_by_status
+
+    try:
+        mock.tell(events=4, pace_us=0)
+        assert failures("error", 0).keys() == {"500"}
+        assert failures("cut", 4).keys() == {"200"}  # The head said so, and then the stream broke off.
+    finally:
+        children.stop_all()
+
+
+def test_a_short_run_without_nginx_and_without_peers_brings_figures_and_no_faults(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given a machine that lacks all that can be lacking, what is there is measured and the rest is noted."""
+    found_by = shutil.which
+    monkeypatch.setattr(shutil, "which", lambda name: None if "nginx" in name or "haproxy" in name else found_by(name))
+    monkeypatch.setenv("BENCH_PEERS", str(tmp_path / "nothing"))
     out = tmp_path / "result.json"
-    command = [
-        sys.executable,
-        "benchmarks/run.py",
-        "--targets",
-        "direct,uvicorn,entrepot",
-        "--phases",
-        "requests,events",
-    ]
-    done = subprocess.run(
-        [*command, "--rounds", "1", "--window", "0.5", "--json", str(out)], cwd=ROOT, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
+    targets, phases = "direct,nginx,haproxy,envoy,bare,entrepot,litellm", "requests,events,tls-requests"
+    asked = ["--targets", targets, "--phases", phases, "--rounds", "1", "--window", "0.5", "--json", str(out)]
+    assert run.main(asked) == 0
     record = json.loads(out.read_text())
     found = {(row["phase"], row["target"], row["what"]): row["value"]["median"] for row in record["summary"]}
-    assert found["requests", "uvicorn", "CPU per request, µs"] > found["requests", "direct", "CPU per request, µs"] > 0
-    assert found["events", "uvicorn", "CPU per event, µs"] > 0
+    assert found["requests", "bare", "CPU per request, µs"] > found["requests", "direct", "CPU per request, µs"] > 0
+    assert found["events", "bare", "CPU per event, µs"] > 0
     assert found["requests", "entrepot", "… gateway, µs"] > 0 < found["requests", "entrepot", "… log, µs"]
     assert [figure["faults"] for figure in record["figures"]] == [[]] * 6
     metered = [figure for figure in record["figures"] if figure["target"] == "entrepot"]
     assert [figure["metered"] for figure in metered] == [figure["result"]["answered"] for figure in metered]
+    assert {goal["met"] for goal in record["goals"]} == {None}
+    notes = "\n".join(record["notes"])
+    assert all(f"{name} is left out" in notes for name in ("nginx", "haproxy", "envoy", "litellm"))
     assert "CPU per request" in out.with_suffix(".md").read_text()

@@ -42,6 +42,6 @@ def test_anything_else_stops_the_run(wrong: dict[str, object]) -> None:
 
 
 def test_the_world_that_is_served_is_a_world() -> None:
-    world = read_world([("world.yaml", world_text(3, 9000))])
-    assert len(world.customers) == len(world.deployments) == 3
+    world = read_world([("world.yaml", world_text(3, "http://127.0.0.1:9000/v1", deployments=2))])
+    assert (len(world.customers), len(world.deployments)) == (3, 6)
     assert world.upstreams[0].base_url == "http://127.0.0.1:9000/v1"
