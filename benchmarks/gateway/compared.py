@@ -38,7 +38,8 @@ class Strength:
 
 STRONG = Strength()
 SLOW = Strength(connections=32, rate=200, streams=50, held=500)
-SLOWEST = Strength(connections=16, rate=50, streams=20, held=200)
+SLOWER = Strength(connections=16, rate=40, streams=20, held=200)
+SLOWEST = Strength(connections=4, rate=3, streams=4, held=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ _ALL = (
     Contender("portkey", "gateway", "no key", applications.portkey, SLOW),
     Contender("any-llm", "gateway", "keys, priced usage in SQLite", applications.any_llm, SLOWEST),
     Contender("mlflow", "gateway", "usage in SQLite, no key", applications.mlflow, SLOWEST),
-    Contender("litellm", "gateway", "key", applications.litellm, SLOWEST),
+    Contender("litellm", "gateway", "key", applications.litellm, SLOWER),
     # For phases of their own.
     Contender("nginx-tls", "yardstick", "key; upstream over TLS 1.3", _tls_nginx),
     Contender("entrepot-tls", "ours", "everything; upstream over TLS 1.3", _tls_entrepot),

@@ -145,11 +145,13 @@ def begin(
     pids: Sequence[int],
     manner: Manner = USUAL,
     body: bytes | None = None,
+    more: Sequence[str] = (),
 ) -> "subprocess.Popen[bytes]":
-    """The load client, at work on the load core. body: what to send instead of the load's own."""
+    """The load client, at work on the load core. body: what to send instead of the load's own; more: options."""
     content = chat_body(load, manner.model) if body is None else body
     path = bench.scratch / f"body-{hashlib.sha256(content).hexdigest()[:16]}.json"
-    path.write_bytes(content)
+    if not path.exists():  # A client that has just begun may be reading it.
+        path.write_bytes(content)
     options = {
         "port": port,
         "path": manner.path,
@@ -168,7 +170,7 @@ def begin(
     given = [f"--{name}={value}" for name, value in options.items()]
     given += [f"--header={line}" for line in manner.headers]
     return subprocess.Popen(
-        [str(compiled("load_client")), *given, *load.more],
+        [str(compiled("load_client")), *given, *load.more, *more],
         stdout=subprocess.PIPE,
         preexec_fn=lambda: prepare(bench.load_core, bench.priority),  # noqa: PLW1509 there are no threads here
     )

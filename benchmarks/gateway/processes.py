@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 STOP_SECONDS = 10
+_ports_given: set[int] = set()
 NICE = -18
 
 
@@ -153,10 +154,14 @@ def _schedule(threads: Sequence[int], policy: int, priority: int) -> None:
 
 
 def free_port() -> int:
-    """A port that was free a moment ago, for programs that cannot be told to choose one."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that was free a moment ago, and not given before, for programs that cannot be told to choose one."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        if port not in _ports_given:
+            _ports_given.add(port)
+            return port
 
 
 def open_files_max() -> int:

@@ -49,6 +49,11 @@ class Product:
             await_word(gateway, '"ready":true')
         ready(self, self.gateways[0])
 
+    def end_of_log(self) -> Position:
+        """The position behind all that is durable now."""
+        self.metered()
+        return self._read_to
+
     def metered(self) -> int | None:
         """The usage records that are durable. Raises: RuntimeError for one that does not say what the upstream said."""
         reader = open_log_reader(self.home)

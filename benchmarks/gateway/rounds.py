@@ -1,7 +1,6 @@
 """The turns of a run: phase by phase, in each phase round by round, every target in its turn."""
 
 import sys
-import urllib.error
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -54,14 +53,19 @@ class Rounds:
         try:
             with awake(self._sleeper(name)):
                 figure = measure(self.children.bench, phase, name, target, self.mock, number, load)
-        except (RuntimeError, OSError, urllib.error.URLError) as error:
+        except (RuntimeError, OSError) as error:
             if CONTENDERS[name].kind in {"ours", "yardstick"}:
                 raise RuntimeError(f"{name} cannot be measured any more: {error}") from error
-            self.notes.append(f"{name} is left out from the phase {phase.name} on: {error}")
-            del self._running[name]
+            self._drop(name, phase, str(error))
             return
         self.figures.append(figure)
         print(f"{phase.name} {number + 1}: {name}: {'; '.join(figure.faults) or 'ok'}", file=sys.stderr, flush=True)
+        if CONTENDERS[name].kind == "gateway" and not figure.result.answered:
+            self._drop(name, phase, "it answered nothing")
+
+    def _drop(self, name: str, phase: Phase, reason: str) -> None:
+        self.notes.append(f"{name} is left out from the phase {phase.name} on: {reason}")
+        del self._running[name]
 
     def _load(self, phase: Phase, contender: Contender) -> Load:
         # The direct way is loaded as ours is at half load: it is what is taken off to see what a target adds.

@@ -18,13 +18,19 @@ from benchmarks.gateway.targets import TlsUpstream, filled, nginx_program
 def start_front(children: Children, mock: MockUpstream) -> TlsUpstream:
     """The mock behind TLS 1.3. Raises: ToolMissing without nginx."""
     program = nginx_program()
-    scratch = children.bench.scratch
-    certificate, key = scratch / "upstream.pem", scratch / "upstream.key"
+    scratch, port = children.bench.scratch, free_port()
+    name = f"tls-front-{port}"
+    certificate, key = scratch / f"{name}.pem", scratch / f"{name}.key"
     write_certificate(certificate, key)
-    port = free_port()
-    values = {"CERTIFICATE": certificate, "CERTIFICATE_KEY": key, "PORT": port, "UPSTREAM_PORT": mock.port}
-    settings = filled(children, HERE / "tls_front.conf.template", values, "tls-front")
-    children.start("tls-front", [program, "-c", str(settings), "-p", str(scratch)], children.bench.load_core)
+    values = {
+        "NAME": name,
+        "CERTIFICATE": certificate,
+        "CERTIFICATE_KEY": key,
+        "PORT": port,
+        "UPSTREAM_PORT": mock.port,
+    }
+    settings = filled(children, HERE / "tls_front.conf.template", values, name)
+    children.start(name, [program, "-c", str(settings), "-p", str(scratch)], children.bench.load_core)
     return TlsUpstream(port, certificate)
 
 
