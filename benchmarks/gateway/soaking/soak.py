@@ -40,7 +40,7 @@ class Soak:
 
     def __init__(self, bench: Bench, mock: MockUpstream, product: Product, streams: int, share: float) -> None:
         """share: of a core, what gateway and log process are to take together."""
-        self._bench, self._mock, self._product, self._share = bench, mock, product, share
+        self._bench, self._product, self._share = bench, product, share
         self._parts = {name: pids[0] for name, pids in product.processes().items()}
         self._mixture = mixture(streams)
         self._rate = FIRST_RATE
