@@ -24,8 +24,8 @@ from entrepot.core.snapshot import (
 )
 from entrepot.core.tenancy import CacheStore, IdentityProvider
 from entrepot.core.usage_event import UsageEvent
-from entrepot.edge.access_log import AccessLog
 from entrepot.edge.client_connection import ClientConnection, ClientLimits
+from entrepot.edge.gateway_report import Watchers
 from entrepot.edge.inference_api import InferenceApi
 from entrepot.flows.forward_jobs import ForwardJobs
 from entrepot.flows.serve_inference.flow import ServeInference
@@ -143,11 +143,12 @@ class Gateway:
         self,
         limits: ClientLimits | None = None,
         upstream_limits: UpstreamLimits | None = None,
-        access_log: AccessLog | None = None,
+        watchers: Watchers | None = None,
         stores: StoresIn | None = None,
     ) -> None:
         """stores: makes the answer stores, in the gateway's loop."""
-        self.access_log = access_log
+        self.board = MemoryBoard()
+        self.watchers = watchers or Watchers(self.board)
         self.stores = stores
         self.limits = limits or ClientLimits()
         self.upstream_limits = upstream_limits or UpstreamLimits()
@@ -174,8 +175,7 @@ class Gateway:
             stores=self.stores(self.loop) if self.stores else None,
         )
         jobs = ForwardJobs(self.pool, "/nowhere", "ei-unused")
-        self.board = MemoryBoard()
-        self.api = InferenceApi(self.flow, jobs, clock, 42, self.limits, self.board, self.access_log)
+        self.api = InferenceApi(self.flow, jobs, clock, 42, self.limits, self.watchers)
         await self.upstream.start()
         self._server = await self.loop.create_server(
             lambda: cast(asyncio.Protocol, ClientConnection(self.api)), "127.0.0.1", 0
@@ -271,14 +271,14 @@ def running_gateway(
     upstream_limits: UpstreamLimits | None = None,
     *,
     published: bool = True,
-    access_log: AccessLog | None = None,
+    watchers: Watchers | None = None,
     stores: StoresIn | None = None,
 ) -> Iterator[Gateway]:
     """A gateway, stopped at the end; nothing may have failed unseen in its loop.
 
     published: serves `chat`, `a/b`, `embed` and the retired `old`.
     """
-    gateway = Gateway(limits, upstream_limits, access_log, stores).start()
+    gateway = Gateway(limits, upstream_limits, watchers, stores).start()
     if published:
         gateway.serve(
             deployment("chat", target(gateway.upstream.base_url)),

@@ -25,8 +25,11 @@ from pathlib import Path
 import uvloop
 from msgspec import json
 
+from entrepot import __version__
 from entrepot.adapters.clocks import SystemClock
-from entrepot.adapters.line_file import LineFile
+from entrepot.adapters.handed_on.batch_thread import BatchThread
+from entrepot.adapters.handed_on.line_file import LineFile
+from entrepot.adapters.handed_on.otlp_exporter import OtlpExporter
 from entrepot.adapters.metric_files import MetricFiles
 from entrepot.adapters.snapshot_file import FileSnapshots
 from entrepot.compose.answer_stores import AnswerStores
@@ -39,7 +42,9 @@ from entrepot.core.errors import BadInput, EntrepotError, SnapshotRefused
 from entrepot.core.identifiers import key_digest
 from entrepot.edge.access_log import AccessLog
 from entrepot.edge.client_connection import ClientLimits
+from entrepot.edge.gateway_report import Watchers
 from entrepot.edge.inference_api import InferenceApi
+from entrepot.edge.tracing import Tracer
 from entrepot.flows.forward_jobs import ForwardJobs
 from entrepot.flows.serve_inference.flow import ServeInference
 from entrepot.metering.usage_writer import UsageWriter
@@ -112,10 +117,8 @@ async def _serve(settings: Settings, address: Address, inherited: Sequence[socke
     )
     token = internal_token(settings)
     jobs = ForwardJobs(pool, str(settings.jobs_socket), token)
-    board = MetricFiles(settings.metrics_directory, f"gateway-{instance:08x}")
-    lines = LineFile(settings.access_log)
-    access_log = AccessLog(lines, settings.access_log_form) if settings.access_log else None
-    api = InferenceApi(flow, jobs, clock, instance, ClientLimits(), board, access_log)
+    watchers, told = _watchers(settings, f"{instance:08x}")
+    api = InferenceApi(flow, jobs, clock, instance, ClientLimits(), watchers)
     follower = SnapshotFollower(settings.snapshot_file, flow, key_digest(token))
     follower.look()
     doors = Doors(api, tls)
@@ -127,7 +130,8 @@ async def _serve(settings: Settings, address: Address, inherited: Sequence[socke
     await _drain(doors, api, settings, stopping, lost)
     ticking.cancel()
     api.report.sweep()
-    lines.close()
+    for thread in told:
+        thread.close()
     api.report.publish(clock.now())
     pool.close()
     stores.close()
@@ -136,6 +140,21 @@ async def _serve(settings: Settings, address: Address, inherited: Sequence[socke
         return 0
     _log.error("log_process_lost; what was open is resolved from the log")
     return 1
+
+
+def _watchers(settings: Settings, instance: str) -> tuple[Watchers, list[BatchThread]]:
+    """Where this process tells what happens; and the threads that hand it on."""
+    board = MetricFiles(settings.metrics_directory, f"gateway-{instance}")
+    access_log = tracer = None
+    told: list[BatchThread] = []
+    if settings.access_log:
+        told.append(LineFile(settings.access_log))
+        access_log = AccessLog(told[-1], settings.access_log_form)
+    if settings.otlp_endpoint:
+        told.append(OtlpExporter(settings.otlp_endpoint))
+        about = {"service.name": "entrepot-gateway", "service.version": __version__, "service.instance.id": instance}
+        tracer = Tracer(settings.trace_share, told[-1], about)
+    return Watchers(board, access_log, tracer), told
 
 
 def _spare_the_collector() -> None:

@@ -74,6 +74,18 @@ def _valkey_url(text: str) -> str:
     return text
 
 
+def _url_or_nothing(text: str) -> str:
+    if text and not re.fullmatch(r"https?://[^/?#\s]+(?:/[^?#\s]*)?", text):
+        raise ValueError("must be like http://127.0.0.1:4318")
+    return text
+
+
+def _share(text: str) -> float:
+    if not re.fullmatch(r"0|1|[01]?\.[0-9]{1,9}", text) or float(text) > 1:
+        raise ValueError("must be a number from 0 to 1")
+    return float(text)
+
+
 def _form(text: str) -> str:
     if text not in {"json", "text"}:
         raise ValueError("must be json or text")
@@ -117,6 +129,8 @@ DEFINITIONS = (
     Definition("disk_free_mb_min", "200", _count, "free space of the data directory below which doctor complains"),
     Definition("access_log", "", _path_or_nothing, "file with a line for each request; nothing: none is written"),
     Definition("access_log_form", "json", _form, "form of these lines"),
+    Definition("otlp_endpoint", "", _url_or_nothing, "collector that gets traces; nothing: none are made"),
+    Definition("trace_share", "0", _share, "of the requests that are in no trace yet, how many begin one"),
     Definition("admin_token", "", str, "token of the console and control API; made at the first start", secret=True),
     Definition("internal_token", "", str, "between gateway and jobs process; made at the first start", secret=True),
 )
@@ -142,6 +156,8 @@ class Settings:
     disk_free_mb_min: int
     access_log: str
     access_log_form: Literal["json", "text"]
+    otlp_endpoint: str
+    trace_share: float
     admin_token: str
     internal_token: str
     sources: Mapping[str, str]
@@ -276,6 +292,6 @@ def _read_config(path: Path) -> dict[str, str]:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]}?" if near else f"settings are {', '.join(known)}"
             raise BadInput(f"{path}: unknown setting {name}; {hint}", param=name)
-        if not isinstance(value, str | int) or isinstance(value, bool):
-            raise BadInput(f"{path}: {name} must be a text or a whole number", param=name)
+        if not isinstance(value, str | int | float) or isinstance(value, bool):
+            raise BadInput(f"{path}: {name} must be a text or a number", param=name)
     return {name: str(value) for name, value in document.items()}

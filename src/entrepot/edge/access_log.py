@@ -7,7 +7,7 @@ import msgspec
 
 from entrepot.core.periods import SECOND, Instant, format_instant
 from entrepot.edge.inference_call import InferenceCall, outcome_of
-from entrepot.ports.lines import LineSink
+from entrepot.ports.batches import BatchSink
 
 Form = Literal["json", "text"]
 
@@ -47,7 +47,7 @@ class Line(msgspec.Struct, omit_defaults=True):
 class AccessLog:
     """Gathers lines; flush hands them on, to be called a few times a second."""
 
-    def __init__(self, sink: LineSink, form: Form) -> None:
+    def __init__(self, sink: BatchSink, form: Form) -> None:
         self.sink = sink
         self._encode: Callable[[Line], bytes] = msgspec.json.Encoder().encode if form == "json" else as_text
         self._lines: list[bytes] = []
@@ -68,7 +68,7 @@ class AccessLog:
             status=call.status,
             took_us=max(0, call.ended_at - call.at),
             client_request_id="" if marks is None else marks.id,
-            trace_id="" if marks is None or marks.parent is None else marks.parent.trace_id,
+            trace_id=call.trace_id or ("" if marks is None or marks.parent is None else marks.parent.trace_id),
             error=call.error,
         )
         if call.admitted is not None:

@@ -15,7 +15,7 @@ SERIES_MAX = 100
 OTHER = "other"  # What has no series of its own any more.
 
 _US = 1_000_000
-_OPERATIONS = {"chat": "chat", "completions": "text_completion", "embeddings": "embeddings"}  # As OpenTelemetry does.
+OPERATIONS = {"chat": "chat", "completions": "text_completion", "embeddings": "embeddings"}  # As OpenTelemetry does.
 _SERVED = ("gen_ai_operation_name", "gen_ai_request_model", "gen_ai_provider_name", "entrepot_upstream")
 _SECONDS = tuple(10_000 * 2**n for n in range(14))
 _FIRST_TOKEN_SECONDS = tuple(
@@ -89,6 +89,8 @@ SNAPSHOT_AGE = Metric(
 )
 SNAPSHOT_VERSION = Metric("entrepot_snapshot_version", "gauge", "What is served from.", joined="min")
 WORKERS = Metric("entrepot_gateway_workers", "gauge", "Gateway processes that serve.")
+SPANS = Metric("entrepot_spans_total", "counter", "Spans that a collector has taken.")
+SPANS_DROPPED = Metric("entrepot_spans_dropped_total", "counter", "Spans that no collector has taken.")
 ACCESS_LINES = Metric("entrepot_access_log_lines_total", "counter", "Lines written to the access log.")
 ACCESS_DROPPED = Metric("entrepot_access_log_lines_dropped_total", "counter", "Lines that could not be written.")
 UNPUBLISHED = Metric(
@@ -159,12 +161,7 @@ class Tally:
         waits = self._flush_wait
         waits[bisect_left(_FLUSH_SECONDS, waited_us)] += 1
         waits[-1] += waited_us
-        given = taken = 0
-        for meter, quantity in meters.items():
-            if meter in _OUTPUT:
-                given += quantity
-            elif meter in _INPUT:
-                taken += quantity
+        taken, given = tokens_of(meters)
         if taken:
             series.tokens_in[bisect_left(_TOKENS, taken)] += 1
             series.tokens_in[-1] += taken
@@ -207,10 +204,21 @@ class Tally:
         """A series; the same for all that come when there are SERIES_MAX, so that neither memory nor a scrape grows."""
         key = (operation, model, upstream)
         if len(self._series) < SERIES_MAX:
-            labels = (_OPERATIONS.get(operation, operation), model, self._provider_of(model), upstream)
+            labels = (OPERATIONS.get(operation, operation), model, self._provider_of(model), upstream)
         else:
             key, labels = (OTHER, OTHER, OTHER), (OTHER, OTHER, OTHER, OTHER)
             if key in self._series:
                 return self._series[key]
         found = self._series[key] = _Series(labels)
         return found
+
+
+def tokens_of(meters: Mapping[str, int]) -> tuple[int, int]:
+    """(taken in, given out): the tokens of both sides, whatever they were."""
+    taken = given = 0
+    for meter, quantity in meters.items():
+        if meter in _OUTPUT:
+            given += quantity
+        elif meter in _INPUT:
+            taken += quantity
+    return taken, given

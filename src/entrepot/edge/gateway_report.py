@@ -4,9 +4,11 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterator
 from itertools import chain, islice
+from typing import NamedTuple
 
 from entrepot.core.metrics import Measured, Report, alone, together
 from entrepot.core.periods import Instant, parse_instant
+from entrepot.core.snapshot import GatewaySnapshot
 from entrepot.core.usage_event import Outcome
 from entrepot.edge import gateway_metrics as metrics
 from entrepot.edge.access_log import AccessLog
@@ -14,6 +16,7 @@ from entrepot.edge.cache_metrics import cache_report
 from entrepot.edge.gateway_metrics import Tally
 from entrepot.edge.inference_call import InferenceCall, outcome_of
 from entrepot.edge.prometheus_text import written
+from entrepot.edge.tracing import Tracer
 from entrepot.flows.serve_inference.flow import ServeInference
 from entrepot.ports.metrics import MetricsBoard
 
@@ -21,22 +24,37 @@ _PIECES_A_TURN = 40  # Some 0.2 ms; requests are served between two turns.
 _log = logging.getLogger("entrepot.gateway")
 
 
+class Watchers(NamedTuple):
+    """Where what happens is told, beside the counts: None for what is off."""
+
+    board: MetricsBoard
+    access_log: AccessLog | None = None
+    tracer: Tracer | None = None
+
+
 class GatewayReport:
     """Counts what ends, and tells it. tally: what is counted where it happens."""
 
-    def __init__(
-        self, flow: ServeInference, connections: Collection[object], board: MetricsBoard, access_log: AccessLog | None
-    ) -> None:
+    def __init__(self, flow: ServeInference, connections: Collection[object], watchers: "Watchers") -> None:
         self._flow = flow
         self._connections = connections
-        self._board = board
-        self._access_log = access_log
+        self._board, self._access_log, self.tracer = watchers
+        self._providers: dict[str, str] = {}
+        self._providers_in: GatewaySnapshot | None = None
         self.tally = Tally(self._provider_of)
 
     def ended(self, call: InferenceCall) -> None:
-        """Counts a request that has ended, and tells of it."""
+        """Counts a request that has ended, and tells of it; whatever fails there, the request does not."""
+        try:
+            self._tell(call)
+        except Exception:  # noqa: BLE001 - who watches must not stand in the way: logged with the request's id
+            _log.exception("request_not_told request_id=%s", call.id)
+
+    def _tell(self, call: InferenceCall) -> None:
         if self._access_log is not None:
             self._access_log.note(call)
+        if call.trace_id and self.tracer is not None:
+            self.tracer.note(call, "" if call.admitted is None else self._provider_of(call.admitted.model))
         admitted = call.admitted
         if admitted is None or call.found is None:
             return
@@ -57,6 +75,8 @@ class GatewayReport:
         """Hands on what has been told since the last sweep."""
         if self._access_log is not None:
             self._access_log.flush()
+        if self.tracer is not None:
+            self.tracer.flush()
 
     def publish(self, at: Instant) -> None:
         """Puts what this process has counted where all can read it; what cannot be put there is counted, too."""
@@ -75,9 +95,14 @@ class GatewayReport:
 
     def _provider_of(self, model: str) -> str:
         """Who makes a model, "" when nothing is served by it any more."""
-        projects = () if self._flow.snapshot is None else self._flow.snapshot.projects.values()
-        found = (item.owned_by for project in projects for item in project.deployments.values() if item.model == model)
-        return next(found, "")
+        snapshot = self._flow.snapshot
+        if snapshot is not self._providers_in:
+            self._providers_in = snapshot
+            projects = () if snapshot is None else snapshot.projects.values()
+            self._providers = {
+                item.model: item.owned_by for project in projects for item in project.deployments.values()
+            }
+        return self._providers.get(model, "")
 
     def _own(self, at: Instant) -> Report:
         return (*self.tally.report(), *self._gauges(at), *cache_report(self._flow.repeats))
@@ -102,8 +127,11 @@ class GatewayReport:
             alone(metrics.LOG_AVAILABLE, int(flow.usage.available)),
         ]
         if self._access_log is not None:
-            told.append(alone(metrics.ACCESS_LINES, self._access_log.sink.written))
+            told.append(alone(metrics.ACCESS_LINES, self._access_log.sink.taken))
             told.append(alone(metrics.ACCESS_DROPPED, self._access_log.sink.dropped))
+        if self.tracer is not None:
+            told.append(alone(metrics.SPANS, self.tracer.sink.taken))
+            told.append(alone(metrics.SPANS_DROPPED, self.tracer.sink.dropped))
         snapshot = flow.snapshot
         if snapshot is not None:
             told.append(alone(metrics.SNAPSHOT_AGE, at - parse_instant(snapshot.published_at)))

@@ -12,19 +12,18 @@ from entrepot.core.periods import Instant
 from entrepot.core.snapshot import ServedDeployment
 from entrepot.dialects import azure, openai
 from entrepot.dialects.operations import OPERATIONS
-from entrepot.edge.access_log import AccessLog
 from entrepot.edge.client_connection import ClientConnection, ClientLimits
 from entrepot.edge.error_bodies import protocol_error
-from entrepot.edge.gateway_report import GatewayReport, Scrape
+from entrepot.edge.gateway_report import GatewayReport, Scrape, Watchers
 from entrepot.edge.http_answers import JSON, TEXT
 from entrepot.edge.http_requests import Refusal, Request, RequestHead
 from entrepot.edge.inference_call import InferenceCall
 from entrepot.edge.routes import Found, MethodRefused, Route, check_found, find_route, job_target, speaks_azure
+from entrepot.edge.tracing import begin_stages
 from entrepot.flows.forward_jobs import ForwardJobs, JobAsk
 from entrepot.flows.serve_inference.flow import Ask, ServeInference
 from entrepot.flows.serve_inference.stored import StoredAsk, checked_id
 from entrepot.ports.clock import Clock
-from entrepot.ports.metrics import MetricsBoard
 
 _log = logging.getLogger("entrepot.gateway")
 _INTERNAL = INTERNAL_PREFIX.encode()
@@ -43,15 +42,14 @@ class InferenceApi:
         clock: Clock,
         instance: int,
         limits: ClientLimits,
-        board: MetricsBoard,
-        access_log: AccessLog | None = None,
+        watchers: Watchers,
     ) -> None:
         """instance: the number that keeps this process's ids apart from those of others, in 32 bits."""
         self._flow = flow
         self._jobs = jobs
         self.now: Callable[[], Instant] = clock.now
         self.connections: set[ClientConnection] = set()
-        self.report = GatewayReport(flow, self.connections, board, access_log)
+        self.report = GatewayReport(flow, self.connections, watchers)
         self.tally = self.report.tally
         self.ended = self.report.ended
         self._instance = instance
@@ -150,6 +148,10 @@ class InferenceApi:
         if head.credential.text.startswith(_INTERNAL):
             project, tier = _acting_for(head)
             ask = ask._replace(project=project, tier=tier)
+        tracer = self.report.tracer
+        if tracer is not None or call.marks is not None:
+            call.stages = begin_stages(call, tracer, self.now)
+            ask = ask._replace(stages=call.stages)
         exchange = self._flow.serve(ask, call)
         if not call.finished:
             connection.wait_for(exchange)

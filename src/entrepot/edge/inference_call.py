@@ -17,6 +17,8 @@ from entrepot.edge.http_answers import CLOSE, JSON, LAST_CHUNK, chunk, stream_he
 from entrepot.edge.http_requests import RequestHead
 from entrepot.edge.request_marks import Marks
 from entrepot.edge.routes import Found
+from entrepot.edge.server_timing import timing_comment, timing_field
+from entrepot.flows.serve_inference.stages import Stages
 
 _EVENTS = "text/event-stream"
 
@@ -50,12 +52,14 @@ class InferenceCall:
     found: the route, once it is; is_azure: the dialect of errors until then. status: 0 until the answer begins; error:
     the code of ours that it ended with; left_as: how, when its client has left. admitted, usage: what the flow wrote of
     it. Instants, 0 until then: head_at, when the head was written, and with it all of an answer but a stream; first_at,
-    a stream's first event; ended_at.
+    a stream's first event; ended_at. stages: its turns, where somebody wants to know; trace_id: of the trace it is
+    recorded in, in hex.
     """
 
     __slots__ = (
         "_connection", "_desk", "_head", "_keep", "_sends_events", "_told", "admitted", "at", "ended_at", "error",
-        "finished", "first_at", "found", "head_at", "id", "is_azure", "left_as", "marks", "status", "usage",
+        "finished", "first_at", "found", "head_at", "id", "is_azure", "left_as", "marks", "stages", "status",
+        "trace_id", "usage",
     )  # fmt: skip
 
     def __init__(
@@ -72,6 +76,8 @@ class InferenceCall:
         self.left_as: Outcome | None = None
         self.admitted: Admitted | None = None
         self.usage: UsageEvent | None = None
+        self.stages: Stages | None = None
+        self.trace_id = ""
         self.head_at = self.first_at = self.ended_at = 0
         self._desk = desk
         self._connection = connection
@@ -120,11 +126,14 @@ class InferenceCall:
 
     def end_stream(self, events: bytes) -> None:
         """The last events, and the end."""
+        ended_at = self._desk.now()
+        if self.marks is not None and self.marks.timed:
+            events = timing_comment(self.at, self.stages, self.usage, ended_at) + events
         if not self._takes_chunks:
             self._connection.write(events)
         else:
             self._connection.write(chunk(events) + LAST_CHUNK if events else LAST_CHUNK)
-        self._finish(self._desk.now())
+        self._finish(ended_at)
 
     def break_stream(self, error: EntrepotError) -> None:
         """An error among the events, which makes clients raise; then the connection ends without the stream's end."""
@@ -203,6 +212,8 @@ class InferenceCall:
         took_ms = max(0, now - self.at) // 1000
         if self.marks is not None:
             fields += self.marks.echo
+            if self.marks.timed:
+                fields += timing_field(self.at, self.stages, self.usage, now)
         return f"{fields}x-request-id: {self.id}\r\napim-request-id: {self.id}\r\nopenai-processing-ms: {took_ms}\r\n"
 
     def _finish(self, at: Instant) -> None:

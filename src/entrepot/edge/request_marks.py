@@ -2,20 +2,19 @@
 
 Nothing of it decides anything. What goes back or on is checked letter by letter first, and bounded.
 Sources: OpenAI "Debugging requests" (X-Client-Request-Id); Azure REST guidelines (x-ms-client-request-id); W3C Trace
-Context, sections 3.2.2 and 3.3.
+Context, section 3.2.2.
 """
 
 import re
 from typing import NamedTuple
 
 _FIELD = re.compile(
-    rb"\r\n(x-client-request-id|x-ms-client-request-id|x-request-id|traceparent|tracestate|x-entrepot-timing):[ \t]*+"
+    rb"\r\n(x-client-request-id|x-ms-client-request-id|x-request-id|traceparent|x-entrepot-timing):[ \t]*+"
     rb"([^\r]*)",
     re.IGNORECASE,
 )
 _ID = re.compile(rb"[!-~]{1,128}")
 _PARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
-_STATE = re.compile(rb"[ -~]{1,512}")
 # Under which name an id goes back: x-request-id is where ours is.
 _ECHOED = {
     b"x-client-request-id": "x-client-request-id",
@@ -25,12 +24,11 @@ _ECHOED = {
 
 
 class Parent(NamedTuple):
-    """The span that the request was made in, in hex. sampled: its trace is recorded; state: tracestate as sent."""
+    """The span that the request was made in, in hex. sampled: its trace is recorded."""
 
     trace_id: str
     span_id: str
     sampled: bool
-    state: str
 
 
 class Marks(NamedTuple):
@@ -53,15 +51,14 @@ def marks_of(head: bytes) -> Marks | None:
     marks = Marks(
         id=next(iter(ids.values()), ""),
         echo="".join(f"{name}: {value}\r\n" for name, value in ids.items()),
-        parent=_parent(found.get(b"traceparent", b""), found.get(b"tracestate", b"")),
+        parent=_parent(found.get(b"traceparent", b"")),
         timed=found.get(b"x-entrepot-timing", b"") not in {b"", b"0"},
     )
     return marks if any(marks) else None
 
 
-def _parent(parent: bytes, state: bytes) -> Parent | None:
+def _parent(parent: bytes) -> Parent | None:
     match = _PARENT.fullmatch(parent)
     if match is None or (parent.startswith(b"00") and len(parent) != 55):
         return None
-    sampled = bool(int(match[3], 16) & 1)
-    return Parent(match[1].decode(), match[2].decode(), sampled, state.decode() if _STATE.fullmatch(state) else "")
+    return Parent(match[1].decode(), match[2].decode(), bool(int(match[3], 16) & 1))

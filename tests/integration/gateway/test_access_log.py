@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from entrepot.edge.access_log import AccessLog, Form
-from tests.support.gateway import KEY, Gateway, eventually, running_gateway
+from entrepot.edge.gateway_report import Watchers
+from tests.support.gateway import KEY, Gateway, MemoryBoard, eventually, running_gateway
 from tests.support.requests import AZURE, ask, chat, read_until, request_bytes
 
 SECRET = "a-word-of-the-prompt"
@@ -18,13 +19,17 @@ class Lines:
 
     def __init__(self) -> None:
         self.text = b""
-        self.written = 0
+        self.taken = 0
         self.dropped = 0
 
     def offer(self, lines: bytes, count: int) -> None:
         self.text += lines
-        self.written += count
+        self.taken += count
         assert lines.count(b"\n") == count
+
+
+def watchers(lines: Lines, form: Form = "json") -> Watchers:
+    return Watchers(MemoryBoard(), AccessLog(lines, form))
 
 
 class Logged:
@@ -47,7 +52,7 @@ class Logged:
 @pytest.fixture
 def logged() -> Iterator[Logged]:
     lines = Lines()
-    with running_gateway(access_log=AccessLog(lines, "json")) as gateway:
+    with running_gateway(watchers=watchers(lines)) as gateway:
         yield Logged(gateway, lines)
 
 
@@ -139,7 +144,7 @@ def test_ids_of_client_and_gateway_meet(logged: Logged) -> None:
 def test_a_hostile_id_stays_one_value_of_one_line(form: Form) -> None:
     lines = Lines()
     hostile = 'x"status=200,\\u000a{"a":1}'
-    with running_gateway(access_log=AccessLog(lines, form)) as gateway:
+    with running_gateway(watchers=watchers(lines, form)) as gateway:
         reply = ask(gateway, path="/v1/models", headers={"x-ms-client-request-id": hostile})
         assert reply.headers["x-ms-client-request-id"] == hostile
         gateway.do(gateway.api.report.sweep)
@@ -151,7 +156,7 @@ def test_a_hostile_id_stays_one_value_of_one_line(form: Form) -> None:
 
 def test_as_text() -> None:
     lines = Lines()
-    with running_gateway(access_log=AccessLog(lines, "text")) as gateway:
+    with running_gateway(watchers=watchers(lines, "text")) as gateway:
         ask(gateway, chat("two words"))
         gateway.do(gateway.api.report.sweep)
     words = dict(word.split("=", 1) for word in lines.text.decode().split())

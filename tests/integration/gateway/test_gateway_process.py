@@ -10,6 +10,7 @@ import pytest
 from entrepot.core.log_records import Abandoned, Admitted, InstanceLost, Progressed, UsageRecorded
 from tests.support.gateway import deployment, eventually, target
 from tests.support.gateway_processes import Installation, installed, stream
+from tests.support.otlp_collector import running_collector
 from tests.support.requests import ask, chat, connect, read_to_end, read_until
 
 
@@ -189,3 +190,14 @@ def test_the_access_log_is_written_through_rotation_and_to_the_end(installation:
     installation.end([gateway])
     assert [json.loads(line)["request_id"] for line in path.read_text().splitlines()] == [second]
     assert first in path.with_suffix(".1").read_text()
+
+
+def test_a_process_that_ends_has_told_its_traces(installation: Installation) -> None:
+    with running_collector() as collector:
+        gateway = installation.start_gateway(ENTREPOT_OTLP_ENDPOINT=collector.url, ENTREPOT_TRACE_SHARE="1")
+        traced = ask(installation, chat("hi")).headers["x-request-id"]
+        installation.end([gateway])
+        [request] = collector.requests
+        about = {item.key: item.value.string_value for item in request.resource_spans[0].resource.attributes}
+        assert about["service.name"] == "entrepot-gateway"
+        assert {span.trace_id.hex() for span in collector.spans()} == {traced}

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from entrepot.adapters.line_file import LineFile
+from entrepot.adapters.handed_on.line_file import LineFile
 from tests.support.gateway import eventually
 
 
@@ -15,17 +15,17 @@ def test_lines_are_appended_in_order(tmp_path: Path) -> None:
         file.offer(b"%d\n" % number, 1)
     file.close()
     assert path.read_bytes() == b"there before\n" + b"".join(b"%d\n" % number for number in range(100))
-    assert (file.written, file.dropped) == (100, 0)
+    assert (file.taken, file.dropped) == (100, 0)
 
 
 def test_a_file_that_was_moved_is_begun_again(tmp_path: Path) -> None:
     path = tmp_path / "access.log"
     file = LineFile(str(path))
     file.offer(b"first\n", 1)
-    eventually(lambda: file.written == 1)
+    eventually(lambda: file.taken == 1)
     path.rename(tmp_path / "access.log.1")
     file.offer(b"second\n", 1)
-    eventually(lambda: file.written == 2)
+    eventually(lambda: file.taken == 2)
     path.unlink()
     file.offer(b"third\n", 1)
     file.close()
@@ -46,7 +46,7 @@ def test_a_pipe_that_nobody_reads_takes_what_fits_and_the_rest_is_counted(tmp_pa
     read = 0
     while read < (20 - file.dropped) * len(line):
         read += len(os.read(reader, 1 << 20))
-    eventually(lambda: file.written + file.dropped == 20)
+    eventually(lambda: file.taken + file.dropped == 20)
     file.offer(b"again\n", 1)
     assert os.read(reader, 100) == b"again\n"
     os.close(reader)
@@ -67,4 +67,4 @@ def test_a_full_disk_costs_its_lines_only() -> None:
     file = LineFile("/dev/full")
     file.offer(b"a\nb\n", 2)
     file.close()
-    assert (file.written, file.dropped) == (0, 2)
+    assert (file.taken, file.dropped) == (0, 2)

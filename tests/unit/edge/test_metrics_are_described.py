@@ -51,6 +51,15 @@ def test_the_scrape_configuration_is_for_our_default_address() -> None:
     assert job["static_configs"] == [{"targets": ["127.0.0.1:8080"]}]
 
 
+def test_the_collector_takes_what_the_settings_say() -> None:
+    collector = yaml.safe_load((OPERATIONS / "otel-collector.yaml").read_text())
+    assert collector["receivers"]["otlp"]["protocols"]["http"]["endpoint"] == "127.0.0.1:4318"
+    assert "`http://127.0.0.1:4318`" in (ROOT / "docs" / "reference" / "settings.md").read_text()
+    for pipeline in collector["service"]["pipelines"].values():
+        for kind, names in pipeline.items():
+            assert set(names) <= set(collector[kind])
+
+
 def test_names_follow_the_conventions() -> None:
     for name, metric in defined().items():
         assert re.fullmatch(r"(?:entrepot|gen_ai)_[a-z_]+[a-z]", name)

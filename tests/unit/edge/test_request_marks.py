@@ -50,11 +50,11 @@ def test_the_first_of_two_of_a_name_counts() -> None:
 
 @pytest.mark.parametrize(("flags", "sampled"), [("00", False), ("01", True), ("03", True), ("02", False)])
 def test_a_parent_says_whether_its_trace_is_recorded(flags: str, sampled: bool) -> None:
-    assert parent(f"00-{TRACE}-{SPAN}-{flags}") == Parent(TRACE, SPAN, sampled, "")
+    assert parent(f"00-{TRACE}-{SPAN}-{flags}") == Parent(TRACE, SPAN, sampled)
 
 
 def test_a_later_version_may_say_more() -> None:
-    assert parent(f"01-{TRACE}-{SPAN}-01-what-comes") == Parent(TRACE, SPAN, True, "")
+    assert parent(f"01-{TRACE}-{SPAN}-01-what-comes") == Parent(TRACE, SPAN, True)
 
 
 @pytest.mark.parametrize(
@@ -72,12 +72,6 @@ def test_a_later_version_may_say_more() -> None:
 )
 def test_a_parent_that_is_not_well_formed_is_none(value: str) -> None:
     assert parent(value) is None
-
-
-def test_the_state_comes_along_when_it_is_text() -> None:
-    found = parent(f"00-{TRACE}-{SPAN}-01", "tracestate: vendor=a, other=b")
-    assert found is not None
-    assert found.state == "vendor=a, other=b"
 
 
 @pytest.mark.parametrize(("value", "timed"), [("1", True), ("yes", True), ("0", False)])

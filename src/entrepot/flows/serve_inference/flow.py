@@ -22,7 +22,9 @@ from entrepot.dialects.asked import Asked
 from entrepot.dialects.operations import PATHS, Operation
 from entrepot.flows.serve_inference.exchange import Client, Exchange, Shared
 from entrepot.flows.serve_inference.repeats import Repeat, Repeats
+from entrepot.flows.serve_inference.stages import Stages
 from entrepot.flows.serve_inference.stored import Continuation, StoredAsk, StoredErrand
+from entrepot.flows.serve_inference.timed_exchange import timed
 from entrepot.identity.authenticate import Directory
 from entrepot.identity.authorize import check_inference
 from entrepot.metering.usage_writer import UsageWriter, log_unavailable
@@ -37,6 +39,7 @@ class Ask(NamedTuple):
     """A request as read. deployment: "" where the body's model names it. project, tier: see identity's Directory.
 
     media_type: of the body, where it is not JSON.
+    stages: where it is noted how far the request has come, when somebody wants to know.
     """
 
     id: str
@@ -48,6 +51,7 @@ class Ask(NamedTuple):
     project: bytes = b""
     tier: bytes = b""
     media_type: bytes = b""
+    stages: Stages | None = None
 
 
 class ServeInference:
@@ -108,6 +112,8 @@ class ServeInference:
         caller = self.directory.caller(ask.credential, ask.at, ask.project, ask.tier)
         operation = ask.operation
         check_inference(caller, operation.offered)
+        if ask.stages is not None:
+            ask.stages.identified_at = ask.stages.now()
         # policy: may this be asked, and from where?   admission: is there quota for it?   Both will refuse by raising.
         asked = operation.read(ask.body, ask.media_type)
         name = ask.deployment or asked.model
@@ -133,17 +139,18 @@ class ServeInference:
             prompt_tokens_estimate=operation.estimate(asked.size, deployment.context_tokens),
             counts=asked.counts,
         )
+        make: Callable[..., Exchange] = Exchange if ask.stages is None else timed(ask.stages)
         if deployment.cache is not None:
             repeat = self.repeats.of(project, deployment, operation, asked, admitted, client)
             if repeat is not None:
-                repeat.look_up(partial(Exchange, self.shared, ways=ways, operation=operation))
+                repeat.look_up(partial(make, self.shared, ways=ways, operation=operation))
                 return repeat
         if asked.previous:
-            begin = partial(self._exchange, client, asked, operation, admitted)
+            begin = partial(self._exchange, make, client, asked, operation, admitted)
             continuation = Continuation(ways, asked.previous, project.id, ask.id, client, begin)
             continuation.start()
             return continuation
-        exchange = Exchange(self.shared, client, asked, operation, ways, admitted)
+        exchange = make(self.shared, client, asked, operation, ways, admitted)
         exchange.try_next_way()
         return exchange
 
@@ -163,9 +170,15 @@ class ServeInference:
         return errand
 
     def _exchange(
-        self, client: Client, asked: Asked, operation: Operation, admitted: Admitted, ways: Sequence[Way]
+        self,
+        make: Callable[..., Exchange],
+        client: Client,
+        asked: Asked,
+        operation: Operation,
+        admitted: Admitted,
+        ways: Sequence[Way],
     ) -> Exchange:
-        return Exchange(self.shared, client, asked, operation, ways, admitted)
+        return make(self.shared, client, asked, operation, ways, admitted)
 
     @property
     def directory(self) -> Directory:
