@@ -29,7 +29,7 @@ CALLED_BY_NAME = (
         "resume_writing",
     ),  # asyncio
     *("redirect_request", "capture_signals", "should_exit"),  # urllib.request, uvicorn
-    *("do_GET", "do_POST", "log_message"),  # http.server
+    *("do_GET", "do_POST", "log_message", "protocol_version", "close_connection"),  # http.server
     *("pytest_*", "test_*", "setup", "teardown"),  # pytest, hypothesis
 )
 ONLY_FOR_TESTS = "src/entrepot/adapters/memory/"
