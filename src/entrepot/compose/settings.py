@@ -81,8 +81,8 @@ def _url_or_nothing(text: str) -> str:
 
 
 def _share(text: str) -> float:
-    if not re.fullmatch(r"0|1|[01]?\.[0-9]{1,9}", text) or float(text) > 1:
-        raise ValueError("must be a number from 0 to 1")
+    if not re.fullmatch(r"0|1|[01]?\.[0-9]{1,4}", text) or float(text) > 1:
+        raise ValueError("must be a number from 0 to 1, with up to four digits after the point")
     return float(text)
 
 

@@ -47,6 +47,10 @@ def test_an_empty_variable_says_nothing() -> None:
         ({"ENTREPOT_GATEWAY_ADDRESS": "8080"}, "gateway_address '8080' (from ENTREPOT_GATEWAY_ADDRESS) must be like"),
         ({"ENTREPOT_GATEWAY_ADDRESS": "host:99999"}, "must be like 127.0.0.1:8080"),
         ({"ENTREPOT_GATEWAY_WORKERS": "0"}, "must be a whole number of at least 1"),
+        ({"ENTREPOT_TRACE_SHARE": "1.5"}, "trace_share '1.5' (from ENTREPOT_TRACE_SHARE) must be a number from 0 to 1"),
+        ({"ENTREPOT_TRACE_SHARE": "0.00001"}, "with up to four digits after the point"),
+        ({"ENTREPOT_OTLP_ENDPOINT": "127.0.0.1:4318"}, "must be like http://127.0.0.1:4318"),
+        ({"ENTREPOT_ACCESS_LOG_FORM": "xml"}, "must be json or text"),
         (
             {"ENTREPOT_DRAIN_SECONDS": "soon"},
             "drain_seconds 'soon' (from ENTREPOT_DRAIN_SECONDS) must be a whole number",
@@ -67,7 +71,7 @@ def test_a_wrong_value_is_said_with_its_source(environment: dict[str, str], mess
     ("text", "message"),
     [
         ("hoome = 'x'", "unknown setting hoome; did you mean home?"),
-        ("gateway_workers = true", "gateway_workers must be a text or a whole number"),
+        ("gateway_workers = true", "gateway_workers must be a text or a number"),
         ("home = ", "is not TOML"),
     ],
 )
@@ -99,3 +103,9 @@ def test_a_long_home_gets_a_short_socket() -> None:
     assert len(os.fsencode(deep.log_socket)) <= 100
     assert deep.log_socket != load_settings({}, {"home": "/srv/" + "y" * 120}).log_socket
     assert load_settings({}, {"home": "/srv"}).log_socket == Path("/srv/run/log.sock")
+
+
+@pytest.mark.parametrize("share", ["0", "1", "0.0001", ".25", "1.0"])
+def test_a_share_reaches_child_processes_as_it_is(share: str) -> None:
+    settings = load_settings({"ENTREPOT_TRACE_SHARE": share})
+    assert load_settings(settings.environment()).trace_share == settings.trace_share == float(share)
