@@ -14,17 +14,19 @@ Usage = tuple[str, dict[str, int]]  # Admitted at, meters.
 
 WORLD = """
 operator: {{name: Contoso Cloud, currency: USD}}
+exchange_rates: [{rates}]
 models:
   - {{id: m, version: "1", partner: own, context_tokens: 1000000, stage: general}}
 price_books:
   - id: list
+    currency: USD
     versions:
       - effective_from: 2024-01-01
         prices:
 {prices}
 customers: [{{id: acme, name: Acme}}]
 contracts:
-  - {{customer: acme, effective_from: {since}, price_book: list, zone: {zone}, terms: [{terms}]}}
+  - {{customer: acme, effective_from: {since}, price_book: list, currency: {currency}, zone: {zone}, terms: [{terms}]}}
 """
 TOKENS = ("input_tokens", "cached_input_tokens", "output_tokens", "reasoning_tokens")
 
@@ -46,11 +48,14 @@ class Billing:
         zone: str = "UTC",
         tier: str = "default",
         since: str = "2024-01-01",
+        currency: str = "USD",
+        rates: str = "",
     ) -> dict[str, Any]:
         """What `entrepot bill` prints. prices: of model m, a YAML mapping each without its model."""
         rows = "\n".join(f"          - {{model: m, {price}}}" for price in prices)
         world = self._folder / "world.yaml"
-        world.write_text(WORLD.format(prices=rows, terms=terms, zone=zone, since=since))
+        of = {"terms": terms, "zone": zone, "since": since, "currency": currency, "rates": rates}
+        world.write_text(WORLD.format(prices=rows, **of))
         records = self._folder / "usage.jsonl"
         records.write_text("".join(_record(number, at, meters, tier) for number, (at, meters) in enumerate(usage)))
         self._captured.readouterr()
@@ -308,3 +313,33 @@ def test_what_was_not_spent_is_owed_at_the_end(billing: Billing) -> None:
     spent = {"2024-02": 1_215_630_000}
     lines, total = committed(billing, "2024-03", spent, to="2024-04-01", payment="arrears")
     assert (lines, total) == ([("shortfall", "22749.6", "22749.60")], "22749.60")
+
+
+def test_an_invoice_in_another_currency_at_a_locked_rate(billing: Billing) -> None:
+    """Each line is converted from its exact amount and rounded once: 3 x 91.8336732 makes 275.49, not 275.50."""
+    meters = ("input_tokens", "output_tokens", "audio_input_tokens")
+    (invoice,) = billing.bill(
+        [f'meter: {meter}, per_million: "100.004"' for meter in meters],
+        [(NOON, dict.fromkeys(meters, 10**6))],
+        currency="EUR",
+        terms='{kind: exchange, rate: "0.9183"}',
+    )["invoices"]
+    assert [(line["exact"], line["amount"]) for line in invoice["lines"]] == [("91.8336732", "91.83")] * 3
+    assert (invoice["total"], invoice["residual"]) == ("275.49", "0.0110196")
+    assert invoice["conversions"] == [{"period": "2024-03", "currency": "USD", "rate": "0.9183"}]
+
+
+@pytest.mark.parametrize(
+    ("currency", "rate", "amount"),
+    [("JPY", "151.37", "186877"), ("KWD", "0.30712", "379.160"), ("EUR", "0.9183", "1133.70")],
+)
+def test_amounts_are_converted_before_they_are_rounded(billing: Billing, currency: str, rate: str, amount: str) -> None:
+    """1,234.567890123 dollars, at the rate in force at the end of the month."""
+    rates = ", ".join(
+        f'{{from: USD, to: {currency}, rate: "{value}", on: {date}}}'
+        for value, date in (("7", "2024-02-01"), (rate, "2024-03-31"), ("9", "2024-04-01"))
+    )
+    _, total = billing.lines(
+        ['meter: images, each: "1234.567890123"'], [(NOON, {"images": 1})], currency=currency, rates=rates
+    )
+    assert total == amount

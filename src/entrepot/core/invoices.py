@@ -1,6 +1,6 @@
 """Invoices: lines rounded once, their sum, and the residual that ties them to the ledger."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import msgspec
@@ -75,8 +75,19 @@ class TaxLine(msgspec.Struct, frozen=True):
     amount: str
 
 
+class Conversion(msgspec.Struct, frozen=True):
+    """How lines of a service period came to the invoice's currency: one unit of another one is worth rate."""
+
+    period: str
+    currency: str
+    rate: str
+
+
 class Invoice(msgspec.Struct, frozen=True):
-    """An issued invoice; frozen. total = net + tax; residual = exact - rounded over all lines. taxes: what tax sums."""
+    """An issued invoice; frozen. total = net + tax; residual = exact - rounded over all lines. taxes: what tax sums.
+
+    conversions: where prices are in another currency, which unit prices are then given in.
+    """
 
     number: str
     period: str
@@ -91,6 +102,7 @@ class Invoice(msgspec.Struct, frozen=True):
     total: str
     residual: str
     taxes: tuple[TaxLine, ...] = ()
+    conversions: tuple[Conversion, ...] = ()
 
 
 class Totals(msgspec.Struct, frozen=True):
@@ -105,6 +117,14 @@ class Totals(msgspec.Struct, frozen=True):
         return sum(self.exact_pico.values()) - self.net_pico
 
 
+def sums(lines: Iterable[LineDraft]) -> dict[LineKind, int]:
+    """{kind: exact pico of its lines}."""
+    exact: dict[LineKind, int] = {}
+    for line in lines:
+        exact[line.kind] = exact.get(line.kind, 0) + line.exact_pico
+    return exact
+
+
 def draw_lines(
     drafts: Sequence[LineDraft], currency: str, rounding: Rounding
 ) -> tuple[tuple[InvoiceLine, ...], Totals]:
@@ -113,11 +133,10 @@ def draw_lines(
     Source: EN 16931 BR-CO-10 (the sum of line net amounts is an equality on rounded lines).
     """
     lines = []
-    net, exact = 0, dict[LineKind, int]()
+    net = 0
     for number, draft in enumerate(sorted(drafts, key=lambda draft: draft.place), start=1):
         amount = round_to_minor(draft.exact_pico, currency, rounding)
         net += amount
-        exact[draft.kind] = exact.get(draft.kind, 0) + draft.exact_pico
         lines.append(
             InvoiceLine(
                 number=number,
@@ -133,4 +152,4 @@ def draw_lines(
                 price_class=draft.price_class,
             )
         )
-    return tuple(lines), Totals(net_pico=net, exact_pico=exact)
+    return tuple(lines), Totals(net_pico=net, exact_pico=sums(drafts))

@@ -26,7 +26,8 @@ class Contract(msgspec.Struct, frozen=True):
     """What a customer agreed to, in force from effective_from until the customer's next contract begins.
 
     id is "{customer}@{effective date}". line_grain: one invoice line per model and meter, or per model. terms: in the
-    order they were declared in, which is the order discounts apply in.
+    order they were declared in, which is the order discounts apply in. price_currency: of the price book, where that is
+    not the currency of the invoices.
     """
 
     id: str
@@ -38,6 +39,12 @@ class Contract(msgspec.Struct, frozen=True):
     zone: str
     line_grain: Literal["meter", "model"] = "meter"
     terms: tuple[Term, ...] = ()
+    price_currency: str = ""
+
+    @property
+    def charged_in(self) -> str:
+        """The currency of its prices, commitments and accruals."""
+        return self.price_currency or self.currency
 
 
 class Project(msgspec.Struct, frozen=True):

@@ -67,7 +67,13 @@ class Commitment(msgspec.Struct, frozen=True, tag="commitment"):
         return beyond * (SHARE - self.share) * self.overage_share // SHARE**2
 
 
-Term = Discount | Minimum | Tax | Commitment
+class LockedRate(msgspec.Struct, frozen=True, tag="exchange"):
+    """The rate at which prices become the currency of the contract's invoices, whatever the market's is."""
+
+    rate_pico: int
+
+
+Term = Discount | Minimum | Tax | Commitment | LockedRate
 
 
 def parse_percent(text: str) -> int:

@@ -8,6 +8,7 @@ from typing import Literal, Protocol, TypeVar
 import msgspec
 
 from entrepot.core.catalog import Model, Partner, Upstream
+from entrepot.core.exchange import ExchangeRate
 from entrepot.core.money import Rounding
 from entrepot.core.periods import Instant
 from entrepot.core.prices import PriceBookVersion, PriceTable
@@ -37,6 +38,7 @@ class World(msgspec.Struct, frozen=True):
     deployments: tuple[Deployment, ...] = ()
     identity_providers: tuple[IdentityProvider, ...] = ()
     principals: tuple[Principal, ...] = ()
+    exchange_rates: tuple[ExchangeRate, ...] = ()
 
 
 _encoder = msgspec.json.Encoder(order="deterministic")

@@ -28,7 +28,7 @@ def accrue(books: Books, terms: WorldIndex, before: Instant) -> None:
     """
     for contract_id, group in groupby(books.unposted_readings(before), key=lambda reading: reading.series.contract):
         readings = list(group)
-        currency = terms.contract(contract_id).currency
+        currency = terms.contract(contract_id).charged_in
         rater = Rater(terms, lambda pool: books.pooled(pool).posted)
         hours = groupby(readings, key=lambda reading: reading.hour)
         entries = [_entry(books, rater, currency, list(hour)) for _, hour in hours]

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 
 from entrepot.core.charges import Charge, reading_of
 from entrepot.core.errors import PeriodNotClosable
+from entrepot.core.invoices import sums
 from entrepot.core.periods import Instant, Period, format_instant, parse_period
 from entrepot.core.tenancy import Contract
 from entrepot.core.terms import Commitment
 from entrepot.core.world import WorldIndex
 from entrepot.invoicing.draft import draft
+from entrepot.invoicing.exchange import conversions_of, converted, missing_rates
 from entrepot.invoicing.issue import draw_up, number_of
 from entrepot.invoicing.terms import commitment_lines
 from entrepot.ledger.post import forfeit_entry, forfeit_key, invoice_entry
@@ -41,6 +43,8 @@ def check_closable(books: Books, terms: WorldIndex | None, at: Instant, period: 
             f"a request admitted at {format_instant(oldest)} is still unresolved, so usage of {period} may still come; "
             "it is resolved while `entrepot serve` runs: close again when it is"
         )
+    for missing in missing_rates(terms.world.exchange_rates, terms.world.contracts, wanted):
+        raise PeriodNotClosable(missing)
     return wanted
 
 
@@ -65,32 +69,39 @@ def _invoice(
     drafts = draft(covered, contract, period, supplement) + draft(overage, contract, period, supplement, "overage")
     invoices = books.invoices(contract=contract.id) if contract.terms else []
     earlier = [line for invoice in invoices for line in invoice.lines]
-    added = [
-        line
-        for commitment, drawdown in spent.items()
-        for line in commitment_lines(
-            contract, period, commitment, drawdown.covered_pico, drawdown.charged_pico, earlier
-        )
-    ]
+    settled = {
+        commitment: _missing(books, contract, period, commitment, drawdown) for commitment, drawdown in spent.items()
+    }
+    lines = [item.line for item in drafts]
+    for commitment, drawdown in spent.items():
+        missing = settled[commitment]
+        lines += commitment_lines(contract, period, commitment, drawdown.covered_pico, missing, earlier)
+    conversions = conversions_of(terms.world.exchange_rates, contract, {line.period for line in lines})
     made = draw_up(
         number_of(period, books.next_number(str(period))),
         period,
         contract,
         terms.customers[contract.customer],
-        [*(item.line for item in drafts), *added],
+        converted(lines, conversions),
         earlier,
         terms.world.operator.rounding,
         at,
+        conversions,
     )
     if made is not None:
         invoice, totals = made
         books.issue(invoice)
-        books.append_entries([invoice_entry(invoice, totals, sum(charge.amount_pico for charge in charges), at)])
+        accrued = sum(charge.amount_pico for charge in charges)
+        books.append_entries([invoice_entry(invoice, totals, contract.charged_in, accrued, sums(lines), at)])
         for line, item in enumerate(drafts, start=1):
             books.mark_invoiced([reading_of(charge) for charge in item.charges], invoice.number, line)
         books.save_invoiced_pools(rater.pooled)
     for commitment, drawdown in spent.items():
-        _save_drawdown(books, contract, period, commitment, drawdown, at)
+        known = books.spending(contract.id, commitment.begins)
+        if commitment.prepaid and settled[commitment]:
+            _forfeit(books, contract, commitment, settled[commitment], at)
+        spending = Spending(drawdown.charged_pico, known.settled_pico + settled[commitment])
+        books.save_spending(contract.id, commitment.begins, spending)
 
 
 def _draw_down(
@@ -108,16 +119,12 @@ def _draw_down(
     return plain + covered, [charge for drawdown in spent.values() for charge in drawdown.overage], spent
 
 
-def _save_drawdown(
-    books: Books, contract: Contract, period: Period, commitment: Commitment, drawdown: Drawdown, at: Instant
-) -> None:
-    """Keeps how much of a commitment is spent; once its last month is closed, what is left of a prepaid one is gone."""
-    known = books.spending(contract.id, commitment.begins)
-    forfeited = known.forfeited_pico
-    if commitment.prepaid and commitment.ends <= period.end(contract.zone):
-        forfeited = commitment.amount_pico - commitment.drawn_pico(drawdown.charged_pico)
-        _forfeit(books, contract, commitment, forfeited - known.forfeited_pico, at)
-    books.save_spending(contract.id, commitment.begins, Spending(drawdown.charged_pico, forfeited))
+def _missing(books: Books, contract: Contract, period: Period, commitment: Commitment, drawdown: Drawdown) -> int:
+    """What was not spent of a commitment whose last month is closed, less what was settled of it before."""
+    if period.end(contract.zone) < commitment.ends:
+        return 0
+    missing = commitment.amount_pico - commitment.drawn_pico(drawdown.charged_pico)
+    return missing - books.spending(contract.id, commitment.begins).settled_pico
 
 
 def _forfeit(books: Books, contract: Contract, commitment: Commitment, amount_pico: int, at: Instant) -> None:
@@ -125,5 +132,4 @@ def _forfeit(books: Books, contract: Contract, commitment: Commitment, amount_pi
     while books.has_entry(forfeit_key(contract.id, commitment.begins, revision)):
         revision += 1
     key = forfeit_key(contract.id, commitment.begins, revision)
-    if amount_pico:
-        books.append_entries([forfeit_entry(key, contract.customer, contract.currency, amount_pico, at)])
+    books.append_entries([forfeit_entry(key, contract.customer, contract.charged_in, amount_pico, at)])

@@ -4,7 +4,7 @@ from collections import defaultdict
 
 import msgspec
 
-from entrepot.core.invoices import Invoice, InvoiceLine, TaxLine
+from entrepot.core.invoices import Conversion, Invoice, InvoiceLine, TaxLine
 from entrepot.core.periods import Period
 from entrepot.ledger.post import journal_faults
 from entrepot.ports.books import Books, LedgerStore, QuarantineKind
@@ -23,6 +23,7 @@ class BilledInvoice(msgspec.Struct, frozen=True):
     total: str
     residual: str
     taxes: tuple[TaxLine, ...]
+    conversions: tuple[Conversion, ...]
 
 
 class LedgerState(msgspec.Struct, frozen=True):
@@ -86,4 +87,5 @@ def _billed(invoice: Invoice) -> BilledInvoice:
         total=invoice.total,
         residual=invoice.residual,
         taxes=invoice.taxes,
+        conversions=invoice.conversions,
     )

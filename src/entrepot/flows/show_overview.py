@@ -111,13 +111,13 @@ def _revenue(terms: WorldIndex, readings: Iterable[Reading], at: Instant) -> Ite
     exact: dict[tuple[str, str, str], int] = {}
     for contract in terms.world.contracts:
         if contract.effective_from <= at < contract.effective_to:
-            exact[contract.customer, str(period_of(at, contract.zone)), contract.currency] = 0
+            exact[contract.customer, str(period_of(at, contract.zone)), contract.charged_in] = 0
     rater = Rater(terms)
     for reading in readings:
         contract = terms.contract(reading.series.contract)
         period = period_of(at, contract.zone)
         if reading.hour >= period.start(contract.zone):
-            key = (contract.customer, str(period), contract.currency)
+            key = (contract.customer, str(period), contract.charged_in)
             exact[key] = exact.get(key, 0) + rater.rate(reading).amount_pico
     rounding = terms.world.operator.rounding
     for (customer, label, currency), pico in sorted(exact.items(), key=lambda item: (-item[1], item[0])):

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from entrepot.core.invoices import Invoice, InvoiceLine, LineDraft, Totals, draw_lines
+from entrepot.core.invoices import Conversion, Invoice, InvoiceLine, LineDraft, Totals, draw_lines
 from entrepot.core.money import Rounding, format_minor, format_pico, parse_pico
 from entrepot.core.periods import Instant, Period, format_instant
 from entrepot.core.tenancy import Contract, Customer
@@ -23,6 +23,7 @@ def draw_up(
     earlier: Sequence[InvoiceLine],
     rounding: Rounding,
     at: Instant,
+    conversions: tuple[Conversion, ...] = (),
 ) -> tuple[Invoice, Totals] | None:
     """The invoice of a contract and its totals in pico, or None when there is nothing to invoice.
 
@@ -49,5 +50,6 @@ def draw_up(
         total=format_minor(totals.net_pico + tax_pico, contract.currency),
         residual=format_pico(totals.residual_pico),
         taxes=taxes,
+        conversions=conversions,
     )
     return invoice, totals

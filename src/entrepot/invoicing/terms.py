@@ -18,25 +18,21 @@ def commitment_lines(
     period: Period,
     commitment: Commitment,
     covered_pico: int,
-    charged_pico: int,
+    missing_pico: int,
     earlier: Sequence[InvoiceLine],
 ) -> list[LineDraft]:
     """What a commitment adds: its purchase, what usage has drawn from it, or what was not spent of it.
 
-    covered_pico: the usage on this invoice that it covers. charged_pico: in its whole term so far, before its discount.
+    covered_pico: the usage on this invoice that it covers. missing_pico: what is settled now of what was not spent.
     """
     first = period_of(commitment.begins, contract.zone)
     last = period_of(commitment.ends - 1, contract.zone)
-    drafts = []
-    if commitment.prepaid:
-        bought = any(line.kind == "purchase" and line.period == str(first) for line in earlier)
-        if period >= first and not bought:
+    if not commitment.prepaid:
+        drafts = [_plain_line("shortfall", last, missing_pico)]
+    else:
+        drafts = [_plain_line("commitment", period, -covered_pico)]
+        if period >= first and not any(line.kind == "purchase" and line.period == str(first) for line in earlier):
             drafts.append(_plain_line("purchase", first, commitment.amount_pico))
-        drafts.append(_plain_line("commitment", period, -covered_pico))
-    elif period >= last:
-        billed = sum(parse_pico(line.exact) for line in earlier if (line.kind, line.period) == ("shortfall", str(last)))
-        missing = commitment.amount_pico - commitment.drawn_pico(charged_pico)
-        drafts.append(_plain_line("shortfall", last, missing - billed))
     return [draft for draft in drafts if draft.exact_pico]
 
 

@@ -44,3 +44,8 @@ def income_shortfalls() -> str:
 def commitment_held(customer: str) -> str:
     """What a customer has paid for ahead and not drawn yet."""
     return f"liabilities:commitment:{customer}"
+
+
+def exchange_clearing() -> str:
+    """Where an amount leaves one currency and enters another; what the two are worth apart is nobody's income yet."""
+    return "equity:exchange"

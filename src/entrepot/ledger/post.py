@@ -1,15 +1,16 @@
 """Charges and invoices into balanced journal entries."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from entrepot.core.charges import Charge
-from entrepot.core.invoices import USAGE_KINDS, Invoice, Totals
+from entrepot.core.invoices import USAGE_KINDS, Invoice, LineKind, Totals
 from entrepot.core.journal import GENESIS, JournalEntry, Posting, chain, entry
 from entrepot.core.money import parse_pico
 from entrepot.core.periods import Instant
 from entrepot.ledger.chart_of_accounts import (
     commitment_held,
+    exchange_clearing,
     income_discounts,
     income_minimums,
     income_rounding,
@@ -40,29 +41,35 @@ def usage_entry(key: str, currency: str, charges: Sequence[Charge]) -> JournalEn
     return entry(key, "usage", charges[0].hour, (debit, *credited))
 
 
-def invoice_entry(invoice: Invoice, totals: Totals, accrued_pico: int, at: Instant) -> JournalEntry:
+def invoice_entry(
+    invoice: Invoice, totals: Totals, charged_in: str, accrued_pico: int, charged: Mapping[LineKind, int], at: Instant
+) -> JournalEntry:
     """What was accrued, exact, becomes the rounded receivable of an invoice, with what its terms add and take.
 
-    accrued_pico: of the usage on it. What rounding left over is posted by name.
+    accrued_pico: of the usage on it. charged: {kind: exact pico of lines} in charged_in, the currency of prices; where
+    that is not the invoice's, each currency balances through the clearing account. What rounding left over is posted by
+    name.
     """
     customer, currency = invoice.customer, invoice.currency
-    exact = totals.exact_pico.get
-    usage = sum(exact(kind, 0) for kind in USAGE_KINDS)
-    return entry(
-        f"invoice:{invoice.number}",
-        "invoice",
-        at,
-        (
-            Posting(receivable_invoiced(customer), currency, parse_pico(invoice.total)),
-            Posting(receivable_accrued(customer), currency, -accrued_pico),
-            Posting(income_discounts(), currency, accrued_pico - usage),
-            Posting(commitment_held(customer), currency, -exact("purchase", 0) - exact("commitment", 0)),
-            Posting(income_shortfalls(), currency, -exact("shortfall", 0)),
-            Posting(income_minimums(), currency, -exact("minimum", 0)),
-            *(Posting(tax_payable(tax.name), currency, -parse_pico(tax.amount)) for tax in invoice.taxes),
-            Posting(income_rounding(), currency, totals.residual_pico),
-        ),
-    )
+    exact = totals.exact_pico
+    usage = sum(charged.get(kind, 0) for kind in USAGE_KINDS)
+    held = charged.get("purchase", 0) + charged.get("commitment", 0)
+    legs = [
+        Posting(receivable_accrued(customer), charged_in, -accrued_pico),
+        Posting(income_discounts(), charged_in, accrued_pico - usage),
+        Posting(commitment_held(customer), charged_in, -held),
+        Posting(income_shortfalls(), charged_in, -charged.get("shortfall", 0)),
+    ]
+    if charged_in != currency:
+        legs.append(Posting(exchange_clearing(), charged_in, sum(charged.values())))
+        legs.append(Posting(exchange_clearing(), currency, exact.get("minimum", 0) - sum(exact.values())))
+    legs += [
+        Posting(income_minimums(), currency, -exact.get("minimum", 0)),
+        *(Posting(tax_payable(tax.name), currency, -parse_pico(tax.amount)) for tax in invoice.taxes),
+        Posting(income_rounding(), currency, totals.residual_pico),
+    ]
+    owed = Posting(receivable_invoiced(customer), currency, parse_pico(invoice.total))
+    return entry(f"invoice:{invoice.number}", "invoice", at, (owed, *legs))
 
 
 def forfeit_key(contract: str, begins: Instant, revision: int) -> str:

@@ -54,10 +54,10 @@ class Pooled(msgspec.Struct, frozen=True):
 
 
 class Spending(msgspec.Struct, frozen=True):
-    """What was charged in a commitment's term and is invoiced, before its discount; what was forfeited at its end."""
+    """What was charged in a commitment's term and is invoiced, before its discount; what was settled of its rest."""
 
     charged_pico: int = 0
-    forfeited_pico: int = 0
+    settled_pico: int = 0
 
 
 class UsageCounts(msgspec.Struct, frozen=True):

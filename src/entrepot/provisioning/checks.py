@@ -8,7 +8,7 @@ from entrepot.core.catalog import COUNTED_IN, Model
 from entrepot.core.periods import END_OF_TIME
 from entrepot.core.prices import PriceBookVersion, PriceTable
 from entrepot.core.tenancy import Contract, Deployment
-from entrepot.core.terms import Discount, Tax
+from entrepot.core.terms import Discount, LockedRate, Tax
 from entrepot.provisioning.caches import check_cached_prices
 from entrepot.provisioning.draft import Declared, Draft
 from entrepot.provisioning.faults import suggestion
@@ -39,6 +39,7 @@ def _check_ids(draft: Draft) -> None:
     _once(draft.deployments, lambda deployment: (deployment.project, deployment.id))
     _once(draft.identity_providers, lambda provider: provider.issuer)
     _once(draft.principals, lambda principal: principal.id)
+    _once(draft.exchange_rates, lambda rate: rate.id, "on")
     for partner in draft.partners:
         if partner.value.id == OWN:
             partner.fields.fault(f"{OWN} stands for the operator itself and is not declared; remove it", "id")
@@ -148,17 +149,31 @@ def _explicit_end(contract: Declared[Contract]) -> int:
 
 
 def _check_currencies(draft: Draft) -> None:
-    """A price is a number in one currency, so a book has one: its own, or that of the contracts that use it."""
-    of_book = {book.value.id: (book.value.currency, book.fields.place) for book in draft.books if book.value.currency}
+    """A price is a number in one currency, so a book has one: its own, or that of the contracts that use it.
+
+    A contract may be invoiced in another one than its book declares, if there is a rate to convert by.
+    """
+    declared = {book.value.id: book.value.currency for book in draft.books}
+    implied: dict[str, tuple[str, str]] = {}
+    pairs = {(rate.value.sold, rate.value.bought) for rate in draft.exchange_rates}
     for contract in draft.contracts:
         book, currency = contract.value.price_book, contract.value.currency
-        if not (book and currency):
+        if not (book and currency) or declared.get(book) == currency:
             continue
-        expected, place = of_book.setdefault(book, (currency, contract.fields.place))
+        if declared.get(book):
+            is_locked = any(isinstance(term, LockedRate) for term in contract.value.terms)
+            if not is_locked and (declared[book], currency) not in pairs:
+                contract.fields.fault(
+                    f"price book {book} is in {declared[book]} and this contract in {currency}; agree on a rate with a "
+                    f"term of kind exchange, or declare exchange_rates from {declared[book]} to {currency}",
+                    "currency",
+                )
+            continue
+        expected, place = implied.setdefault(book, (currency, str(contract.fields.place)))
         if expected != currency:
             contract.fields.fault(
                 f"price book {book} is in {expected} (by {place}) and this contract in {currency}; "
-                "prices are not converted, so make a book in this currency",
+                "declare the currency of the book, and a rate to convert by",
                 "currency",
             )
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from entrepot.core.catalog import Model, Partner, Upstream
+from entrepot.core.exchange import ExchangeRate
 from entrepot.core.prices import Price, PriceBookVersion
 from entrepot.core.tenancy import Contract, Customer, Deployment, IdentityProvider, Principal, Project
 from entrepot.core.terms import Term
@@ -45,5 +46,6 @@ class Draft:
     contracts: list[Declared[Contract]] = field(default_factory=list)
     projects: list[Declared[Project]] = field(default_factory=list)
     deployments: list[Declared[Deployment]] = field(default_factory=list)
+    exchange_rates: list[Declared[ExchangeRate]] = field(default_factory=list)
     identity_providers: list[Declared[IdentityProvider]] = field(default_factory=list)
     principals: list[Declared[Principal]] = field(default_factory=list)

@@ -6,6 +6,8 @@ they meant. What was unpriced may get a price: such usage waits in quarantine an
 
 from collections.abc import Callable, Iterator
 
+import msgspec
+
 from entrepot.core.periods import Instant, format_instant
 from entrepot.core.prices import PriceBookVersion, PriceTable
 from entrepot.core.tenancy import Contract
@@ -57,8 +59,7 @@ def removal_conflicts(before: World, after: World, latest_of_customer: Latest) -
 def _still_holds(old: Contract, new: Contract | None, until: Instant) -> bool:
     if new is None or new.effective_to < until:
         return False
-    unchanged = (old.effective_from, old.price_book, old.currency, old.zone, old.line_grain, old.terms)
-    return unchanged == (new.effective_from, new.price_book, new.currency, new.zone, new.line_grain, new.terms)
+    return msgspec.structs.replace(new, effective_to=old.effective_to) == old
 
 
 def price_conflicts(before: World, after: World, latest_of_book: Latest) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import re
 
+from entrepot.core.exchange import parse_rate
 from entrepot.core.periods import Instant, format_instant, zone_of
 from entrepot.provisioning.currencies import CURRENCIES
 from entrepot.provisioning.fields import Fields
@@ -18,12 +19,22 @@ def not_yet(what: str) -> str:
     return f"{what} are not supported yet and would not be applied; remove this to go on"
 
 
-def read_currency(fields: Fields) -> str:
+def read_currency(fields: Fields, key: str = "currency") -> str:
     """The currency, which must be there."""
-    text = fields.text("currency")
+    text = fields.text(key)
     if text and text not in CURRENCIES:
-        fields.fault(f"currency {text!r} is not an ISO 4217 code such as USD", "currency")
+        fields.fault(f"{key} {text!r} is not an ISO 4217 code such as USD", key)
     return text
+
+
+def read_rate(fields: Fields) -> int:
+    """The exchange rate in pico, which must be there; 1 after a fault."""
+    text = fields.text("rate")
+    try:
+        return parse_rate(text) if text else 1
+    except ValueError as error:
+        fields.fault(f"rate: {error}", "rate")
+        return 1
 
 
 def read_zone(fields: Fields) -> str:

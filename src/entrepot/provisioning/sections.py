@@ -6,13 +6,14 @@ from typing import get_args
 import msgspec
 
 from entrepot.core.catalog import Model, Operation, Partner, Stage, Upstream, UpstreamKind
+from entrepot.core.exchange import ExchangeRate
 from entrepot.core.money import Rounding
 from entrepot.core.tenancy import Customer, Deployment, IdentityProvider, Principal, Project, Role
 from entrepot.core.world import Operator
 from entrepot.provisioning.caches import read_cache
 from entrepot.provisioning.draft import Declared, Draft
 from entrepot.provisioning.fields import Fields
-from entrepot.provisioning.scalars import ID, MODEL_ID, not_yet, read_currency
+from entrepot.provisioning.scalars import ID, MODEL_ID, not_yet, read_currency, read_rate
 
 _MARKET = re.compile(r"[A-Z]{2}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -132,6 +133,17 @@ def read_deployments(root: Fields, draft: Draft) -> None:
         if kind == "provisioned" and not fields.refused:
             fields.fault(_REFUSED_CAPACITY["units"], "kind")
         draft.deployments.append(Declared(deployment, fields))
+
+
+def read_exchange_rates(root: Fields, draft: Draft) -> None:
+    """Adds the exchange rates to the draft."""
+    for fields in root.rows("exchange_rates", "exchange rate", ("from", "to", "rate", "on")):
+        sold, bought = read_currency(fields, "from"), read_currency(fields, "to")
+        fields.named(f"from {sold} to {bought}" if sold and bought else "")
+        if sold and sold == bought:
+            fields.fault("from and to must be two currencies", "to")
+        rate = ExchangeRate(sold, bought, fields.instant("on", "UTC"), read_rate(fields))
+        draft.exchange_rates.append(Declared(rate, fields))
 
 
 def read_identities(root: Fields, draft: Draft) -> None:

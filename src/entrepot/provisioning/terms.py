@@ -9,12 +9,12 @@ from entrepot.core.periods import END_OF_TIME, Instant, period_of
 from entrepot.core.price_windows import PriceWindow
 from entrepot.core.prices import Price, PriceBookVersion
 from entrepot.core.tenancy import Contract
-from entrepot.core.terms import SHARE, Commitment, Discount, Minimum, Tax, Term, parse_percent
+from entrepot.core.terms import SHARE, Commitment, Discount, LockedRate, Minimum, Tax, Term, parse_percent
 from entrepot.provisioning.draft import Declared, Draft, PriceBook
 from entrepot.provisioning.faults import suggestion
 from entrepot.provisioning.fields import Fields
 from entrepot.provisioning.price_rows import PRICE_KEYS, read_prices
-from entrepot.provisioning.scalars import ID, not_yet, read_currency, read_start, read_zone
+from entrepot.provisioning.scalars import ID, not_yet, read_currency, read_rate, read_start, read_zone
 
 LineGrain = Literal["meter", "model"]
 
@@ -23,7 +23,7 @@ _REFUSED_TERMS = {kind: not_yet(f"contract terms of kind {kind}") for kind in ("
 # Keys of the terms we refuse are known, so that such a term is one fault and not one for each of its keys.
 _TERM_KEYS = (
     *("kind", "grain", "percent", "models", "monthly", "amount", "term", "discount_percent", "overage"),
-    *("units", "each_hour", "from", "to", "name", "payment"),
+    *("units", "each_hour", "from", "to", "name", "payment", "rate"),
 )
 
 
@@ -116,6 +116,12 @@ def _tax(fields: Fields, zone: str) -> Tax:
     return Tax(_share(fields, "percent"), fields.text("name", "tax"), _models(fields))
 
 
+def _locked_rate(fields: Fields, zone: str) -> LockedRate:
+    del zone
+    fields.only(("kind", "rate"))
+    return LockedRate(read_rate(fields))
+
+
 def _commitment(fields: Fields, zone: str) -> Commitment:
     fields.only(("kind", "amount", "term", "discount_percent", "overage", "payment"))
     begins, ends = _months(fields, zone)
@@ -139,6 +145,7 @@ _READERS: dict[str, Callable[[Fields, str], Term]] = {
     "minimum": _minimum,
     "tax": _tax,
     "commitment": _commitment,
+    "exchange": _locked_rate,
 }
 
 

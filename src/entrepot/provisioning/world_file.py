@@ -23,6 +23,7 @@ from entrepot.provisioning.scalars import not_yet
 from entrepot.provisioning.sections import (
     read_customers,
     read_deployments,
+    read_exchange_rates,
     read_identities,
     read_models,
     read_operator,
@@ -34,9 +35,9 @@ from entrepot.provisioning.terms import read_contracts, read_price_books
 
 SECTIONS = (
     *("operator", "partners", "models", "upstreams", "price_books", "customers", "contracts", "projects"),
-    *("deployments", "identity_providers", "principals"),
+    *("deployments", "identity_providers", "principals", "exchange_rates"),
 )
-_REFUSED_SECTIONS = {key: not_yet(f"{key} in a world file") for key in ("agreements", "exchange_rates")}
+_REFUSED_SECTIONS = {key: not_yet(f"{key} in a world file") for key in ("agreements",)}
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -96,6 +97,7 @@ def _read(roots: Sequence[Fields]) -> Draft:
         read_projects(root, draft)
         read_deployments(root, draft)
         read_identities(root, draft)
+        read_exchange_rates(root, draft)
     zones: dict[str, str] = {}
     for contract in sorted(draft.contracts, key=lambda item: item.value.effective_from):
         zones.setdefault(contract.value.customer, contract.value.zone)
@@ -122,6 +124,7 @@ def _with_operations(item: Declared[Model], by_upstream: dict[str, tuple[Operati
 
 
 def _assemble(draft: Draft) -> World:
+    currencies = {book.value.id: book.value.currency for book in draft.books}
     return World(
         operator=draft.operators[0].value,
         partners=_by_id(item.value for item in draft.partners),
@@ -129,7 +132,7 @@ def _assemble(draft: Draft) -> World:
         upstreams=_by_id(item.value for item in draft.upstreams),
         price_books=_by_id(item.value for item in draft.versions),
         customers=_by_id(item.value for item in draft.customers),
-        contracts=_by_id(_ended(item.value for item in draft.contracts)),
+        contracts=_by_id(_ended(_priced_in(item.value, currencies) for item in draft.contracts)),
         projects=_by_id(item.value for item in draft.projects),
         deployments=tuple(
             sorted(
@@ -140,7 +143,14 @@ def _assemble(draft: Draft) -> World:
             sorted((item.value for item in draft.identity_providers), key=lambda provider: provider.issuer)
         ),
         principals=_by_id(item.value for item in draft.principals),
+        exchange_rates=_by_id(item.value for item in draft.exchange_rates),
     )
+
+
+def _priced_in(contract: Contract, currencies: dict[str, str]) -> Contract:
+    """The contract with the currency of its prices, where that is another one. currencies: {book: as declared}."""
+    currency = currencies[contract.price_book]
+    return msgspec.structs.replace(contract, price_currency=currency if currency != contract.currency else "")
 
 
 def _ended(contracts: Iterable[Contract]) -> list[Contract]:

@@ -53,7 +53,7 @@ def test_an_invoice_moves_the_exact_and_posts_terms_taxes_and_the_residual() -> 
         "shortfall": -20 * cent,
         "minimum": 30 * cent,
     }
-    made = invoice_entry(paper, Totals(net_pico=100 * cent, exact_pico=exact), 75 * cent, MARCH)
+    made = invoice_entry(paper, Totals(net_pico=100 * cent, exact_pico=exact), "USD", 75 * cent, exact, MARCH)
     assert made.key == "invoice:2024-03-000001"
     assert made.postings == (
         Posting("assets:receivable:invoiced:acme", "USD", 120 * cent),
@@ -64,6 +64,20 @@ def test_an_invoice_moves_the_exact_and_posts_terms_taxes_and_the_residual() -> 
         Posting("income:minimums", "USD", -30 * cent),
         Posting("liabilities:tax:vat", "USD", -20 * cent),
         Posting("income:rounding", "USD", 4),
+    )
+
+
+def test_each_currency_balances_where_prices_are_in_another_one() -> None:
+    totals = Totals(net_pico=10**12, exact_pico={"usage": 8 * 10**11 + 5, "minimum": 2 * 10**11})
+    made = invoice_entry(invoice("2024-03-000001"), totals, "EUR", 7, {"usage": 6}, MARCH)
+    assert made.postings == (
+        Posting("assets:receivable:invoiced:acme", "USD", 10**12),
+        Posting("assets:receivable:accrued:acme", "EUR", -7),
+        Posting("income:discounts", "EUR", 1),
+        Posting("equity:exchange", "EUR", 6),
+        Posting("equity:exchange", "USD", -8 * 10**11 - 5),
+        Posting("income:minimums", "USD", -2 * 10**11),
+        Posting("income:rounding", "USD", 5),
     )
 
 

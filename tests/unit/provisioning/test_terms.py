@@ -60,7 +60,10 @@ def test_terms_are_read_in_their_order() -> None:
             "kind: commitment, amount: '5', term: {from: 2024-01-01, to: 2025-01-01}, overage: dear",
             "term of kind commitment: overage: 'dear' is not a decimal number",
         ),
-        ("kind: rebate", "term: kind 'rebate' is not one of lines, discount, minimum, tax, commitment, reservation"),
+        (
+            "kind: rebate",
+            "term: kind 'rebate' is not one of lines, discount, minimum, tax, commitment, exchange, reservation",
+        ),
     ],
 )
 def test_a_term_that_makes_no_sense_is_named(row: str, fault: str) -> None:

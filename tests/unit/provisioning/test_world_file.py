@@ -188,10 +188,6 @@ def test_a_fault_is_named_with_its_line(old: str, new: str, where: str, message:
 
 NOT_YET = [
     ("agreements:\n  - {partner: openai, kind: resale_share}\n", "agreements in a world file are not supported yet"),
-    (
-        "exchange_rates:\n  - {from: USD, to: EUR, rate: '0.9'}\n",
-        "exchange_rates in a world file are not supported yet",
-    ),
 ]
 
 

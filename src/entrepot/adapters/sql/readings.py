@@ -77,15 +77,15 @@ class Readings(Store):
     def spending(self, contract: str, begins: Instant) -> Spending:
         """See ports.books. Amounts are text: they outgrow 64 bits, and nothing is summed here."""
         row = self._database.one(
-            "SELECT charged_pico, forfeited_pico FROM commitment WHERE contract = ? AND begins = ?", (contract, begins)
+            "SELECT charged_pico, settled_pico FROM commitment WHERE contract = ? AND begins = ?", (contract, begins)
         )
         return Spending(*map(int, row)) if row else Spending()
 
     def save_spending(self, contract: str, begins: Instant, spending: Spending) -> None:
         """See ports.books."""
         self._database.execute(
-            "INSERT OR REPLACE INTO commitment (contract, begins, charged_pico, forfeited_pico) VALUES (?, ?, ?, ?)",
-            (contract, begins, str(spending.charged_pico), str(spending.forfeited_pico)),
+            "INSERT OR REPLACE INTO commitment (contract, begins, charged_pico, settled_pico) VALUES (?, ?, ?, ?)",
+            (contract, begins, str(spending.charged_pico), str(spending.settled_pico)),
         )
 
     def uninvoiced_readings(self, contract: str, before: Instant) -> list[Reading]:
