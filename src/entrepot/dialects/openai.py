@@ -51,7 +51,7 @@ def _options(fields: Fields) -> Fields:
         return {}
     try:
         return _decode_options(raw) or {}
-    except msgspec.DecodeError:
+    except ValueError:
         raise InvalidRequest("stream_options must be an object.", param="stream_options") from None
 
 
@@ -88,12 +88,12 @@ def read_answer(body: bytes) -> Said | None:
     """What a whole answer says, or None when it is no JSON object. Usage is found beside choices of any shape."""
     try:
         answer = _decode_answer(body)
-    except msgspec.ValidationError:
+    except ValueError:  # Of another shape, or not UTF-8 where we look; its usage may be as it should.
         try:
             return Said(usage=present(_decode_usage_only(body).usage))
-        except msgspec.DecodeError:
+        except ValueError:
             return None
-    except (msgspec.DecodeError, RecursionError):
+    except RecursionError:
         return None
     usage = present(answer.usage)
     finish = ""
@@ -145,7 +145,7 @@ def read_error(body: bytes) -> UpstreamError:
     """The error an upstream described; without a message when it described none that can be read."""
     try:
         error = _decode_error(body).error
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return UpstreamError()
     return UpstreamError(error) if isinstance(error, str) else error
 

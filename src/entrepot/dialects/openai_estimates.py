@@ -41,7 +41,7 @@ def estimate_answer(body: bytes) -> int:
     """The tokens of a whole answer's text by its size, rounded up; 0 where it has none, as embeddings."""
     try:
         choices = _decode_answer(body).choices or ()
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return 0
     size = sum(_text_bytes(choice) for choice in choices)
     return -(-size // BYTES_PER_TOKEN)

@@ -44,7 +44,7 @@ def meters_of(usage: bytes) -> dict[str, int]:
     """
     try:
         read = _decode_usage(usage)
-    except msgspec.DecodeError as error:
+    except ValueError as error:
         raise UsageMismatch(f"the usage object cannot be read: {error}") from None
     completion = read.completion_tokens or 0
     if not (read.prompt_tokens <= _TOTAL_MAX and completion <= _TOTAL_MAX):

@@ -96,7 +96,7 @@ def _metadata(fields: Fields) -> Fields:
         return {}
     try:
         return _decode_metadata(raw) or {}
-    except msgspec.DecodeError:
+    except ValueError:
         raise InvalidRequest("metadata must be an object.", param="metadata") from None
 
 
@@ -149,7 +149,7 @@ def read_event(data: bytes) -> Said:
     """What an event of a stream says, by its data."""
     try:
         event = _decode_event(data)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return _NOTHING
     if event.type in _LAST and event.response is not None:
         said = _said(event.response)
@@ -161,7 +161,7 @@ def read_answer(body: bytes) -> Said | None:
     """What a whole answer says, or None when it is no JSON object."""
     try:
         return _said(_decode_response(body))
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return None
 
 
@@ -175,7 +175,7 @@ def estimate_answer(body: bytes) -> int:
     """The tokens of a whole answer's text by its size, rounded up."""
     try:
         items = _items(_decode_response(body))
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return 0
     size = 0
     for item in items:
@@ -203,7 +203,7 @@ def _items(response: _Response) -> list[_Item]:
     """The output; nothing of one that has another shape than we know."""
     try:
         return _decode_output(response.output) or []
-    except msgspec.DecodeError:
+    except ValueError:
         return []
 
 

@@ -51,7 +51,7 @@ def read_answer(body: bytes) -> Said | None:
     """What an answer says, or None when it is no JSON object. Cohere's usage is its meta."""
     try:
         scores = _decode_scores(body)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return None
     return Said(present(scores.usage) or _billed(present(scores.meta)))
 
@@ -67,7 +67,7 @@ def rerank_meters(usage: bytes) -> dict[str, int]:
     """
     try:
         read = _decode_usage(usage)
-    except msgspec.DecodeError as error:
+    except ValueError as error:
         raise UsageMismatch(f"the usage object cannot be read: {error}") from None
     if read.billed_units is not None:
         billed = read.billed_units

@@ -47,7 +47,7 @@ def meters_of(usage: bytes, *, asked_in: Medium = "", answered_in: Medium = "") 
     """
     try:
         read = _decode(usage)
-    except msgspec.DecodeError as error:
+    except ValueError as error:
         raise UsageMismatch(f"the usage object cannot be read: {error}") from None
     if read.seconds is not None and read.input_tokens is None:
         return {"audio_seconds": _whole(read.seconds)}

@@ -11,7 +11,9 @@ from entrepot.core.chunked_coding import BadChunk, ChunkedReader
 HEAD_BYTES_MAX = 64 * 1024
 _UNTIL_CLOSE = -1
 
-_UNUSUAL = re.compile(rb"\r\n(?:transfer-encoding|content-encoding|connection(?!: keep-alive(?:\r|\Z))):?")
+_UNUSUAL = re.compile(
+    rb"\r\n(?:transfer-encoding|content-encoding|content-length(?!: )|connection(?!: keep-alive(?:\r|\Z)))"
+)
 _SAYABLE = re.compile(rb"[ -~]{1,200}")
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])[ \r]")
 
@@ -63,7 +65,7 @@ def read_whole(data: bytes) -> tuple[AnswerHead, bytes] | None:
         end < 0
         or not found
         or behind.partition(b"\r\n")[0] != b"%d" % length
-        or not lower.startswith(b"http/1.1 200 ")
+        or not data.startswith(b"HTTP/1.1 200 ")
         or _UNUSUAL.search(lower)
         or behind.find(b"content-length") >= 0
     ):
@@ -149,6 +151,8 @@ class AnswerReader:
             if match is None:
                 raise BrokenAnswer("not an HTTP/1.1 head")
             text, data = data[:end], data[end + 4 :]
+            if match[2] == b"101":
+                raise BrokenAnswer("a change of protocol that nobody asked for")
             if match[2] >= b"200":
                 self._begin_body(int(match[2]), text, is_http11=match[1] == b"1")
                 return data
@@ -159,18 +163,17 @@ class AnswerReader:
         keep_alive = connection.find(b"close") < 0 if is_http11 else connection.find(b"keep-alive") >= 0
         coding = _field(text, lower, b"transfer-encoding")
         length = _field(text, lower, b"content-length")
-        if coding:
-            if coding.lower() != b"chunked":
+        if status in {204, 304}:
+            self.complete = True
+        elif coding:
+            if coding.lower() != b"chunked" or lower.count(b"\r\ntransfer-encoding:") > 1:
                 raise BrokenAnswer("a transfer coding other than chunked")
             keep_alive = keep_alive and not length
             self.chunks = ChunkedReader()
-        elif status in {204, 304}:
-            self.complete = True
         elif not length:
             self._left = _UNTIL_CLOSE
         else:
-            again = lower.rfind(b"\r\ncontent-length:") + len(b"\r\ncontent-length:")
-            if not length.isdigit() or lower[again:].partition(b"\r\n")[0].strip() != length:
+            if not length.isdigit() or lower.count(b"\r\ncontent-length:") > 1:
                 raise BrokenAnswer("a Content-Length that is not one number")
             self._left = int(length)
             self.complete = self._left == 0

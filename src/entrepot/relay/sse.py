@@ -4,10 +4,13 @@ Events are separated by an empty line, written with LF or with CRLF; bare CR, wh
 no model server. Source: WHATWG HTML, section 9.2.5 (event stream format).
 """
 
+import re
+
 MEDIA_TYPE = b"text/event-stream"
 
 _LF = b"\n\n"
 _CRLF = b"\r\n\r\n"
+_ENDS = re.compile(rb"\n\n|\r\n\r\n")
 
 
 def end_of_last_event(data: bytes) -> int:
@@ -21,12 +24,13 @@ def end_of_last_event(data: bytes) -> int:
 
 def split_events(block: bytes) -> list[bytes]:
     """The events of a block, each with the empty line that ends it; joined they are the block again."""
-    separator = _CRLF if block.endswith(_CRLF) else _LF
-    pieces = block.split(separator)
-    rest = pieces.pop()
-    events = [piece + separator for piece in pieces]
-    if rest:
-        events.append(rest)
+    events = []
+    start = 0
+    for end in _ENDS.finditer(block):
+        events.append(block[start : end.end()])
+        start = end.end()
+    if start < len(block):
+        events.append(block[start:])
     return events
 
 

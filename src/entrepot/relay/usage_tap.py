@@ -109,7 +109,7 @@ class StreamTap:
         if self._part or not self._begun or self.finished:
             return False
         size = len(data) - data.find(b"\r\n", 0, _SIZE_LINE_BYTES) - 4
-        if not 0 < size < _SIZES or not data.endswith(_CHUNK_END) or not data.startswith(_SIZE_LINES[size]):
+        if not 1 < size < _SIZES or not data.endswith(_CHUNK_END) or not data.startswith(_SIZE_LINES[size]):
             return False
         for mark in self._marks:
             if data.find(mark) >= 0:  # `in` takes three times as long: it first tries the mark as a number.

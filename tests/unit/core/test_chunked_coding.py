@@ -29,6 +29,11 @@ def test_byte_by_byte_it_is_the_same() -> None:
     assert (payload, reader.complete) == (PAYLOAD, True)
 
 
+@pytest.mark.parametrize("extension", [b";a", b";a=b", b';a="b c;d"', b';a=1;b;c=""'])
+def test_an_extension_is_read_over(extension: bytes) -> None:
+    assert read(b"1" + extension + b"\r\nx\r\n0" + extension + b"\r\n\r\n")[0] == b"x"
+
+
 def test_an_empty_body() -> None:
     assert read(b"0\r\n\r\n")[1].complete
 
@@ -50,9 +55,15 @@ def test_an_empty_body() -> None:
         b"1\r\naX",
         b"1;\x00\r\na\r\n",
         b"1;a\nb\r\na\r\n",
+        b"1;\xe9\r\na\r\n",
+        b"1;a b\r\na\r\n",
+        b"1;a==b\r\na\r\n",
+        b'1;a="b\r\na\r\n',
         b"FFFFFFFFFFFFFFFF\r\n",
         b"0\r\nno field\r\n\r\n",
         b"0\r\nX : 1\r\n\r\n",
+        b"0\r\nX: 1\r\ncontent-LENGTH: 1\r\n\r\n",
+        b"0\r\nTransfer-Encoding: chunked\r\n\r\n",
         b"0\r\nX: 1\n\r\n\r\n",
         b"1" + b"0" * LINE_BYTES_MAX,
         b"0\r\nX: " + b"a" * TRAILER_BYTES_MAX,

@@ -71,6 +71,7 @@ def test_a_key_that_is_written_twice_is_sent_once_as_it_was_read() -> None:
         (b'{"a":1}x', "trailing characters (byte 8)"),
         (b"\xff", "invalid character (byte 0)"),
         (b'{"a":01}', "invalid number (byte 6)"),
+        (b'{"\xff":1}', "it is not UTF-8"),
         (b"[1]", "must be a JSON object"),
         (b"null", "must be a JSON object"),
         (b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested too deeply"),
@@ -141,6 +142,10 @@ def test_what_an_event_says(data: bytes, said: Said) -> None:
 
 def test_an_answer_that_is_no_object_says_nothing_at_all() -> None:
     assert read_answer(b"<html>") is None
+    assert read_answer(b"[" * 100_000) is None
+    said = read_answer(b'{"choices":[{"delta":{"\xff":1}}],"usage":{"prompt_tokens":1}}')
+    assert said is not None
+    assert said.usage == b'{"prompt_tokens":1}'
     assert read_answer(b"[]") is None
 
 

@@ -72,6 +72,14 @@ def test_what_follows_the_last_event_is_held_with_it() -> None:
     assert made.held == DONE + PING + WORD
 
 
+def test_events_whose_lines_end_differently_are_told_apart_however_they_are_cut() -> None:
+    stream = b"data: {}\n\ndata: a\r\n\r\ndata: b\n\ndata: [DONE]\r\n\r\n"
+    for cut in range(len(stream)):
+        made = tap()
+        assert made.feed(stream[:cut]) + made.feed(stream[cut:]) == stream[:-16]
+        assert (made.held, made.counted) == (b"data: [DONE]\r\n\r\n", 2)
+
+
 def test_a_part_of_an_event_waits_for_the_rest() -> None:
     made = tap()
     assert made.feed(ROLE + WORD[:10]) == ROLE
