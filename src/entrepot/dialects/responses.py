@@ -189,7 +189,7 @@ def belongs_to(body: bytes, project: str) -> bool:
     """Whether a stored response, as its upstream tells it, was made for the project."""
     try:
         metadata = _decode_stored(body).metadata
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return False
     return metadata is not None and OWNER in metadata and bytes(metadata[OWNER]) == encode(project)
 
