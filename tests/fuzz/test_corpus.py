@@ -46,6 +46,7 @@ REFUSED = {
     "a control character in a head": HEAD + b"X: a\x01b\r\n\r\n",
     "a chunk's size that is not up to 15 plain digits": HEAD + b"Transfer-Encoding: chunked\r\n\r\n0 \r\n\r\n",
     "a chunk's extension that is not ;name=value": HEAD + b"Transfer-Encoding: chunked\r\n\r\n0;a b\r\n\r\n",
+    "a chunk's size that ends without CR": HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\n\r\n",
     "a trailer that is no list of fields": HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\nContent-Length: 3\r\n\r\n",
 }
 
