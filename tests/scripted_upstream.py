@@ -21,6 +21,7 @@ Its answer is w1 w2 w3 …, a token each; a prompt has as many tokens as words. 
     close=1      closes the connection after the answer               stale=1   … without having said so
     pad=N        appends N bytes to each token       after=noise   says something more after the answer
     once=break   reads the request and closes, at its first time; close: and listens no more
+    billed=1     an error answer has usage all the same
 
 With --state, a line is written there at each change: {"id", "state", "usage", "model", "stream"}.
 """
@@ -44,6 +45,7 @@ from tests.scripted_operations import OPERATIONS, tell_stored, texts_of, told_of
 
 _SCRIPT = re.compile(r"\[\[(.*?)\]\]", re.DOTALL)
 _RESET = struct.pack("ii", 1, 0)
+_GONE = (OSError, RuntimeError)  # uvloop raises the latter for a connection that it has closed.
 
 
 class Stop(Exception):
@@ -76,9 +78,14 @@ class Served:
 
 
 class ScriptedUpstream:
-    """The server. served: {request id: what it got}, broken ones too; connections: how many were accepted."""
+    """The server. served: {request id: what it got}, broken ones too; connections: how many were accepted.
 
-    def __init__(self, state: Path | None = None) -> None:
+    script: done with every request, whatever its prompt says; key: the only one it takes, unless "".
+    """
+
+    def __init__(self, state: Path | None = None, script: str = "") -> None:
+        self.script = script
+        self.key, self.healthy = "", True
         self.served: dict[str, Served] = {}
         self.connections = 0
         self.stored: dict[str, dict[str, Any]] = {}  # Responses, by id,
@@ -115,7 +122,7 @@ class ScriptedUpstream:
         try:
             while await Answer(self, reader, writer).run():
                 pass
-        except (Stop, OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+        except (Stop, *_GONE, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
             self._tasks.discard(task)
@@ -155,18 +162,21 @@ class Answer:
         if method == "GET":
             return self._tell(path)
         asked = told_of(body, fields["content-type"])
-        self.script = dict(word.partition("=")[::2] for word in " ".join(_SCRIPT.findall(prompt_of(asked))).split())
+        words = " ".join([*_SCRIPT.findall(prompt_of(asked)), self.server.script])
+        self.script = dict(word.partition("=")[::2] for word in words.split())
+        if self.server.key not in {"", fields.get("authorization", "")[7:]}:
+            self.script["status"] = "401"
         self._begin(asked, fields)
         self.gone = asyncio.create_task(self.reader.read(1))
         try:
             await self._answer(path, asked)
-        except (Stop, OSError, asyncio.CancelledError):
+        except (Stop, *_GONE, asyncio.CancelledError):
             if self.served.state == "running":
                 self._end("cancelled")
             raise
         finally:
             self.gone.cancel()
-            with contextlib.suppress(asyncio.CancelledError, OSError):
+            with contextlib.suppress(asyncio.CancelledError, *_GONE):
                 await self.gone
         self._end("finished")
         return not ({"close", "stale"} & self.script.keys())
@@ -192,7 +202,8 @@ class Answer:
     def _tell(self, path: str) -> bool:
         served = self.server.served.get(path.removeprefix("/v1/usage/"))
         if served is None:
-            self._whole(404, b'{"error":{"message":"never seen"}}')
+            status = 404 if path != "/v1/healthy" else 200 if self.server.healthy else 503
+            self._whole(status, b'{"error":{"message":"never seen"}}')
         else:
             self._whole(200, self._json({"id": served.id, "state": served.state, "usage": served.usage()}))
         return True
@@ -337,7 +348,9 @@ class Answer:
     def _fail(self, status: int) -> None:
         text = f"told to fail by {self.server.base_url}"
         error = {"message": text, "type": "scripted", "param": None, "code": self.script.get("code", "scripted")}
-        self._whole(status, self._json({"error": error}), b"Retry-After: 7\r\n" if status == 429 else b"")
+        self.served.completion_tokens = self._chunks()
+        usage = self._usage_member() if "billed" in self.script else {}
+        self._whole(status, self._json({"error": error} | usage), b"Retry-After: 7\r\n" if status == 429 else b"")
 
     def _whole(self, status: int, body: bytes, fields: bytes = b"", media_type: bytes = b"application/json") -> None:
         if "close" in self.script:

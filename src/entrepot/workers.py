@@ -16,6 +16,8 @@ from entrepot.core.errors import BadInput, PeriodNotClosable, UsageLogUnavailabl
 from entrepot.core.log_records import (
     Abandoned,
     Admitted,
+    Attempted,
+    AttemptEnded,
     InstanceLost,
     KeyIssued,
     KeyRevoked,
@@ -48,7 +50,7 @@ MARK_LAG_US = MINUTE
 ASK_EVERY_US = SECOND
 _IDLE_S = 0.2
 
-_Life = Admitted | Progressed | Abandoned | InstanceLost
+_Life = Admitted | Attempted | AttemptEnded | Progressed | Abandoned | InstanceLost
 
 
 class Fold:
@@ -92,7 +94,7 @@ class Fold:
         for record in records:
             if isinstance(record, UsageRecorded):
                 usage.append(record.event)
-            elif isinstance(record, Admitted | Progressed | Abandoned | InstanceLost):
+            elif isinstance(record, _Life):
                 lives.append(record)
             else:
                 self._stretch(usage, lives)
@@ -107,6 +109,10 @@ class Fold:
         for record in lives:
             if isinstance(record, InstanceLost):
                 self._books.lose_instance(record.instance, record.at)
+            elif isinstance(record, Attempted):
+                self._books.begin_attempt(record)
+            elif isinstance(record, AttemptEnded):
+                self._books.end_attempt(record)
             elif record.id in over:
                 continue
             elif isinstance(record, Admitted):

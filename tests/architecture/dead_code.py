@@ -54,7 +54,9 @@ def unused_in(folders: Iterable[str], root: Path = ROOT) -> list[str]:
     paths = [
         path for folder in folders for path in sorted((root / folder).rglob("*.py")) if "node_modules" not in path.parts
     ]
-    finder = vulture.Vulture(ignore_names=CALLED_BY_NAME, ignore_decorators=("@pytest.fixture*", "@*.fixture*"))
+    finder = vulture.Vulture(
+        ignore_names=CALLED_BY_NAME, ignore_decorators=("@pytest.fixture*", "@*.fixture*", "@rule*", "@invariant*")
+    )
     finder.scavenge(paths)
     exempt: set[tuple[Path, int]] = set()
     quoted: set[str] = set()

@@ -203,7 +203,7 @@ def test_a_request_is_open_until_its_usage_is_known(books: Books) -> None:
     assert books.oldest_open() == MARCH + 5
     with books.transaction():
         books.close_requests(["b", "unknown"])
-    assert books.open_requests(given_up=False) == [OpenRequest(admitted("a", MARCH + 9))]
+    assert books.open_requests(given_up=False) == [OpenRequest(admitted("a", MARCH + 9), upstream="east")]
     insert(books, usage("c"))
     with books.transaction():
         books.quarantine([Quarantined(usage("d"), "unpriced", "no price")])

@@ -23,6 +23,7 @@ from entrepot.core.snapshot import (
     Target,
 )
 from entrepot.core.tenancy import CacheStore, IdentityProvider
+from entrepot.core.upstream_rules import UpstreamRules
 from entrepot.core.usage_event import UsageEvent
 from entrepot.edge.client_connection import ClientConnection, ClientLimits
 from entrepot.edge.gateway_report import Watchers
@@ -114,15 +115,17 @@ def deployment(name: str = "chat", *targets: Target, **changes: Any) -> ServedDe
     return ServedDeployment(**{**fields, **changes})
 
 
-def target(base_url: str, upstream: str = "up", key_env: str = "UP_KEY") -> Target:
+def target(base_url: str, upstream: str = "up", key_env: str = "UP_KEY", **changes: Any) -> Target:
     """A target whose upstream knows every model as `upstream-model`."""
-    return Target(upstream=upstream, base_url=base_url, key_env=key_env, model="upstream-model", usage_lookup=True)
+    fields: dict[str, Any] = {"key_env": key_env, "model": "upstream-model", "usage_lookup": True}
+    return Target(upstream=upstream, base_url=base_url, **fields | changes)
 
 
 def snapshot(
     *deployments: ServedDeployment,
     providers: tuple[IdentityProvider, ...] = (),
     principals: dict[str, ServedPrincipal] | None = None,
+    upstreams: dict[str, UpstreamRules] | None = None,
 ) -> GatewaySnapshot:
     """A project `search` of the customer `acme` with these deployments, and KEY as its key."""
     return GatewaySnapshot(
@@ -133,6 +136,7 @@ def snapshot(
         keys={key_digest(KEY): ("key-1", "search")},
         identity_providers=providers,
         principals=principals or {},
+        upstreams=upstreams or {},
     )
 
 
@@ -154,6 +158,8 @@ class Gateway:
         self.upstream_limits = upstream_limits or UpstreamLimits()
         self.sink = MemorySink()
         self.upstream = ScriptedUpstream()
+        self.others: list[ScriptedUpstream] = []
+        self.keys = {"UP_KEY": UPSTREAM_KEY}
         self.loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
         self.errors: list[dict[str, Any]] = []
         self.loop.set_exception_handler(lambda _, context: self.errors.append(context))
@@ -171,7 +177,7 @@ class Gateway:
             instance="0000002a",
             usage=UsageWriter(self.sink, clock),
             pool=self.pool,
-            secret_of={"UP_KEY": UPSTREAM_KEY}.__getitem__,
+            secret_of=self.keys.__getitem__,
             stores=self.stores(self.loop) if self.stores else None,
         )
         jobs = ForwardJobs(self.pool, "/nowhere", "ei-unused")
@@ -182,9 +188,14 @@ class Gateway:
         )
         self.port = self._server.sockets[0].getsockname()[1]
 
-    def serve(self, *deployments: ServedDeployment) -> None:
-        """Serves these deployments, and no others, from now on."""
-        self.adopt(snapshot(*deployments))
+    def another_upstream(self, script: str = "") -> ScriptedUpstream:
+        """One more upstream, which does as the script says with every request."""
+        self.others.append(ScriptedUpstream(script=script))
+        return self.run(self.others[-1].start())
+
+    def serve(self, *deployments: ServedDeployment, **upstreams: UpstreamRules) -> None:
+        """Serves these deployments, and no others, from now on. upstreams: rules by id."""
+        self.adopt(snapshot(*deployments, upstreams=upstreams))
 
     def adopt(self, published: GatewaySnapshot) -> None:
         """Serves from this snapshot from now on; all of it can be used."""
@@ -206,7 +217,8 @@ class Gateway:
         for connection in list(self.api.connections):
             connection.cut()
         self.pool.close()
-        await self.upstream.stop()
+        for upstream in (self.upstream, *self.others):
+            await upstream.stop()
         await asyncio.sleep(0.01)
 
     @property

@@ -6,13 +6,14 @@
 import http.client
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 from urllib.parse import quote
 
 import msgspec
 
 from entrepot.core.catalog import Upstream
+from entrepot.core.errors import BadInput
 from entrepot.ports.upstream_usage import ServedUsage
 
 ANSWER_BYTES_MAX = 1 << 20
@@ -31,20 +32,24 @@ class HttpUpstreamUsage:
     """Upstreams' own accounts, each question bounded by a timeout.
 
     local: the base URLs of the processes inside this machine that serve an upstream, asked anew each time.
-    keys: {environment variable: API key}.
+    key_at: the API key at a place (Upstream.key); raises BadInput when there is none, and the upstream cannot be asked.
     """
 
     def __init__(
-        self, local: Callable[[str], Sequence[str]], keys: Mapping[str, str], *, timeout_s: float = 2.0
+        self, local: Callable[[str], Sequence[str]], key_at: Callable[[str], str], *, timeout_s: float = 2.0
     ) -> None:
         self._local = local
-        self._keys = keys
+        self._key_at = key_at
         self._timeout_s = timeout_s
 
     def served(self, upstream: Upstream, request_id: str) -> ServedUsage | None:
         """The upstream's account; state unknown when the request never reached it; None when it cannot be asked now."""
         urls = [upstream.base_url] if upstream.base_url else self._local(upstream.id)
-        answers = [self._ask(url, self._keys.get(upstream.key_env, ""), request_id) for url in urls]
+        try:
+            key = self._key_at(upstream.key)
+        except BadInput:
+            return None
+        answers = [self._ask(url, key, request_id) for url in urls]
         known = [answer for answer in answers if answer is not None and answer.state != "unknown"]
         if known:
             return known[0]

@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from entrepot.cli.attempts import attempt_lines, attempts_of
 from entrepot.cli.command import add_command, add_group, period_of, progress, settings_of, show, table
 from entrepot.cli.placing import add_placing, check_placing, placing_of, trace_names
 from entrepot.core.errors import BadInput
@@ -34,6 +35,7 @@ def add_commands(subparsers: "Subparsers") -> None:
     add_placing(bring)
     listing = add_command(group, "list", "list the usage that was booked last", _list)
     listing.add_argument("--limit", type=int, default=20, help="how many at most (20)")
+    listing.add_argument("--attempts", action="store_true", help="every upstream that was asked for it")
     listing.add_argument("--quarantined", action="store_true", help="what cannot be booked instead, and why, by id")
     export = add_command(group, "export", "write booked usage as a file that `usage import` reads", _export)
     export.add_argument("--format", choices=("jsonl", "csv", "parquet"), default="jsonl")
@@ -174,6 +176,11 @@ def _list(args: argparse.Namespace) -> int:
             show(args, {"quarantined": found}, _quarantine_lines(items))
             return 0
         events = books.newest_events(args.limit, since, until, args.customer)
+        made = books.attempts([event.id for event in events]) if args.attempts else []
+    if args.attempts:
+        attempts = [attempt for event in events for attempt in attempts_of(event, made)]
+        show(args, {"attempts": attempts}, attempt_lines(attempts))
+        return 0
     show(args, {"usage": [usage_record(event) for event in events]}, _list_lines(events))
     return 0
 

@@ -7,6 +7,7 @@ from entrepot.adapters.upstream_usage_http import HttpUpstreamUsage
 from entrepot.compose.books import Report, open_office
 from entrepot.compose.local_models import base_urls
 from entrepot.compose.settings import Settings
+from entrepot.compose.upstream_keys import upstream_keys
 from entrepot.core.errors import PeriodNotClosable
 from entrepot.core.invoices import Invoice
 from entrepot.core.log_records import MonthClosed
@@ -45,7 +46,7 @@ def _lookup(settings: Settings) -> HttpUpstreamUsage:
     def running(upstream: str) -> Sequence[str]:
         return base_urls(settings, upstream)
 
-    return HttpUpstreamUsage(running, os.environ)
+    return HttpUpstreamUsage(running, upstream_keys(os.environ))
 
 
 def _open_requests(office: Office) -> str:

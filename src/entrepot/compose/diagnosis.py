@@ -14,8 +14,9 @@ from entrepot.adapters.snapshot_file import FileSnapshots
 from entrepot.compose.books import open_books
 from entrepot.compose.running import read_running
 from entrepot.compose.settings import Settings, unknown_variables
+from entrepot.compose.upstream_keys import upstream_keys
 from entrepot.compose.usage_log import open_log_reader
-from entrepot.core.errors import EntrepotError
+from entrepot.core.errors import BadInput, EntrepotError
 from entrepot.core.world import World
 
 _PYTHON_MIN = (3, 11)
@@ -109,8 +110,10 @@ def _books(settings: Settings, environment: Mapping[str, str]) -> Iterator[Findi
     yield _guarded("books", look)
     for world in worlds:
         for upstream in world.upstreams:
-            if upstream.key_env and not environment.get(upstream.key_env):
-                yield Finding("upstream", "warn", f"{upstream.id}: {upstream.key_env} is not set in this environment")
+            try:
+                upstream_keys(environment)(upstream.key)
+            except BadInput as error:
+                yield Finding("upstream", "warn", f"{upstream.id}: {error.message}")
         yield _models(settings, world)
 
 

@@ -5,9 +5,9 @@
 Prints one line, `{"ready":true,"url":…,"pid":…}`, once it listens; several may listen on one port, or on sockets that
 they inherit. SIGTERM and SIGINT: takes no new requests, lets running answers end for as long as `drain_seconds` says,
 and ends with 0. SIGQUIT: another process has taken its place, so it does the same without hurry: connections that are
-open are served once more, and it has `reload_drain_seconds`. SIGHUP: reads the certificate again. When the log process
-is gone nothing may be served: it ends its answers and ends with 1; what the log process had not written yet is kept in
-a file that the next one takes in (adapters.kept_frames).
+open are served once more, and it has `reload_drain_seconds`. SIGHUP: reads certificate and upstream keys again. When
+the log process is gone nothing may be served: it ends its answers and ends with 1; what the log process had not written
+yet is kept in a file that the next one takes in (adapters.kept_frames).
 """
 
 import argparse
@@ -37,6 +37,7 @@ from entrepot.compose.gateway_doors import Doors, first_of
 from entrepot.compose.server_tls import ServerTls, server_tls
 from entrepot.compose.settings import Address, Settings, load_settings
 from entrepot.compose.tokens import internal_token
+from entrepot.compose.upstream_keys import KeyWatch, upstream_keys
 from entrepot.compose.usage_log import connect_usage_sink
 from entrepot.core.errors import BadInput, EntrepotError, SnapshotRefused
 from entrepot.core.identifiers import key_digest
@@ -102,7 +103,8 @@ async def _serve(settings: Settings, address: Address, inherited: Sequence[socke
         loop.add_signal_handler(number, stopping.set)
     loop.add_signal_handler(signal.SIGQUIT, replaced.set)
     tls = server_tls(settings)
-    loop.add_signal_handler(signal.SIGHUP, _follow, tls)
+    keys = KeyWatch()
+    loop.add_signal_handler(signal.SIGHUP, _follow, tls, keys)
     instance = secrets.randbits(_INSTANCE_BITS)
     sink = await connect_usage_sink(settings.home, f"{instance:08x}", lost.set)
     clock = SystemClock()
@@ -112,7 +114,7 @@ async def _serve(settings: Settings, address: Address, inherited: Sequence[socke
         instance=f"{instance:08x}",
         usage=UsageWriter(sink, clock),
         pool=pool,
-        secret_of=secret_of_environment,
+        secret_of=upstream_keys(os.environ),
         stores=stores.by_name,
     )
     token = internal_token(settings)
@@ -124,10 +126,10 @@ async def _serve(settings: Settings, address: Address, inherited: Sequence[socke
     doors = Doors(api, tls)
     await doors.open(address, inherited)
     _spare_the_collector()
-    ticking = loop.create_task(_tick(loop, api, pool, flow, follower, tls, stores))
+    ticking = loop.create_task(_tick(loop, api, pool, flow, follower, tls, stores, keys))
     _announce(doors.address.url_with("https" if tls else "http"))
     await first_of(stopping, replaced, lost)
-    await _drain(doors, api, settings, stopping, lost)
+    await _drain(doors, api, flow, settings, stopping, lost)
     ticking.cancel()
     api.report.sweep()
     for thread in told:
@@ -171,6 +173,7 @@ async def _tick(
     follower: "SnapshotFollower",
     tls: ServerTls | None,
     stores: AnswerStores,
+    keys: KeyWatch,
 ) -> None:
     """The one timer of the process: deadlines at each sweep; progress and the snapshot once a second."""
     sweeps = 0
@@ -179,35 +182,48 @@ async def _tick(
         now = loop.time()
         api.sweep(now)
         pool.sweep(now)
+        flow.sweep(api.now())
         follower.look()
         sweeps += 1
         if sweeps % SWEEPS_PER_TICK == 0:
             flow.tick()
+            for fault in keys.look(flow.ways.renew_keys):
+                _log.error("upstream_key_not_renewed reason=%s", fault)
             api.report.publish(api.now())
             _follow(tls)
             stores.tick()
 
 
-def _follow(tls: ServerTls | None) -> None:
-    """Takes up a certificate that was replaced. One that cannot be used leaves the old one in place."""
+def _follow(tls: ServerTls | None, distrusted: KeyWatch | None = None) -> None:
+    """Takes up a certificate that was replaced. One that cannot be used leaves the old one in place.
+
+    distrusted: upstream keys to be read again at the next tick.
+    """
+    if distrusted is not None:
+        distrusted.distrust()
     fault = tls.follow() if tls is not None else None
     if fault:
         _log.error("certificate_refused reason=%s", fault)
 
 
 async def _drain(
-    doors: Doors, api: InferenceApi, settings: Settings, stopping: asyncio.Event, lost: asyncio.Event
+    doors: Doors,
+    api: InferenceApi,
+    flow: ServeInference,
+    settings: Settings,
+    stopping: asyncio.Event,
+    lost: asyncio.Event,
 ) -> None:
     """Takes no more connections, lets answers end, and cuts those that take too long.
 
     Told to stop, connections without a request end at once. Replaced, they stay for one more, since nothing tells a
-    client that is just about to send it.
+    client that is just about to send it. Answers that are read for clients that have left are answers, too.
     """
     doors.close()
     api.draining = True
     loop = asyncio.get_running_loop()
     end = loop.time() + settings.reload_drain_seconds
-    while not doors.is_empty and loop.time() < end and not lost.is_set():
+    while (flow.shared.left or not doors.is_empty) and loop.time() < end and not lost.is_set():
         if stopping.is_set():
             if not api.stopping:
                 end = min(end, loop.time() + settings.drain_seconds)
@@ -218,14 +234,7 @@ async def _drain(
         await asyncio.sleep(SWEEP_S / 5)
     for connection in list(api.connections):
         connection.cut()
-
-
-def secret_of_environment(name: str) -> str:
-    """The upstream key that an environment variable holds. Raises: BadInput when it is not set."""
-    key = os.environ.get(name, "").strip()
-    if not key:
-        raise BadInput(f"the environment variable {name}, which holds its key, is not set for the gateway")
-    return key
+    flow.cut()
 
 
 class SnapshotFollower:

@@ -13,6 +13,7 @@ from entrepot.adapters.upstream_usage_http import HttpUpstreamUsage
 from entrepot.compose.books import open_books, open_log_of_process
 from entrepot.compose.local_models import base_urls
 from entrepot.compose.settings import Settings, load_settings
+from entrepot.compose.upstream_keys import upstream_keys
 from entrepot.compose.usage_log import open_log_reader
 from entrepot.core.errors import EntrepotError
 from entrepot.workers import keep_folding
@@ -32,7 +33,7 @@ def main(_: Sequence[str] = ()) -> int:
 
 
 def _work(settings: Settings, environment: Mapping[str, str], stop: threading.Event) -> None:
-    lookup = HttpUpstreamUsage(lambda upstream: base_urls(settings, upstream), environment)
+    lookup = HttpUpstreamUsage(lambda upstream: base_urls(settings, upstream), upstream_keys(environment))
     with open_books(settings) as books, open_log_of_process(settings) as log:
         sys.stdout.write(msgspec.json.encode({"ready": True, "pid": os.getpid()}).decode() + "\n")
         sys.stdout.flush()

@@ -4,6 +4,8 @@ from typing import Literal
 
 import msgspec
 
+from entrepot.core.upstream_rules import PoolRules, UpstreamRules
+
 Stage = Literal["preview", "early_access", "general", "deprecated", "retired"]
 Operation = Literal[
     "chat",
@@ -56,14 +58,16 @@ class Model(msgspec.Struct, frozen=True):
     context_tokens: int
     stage: Stage
     operations: tuple[Operation, ...] = ("chat", "completions")
+    routing: PoolRules = PoolRules()
 
 
 class Upstream(msgspec.Struct, frozen=True):
     """A technical endpoint serving models.
 
     base_url includes the version path (…/v1) and is empty for kinds that run inside this machine.
-    key_env names the environment variable of the gateway that holds the key. models maps our model id to the
-    upstream's own name for it. usage_lookup: whether GET {base_url}/usage/{request id} tells what was served.
+    key_env names the environment variable of the gateway that holds the key, key_file a file that does. models maps
+    our model id to the upstream's own name for it, weights to its share of requests where that is not 1; with 0 it
+    serves when no other can. usage_lookup: whether GET {base_url}/usage/{request id} tells what was served.
     """
 
     id: str
@@ -72,3 +76,11 @@ class Upstream(msgspec.Struct, frozen=True):
     base_url: str = ""
     key_env: str = ""
     usage_lookup: bool = False
+    key_file: str = ""
+    weights: dict[str, int] = {}
+    rules: UpstreamRules = UpstreamRules()
+
+    @property
+    def key(self) -> str:
+        """Where the key is: see core.snapshot.Target."""
+        return self.key_file or self.key_env

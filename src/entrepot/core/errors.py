@@ -91,6 +91,12 @@ class UpstreamUnavailable(EntrepotError):
     code = "upstream_unavailable"
 
 
+class UpstreamBusy(EntrepotError):
+    """Every upstream has as many requests as it takes at a time."""
+
+    code = "upstream_busy"
+
+
 class UpstreamTimeout(EntrepotError):
     """The upstream did not answer in time."""
 

@@ -6,7 +6,7 @@ The wire form is a tagged msgpack array, so a field may be added at the end with
 import msgspec
 
 from entrepot.core.periods import Instant
-from entrepot.core.usage_event import Outcome, UsageEvent
+from entrepot.core.usage_event import AttemptOutcome, Outcome, UsageEvent
 
 
 class _Record(msgspec.Struct, frozen=True, array_like=True, tag=True, gc=False):
@@ -101,6 +101,34 @@ class MonthClosed(_Record, frozen=True, gc=False):
     period: str
 
 
+class Attempted(_Record, frozen=True, gc=False):
+    """A request is about to go to a further upstream; the first is in its admission. number: from 2."""
+
+    id: str
+    number: int
+    at: Instant
+    upstream: str
+
+
+class AttemptEnded(_Record, frozen=True, gc=False):
+    """An attempt that the client has no answer from is over; what it used is our cost and never the customer's.
+
+    number: from 1. status: of the upstream's answer, 0 without one. output_tokens: as counted here. meters, raw: what
+    the upstream reported, empty where it did not.
+    """
+
+    id: str
+    number: int
+    began_at: Instant
+    at: Instant
+    upstream: str
+    outcome: AttemptOutcome
+    status: int = 0
+    output_tokens: int = 0
+    meters: dict[str, int] = {}
+    raw: bytes = b""
+
+
 LogRecord = (
     Admitted
     | Progressed
@@ -112,6 +140,8 @@ LogRecord = (
     | KeyRevoked
     | Marked
     | MonthClosed
+    | Attempted
+    | AttemptEnded
 )
 
 _encoder = msgspec.msgpack.Encoder(order="deterministic")

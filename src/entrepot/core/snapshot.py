@@ -6,18 +6,30 @@ from entrepot.core.catalog import Operation, Stage
 from entrepot.core.errors import SnapshotRefused
 from entrepot.core.periods import Instant
 from entrepot.core.tenancy import AnswerCaching, IdentityProvider, Role
+from entrepot.core.upstream_rules import PoolRules, UpstreamRules
 
 SCHEMA = 1
 
 
 class Target(msgspec.Struct, frozen=True):
-    """One upstream that can serve a deployment. base_url is complete; model is the upstream's own name."""
+    """One upstream that can serve a deployment. base_url is complete; model is the upstream's own name.
+
+    rank: only when no target of a lower one can serve. weight: its share among those of the same rank.
+    """
 
     upstream: str
     base_url: str
     key_env: str
     model: str
     usage_lookup: bool
+    key_file: str = ""
+    weight: int = 1
+    rank: int = 0
+
+    @property
+    def key(self) -> str:
+        """Where the upstream's key is: an environment variable or a path, which begins with a slash; or ""."""
+        return self.key_file or self.key_env
 
 
 # From the first instant to before the second.
@@ -27,7 +39,7 @@ Window = tuple[Instant, Instant]
 class ServedDeployment(msgspec.Struct, frozen=True):
     """A deployment with all that serving it needs.
 
-    targets: in order of preference. tiers: beside the default one, when the customer's contract has prices for it.
+    targets: by rank. tiers: beside the default one, when the customer's contract has prices for it.
     cache: whether answers are kept. revision: differs when what answers does: the model's version, an upstream's model.
     """
 
@@ -41,6 +53,7 @@ class ServedDeployment(msgspec.Struct, frozen=True):
     tiers: dict[str, tuple[Window, ...]] = {}
     cache: AnswerCaching | None = None
     revision: str = ""
+    routing: PoolRules = PoolRules()
 
     def offers(self, tier: str, at: Instant) -> bool:
         """Whether the deployment can be used at the tier at the instant."""
@@ -64,7 +77,7 @@ class ServedPrincipal(msgspec.Struct, frozen=True):
 
 
 class GatewaySnapshot(msgspec.Struct, frozen=True):
-    """Everything a gateway knows. keys: digest -> (key id, project id)."""
+    """Everything a gateway knows. keys: digest -> (key id, project id). upstreams: by id; one left out has no rules."""
 
     schema: int
     version: int
@@ -73,6 +86,7 @@ class GatewaySnapshot(msgspec.Struct, frozen=True):
     keys: dict[str, tuple[str, str]]
     identity_providers: tuple[IdentityProvider, ...]
     principals: dict[str, ServedPrincipal]
+    upstreams: dict[str, UpstreamRules] = {}
 
 
 class _SchemaOnly(msgspec.Struct, frozen=True):

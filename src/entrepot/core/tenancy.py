@@ -6,6 +6,7 @@ import msgspec
 
 from entrepot.core.periods import END_OF_TIME, Instant
 from entrepot.core.terms import Term
+from entrepot.core.upstream_rules import PoolRules, Residency
 
 Role = Literal["user", "reader"]
 CacheStore = Literal["memory", "valkey"]
@@ -48,10 +49,12 @@ class Contract(msgspec.Struct, frozen=True):
 
 
 class Project(msgspec.Struct, frozen=True):
-    """A customer's subdivision, and what a key belongs to."""
+    """A customer's subdivision, and what a key belongs to. region: where it is to be served, or "" for anywhere."""
 
     id: str
     customer: str
+    region: str = ""
+    residency: Residency = "prefer"
 
 
 class AnswerCaching(msgspec.Struct, frozen=True):
@@ -71,7 +74,10 @@ class AnswerCaching(msgspec.Struct, frozen=True):
 
 
 class Deployment(msgspec.Struct, frozen=True):
-    """A project's named binding of a model; its name is what clients send as the model."""
+    """A project's named binding of a model; its name is what clients send as the model.
+
+    region: "" for its project's. routing: None for its model's.
+    """
 
     id: str
     project: str
@@ -79,6 +85,9 @@ class Deployment(msgspec.Struct, frozen=True):
     kind: Literal["standard"] = "standard"
     tokens_per_minute: int = 0
     cache: AnswerCaching | None = None
+    region: str = ""
+    residency: Residency = "prefer"
+    routing: PoolRules | None = None
 
 
 class Principal(msgspec.Struct, frozen=True):

@@ -15,6 +15,10 @@ Outcome = Literal[
     "stop", "length", "tool_calls", "content_filter", "client_left", "upstream_failed", "gateway_lost", "imported"
 ]
 
+# How an attempt ended that gave the client no answer: the upstream refused it with a status; said nothing in time;
+# broke off; answered what cannot be relayed; could not be reached again; another was faster; the client left.
+AttemptOutcome = Literal["refused", "silent", "broken", "unusable", "unreachable", "outrun", "client_left"]
+
 
 class UsageEvent(msgspec.Struct, frozen=True, array_like=True, omit_defaults=False, gc=False):
     """What one request used.

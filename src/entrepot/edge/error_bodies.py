@@ -35,6 +35,7 @@ SHAPES: dict[type[EntrepotError], Shape] = {
     errors.RequestTooLarge: Shape(413, _REQUEST, "request_too_large", "RequestTooLarge"),
     errors.UpstreamFailed: Shape(502, _SERVER, "upstream_failed", "UpstreamFailed"),
     errors.UpstreamUnavailable: Shape(503, _SERVER, "upstream_unavailable", "ServiceUnavailable"),
+    errors.UpstreamBusy: Shape(503, _SERVER, "upstream_busy", "ServiceUnavailable"),
     errors.UpstreamTimeout: Shape(504, _SERVER, "upstream_timeout", "Timeout"),
     errors.UsageLogUnavailable: Shape(503, _SERVER, "usage_log_unavailable", "ServiceUnavailable"),
     # What only the control side raises.

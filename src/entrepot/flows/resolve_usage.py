@@ -29,13 +29,15 @@ def resolve_usage(books: Books, log: EventLog, lookup: UpstreamUsage, now: Insta
     settled: list[UsageRecorded] = []
     count = 0
     for request in books.open_requests(given_up=True):
-        upstream = upstreams.get(request.admitted.upstream)
+        upstream = upstreams.get(request.upstream)
+        if upstream is not None and not _can_be_asked(upstream):
+            upstream = None
         served = None
         if upstream is not None and upstream.id not in silent:
             served = lookup.served(upstream, request.admitted.id)
             if served is None:
                 silent.add(upstream.id)  # One question to a dead upstream per round is enough.
-        event = _settlement(request, upstream, served, now)
+        event = _unbilled(request, upstreams) or _settlement(request, upstream, served, now)
         if event is not None:
             settled.append(UsageRecorded(event=event))
             count += 1
@@ -48,14 +50,25 @@ def resolve_usage(books: Books, log: EventLog, lookup: UpstreamUsage, now: Insta
 
 
 def _upstreams(books: ControlStore) -> dict[str, Upstream]:
-    """The upstreams that can be asked: those on this machine, and those said to have a usage lookup."""
     current = books.world()
     world: World | None = current[1] if current else None
-    return {
-        upstream.id: upstream
-        for upstream in (world.upstreams if world else ())
-        if upstream.usage_lookup or upstream.kind != "openai"
-    }
+    return {upstream.id: upstream for upstream in (world.upstreams if world else ())}
+
+
+def _can_be_asked(upstream: Upstream) -> bool:
+    """Whether it is on this machine, or is said to have a usage lookup."""
+    return upstream.usage_lookup or upstream.kind != "openai"
+
+
+def _unbilled(request: OpenRequest, upstreams: dict[str, Upstream]) -> UsageEvent | None:
+    """The event of a request that costs nothing: no attempt came to anything, or by its upstream's rule."""
+    given_up = request.given_up
+    assert given_up is not None
+    upstream = upstreams.get(request.upstream)
+    by_rule = upstream is not None and upstream.rules.on_client_abort == "no_bill"
+    if request.upstream and not (by_rule and given_up.outcome != "upstream_failed"):
+        return None
+    return _event(request, given_up, "reported", {})
 
 
 def _settlement(
@@ -108,7 +121,7 @@ def _event(
         meters=meters,
         source=source,
         outcome=given_up.outcome,
-        upstream=admitted.upstream,
+        upstream=request.upstream or admitted.upstream,
         key=admitted.key,
         raw=raw,
     )

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 
+import msgspec
+
 from entrepot.core.errors import UsageLogUnavailable
-from entrepot.core.log_records import Abandoned, Admitted, Progressed, UsageRecorded
+from entrepot.core.log_records import Abandoned, Admitted, Attempted, AttemptEnded, Progressed, UsageRecorded
 from entrepot.core.periods import Instant
 from entrepot.core.usage_event import Outcome, Source, UsageEvent
 from entrepot.ports.clock import Clock
@@ -44,6 +46,18 @@ class UsageWriter:
     def abandon(self, admitted: Admitted, outcome: Outcome, *, answered: bool, output_tokens: int) -> None:
         """Says that a request was given up before its usage was known. answered: whether a byte had come back."""
         self._sink.append(Abandoned(admitted.id, self.now(admitted), outcome, answered, output_tokens))
+
+    def attempt(self, admitted: Admitted, number: int) -> Instant:
+        """Says that a request is about to go to a further upstream, the one its admission names now; when that was."""
+        at = self.now(admitted)
+        self._sink.append(Attempted(admitted.id, number, at, admitted.upstream))
+        return at
+
+    def end_attempt(self, ended: AttemptEnded) -> None:
+        """Says what came of an attempt that the client has no answer from."""
+        if len(ended.raw) > RAW_BYTES_MAX:
+            ended = msgspec.structs.replace(ended, raw=ended.raw[:RAW_BYTES_MAX])
+        self._sink.append(ended)
 
     def settle(
         self,

@@ -12,7 +12,7 @@ import msgspec
 from entrepot.core.charges import Pool, Reading, Series
 from entrepot.core.invoices import Invoice
 from entrepot.core.journal import JournalEntry
-from entrepot.core.log_records import Abandoned, Admitted
+from entrepot.core.log_records import Abandoned, Admitted, Attempted, AttemptEnded
 from entrepot.core.periods import END_OF_TIME, Instant
 from entrepot.core.tenancy import ApiKey
 from entrepot.core.usage_event import UsageEvent
@@ -31,11 +31,25 @@ class Quarantined(msgspec.Struct, frozen=True):
 
 
 class OpenRequest(msgspec.Struct, frozen=True):
-    """An admitted request without usage yet. given_up: how it ended, once the gateway gave it up or was lost."""
+    """An admitted request without usage yet. given_up: how it ended, once the gateway gave it up or was lost.
+
+    upstream: where it was last; "" when every attempt came to nothing.
+    """
 
     admitted: Admitted
     output_tokens: int = 0
     given_up: Abandoned | None = None
+    upstream: str = ""
+
+
+class MadeAttempt(msgspec.Struct, frozen=True):
+    """One of several attempts of a request, number from 1. ended: None while it is under way, and if it answered."""
+
+    id: str
+    number: int
+    began_at: Instant
+    upstream: str
+    ended: AttemptEnded | None = None
 
 
 class MeteredUsage(msgspec.Struct, frozen=True, gc=False):
@@ -123,6 +137,18 @@ class EventStore(Protocol):
 
     def open_requests(self, given_up: bool) -> list[OpenRequest]:
         """Open requests that were given up, or those that were not, by id."""
+        ...
+
+    def begin_attempt(self, attempted: Attempted) -> None:
+        """Remembers that a request went to a further upstream."""
+        ...
+
+    def end_attempt(self, ended: AttemptEnded) -> None:
+        """Keeps what came of an attempt; the first word stands, until one says what the upstream reported."""
+        ...
+
+    def attempts(self, event_ids: Sequence[str]) -> list[MadeAttempt]:
+        """The attempts of these requests beside those of only one that answered, by id and number."""
         ...
 
     def oldest_open(self) -> Instant | None:

@@ -69,6 +69,8 @@ def _details(old: msgspec.Struct, new: msgspec.Struct) -> Iterator[str]:
             continue
         if isinstance(old, PriceBookVersion) and isinstance(new, PriceBookVersion) and name == "prices":
             yield from _price_details(old, new)
+        elif isinstance(before, msgspec.Struct) and isinstance(after, msgspec.Struct):
+            yield from (f"{name} {detail}" for detail in _details(before, after))
         else:
             yield f"{name}: {_shown(name, before)} → {_shown(name, after)}"
 

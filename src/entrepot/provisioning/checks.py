@@ -22,6 +22,7 @@ def check(draft: Draft) -> None:
     """Notes every fault at the mapping it belongs to."""
     _check_ids(draft)
     _check_references(draft)
+    _check_regions(draft)
     _check_prices(draft)
     _check_contracts(draft)
     _check_currencies(draft)
@@ -88,6 +89,23 @@ def _check_models_of_terms(draft: Draft, models: Collection[str]) -> None:
         if isinstance(term.value, Discount | Tax):
             for name in term.value.models:
                 _known(term, "model", name, models, at="models")
+
+
+def _check_regions(draft: Draft) -> None:
+    """A region asked for is one that an upstream is in; one that is required, is one that the model is served in."""
+    regions = {item.value.rules.region for item in draft.upstreams} - {""}
+    projects = {item.value.id: item.value for item in draft.projects}
+    for project in draft.projects:
+        _known(project, "region", project.value.region, regions)
+    for deployment in draft.deployments:
+        value = deployment.value
+        _known(deployment, "region", value.region, regions)
+        asked = value if value.region else projects.get(value.project, value)
+        served = {item.value.rules.region for item in draft.upstreams if value.model in item.value.models}
+        if asked.residency == "require" and asked.region in regions - served:
+            deployment.fields.fault(
+                f"no upstream in the region {asked.region} serves the model {value.model}, and no other may", "model"
+            )
 
 
 def _check_issuers(draft: Draft) -> None:

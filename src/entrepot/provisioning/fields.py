@@ -204,6 +204,10 @@ class Fields:
         node = self._values.get(key)
         return None if node is None else self._mapping(node, what, known, {})
 
+    def is_mapping(self, key: str) -> bool:
+        """Whether keys with values stand there."""
+        return isinstance(self._values.get(key), yaml.MappingNode)
+
     def _mapping(
         self, node: yaml.Node, what: str, known: Collection[str], refused: Mapping[str, str]
     ) -> "Fields | None":

@@ -1,6 +1,6 @@
 """World and keys -> what a gateway serves from."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 from entrepot.core.catalog import Model, Upstream
 from entrepot.core.periods import END_OF_TIME, Instant, format_instant
@@ -8,9 +8,8 @@ from entrepot.core.snapshot import SCHEMA, GatewaySnapshot, ServedDeployment, Se
 from entrepot.core.tenancy import ApiKey, Deployment
 from entrepot.core.world import World, WorldIndex
 from entrepot.provisioning.checks import OWN
+from entrepot.provisioning.targets import Addresses, asked_region, targets_of
 from entrepot.provisioning.tiers import offered_tiers
-
-Addresses = Mapping[tuple[str, str], str]
 
 
 def compile_snapshot(
@@ -29,7 +28,8 @@ def compile_snapshot(
     for deployment in world.deployments:
         project = projects[deployment.project]
         model = index.models[deployment.model]
-        project.deployments[deployment.id] = _served(index, project.customer, deployment, model, addresses)
+        targets = targets_of(world.upstreams, model.id, addresses, asked_region(index, deployment))
+        project.deployments[deployment.id] = _served(index, project.customer, deployment, model, targets)
     return GatewaySnapshot(
         schema=SCHEMA,
         version=version,
@@ -42,6 +42,7 @@ def compile_snapshot(
         },
         identity_providers=world.identity_providers,
         principals={item.id: ServedPrincipal(item.project, item.role, item.issuer) for item in world.principals},
+        upstreams={upstream.id: upstream.rules for upstream in world.upstreams},
     )
 
 
@@ -67,7 +68,7 @@ def unserved(world: World) -> Iterator[str]:
 
 
 def _served(
-    index: WorldIndex, customer: str, deployment: Deployment, model: Model, addresses: Addresses
+    index: WorldIndex, customer: str, deployment: Deployment, model: Model, targets: tuple[Target, ...]
 ) -> ServedDeployment:
     world = index.world
     return ServedDeployment(
@@ -77,10 +78,11 @@ def _served(
         stage=model.stage,
         context_tokens=model.context_tokens,
         operations=model.operations,
-        targets=tuple(_targets(world.upstreams, model.id, addresses)),
+        targets=targets,
         tiers=offered_tiers(index, customer, model),
         cache=deployment.cache,
         revision=_revision(world.upstreams, model),
+        routing=deployment.routing or model.routing,
     )
 
 
@@ -88,12 +90,3 @@ def _revision(upstreams: Iterable[Upstream], model: Model) -> str:
     """What answers for a model, in one line."""
     served = [f"{upstream.id}={upstream.models[model.id]}" for upstream in upstreams if model.id in upstream.models]
     return " ".join((f"{model.id}@{model.version}", *served))
-
-
-def _targets(upstreams: Iterable[Upstream], model: str, addresses: Addresses) -> Iterator[Target]:
-    """What can serve the model: upstreams inside this machine first, then the others, in the order of their ids."""
-    able = [upstream for upstream in upstreams if model in upstream.models]
-    for upstream in sorted(able, key=lambda upstream: (upstream.kind == "openai", upstream.id)):
-        base_url = upstream.base_url or addresses.get((upstream.id, model), "")
-        if base_url:
-            yield Target(upstream.id, base_url, upstream.key_env, upstream.models[model], upstream.usage_lookup)

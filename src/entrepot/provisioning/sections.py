@@ -9,10 +9,19 @@ from entrepot.core.catalog import Model, Operation, Partner, Stage, Upstream, Up
 from entrepot.core.exchange import ExchangeRate
 from entrepot.core.money import Rounding
 from entrepot.core.tenancy import Customer, Deployment, IdentityProvider, Principal, Project, Role
+from entrepot.core.upstream_rules import PoolRules
 from entrepot.core.world import Operator
 from entrepot.provisioning.caches import read_cache
 from entrepot.provisioning.draft import Declared, Draft
 from entrepot.provisioning.fields import Fields
+from entrepot.provisioning.routing_rules import (
+    REGION_KEYS,
+    UPSTREAM_KEYS,
+    read_pool,
+    read_region,
+    read_upstream_rules,
+    read_weights,
+)
 from entrepot.provisioning.scalars import ID, MODEL_ID, not_yet, read_currency, read_rate
 
 _MARKET = re.compile(r"[A-Z]{2}")
@@ -44,7 +53,7 @@ def read_partners(root: Fields, draft: Draft) -> None:
 
 def read_models(root: Fields, draft: Draft) -> None:
     """Adds the models to the draft. Operations left open are () until the upstreams are known."""
-    known = ("id", "version", "partner", "context_tokens", "stage", "operations")
+    known = ("id", "version", "partner", "context_tokens", "stage", "operations", "routing")
     for fields in root.rows("models", "model", known):
         model = Model(
             id=fields.identifier("id", MODEL_ID),
@@ -53,6 +62,7 @@ def read_models(root: Fields, draft: Draft) -> None:
             context_tokens=fields.integer("context_tokens", minimum=1),
             stage=fields.choice("stage", _STAGES, "general"),
             operations=_operations(fields),
+            routing=read_pool(fields) or PoolRules(),
         )
         draft.models.append(Declared(model, fields))
 
@@ -70,23 +80,37 @@ def _operations(fields: Fields) -> tuple[Operation, ...]:
 
 def read_upstreams(root: Fields, draft: Draft) -> None:
     """Adds the upstreams to the draft."""
-    for fields in root.rows("upstreams", "upstream", ("id", "kind", "models", "base_url", "key_env", "usage_lookup")):
+    known = ("id", "kind", "models", "base_url", "key_env", "key_file", "usage_lookup", *UPSTREAM_KEYS)
+    for fields in root.rows("upstreams", "upstream", known):
         identifier = fields.identifier("id", ID)
         kind = fields.choice("kind", _KINDS)
+        models = {model: name for model, name, _ in fields.pairs("models")}
+        usage_lookup = kind != "openai" or fields.truth("usage_lookup")
         upstream = Upstream(
             id=identifier,
             kind=kind,
-            models={model: name for model, name, _ in fields.pairs("models")},
+            models=models,
             base_url=_base_url(fields) if kind == "openai" else "",
             key_env=fields.text("key_env", ""),
-            usage_lookup=kind != "openai" or fields.truth("usage_lookup"),
+            usage_lookup=usage_lookup,
+            key_file=fields.text("key_file", ""),
+            weights=read_weights(fields, models),
+            rules=read_upstream_rules(fields, usage_lookup=usage_lookup),
         )
-        if upstream.key_env and not _VARIABLE.fullmatch(upstream.key_env):
-            fields.fault("key_env names the environment variable that holds the key; never the key itself", "key_env")
-        for key in ("base_url", "key_env", "usage_lookup"):
+        _check_key(fields, upstream)
+        for key in ("base_url", "key_env", "key_file", "usage_lookup"):
             if kind != "openai" and fields.has(key):
                 fields.fault(f"{key} is for kind openai; a {kind} upstream runs inside this machine", key)
         draft.upstreams.append(Declared(upstream, fields))
+
+
+def _check_key(fields: Fields, upstream: Upstream) -> None:
+    if upstream.key_env and not _VARIABLE.fullmatch(upstream.key_env):
+        fields.fault("key_env names the environment variable that holds the key; never the key itself", "key_env")
+    if upstream.key_file and not upstream.key_file.startswith("/"):
+        fields.fault("key_file names the file that holds the key, by a path that begins with a slash", "key_file")
+    if upstream.key_file and upstream.key_env:
+        fields.fault("key_env and key_file are two places for one key; leave one out", "key_file")
 
 
 def _base_url(fields: Fields) -> str:
@@ -114,20 +138,25 @@ def read_customers(root: Fields, draft: Draft, zones: dict[str, str]) -> None:
 
 def read_projects(root: Fields, draft: Draft) -> None:
     """Adds the projects to the draft."""
-    for fields in root.rows("projects", "project", ("id", "customer"), _REFUSED_BUDGET):
-        draft.projects.append(Declared(Project(fields.identifier("id", ID), fields.identifier("customer", ID)), fields))
+    for fields in root.rows("projects", "project", ("id", "customer", *REGION_KEYS), _REFUSED_BUDGET):
+        identifier, customer = fields.identifier("id", ID), fields.identifier("customer", ID)
+        draft.projects.append(Declared(Project(identifier, customer, *read_region(fields)), fields))
 
 
 def read_deployments(root: Fields, draft: Draft) -> None:
     """Adds the deployments to the draft."""
-    known = ("id", "project", "model", "kind", "tokens_per_minute", "cache")
+    known = ("id", "project", "model", "kind", "tokens_per_minute", "cache", "routing", *REGION_KEYS)
     for fields in root.rows("deployments", "deployment", known, _REFUSED_CAPACITY):
+        region, residency = read_region(fields)
         deployment = Deployment(
             id=fields.identifier("id", ID),
             project=fields.identifier("project", ID),
             model=fields.identifier("model", MODEL_ID),
             tokens_per_minute=fields.integer("tokens_per_minute", 0),
             cache=read_cache(fields),
+            region=region,
+            residency=residency,
+            routing=read_pool(fields),
         )
         kind = fields.choice("kind", ("standard", "provisioned"), "standard")
         if kind == "provisioned" and not fields.refused:

@@ -87,6 +87,11 @@ class Attempt:
         self.tap: StreamTap | None = None
 
     @property
+    def was_sent(self) -> bool:
+        """Whether the upstream may have the request."""
+        return self._sent
+
+    @property
     def has_answered(self) -> bool:
         """Whether the head of an answer has come."""
         return self._head is not None
@@ -102,6 +107,11 @@ class Attempt:
             self._connection = None
         if not self._over:
             self._end(_say_nothing)
+
+    def mute(self) -> None:
+        """Relays nothing more, but goes on: the answer is read to its end, for the sake of what it says of itself."""
+        self.pause(False)
+        self._send = self._send_chunk = _drop
 
     def pause(self, paused: bool) -> None:
         """Takes nothing more for now, or does again."""
@@ -222,6 +232,11 @@ class Attempt:
         self._over = True
         tell(*what)
         del self._taker
+
+
+def _drop(data: bytes) -> None:
+    """What a client has left unread."""
+    del data
 
 
 def _say_nothing() -> None:

@@ -25,25 +25,35 @@ class Origin(NamedTuple):
 
 
 class Destination:
-    """A target's origin and its request heads by path. secrets: what no answer to a client may repeat."""
+    """A target's origin and its request heads by path. secrets: what no answer to a client may repeat.
 
-    __slots__ = ("_bare", "_heads", "_prefix", "origin", "secrets")
+    key: the one in use; use_key puts another in its place.
+    """
+
+    __slots__ = ("_authority", "_bare", "_base_url", "_heads", "_paths", "_prefix", "key", "origin", "secrets")
 
     def __init__(self, base_url: str, key: str, paths: Iterable[str]) -> None:
         """base_url: http(s)://host[:port]/path; key: "" when the upstream needs none. Raises: BadInput."""
-        self.origin, authority, prefix = _split(base_url)
+        self.origin, self._authority, self._prefix = _split(base_url)
+        self._base_url = base_url
+        self._paths = tuple(paths)
+        self.key = ""
+        self.use_key(key)
+
+    def use_key(self, key: str) -> None:
+        """Requests carry this key from now on; those under way keep theirs. Raises: BadInput."""
         if _PRINTABLE.fullmatch(key) is None:
-            raise BadInput(f"the key for {base_url} holds characters that no header can carry")
+            raise BadInput(f"the key for {self._base_url} holds characters that no header can carry")
+        earlier, self.key = self.key, key  # Answers to the last requests with it may still name it.
+        self.secrets = tuple(text for text in (key, earlier, self._authority, self.origin.host) if text)
         credential = f"Authorization: Bearer {key}\r\n" if key else ""
-        self.secrets = tuple(text for text in (key, authority, self.origin.host) if text)
-        self._prefix = prefix
         self._bare = (
-            f" HTTP/1.1\r\nHost: {authority}\r\n{credential}User-Agent: entrepot\r\n"
+            f" HTTP/1.1\r\nHost: {self._authority}\r\n{credential}User-Agent: entrepot\r\n"
             "Accept: application/json, text/event-stream\r\nAccept-Encoding: identity\r\n"
         )
         self._heads = {
-            path: f"POST {prefix}{path}{self._bare}Content-Type: application/json\r\nX-Request-Id: ".encode()
-            for path in paths
+            path: f"POST {self._prefix}{path}{self._bare}Content-Type: application/json\r\nX-Request-Id: ".encode()
+            for path in self._paths
         }
 
     def request(self, path: str, request_id: str, body: bytes, media_type: str = "") -> bytes:
@@ -79,7 +89,7 @@ def destinations_of(
         if place in found or place in faults:
             continue
         try:
-            key = secret_of(target.key_env) if target.key_env else ""
+            key = secret_of(target.key) if target.key else ""
             found[place] = Destination(target.base_url, key, paths)
         except BadInput as error:
             faults[place] = f"the upstream {target.upstream} cannot be used: {error.message}"

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from entrepot.core.errors import EntrepotError, UpstreamFailed, UpstreamTimeout, UpstreamUnavailable
+from entrepot.core.errors import EntrepotError, UpstreamBusy, UpstreamFailed, UpstreamTimeout, UpstreamUnavailable
+from entrepot.core.periods import SECOND
 from entrepot.relay.attempt import Failure
 
 
@@ -11,9 +12,18 @@ def error_of(failure: Failure) -> EntrepotError:
     return _ERRORS[failure.reason]()
 
 
-def unreachable() -> UpstreamUnavailable:
-    """The error where no upstream is left to try."""
-    return UpstreamUnavailable("No upstream of this model can be reached at the moment; try again.", retry_after_s=1)
+def unreachable(for_us: int = 0) -> UpstreamUnavailable:
+    """The error where no upstream is left to try. for_us: how long that will stay so, if that is known."""
+    return UpstreamUnavailable(
+        "No upstream of this model can be reached at the moment; try again.", retry_after_s=max(1, for_us / SECOND)
+    )
+
+
+def all_busy() -> UpstreamBusy:
+    """The error where all upstreams have as many requests as they may."""
+    return UpstreamBusy(
+        "Every upstream of this model has as many requests as it takes at a time; try again.", retry_after_s=1
+    )
 
 
 _ERRORS: dict[str, Callable[[], EntrepotError]] = {

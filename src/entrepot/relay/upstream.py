@@ -5,17 +5,21 @@ import ssl
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol, cast
 
-from entrepot.relay.destination import Destination, Origin
+from entrepot.relay.destination import Origin
 from entrepot.relay.http1 import AnswerHead, AnswerReader, BrokenAnswer, read_whole
 
 
 @dataclass(frozen=True, slots=True)
 class UpstreamLimits:
-    """Seconds. first_byte_s: from the request to the answer's first byte; silence_s: between bytes after that."""
+    """Seconds. first_byte_s: from the request to the answer's first byte; silence_s: between bytes after that.
+
+    total_s: from the request to the answer's end, whoever still listens.
+    """
 
     connect_s: float = 5
     first_byte_s: float = 120
     silence_s: float = 120
+    total_s: float = 3600
     idle_s: float = 30
     idle_connections_max: int = 256
 
@@ -100,7 +104,7 @@ _NOBODY = _Nobody()
 class UpstreamConnection:
     """One connection, an asyncio.Protocol. It goes back to its lane by itself once an answer is complete."""
 
-    __slots__ = ("_heard", "_lane", "_listener", "_paused", "_quiet_since", "_reader", "_transport", "reused")
+    __slots__ = ("_began", "_heard", "_lane", "_listener", "_paused", "_quiet_since", "_reader", "_transport", "reused")
 
     _transport: asyncio.Transport
 
@@ -112,11 +116,13 @@ class UpstreamConnection:
         self._paused = False
         self._heard = True  # Something was sent or came since the last sweep,
         self._quiet_since = 0.0  # or else when a sweep first found that nothing had.
+        self._began = 0.0  # When a sweep first found the request at hand.
 
     def send(self, request: bytes, listener: Listener) -> None:
         """Sends a request; listener hears the answer."""
         self._listener = listener
         self._heard = True
+        self._began = 0.0
         self._transport.write(request)
 
     def pause(self, paused: bool) -> None:
@@ -141,7 +147,12 @@ class UpstreamConnection:
         self._transport.abort()
 
     def sweep(self, now: float, limits: UpstreamLimits) -> None:
-        """Breaks off an upstream that is silent for too long, closes a connection that is idle for too long."""
+        """Breaks off an upstream that is silent or takes too long, closes a connection that is idle for too long."""
+        if self._listener is not None:
+            self._began = self._began or now
+            if now - self._began > limits.total_s:
+                self._break("silent")
+                return
         if self._heard:
             self._heard = self._paused
             self._quiet_since = now
@@ -256,12 +267,13 @@ class UpstreamConnection:
 
 
 class Lane:
-    """The connections to one origin."""
+    """The connections to one origin under the same limits."""
 
-    __slots__ = ("_idle", "_pool", "connections", "origin")
+    __slots__ = ("_idle", "_pool", "connections", "limits", "origin")
 
-    def __init__(self, pool: "UpstreamPool", origin: Origin) -> None:
+    def __init__(self, pool: "UpstreamPool", origin: Origin, limits: UpstreamLimits) -> None:
         self.origin = origin
+        self.limits = limits
         self._pool = pool
         self._idle: list[UpstreamConnection] = []
         self.connections: set[UpstreamConnection] = set()
@@ -277,7 +289,7 @@ class Lane:
 
     def keep(self, connection: UpstreamConnection) -> bool:
         """Whether the connection was put with the idle ones; not when there are plenty."""
-        if len(self._idle) >= self._pool.limits.idle_connections_max:
+        if len(self._idle) >= self.limits.idle_connections_max:
             return False
         self._idle.append(connection)
         return True
@@ -293,15 +305,6 @@ class Lane:
             connection.close()
 
 
-class Way(NamedTuple):
-    """One upstream that can serve a deployment, with its own name for the model."""
-
-    upstream: str
-    model: str
-    destination: Destination
-    lane: Lane
-
-
 class UpstreamPool:
     """All connections to upstreams of one process. Call sweep a few times a second."""
 
@@ -310,15 +313,17 @@ class UpstreamPool:
     ) -> None:
         self.limits = limits
         self._loop = loop
+        self.later = loop.call_later
         self._tls = tls
-        self._lanes: dict[Origin, Lane] = {}
+        self._lanes: dict[tuple[Origin, UpstreamLimits], Lane] = {}
         self._dialling: set[asyncio.Task[None]] = set()
 
-    def lane(self, origin: Origin) -> Lane:
-        """The connections to an origin."""
-        lane = self._lanes.get(origin)
+    def lane(self, origin: Origin, limits: UpstreamLimits | None = None) -> Lane:
+        """The connections to an origin under these limits, or else the pool's own."""
+        key = origin, limits or self.limits
+        lane = self._lanes.get(key)
         if lane is None:
-            lane = self._lanes[origin] = Lane(self, origin)
+            lane = self._lanes[key] = Lane(self, *key)
         return lane
 
     def dial(self, lane: Lane, borrower: Borrower) -> None:
@@ -331,7 +336,7 @@ class UpstreamPool:
         """Ends what has been silent or idle for too long."""
         for lane in self._lanes.values():
             for connection in list(lane.connections):
-                connection.sweep(now, self.limits)
+                connection.sweep(now, lane.limits)
 
     def close(self) -> None:
         """Closes what is idle; what is lent ends with its borrower."""
@@ -340,10 +345,10 @@ class UpstreamPool:
 
     async def _dial(self, lane: Lane, borrower: Borrower) -> None:
         try:
-            async with asyncio.timeout(self.limits.connect_s):
+            async with asyncio.timeout(lane.limits.connect_s):
                 connection = await self._connect(lane)
         except TimeoutError:
-            borrower.unreachable(f"no connection within {self.limits.connect_s:g} s")
+            borrower.unreachable(f"no connection within {lane.limits.connect_s:g} s")
         except (OSError, UnicodeError) as error:
             borrower.unreachable(str(error))
         else:

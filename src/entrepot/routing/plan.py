@@ -1,15 +1,9 @@
-"""Which deployment a name means, and its upstreams in the order to try them."""
-
-from collections.abc import Sequence
-from typing import Protocol, TypeVar
+"""Which deployment a name means, and whether it can be used so."""
 
 from entrepot.core.catalog import Operation
 from entrepot.core.errors import DeploymentNotFound, ModelRetired, OperationNotSupported, UnsupportedValue
-from entrepot.core.periods import SECOND, Instant
+from entrepot.core.periods import Instant
 from entrepot.core.snapshot import ServedDeployment, ServedProject
-
-# How long an upstream that could not be reached is tried last.
-AVOIDED_FOR = 5 * SECOND
 
 
 def deployment_for(project: ServedProject, name: str, operation: Operation) -> ServedDeployment:
@@ -44,42 +38,3 @@ def check_tier(deployment: ServedDeployment, tier: str, at: Instant) -> None:
             f"for the model {deployment.model}. An administrator can add one, or use a deployment that has one.",
             param="model",
         )
-
-
-class Avoided:
-    """Upstreams that could not be reached of late; they are tried last for AVOIDED_FOR."""
-
-    __slots__ = ("_until",)
-
-    def __init__(self) -> None:
-        self._until: dict[str, Instant] = {}
-
-    def add(self, upstream: str, at: Instant) -> None:
-        """The upstream could not be reached."""
-        self._until[upstream] = at + AVOIDED_FOR
-
-    def holds(self, upstream: str, at: Instant) -> bool:
-        """Whether it is to be tried last."""
-        return self._until.get(upstream, 0) > at
-
-    def __bool__(self) -> bool:
-        return bool(self._until)
-
-
-class Reachable(Protocol):
-    """Something that goes to an upstream."""
-
-    @property
-    def upstream(self) -> str:
-        """The upstream's id."""
-        ...
-
-
-WayT = TypeVar("WayT", bound=Reachable)
-
-
-def in_order(ways: Sequence[WayT], avoided: Avoided, at: Instant) -> Sequence[WayT]:
-    """The ways in the order to try them: as declared, but those to upstreams that are avoided now behind the others."""
-    if len(ways) < 2 or not avoided:
-        return ways
-    return sorted(ways, key=lambda way: avoided.holds(way.upstream, at))

@@ -24,6 +24,7 @@ from entrepot.ports.answer_store import AnswerStore
 from entrepot.rating.rate_usage import Rater
 from tests.support.gateway import KEY, Gateway, deployment, eventually, running_gateway, snapshot, target
 from tests.support.requests import ask, chat, read_until, request_bytes
+from tests.support.usage_rows import row
 from tests.support.valkey import ValkeyServer, running_valkey
 from tests.support.worlds import small_world
 
@@ -74,6 +75,7 @@ def test_the_second_answer_is_the_first_one_and_nobody_is_asked(gateway: Gateway
     assert len(gateway.upstream.served) == 1
 
 
+@row("from the cache")
 @pytest.mark.parametrize("stream", [False, True])
 def test_it_is_metered_as_the_first_one_was_at_the_cached_tier(gateway: Gateway, stream: bool) -> None:
     body = chat("two words [[chunks=5 cached=1]]", stream=stream)

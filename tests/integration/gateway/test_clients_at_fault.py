@@ -242,7 +242,7 @@ def test_a_slow_reader_slows_its_upstream_and_is_let_go_when_it_takes_nothing(ga
 
         later = gateway.loop.time() + gateway.upstream_limits.silence_s + 1
         gateway.do(lambda: gateway.pool.sweep(later))  # Its upstream is not to blame.
-        gateway.do(lambda: gateway.pool.sweep(2 * later))
+        gateway.do(lambda: gateway.pool.sweep(later + gateway.upstream_limits.silence_s))
         assert gateway.of(Abandoned) == []
         taken = 0
         while taken < 10_000_000:  # Taking some of it buys time.

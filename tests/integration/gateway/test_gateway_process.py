@@ -12,6 +12,7 @@ from tests.support.gateway import deployment, eventually, target
 from tests.support.gateway_processes import Installation, installed, stream
 from tests.support.otlp_collector import running_collector
 from tests.support.requests import ask, chat, connect, read_to_end, read_until
+from tests.support.usage_rows import row
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +88,7 @@ def test_told_to_stop_it_lets_answers_end_and_takes_no_more(installation: Instal
     assert recorded.event.meters["output_tokens"] == 40
 
 
+@row("gateway stopping")
 def test_gateway_stopping(installation: Installation) -> None:
     gateway = installation.start_gateway(ENTREPOT_DRAIN_SECONDS="1")
     with stream(installation, "hi [[chunks=9 stall=2]]", b"w2 ") as busy:
@@ -97,6 +99,7 @@ def test_gateway_stopping(installation: Installation) -> None:
     assert (abandoned.outcome, abandoned.answered, abandoned.output_tokens) == ("gateway_lost", True, 2)
 
 
+@row("gateway lost")
 def test_gateway_lost(installation: Installation) -> None:
     gateway = installation.start_gateway()
     with stream(installation, "hi [[chunks=9 stall=3]]", b"w3 "):

@@ -1,11 +1,9 @@
-"""Each row of docs/operations/usage-rules.md: how a request ends, what the client gets, what the log holds.
+"""Rows of docs/operations/usage-rules.md: how a request ends, what the client gets, what the log holds.
 
-Two rows need processes of their own: gateway lost and gateway stopping are in test_gateway_process.py. From the cache
-is in test_cache.py.
+Others are in the other modules here: what needs processes of its own, the cache, further upstreams, clients that leave.
 """
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -13,27 +11,7 @@ from entrepot.core.log_records import Abandoned, Admitted, UsageRecorded
 from entrepot.core.usage_event import UsageEvent
 from tests.support.gateway import Gateway, deployment, eventually, running_gateway, target
 from tests.support.requests import ask, chat, read_to_end, read_until, request_bytes
-from tests.support.tree import ROOT
-
-ROWS = set(
-    re.findall(
-        r"^\| (?!row )([a-z][a-z ]+) \|(?:[^|]*\|){5}$",
-        (ROOT / "docs" / "operations" / "usage-rules.md").read_text(),
-        re.MULTILINE,
-    )
-)
-ELSEWHERE = {"gateway lost", "gateway stopping", "from the cache"}
-TESTED: set[str] = set()
-
-
-def row(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Marks the test of a row of the document."""
-
-    def mark(test: Callable[..., None]) -> Callable[..., None]:
-        TESTED.add(name)
-        return test
-
-    return mark
+from tests.support.usage_rows import row, rows_of_the_document, rows_with_a_test
 
 
 @pytest.fixture
@@ -400,5 +378,5 @@ def test_the_admission_comes_before_the_request_and_once_only(gateway: Gateway) 
 
 
 def test_every_row_of_the_document_has_a_test() -> None:
-    assert len(ROWS) > 20
-    assert ROWS - ELSEWHERE == TESTED
+    assert len(rows_of_the_document()) > 30
+    assert rows_with_a_test() == rows_of_the_document()

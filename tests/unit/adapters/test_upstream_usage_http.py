@@ -53,7 +53,7 @@ def upstream(base_url: str = "") -> Upstream:
 
 
 def lookup(*local: str) -> HttpUpstreamUsage:
-    return HttpUpstreamUsage(lambda _: local, {"EAST_KEY": "k1"})
+    return HttpUpstreamUsage(lambda _: local, {"EAST_KEY": "k1", "": ""}.__getitem__)
 
 
 def test_the_upstreams_own_account_is_kept_verbatim() -> None:

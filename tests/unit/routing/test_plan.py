@@ -9,8 +9,8 @@ from entrepot.core.errors import (
     OperationNotSupported,
 )
 from entrepot.core.snapshot import ServedProject
-from entrepot.routing.plan import AVOIDED_FOR, Avoided, deployment_for, in_order
-from tests.support.gateway import deployment, target
+from entrepot.routing.plan import deployment_for
+from tests.support.gateway import deployment
 
 PROJECT = ServedProject(
     "search",
@@ -41,14 +41,3 @@ def test_what_cannot_be_served_says_why(name: str, error: type[EntrepotError], s
     with pytest.raises(error, match=said) as refused:
         deployment_for(PROJECT, name, "chat")
     assert refused.value.param == "model"
-
-
-def test_ways_are_tried_in_order_and_unreachable_ones_last_for_a_while() -> None:
-    one, two, three = (target(f"http://h{n}/v1", f"up-{n}") for n in (1, 2, 3))
-    avoided = Avoided()
-    assert in_order([one, two, three], avoided, 0) == [one, two, three]
-    avoided.add("up-1", at=0)
-    assert in_order([one, two, three], avoided, AVOIDED_FOR - 1) == [two, three, one]
-    assert in_order([one, two, three], avoided, AVOIDED_FOR) == [one, two, three]
-    assert in_order([one], avoided, 1) == [one]
-    assert in_order([], avoided, 1) == []

@@ -21,6 +21,7 @@ _HASHED_AT_ONCE = 1000  # Rows; part of what a digest means.
 _TABLES = {
     "account": "no",
     "api_key": "id",
+    "attempt": "id, number",
     "closing": "period, at",
     "commitment": "contract, begins",
     "invoice": "no",

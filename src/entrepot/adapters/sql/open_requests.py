@@ -4,17 +4,18 @@ from collections.abc import Sequence
 
 import msgspec
 
+from entrepot.adapters.sql.attempts import Attempts
 from entrepot.adapters.sql.usage_events import UsageEvents
 from entrepot.core.log_records import Abandoned, Admitted
 from entrepot.core.periods import Instant
-from entrepot.ports.books import OpenRequest
+from entrepot.ports.books import MadeAttempt, OpenRequest
 
 _encode = msgspec.msgpack.Encoder().encode
 _admitted = msgspec.msgpack.Decoder(Admitted).decode
 _abandoned = msgspec.msgpack.Decoder(Abandoned).decode
 
 
-class OpenRequests(UsageEvents):
+class OpenRequests(UsageEvents, Attempts):
     """The part of the books that waits for usage."""
 
     def open_request(self, admitted: Admitted) -> None:
@@ -63,16 +64,30 @@ class OpenRequests(UsageEvents):
             f"SELECT admitted, output_tokens, given_up FROM open_request "
             f"WHERE given_up IS {'NOT ' if given_up else ''}NULL ORDER BY id"
         )
+        attempts: dict[str, list[MadeAttempt]] = {}
+        found = [(_admitted(admitted), tokens, abandoned) for admitted, tokens, abandoned in rows]
+        for attempt in self.attempts([admitted.id for admitted, _, _ in found]):
+            attempts.setdefault(attempt.id, []).append(attempt)
         return [
             OpenRequest(
-                admitted=_admitted(admitted),
+                admitted=admitted,
                 output_tokens=output_tokens,
                 given_up=None if abandoned is None else _abandoned(abandoned),
+                upstream=_last_upstream(admitted, attempts.get(admitted.id, [])),
             )
-            for admitted, output_tokens, abandoned in rows
+            for admitted, output_tokens, abandoned in found
         ]
 
     def oldest_open(self) -> Instant | None:
         """See ports.books."""
         row = self._database.one("SELECT min(admitted_at) FROM open_request")
         return row[0] if row else None
+
+
+def _last_upstream(admitted: Admitted, attempts: Sequence[MadeAttempt]) -> str:
+    """The upstream of the last attempt that has not ended; "" when all have, and no other was begun."""
+    under_way = {1: admitted.upstream} | {item.number: item.upstream for item in attempts}
+    for item in attempts:
+        if item.ended is not None:
+            del under_way[item.number]
+    return under_way[max(under_way)] if under_way else ""

@@ -1,122 +1,54 @@
 """One request from its admission to its usage record, as its upstream, its client and the usage log tell it."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import msgspec
 
 from entrepot.core.errors import EntrepotError, UpstreamFailed
-from entrepot.core.log_records import Admitted
-from entrepot.core.usage_event import Outcome, Source, UsageEvent
+from entrepot.core.log_records import Admitted, AttemptEnded
+from entrepot.core.upstream_rules import AbortRule
+from entrepot.core.usage_event import AttemptOutcome, Outcome
 from entrepot.dialects import openai
 from entrepot.dialects.answers import Said
 from entrepot.dialects.asked import Asked
-from entrepot.dialects.openai_usage import UsageMismatch
-from entrepot.dialects.operations import OPERATIONS, Operation
+from entrepot.dialects.operations import Operation
+from entrepot.flows.serve_inference.attempts import judge, metered, speaks_of_itself
+from entrepot.flows.serve_inference.client import Client, Departed
+from entrepot.flows.serve_inference.taps import NewTap, taps_of
+from entrepot.flows.serve_inference.ways import Way, Ways
 from entrepot.metering.usage_writer import UsageWriter, log_unavailable
-from entrepot.relay import sse
 from entrepot.relay.attempt import Attempt, Failure, Outlet
-from entrepot.relay.bytes_tap import BytesTap
 from entrepot.relay.destination import redact
-from entrepot.relay.failures import error_of, unreachable
+from entrepot.relay.failures import all_busy, error_of, unreachable
 from entrepot.relay.http1 import AnswerHead
-from entrepot.relay.upstream import Way
 from entrepot.relay.usage_tap import StreamTap
-from entrepot.routing.plan import Avoided
-
-
-class Client(Protocol):
-    """The client's side of one request, as the edge shapes it. A request ends with one of the calls marked *.
-
-    admitted: set once the request may have reached an upstream; usage: once it was recorded.
-    """
-
-    admitted: Admitted | None
-    usage: UsageEvent | None
-
-    def answer(self, status: int, body: bytes, media_type: str = "application/json") -> None:
-        """* A whole answer, as the upstream wrote it."""
-        ...
-
-    def open_stream(self, media_type: str = "") -> Callable[[bytes], None] | None:
-        """Events follow, or bytes of the media type. What takes HTTP chunks of them as they are, if the client does."""
-        ...
-
-    def send(self, events: bytes) -> None:
-        """Whole events, as the upstream wrote them."""
-        ...
-
-    def end_stream(self, events: bytes) -> None:
-        """* The last events."""
-        ...
-
-    def refuse(self, error: EntrepotError) -> None:
-        """* An error of our own, before anything was sent."""
-        ...
-
-    def relay_error(self, status: int, error: openai.UpstreamError, retry_after: bytes) -> None:
-        """* An error of the upstream's, before anything was sent."""
-        ...
-
-    def break_stream(self, error: EntrepotError) -> None:
-        """* An error of our own, among the events."""
-        ...
-
-    def left(self, outcome: Outcome) -> None:
-        """* Nothing: it is gone, and what is to be recorded has been."""
-        ...
-
-    @property
-    def cache_control(self) -> bytes:
-        """What the client says of answers that were kept (RFC 9111), or b""."""
-        ...
-
-    def tell_cache(self, status: str, age_s: int | None = None) -> None:
-        """To be said in the head of the answer: whether it was kept, and since when."""
-        ...
+from entrepot.routing.pool import Pool
 
 
 class Shared:
-    """What the exchanges of a process have in common. mismatches: usage objects that did not sum up."""
+    """What the exchanges of a process have in common. mismatches: usage objects that did not sum up.
 
-    def __init__(self, usage: UsageWriter) -> None:
+    streams: those under way; left: those whose client has left while the answer is read to its end.
+    """
+
+    def __init__(self, usage: UsageWriter, ways: Ways) -> None:
         self.usage = usage
-        self.avoided = Avoided()
+        self.ways = ways
         self.streams: set[Exchange] = set()
+        self.left: set[Exchange] = set()
         self.mismatches = 0
 
 
-NewTap = Callable[[bytes], StreamTap | None]
 NOTHING_ELSE: dict[str, int] = {}
-
-
-def _taps(operation: Operation, *, drop_usage: bool) -> NewTap:
-    """What makes the tap for an answer of a media type, if it is one to relay as it comes."""
-    answers = operation.answers
-
-    def new_tap(media_type: bytes) -> StreamTap | None:
-        if media_type == sse.MEDIA_TYPE:
-            return StreamTap(
-                marks=answers.marks,
-                read=answers.event,
-                drop_usage=drop_usage,
-                event_bytes_max=answers.event_bytes_max,
-            )
-        return BytesTap() if answers.relays_bytes and media_type != b"application/json" else None
-
-    return new_tap
-
-
-_USAGE_KEPT = {name: _taps(row, drop_usage=False) for name, row in OPERATIONS.items()}
-_USAGE_DROPPED = {name: _taps(row, drop_usage=True) for name, row in OPERATIONS.items()}
 
 
 class Exchange:
     """One request from the moment it may go upstream; the taker of its attempts."""
 
     __slots__ = (
-        "_admitted", "_asked", "_attempt", "_body", "_client", "_ended", "_error", "_head", "_new_tap",
-        "_operation", "_reported", "_sent", "_shared", "_then", "_tried", "_way", "_ways",
+        "_admitted", "_announced", "_asked", "_attempt", "_began_at", "_body", "_client", "_ended", "_error", "_head",
+        "_inside", "_key_renewed", "_left", "_new_tap", "_number", "_operation", "_pool", "_reported", "_shared",
+        "_then", "_tried", "_way", "_ways",
     )  # fmt: skip
 
     _attempt: Attempt
@@ -131,6 +63,7 @@ class Exchange:
         client: Client,
         asked: Asked,
         operation: Operation,
+        pool: Pool[Way],
         ways: Sequence[Way],
         admitted: Admitted,
     ) -> None:
@@ -138,46 +71,80 @@ class Exchange:
         self._client = client
         self._asked: Asked | None = asked  # Let go of when the answer begins.
         # Usage that only we asked for is not shown to the client.
-        taps = _USAGE_KEPT if asked.wants_usage or not asked.stream else _USAGE_DROPPED
-        self._new_tap = taps[operation.name]
+        self._new_tap: NewTap = taps_of(operation, drop_usage=asked.stream and not asked.wants_usage)
         self._operation = operation
+        self._pool = pool
         self._ways = ways
         self._tried = 0
         self._admitted = admitted
-        self._sent = False  # The admission is written, and the request may have reached an upstream.
+        self._began_at = admitted.at
+        self._number = 0  # Of the last attempt that may have reached an upstream, from 1.
+        self._announced = False  # The attempt under way is one of these, and in the log.
+        self._inside = False  # It has entered its upstream's endpoint.
+        self._key_renewed = False
+        self._left = False  # The client is gone, and the answer is read to its end.
         self._ended = False  # The last record is made; at most its way to the disk is still awaited.
         self._body = b""
         self._reported = 0
 
     # ---- to an upstream
 
-    def try_next_way(self) -> None:
-        """Begins an attempt at the next upstream, or refuses when none is left."""
-        if self._tried == len(self._ways):
+    def start(self) -> None:
+        """Begins an attempt at the first upstream that takes one, or refuses."""
+        if not self._try_next_way():
             self._ended = True
-            self._client.refuse(unreachable())
-            return
-        self._way = way = self._ways[self._tried]
-        self._tried += 1
+            busy = any(way.endpoint.is_full for way in self._ways)
+            self._client.refuse(all_busy() if busy else unreachable())
+
+    def _try_next_way(self) -> bool:
+        """Whether an attempt at a further upstream has begun."""
+        at = self._pool.enter(self._ways, self._tried)
+        if at < 0:
+            return False
+        self._tried = at + 1
+        self._try(self._ways[at])
+        return True
+
+    def _try(self, way: Way) -> None:
+        self._way = way
+        self._inside = True
+        self._announced = False
         self._attempt = Attempt(way.lane, self, self._new_tap)
         self._attempt.start()
 
     def next_request(self) -> bytes | None:
-        """The upstream's request, its admission being written; None when the log has become unavailable meanwhile."""
+        """The upstream's request, the attempt being in the log; None when that has become unavailable meanwhile."""
         asked = self._asked
         assert asked is not None
-        if not self._sent:
-            if not self._shared.usage.available:
-                self._ended = True
-                self._client.refuse(log_unavailable())
-                return None
-            if self._admitted.upstream != self._way.upstream:
-                self._admitted = msgspec.structs.replace(self._admitted, upstream=self._way.upstream)
-            self._shared.usage.admit(self._admitted)
-            self._client.admitted = self._admitted
-            self._sent = True
+        if not self._announced and not self._announce():
+            return None
         body = asked.write(self._way.model, self._admitted.project)
         return self._way.destination.request(self._operation.path, self._admitted.id, body, asked.media_type)
+
+    def _announce(self) -> bool:
+        """Whether the attempt that begins now is in the log: the first with the admission."""
+        usage = self._shared.usage
+        if not self._number and not usage.available:
+            self._ended = True
+            self._leave()
+            self._client.refuse(log_unavailable())
+            return False
+        if self._admitted.upstream != self._way.upstream:
+            self._admitted = msgspec.structs.replace(self._admitted, upstream=self._way.upstream)
+        self._announced = True
+        self._number += 1
+        self._client.admitted = self._admitted
+        if self._number == 1:
+            usage.admit(self._admitted)
+        else:
+            self._began_at = usage.attempt(self._admitted, self._number)
+        return True
+
+    def _leave(self) -> None:
+        """The attempt is no more at its upstream's endpoint."""
+        if self._inside:
+            self._inside = False
+            self._way.endpoint.leave()
 
     # ---- its answer
 
@@ -191,19 +158,28 @@ class Exchange:
 
     def stream_ended(self, tap: StreamTap) -> None:
         """Settles; what the tap holds of the stream's end is sent once that is done."""
+        self._leave_well()
         outcome = openai.outcome_of(tap.finish)
         counted = None if outcome == "upstream_failed" else tap.counted
         self._settle(tap.usage, counted, outcome, self._end_stream, tap.also)
 
     def answered(self, head: AnswerHead, body: bytes) -> None:
         """Settles; the answer is sent once that is done. A refusal used nothing, unless it says otherwise."""
-        self._head, self._body = head, body
         answers = self._operation.answers
         said = answers.whole(body) if head.status < 300 else openai.read_answer(body)
+        usage = said.usage if said else b""
+        if speaks_of_itself(head.status):
+            self._leave()
+            judge(self._shared.ways.fleet, self._way.endpoint, head, self._now())
+            if self._tries_with_a_new_key(head.status, usage) or self._tries_elsewhere("refused", head.status, usage):
+                return
+        else:
+            self._leave_well()
+        self._head, self._body = head, body
         if said is None and answers.may_be_text and head.media_type.startswith(b"text/"):
             said = Said()
         if head.status >= 300:
-            self._settle(said.usage if said else b"", None, openai.outcome_of_refusal(body), self._send_refusal)
+            self._settle(usage, None, openai.outcome_of_refusal(body), self._send_refusal)
         elif said is None:
             self._give_up(UpstreamFailed("The upstream's answer is not JSON."), answered=True)
         else:
@@ -212,13 +188,71 @@ class Exchange:
             self._settle(said.usage, counted, outcome, self._send_answer, said.also)
 
     def failed(self, failure: Failure) -> None:
-        """Tries the next target if this one cannot have got the request; else the request ends here."""
-        if failure.reason == "unreachable":
-            self._shared.avoided.add(self._way.upstream, self._shared.usage.now(self._admitted))
+        """Tries the next upstream if the client has nothing of an answer yet; else the request ends here."""
+        self._leave()
+        if failure.reason != "crashed":
+            self._shared.ways.fleet.failed(self._way.endpoint, self._now())
             if not failure.sent:
-                self.try_next_way()
+                if not self._left and self._try_next_way():
+                    return
+            elif not failure.answered and self._tries_elsewhere(failure.reason, 0, b""):
                 return
         self._give_up(error_of(failure), answered=failure.answered)
+
+    def _leave_well(self) -> None:
+        """The upstream has done its part."""
+        self._leave()
+        endpoint = self._way.endpoint
+        if endpoint.health.troubled:
+            self._shared.ways.fleet.succeeded(endpoint, self._now())
+
+    def _tries_with_a_new_key(self, status: int, usage: bytes) -> bool:
+        """Whether the same upstream is tried once more, having refused a key that has been changed meanwhile."""
+        way = self._way
+        if status not in {401, 403} or self._key_renewed or self._left or not self._shared.ways.has_new_key(way):
+            return False
+        self._key_renewed = True
+        if not way.endpoint.enter(untried=True):
+            return False
+        self._end_attempt("refused", status, usage)
+        self._try(way)
+        return True
+
+    def _tries_elsewhere(self, outcome: AttemptOutcome, status: int, usage: bytes) -> bool:
+        """Whether a further upstream is tried after an attempt that came to nothing."""
+        pool, tried = self._pool, self._tried
+        if self._left or self._number > pool.rules.retries or tried >= len(self._ways):
+            return False
+        if not pool.budget.take(pool.requests):
+            return False
+        at = pool.enter(self._ways, tried)
+        if at < 0:
+            return False
+        self._end_attempt(outcome, status, usage)
+        self._tried = at + 1
+        self._try(self._ways[at])
+        return True
+
+    def _end_attempt(self, outcome: AttemptOutcome, status: int = 0, usage: bytes = b"") -> None:
+        tap = self._attempt.tap
+        counted = 0 if tap is None else tap.counted
+        self._shared.usage.end_attempt(
+            AttemptEnded(
+                id=self._admitted.id,
+                number=self._number,
+                began_at=self._began_at,
+                at=self._now(),
+                upstream=self._admitted.upstream,
+                outcome=outcome,
+                status=status,
+                output_tokens=counted,
+                meters=metered(self._operation, self._admitted, usage, None)[0] or {},
+                raw=usage,
+            )
+        )
+
+    def _now(self) -> int:
+        return self._shared.usage.now(self._admitted)
 
     # ---- from the client, and from the clock
 
@@ -227,11 +261,21 @@ class Exchange:
         self._attempt.pause(paused)
 
     def client_left(self, outcome: Outcome = "client_left") -> None:
-        """The client is gone, or this process stops: so does the upstream, and what was used is recorded."""
+        """The client is gone, or this process stops: the upstream's rule says what becomes of the answer."""
+        if self._ended:
+            self._then = _nothing
+            self._client.left(outcome)
+            return
+        if outcome == "client_left" and self._rule == "drain" and self._attempt.was_sent:
+            self._left = True
+            self._client = Departed(self._client)
+            self._shared.left.add(self)
+            self._attempt.mute()
+            return
         self._then = _nothing
-        if not self._ended:
-            self._attempt.cancel()
-            self._record_unfinished(outcome, answered=self._attempt.has_answered)
+        self._attempt.cancel()
+        self._leave()
+        self._record_unfinished(outcome, answered=self._attempt.has_answered)
         self._client.left(outcome)
 
     def report_progress(self) -> None:
@@ -243,6 +287,10 @@ class Exchange:
 
     # ---- how it ends
 
+    @property
+    def _rule(self) -> AbortRule:
+        return self._way.endpoint.rules.on_client_abort
+
     def _give_up(self, error: EntrepotError, *, answered: bool) -> None:
         """Ends a request whose upstream failed, or at whose end something of ours did."""
         self._error = error
@@ -251,17 +299,30 @@ class Exchange:
             self._settled()
 
     def _record_unfinished(self, outcome: Outcome, *, answered: bool) -> bool:
-        """Whether usage is being settled: it was reported already. If not, what was counted is left to be resolved."""
+        """Whether usage is being settled: it is known, or is to be none. If not, it is left to be resolved."""
         tap = self._attempt.tap
         if tap is not None and tap.final_usage:
             self._settle(tap.final_usage, None, outcome, self._then)
             return True
-        self._ended = True
-        self._shared.streams.discard(self)
-        if self._sent:
+        if self._announced and outcome != "upstream_failed" and self._rule == "no_bill":
+            self._end_attempt("client_left")
+            self._settle(b"", None, outcome, self._then)
+            return True
+        if self._number and not self._announced:  # An earlier attempt came to nothing, and this one to nobody.
+            self._settle(b"", None, outcome, self._then)
+            return True
+        self._end()
+        if self._number:
             counted = 0 if tap is None else tap.counted
+            outcome = "client_left" if self._left else outcome
             self._shared.usage.abandon(self._admitted, outcome, answered=answered, output_tokens=counted)
         return False
+
+    def _end(self) -> None:
+        self._ended = True
+        self._shared.streams.discard(self)
+        if self._left:
+            self._shared.left.discard(self)
 
     def _settle(
         self,
@@ -276,27 +337,17 @@ class Exchange:
         counted: what of the answer we counted ourselves, for an upstream that reports none; None when nothing was
         served. also: by meter, what was used beside the usage object.
         """
-        self._ended = True
+        self._end()
         self._then = then
-        self._shared.streams.discard(self)
-        meters: dict[str, int] = {}
-        source: Source = "reported"
-        if usage:
-            try:
-                meters = self._operation.answers.meters_of(usage)
-            except UsageMismatch:  # Raw usage without meters goes to quarantine, where it is seen; nobody guesses.
-                self._shared.mismatches += 1
-        elif counted is not None:
-            source = "counted"
-            admitted = self._admitted
-            meters = self._operation.answers.book(admitted.counts, admitted.prompt_tokens_estimate, counted)
-        if also and meters:
-            meters = dict(sorted((meters | also).items()))
+        meters, source = metered(self._operation, self._admitted, usage, counted, also)
+        if meters is None:  # Raw usage without meters goes to quarantine, where it is seen; nobody guesses.
+            self._shared.mismatches += 1
+            meters = {}
         self._client.usage = self._shared.usage.settle(
             self._admitted,
             meters,
             source=source,
-            outcome=outcome,
+            outcome="client_left" if self._left else outcome,
             raw=usage,
             done=self._settled,
             failed=self._not_settled,
@@ -340,4 +391,4 @@ class Exchange:
 
 
 def _nothing() -> None:
-    """What is done when the client is gone."""
+    """What is left to do for a client that is gone."""

@@ -19,20 +19,24 @@ from entrepot.core.periods import Instant
 from entrepot.core.snapshot import GatewaySnapshot, ServedDeployment, ServedProject
 from entrepot.core.tenancy import CacheStore
 from entrepot.dialects.asked import Asked
-from entrepot.dialects.operations import PATHS, Operation
-from entrepot.flows.serve_inference.exchange import Client, Exchange, Shared
+from entrepot.dialects.operations import Operation
+from entrepot.dialects.prompt_cache import cache_key
+from entrepot.flows.serve_inference.checks import Checks
+from entrepot.flows.serve_inference.client import Client
+from entrepot.flows.serve_inference.exchange import Exchange, Shared
 from entrepot.flows.serve_inference.repeats import Repeat, Repeats
 from entrepot.flows.serve_inference.stages import Stages
 from entrepot.flows.serve_inference.stored import Continuation, StoredAsk, StoredErrand
 from entrepot.flows.serve_inference.timed_exchange import timed
+from entrepot.flows.serve_inference.ways import Way, Ways
 from entrepot.identity.authenticate import Directory
 from entrepot.identity.authorize import check_inference
 from entrepot.metering.usage_writer import UsageWriter, log_unavailable
 from entrepot.ports.answer_store import AnswerStore
-from entrepot.relay.destination import destinations_of, place_of
 from entrepot.relay.failures import unreachable
-from entrepot.relay.upstream import UpstreamPool, Way
-from entrepot.routing.plan import check_tier, deployment_for, in_order
+from entrepot.relay.upstream import UpstreamPool
+from entrepot.routing.plan import check_tier, deployment_for
+from entrepot.routing.pool import Pool
 
 
 class Ask(NamedTuple):
@@ -66,41 +70,24 @@ class ServeInference:
         secret_of: Callable[[str], str],
         stores: Mapping[CacheStore, AnswerStore] | None = None,
     ) -> None:
-        """secret_of: the key that an environment name stands for; raises BadInput when there is none.
-
-        stores: where answers are kept for deployments with a cache.
-        """
+        """secret_of: see ways.Ways. stores: where answers are kept for deployments with a cache."""
         self._instance = instance
-        self._secret_of = secret_of
         self._directory: Directory | None = None
-        self._ways: dict[tuple[str, str], list[Way]] = {}
         self.snapshot: GatewaySnapshot | None = None
         self.usage = usage
-        self._pool = pool
-        self.shared = Shared(usage)
+        self.ways = Ways(pool, secret_of)
+        self._checks = Checks(self.ways)
+        self.shared = Shared(usage, self.ways)
         self.repeats = Repeats(usage, stores or {})
 
     def adopt(self, snapshot: GatewaySnapshot, trusted: str = "") -> list[str]:
         """Serves from this snapshot from now on; open requests end as they began. Returns what of it cannot be used."""
         directory = Directory(snapshot, trusted)
-        served = [
-            (project, deployment)
-            for project in snapshot.projects.values()
-            for deployment in project.deployments.values()
-        ]
-        targets = (target for _, deployment in served for target in deployment.targets)
-        destinations, faults = destinations_of(targets, PATHS, self._secret_of)
-        self._ways = {
-            (project.id, deployment.name): [
-                Way(target.upstream, target.model, destination, self._pool.lane(destination.origin))
-                for target in deployment.targets
-                if (destination := destinations.get(place_of(target)))
-            ]
-            for project, deployment in served
-        }
+        faults = self.ways.adopt(snapshot)
         self._directory = directory
         self.snapshot = snapshot
-        return [*faults, *self.repeats.missing(deployment for _, deployment in served)]
+        served = (item for project in snapshot.projects.values() for item in project.deployments.values())
+        return [*faults, *self.repeats.missing(served)]
 
     def serve(self, ask: Ask, client: Client) -> Exchange | Repeat | Continuation:
         """What answers the client, perhaps already.
@@ -122,9 +109,11 @@ class ServeInference:
         deployment = deployment_for(caller.project, name, operation.offered)
         check_tier(deployment, caller.tier, ask.at)
         project = caller.project
-        ways = in_order(self._ways[project.id, deployment.name], self.shared.avoided, ask.at)
+        pool = self.ways.pool(project.id, deployment.name)
+        key = cache_key(asked, pool.rules.sticky) if pool.has_choice else b""
+        ways = pool.order_for(key) if key else pool.order()
         if not ways:
-            raise unreachable()
+            raise unreachable(pool.back_in(ask.at))
         admitted = Admitted(
             id=ask.id,
             at=ask.at,
@@ -143,15 +132,15 @@ class ServeInference:
         if deployment.cache is not None:
             repeat = self.repeats.of(project, deployment, operation, asked, admitted, client)
             if repeat is not None:
-                repeat.look_up(partial(make, self.shared, ways=ways, operation=operation))
+                repeat.look_up(partial(make, self.shared, operation=operation, pool=pool, ways=ways))
                 return repeat
         if asked.previous:
-            begin = partial(self._exchange, make, client, asked, operation, admitted)
-            continuation = Continuation(ways, asked.previous, project.id, ask.id, client, begin)
+            begin = partial(self._exchange, make, client, asked, operation, pool, admitted)
+            continuation = Continuation(pool.all_ways(), asked.previous, project.id, ask.id, client, begin)
             continuation.start()
             return continuation
-        exchange = make(self.shared, client, asked, operation, ways, admitted)
-        exchange.try_next_way()
+        exchange = make(self.shared, client, asked, operation, pool, ways, admitted)
+        exchange.start()
         return exchange
 
     def serve_stored(self, ask: StoredAsk, credential: Credential, at: Instant, client: Client) -> StoredErrand:
@@ -163,9 +152,9 @@ class ServeInference:
             (way.upstream, way.destination): way
             for item in project.deployments.values()
             if "responses" in item.operations
-            for way in self._ways[project.id, item.name]
+            for way in self.ways.pool(project.id, item.name).all_ways()
         }
-        errand = StoredErrand(in_order(list(ways.values()), self.shared.avoided, at), ask, project.id, client)
+        errand = StoredErrand(list(ways.values()), ask, project.id, client)
         errand.start()
         return errand
 
@@ -175,10 +164,11 @@ class ServeInference:
         client: Client,
         asked: Asked,
         operation: Operation,
+        pool: Pool[Way],
         admitted: Admitted,
         ways: Sequence[Way],
     ) -> Exchange:
-        return make(self.shared, client, asked, operation, ways, admitted)
+        return make(self.shared, client, asked, operation, pool, ways, admitted)
 
     @property
     def directory(self) -> Directory:
@@ -190,6 +180,16 @@ class ServeInference:
     def deployments(self, credential: Credential, at: Instant) -> dict[str, ServedDeployment]:
         """What the caller may use, by name. Raises: InvalidApiKey, PermissionDenied, UpstreamUnavailable."""
         return self.directory.caller(credential, at).project.deployments
+
+    def sweep(self, at: Instant) -> None:
+        """To be called a few times a second: upstreams that were ejected, and those that rest, get another chance."""
+        self.ways.fleet.tick(at)
+        self._checks.sweep(at)
+
+    def cut(self) -> None:
+        """Ends what is read for clients that have left: this process stops."""
+        for exchange in list(self.shared.left):
+            exchange.client_left("gateway_lost")
 
     def tick(self) -> None:
         """To be called about once a second: says how far open streams are."""

@@ -21,7 +21,8 @@ from entrepot.core.usage_event import Outcome, UsageEvent
 from entrepot.dialects import openai
 from entrepot.dialects.asked import Asked
 from entrepot.dialects.operations import Operation
-from entrepot.flows.serve_inference.exchange import Client, Exchange
+from entrepot.flows.serve_inference.client import Client
+from entrepot.flows.serve_inference.exchange import Exchange
 from entrepot.metering.usage_writer import UsageWriter, log_unavailable
 from entrepot.ports.answer_store import AnswerStore
 
@@ -191,7 +192,7 @@ class Repeat:
         keeping = Keeping(self._admitted.at, self._caching.bytes_max, is_stream=self._asked.stream)
         client = _Copying(self._client, keeping, self._keep)
         exchange = self._exchange = self._begin(client=client, asked=self._asked, admitted=self._admitted)
-        exchange.try_next_way()
+        exchange.start()
         if self._paused:
             exchange.pause(True)
 

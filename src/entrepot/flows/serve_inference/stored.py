@@ -13,13 +13,14 @@ import msgspec
 from entrepot.core.errors import EntrepotError, NotFound, UpstreamFailed
 from entrepot.core.usage_event import Outcome
 from entrepot.dialects import openai, responses
-from entrepot.flows.serve_inference.exchange import Client, Exchange
+from entrepot.flows.serve_inference.client import Client
+from entrepot.flows.serve_inference.exchange import Exchange
+from entrepot.flows.serve_inference.ways import Way
 from entrepot.relay import sse
 from entrepot.relay.attempt import Attempt, Failure, Outlet
 from entrepot.relay.destination import redact
 from entrepot.relay.failures import error_of, unreachable
 from entrepot.relay.http1 import AnswerHead
-from entrepot.relay.upstream import Way
 from entrepot.relay.usage_tap import StreamTap
 
 
@@ -164,7 +165,7 @@ class Continuation:
     def _found(self, way: Way, body: bytes) -> None:
         del body
         exchange = self._exchange = self._begin([way])
-        exchange.try_next_way()
+        exchange.start()
         if self._paused:
             exchange.pause(True)
 

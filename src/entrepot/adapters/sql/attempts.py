@@ -1,0 +1,49 @@
+"""Attempts at upstreams, of requests that took more than one."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from entrepot.adapters.sql.database import parts
+from entrepot.adapters.sql.store import Store
+from entrepot.core.log_records import Attempted, AttemptEnded
+from entrepot.ports.books import MadeAttempt
+
+_encode = msgspec.msgpack.Encoder(order="deterministic").encode
+_ended = msgspec.msgpack.Decoder(AttemptEnded).decode
+
+
+class Attempts(Store):
+    """The part of the books that keeps attempts."""
+
+    def begin_attempt(self, attempted: Attempted) -> None:
+        """See ports.books."""
+        self._database.execute(
+            "INSERT OR IGNORE INTO attempt (id, number, began_at, upstream) VALUES (?, ?, ?, ?)",
+            (attempted.id, attempted.number, attempted.at, attempted.upstream),
+        )
+
+    def end_attempt(self, ended: AttemptEnded) -> None:
+        """See ports.books."""
+        self._database.execute(
+            "INSERT INTO attempt (id, number, began_at, upstream, is_reported, ended) VALUES (?, ?, ?, ?, ?, ?) "
+            "ON CONFLICT DO UPDATE SET ended = excluded.ended, is_reported = excluded.is_reported "
+            "WHERE ended IS NULL OR is_reported < excluded.is_reported",
+            (ended.id, ended.number, ended.began_at, ended.upstream, int(bool(ended.raw)), _encode(ended)),
+        )
+
+    def attempts(self, event_ids: Sequence[str]) -> list[MadeAttempt]:
+        """See ports.books."""
+        rows = [
+            row
+            for part in parts(event_ids)
+            for row in self._database.all(
+                "SELECT id, number, began_at, upstream, ended FROM attempt "
+                f"WHERE id IN ({', '.join('?' * len(part))}) ORDER BY id, number",
+                part,
+            )
+        ]
+        return [
+            MadeAttempt(event_id, number, began_at, upstream, None if ended is None else _ended(ended))
+            for event_id, number, began_at, upstream, ended in rows
+        ]

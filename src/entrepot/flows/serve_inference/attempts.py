@@ -1,0 +1,56 @@
+"""What one attempt at an upstream means for the next one, for the upstream's health, and for the log."""
+
+from entrepot.core.log_records import Admitted
+from entrepot.core.periods import SECOND, Instant
+from entrepot.core.usage_event import Source
+from entrepot.dialects.openai_usage import UsageMismatch
+from entrepot.dialects.operations import Operation
+from entrepot.flows.serve_inference.ways import Way
+from entrepot.relay.http1 import AnswerHead
+from entrepot.routing.endpoint import Endpoint
+from entrepot.routing.fleet import Fleet
+
+# What an upstream says of itself and not of the request: our key, its load, its faults. Another one may do better.
+_OF_ITSELF = frozenset({401, 403, 429, 500, 502, 503, 504})
+_NOTHING: dict[str, int] = {}
+_SECONDS_MAX = 6  # Digits of a Retry-After that are worth a look.
+
+
+def speaks_of_itself(status: int) -> bool:
+    """Whether the same request can be expected to fare better elsewhere."""
+    return status in _OF_ITSELF
+
+
+def judge(fleet: Fleet[Way], endpoint: Endpoint, head: AnswerHead, at: Instant) -> None:
+    """Tells the fleet of an answer that speaks of its upstream: it wants a rest, or it fails.
+
+    Too many requests (429) are no fault of its, and a Retry-After is kept to with every status.
+    """
+    if head.status != 429:
+        fleet.failed(endpoint, at)
+    after = head.field(b"retry-after")
+    if after.isdigit() and len(after) <= _SECONDS_MAX:
+        fleet.rest(endpoint, at, int(after) * SECOND)
+
+
+def metered(
+    operation: Operation, admitted: Admitted, usage: bytes, counted: int | None, also: dict[str, int] = _NOTHING
+) -> tuple[dict[str, int] | None, Source]:
+    """(units by meter, how sure they are); None for a usage object that does not sum up.
+
+    counted: what of the answer we counted ourselves, for an upstream that reports none; None when nothing was served.
+    also: by meter, what was used beside the usage object.
+    """
+    meters: dict[str, int] = {}
+    source: Source = "reported"
+    if usage:
+        try:
+            meters = operation.answers.meters_of(usage)
+        except UsageMismatch:
+            return None, source
+    elif counted is not None:
+        source = "counted"
+        meters = operation.answers.book(admitted.counts, admitted.prompt_tokens_estimate, counted)
+    if also and meters:
+        meters = dict(sorted((meters | also).items()))
+    return meters, source

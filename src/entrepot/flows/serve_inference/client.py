@@ -1,0 +1,119 @@
+"""What the client's side of a request is asked to do; and what stands for a client that has left."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from entrepot.core.errors import EntrepotError
+from entrepot.core.log_records import Admitted
+from entrepot.core.usage_event import Outcome, UsageEvent
+from entrepot.dialects import openai
+
+
+class Client(Protocol):
+    """The client's side of one request, as the edge shapes it. A request ends with one of the calls marked *.
+
+    admitted: set once the request may have reached an upstream; usage: once it was recorded.
+    """
+
+    admitted: Admitted | None
+    usage: UsageEvent | None
+
+    def answer(self, status: int, body: bytes, media_type: str = "application/json") -> None:
+        """* A whole answer, as the upstream wrote it."""
+        ...
+
+    def open_stream(self, media_type: str = "") -> Callable[[bytes], None] | None:
+        """Events follow, or bytes of the media type. What takes HTTP chunks of them as they are, if the client does."""
+        ...
+
+    def send(self, events: bytes) -> None:
+        """Whole events, as the upstream wrote them."""
+        ...
+
+    def end_stream(self, events: bytes) -> None:
+        """* The last events."""
+        ...
+
+    def refuse(self, error: EntrepotError) -> None:
+        """* An error of our own, before anything was sent."""
+        ...
+
+    def relay_error(self, status: int, error: openai.UpstreamError, retry_after: bytes) -> None:
+        """* An error of the upstream's, before anything was sent."""
+        ...
+
+    def break_stream(self, error: EntrepotError) -> None:
+        """* An error of our own, among the events."""
+        ...
+
+    def left(self, outcome: Outcome) -> None:
+        """* Nothing: it is gone, and what is to be recorded has been."""
+        ...
+
+    @property
+    def cache_control(self) -> bytes:
+        """What the client says of answers that were kept (RFC 9111), or b""."""
+        ...
+
+    def tell_cache(self, status: str, age_s: int | None = None) -> None:
+        """To be said in the head of the answer: whether it was kept, and since when."""
+        ...
+
+
+class Departed:
+    """Stands for a client that has left while the answer is read to its end; then the client is told that it has."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self.admitted = client.admitted
+        self.usage = client.usage
+
+    def answer(self, status: int, body: bytes, media_type: str = "application/json") -> None:
+        """See Client."""
+        del status, body, media_type
+        self._end()
+
+    def open_stream(self, media_type: str = "") -> Callable[[bytes], None] | None:
+        """See Client."""
+        del media_type
+        return None
+
+    def send(self, events: bytes) -> None:
+        """See Client."""
+
+    def end_stream(self, events: bytes) -> None:
+        """See Client."""
+        del events
+        self._end()
+
+    def refuse(self, error: EntrepotError) -> None:
+        """See Client."""
+        del error
+        self._end()
+
+    def relay_error(self, status: int, error: openai.UpstreamError, retry_after: bytes) -> None:
+        """See Client."""
+        del status, error, retry_after
+        self._end()
+
+    def break_stream(self, error: EntrepotError) -> None:
+        """See Client."""
+        del error
+        self._end()
+
+    def left(self, outcome: Outcome) -> None:
+        """See Client."""
+        del outcome
+        self._end()
+
+    @property
+    def cache_control(self) -> bytes:
+        """See Client."""
+        return self._client.cache_control
+
+    def tell_cache(self, status: str, age_s: int | None = None) -> None:
+        """See Client."""
+
+    def _end(self) -> None:
+        self._client.usage = self.usage
+        self._client.left("client_left")

@@ -1,0 +1,119 @@
+"""A snapshot's upstreams made ready: connections, keys, and the pools that requests take their ways from."""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from entrepot.core.errors import BadInput
+from entrepot.core.snapshot import GatewaySnapshot, Target
+from entrepot.core.upstream_rules import PoolRules, Timeouts, UpstreamRules
+from entrepot.dialects.operations import PATHS
+from entrepot.relay.destination import Destination, Place, destinations_of, place_of
+from entrepot.relay.upstream import Lane, UpstreamLimits, UpstreamPool
+from entrepot.routing.endpoint import Endpoint
+from entrepot.routing.fleet import Fleet
+from entrepot.routing.pool import Member, Pool
+
+
+class Way(NamedTuple):
+    """What leads a request to one upstream. model: the upstream's own name for it."""
+
+    upstream: str
+    model: str
+    destination: Destination
+    lane: Lane
+    endpoint: Endpoint
+    key_at: str
+
+
+class Ways:
+    """All ways of a gateway process. secret_of: the key at a place (Target.key); raises BadInput when there is none."""
+
+    def __init__(self, connections: UpstreamPool, secret_of: Callable[[str], str]) -> None:
+        self.fleet: Fleet[Way] = Fleet()
+        self.later = connections.later
+        self._connections = connections
+        self._secret_of = secret_of
+        self._pools: dict[tuple[str, str], Pool[Way]] = {}
+        self.places: dict[Place, Way] = {}
+
+    def adopt(self, snapshot: GatewaySnapshot) -> list[str]:
+        """Leads where this snapshot says from now on. Returns what of it cannot be used."""
+        served = [
+            (project, deployment)
+            for project in snapshot.projects.values()
+            for deployment in project.deployments.values()
+        ]
+        targets = (target for _, deployment in served for target in deployment.targets)
+        destinations, faults = destinations_of(targets, PATHS, self._secret_of)
+        self.places = {}
+        shared: dict[tuple[tuple[Target, ...], PoolRules], Pool[Way]] = {}  # Of many deployments, few differ in it.
+        self._pools = {}
+        for project, deployment in served:
+            like = deployment.targets, deployment.routing
+            pool = shared.get(like)
+            if pool is None:
+                members = self._members(deployment.targets, destinations, snapshot.upstreams)
+                pool = shared[like] = Pool(members, deployment.routing)
+            self._pools[project.id, deployment.name] = pool
+        self.fleet.serve(shared.values(), self.places)
+        return faults
+
+    def pool(self, project: str, deployment: str) -> Pool[Way]:
+        """The upstreams of a deployment of the snapshot."""
+        return self._pools[project, deployment]
+
+    def renew_keys(self, changed: Callable[[str], bool]) -> list[str]:
+        """Reads anew the keys at places that have changed; which could not be used, the old ones staying in use."""
+        faults = []
+        for way in self.places.values():
+            if way.key_at and changed(way.key_at):
+                try:
+                    way.destination.use_key(self._secret_of(way.key_at))
+                except BadInput as error:
+                    faults.append(f"the upstream {way.upstream} keeps its last key: {error.message}")
+        return faults
+
+    def has_new_key(self, way: Way) -> bool:
+        """Whether another key has been put where the way's is; if so it is in use from now on."""
+        try:
+            key = self._secret_of(way.key_at) if way.key_at else ""
+            if key == way.destination.key:
+                return False
+            way.destination.use_key(key)
+        except BadInput:
+            return False
+        return True
+
+    def _members(
+        self, targets: Iterable[Target], destinations: dict[Place, Destination], rules: dict[str, UpstreamRules]
+    ) -> list[Member[Way]]:
+        members = []
+        for target in targets:
+            place = place_of(target)
+            destination = destinations.get(place)
+            if destination is None:
+                continue
+            own = rules.get(target.upstream)
+            limits = None if own is None else _limits(own.timeouts, self._connections.limits)
+            way = Way(
+                target.upstream,
+                target.model,
+                destination,
+                self._connections.lane(destination.origin, limits),
+                self.fleet.endpoint(place, own or UpstreamRules()),
+                target.key,
+            )
+            self.places.setdefault(place, way)
+            members.append(Member(way, target.rank, target.weight))
+        return members
+
+
+def _limits(timeouts: Timeouts, otherwise: UpstreamLimits) -> UpstreamLimits:
+    return UpstreamLimits(
+        connect_s=timeouts.connect_ms / 1000,
+        first_byte_s=timeouts.first_byte_ms / 1000,
+        silence_s=timeouts.silence_ms / 1000,
+        total_s=timeouts.total_ms / 1000,
+        idle_s=otherwise.idle_s,
+        idle_connections_max=otherwise.idle_connections_max,
+    )
