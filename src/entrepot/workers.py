@@ -7,6 +7,7 @@ does not depend on how the log is cut, and a request that begins and ends within
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import reduce
 from itertools import islice
 
@@ -24,6 +25,7 @@ from entrepot.core.log_records import (
     LogRecord,
     Marked,
     MonthClosed,
+    MonthSettled,
     Progressed,
     UsageRecorded,
     WorldApplied,
@@ -37,6 +39,7 @@ from entrepot.flows.close_month import check_closable, close_month, end_everywhe
 from entrepot.flows.compare_books import check, compare
 from entrepot.flows.process_usage import process_usage, recorder_of, retry_unpriced
 from entrepot.flows.resolve_usage import resolve_usage
+from entrepot.flows.settle_accounts import check_settleable, settle_accounts
 from entrepot.flows.show_bill import Bill, show_bill
 from entrepot.ports.books import Books, Closing
 from entrepot.ports.clock import Clock
@@ -122,7 +125,7 @@ class Fold:
             else:
                 self._books.give_up(record)
 
-    def _landmark(self, record: WorldApplied | KeyIssued | KeyRevoked | Marked | MonthClosed) -> None:
+    def _landmark(self, record: WorldApplied | KeyIssued | KeyRevoked | Marked | MonthClosed | MonthSettled) -> None:
         match record:
             case WorldApplied():
                 self._enter_world(record)
@@ -134,6 +137,8 @@ class Fold:
                 pass_mark(self._books, self._terms, record.at)
             case MonthClosed():
                 self._close(record)
+            case MonthSettled():
+                self._settle(record)
 
     def _enter_world(self, record: WorldApplied) -> None:
         world = decode_world(record.world)
@@ -173,6 +178,13 @@ class Fold:
         except PeriodNotClosable as reason:
             refused = reason.message
         self._books.record_closing(Closing(period=record.period, at=record.at, refused=refused))
+
+    def _settle(self, record: MonthSettled) -> None:
+        """Settles, or leaves it: who recorded it looked before, and looks again for the statements."""
+        with suppress(PeriodNotClosable):
+            period = check_settleable(self._books, self._terms, record.period)
+            assert self._terms is not None
+            settle_accounts(self._books, self._terms, record.at, period)
 
     def _load(self) -> None:
         self._position = self._books.position()
@@ -219,7 +231,7 @@ def fold(
 
 
 def bill(books: Books, world: World, events: Iterable[UsageEvent], period: str) -> Bill:
-    """What a month's invoices would be if each month up to it were closed in time with all of its usage in.
+    """What a month's invoices would be if each month up to it were closed and settled with all of its usage in.
 
     books: empty ones, which are filled. Nothing else is touched. Raises: BadInput.
     """
@@ -241,7 +253,8 @@ def bill(books: Books, world: World, events: Iterable[UsageEvent], period: str) 
     terms = WorldIndex(world)
     while month <= wanted:
         with books.transaction():
-            worker.apply([MonthClosed(at=end_everywhere(terms, month), period=str(month))])
+            at = end_everywhere(terms, month)
+            worker.apply([MonthClosed(at=at, period=str(month)), MonthSettled(at=at, period=str(month))])
         month = month.next()
     return show_bill(books, wanted)
 

@@ -1,98 +1,16 @@
 """Worked examples of bills, each through `entrepot bill` on a world file and a usage file, exact to the pico."""
 
-import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from entrepot.cli.main import main
+from tests.support.bills import Billing
 
-Captured = pytest.CaptureFixture[str]
-Usage = tuple[str, dict[str, int]]  # Admitted at, meters.
-
-WORLD = """
-operator: {{name: Contoso Cloud, currency: USD}}
-exchange_rates: [{rates}]
-models:
-  - {{id: m, version: "1", partner: own, context_tokens: 1000000, stage: general}}
-price_books:
-  - id: list
-    currency: USD
-    versions:
-      - effective_from: 2024-01-01
-        prices:
-{prices}
-customers: [{{id: acme, name: Acme}}]
-contracts:
-  - {{customer: acme, effective_from: {since}, price_book: list, currency: {currency}, zone: {zone}, terms: [{terms}]}}
-"""
 TOKENS = ("input_tokens", "cached_input_tokens", "output_tokens", "reasoning_tokens")
 
 
-class Billing:
-    """Prints bills of one customer, acme, on model m."""
-
-    def __init__(self, folder: Path, captured: Captured) -> None:
-        self._folder = folder
-        self._captured = captured
-
-    def bill(
-        self,
-        prices: Sequence[str],
-        usage: Sequence[Usage],
-        period: str = "2024-03",
-        *,
-        terms: str = "",
-        zone: str = "UTC",
-        tier: str = "default",
-        since: str = "2024-01-01",
-        currency: str = "USD",
-        rates: str = "",
-    ) -> dict[str, Any]:
-        """What `entrepot bill` prints. prices: of model m, a YAML mapping each without its model."""
-        rows = "\n".join(f"          - {{model: m, {price}}}" for price in prices)
-        world = self._folder / "world.yaml"
-        of = {"terms": terms, "zone": zone, "since": since, "currency": currency, "rates": rates}
-        world.write_text(WORLD.format(prices=rows, **of))
-        records = self._folder / "usage.jsonl"
-        records.write_text("".join(_record(number, at, meters, tier) for number, (at, meters) in enumerate(usage)))
-        self._captured.readouterr()
-        assert main(["bill", "--world", str(world), "--usage", str(records), "--period", period, "--json"]) == 0
-        printed: dict[str, Any] = json.loads(self._captured.readouterr().out)
-        assert printed["ledger"]["balanced"]
-        assert printed["quarantine"] == []
-        return printed
-
-    def lines(self, *args: Any, **more: Any) -> tuple[list[tuple[str, ...]], str]:
-        """([(meter, quantity, exact, amount)], total) of the one invoice."""
-        (invoice,) = self.bill(*args, **more)["invoices"]
-        told = [
-            tuple(str(line[name]) for name in ("meter", "quantity", "exact", "amount")) for line in invoice["lines"]
-        ]
-        return told, invoice["total"]
-
-
-def _record(number: int, at: str, meters: dict[str, int], tier: str) -> str:
-    record = {
-        "id": f"{number:032x}",
-        "admitted_at": at,
-        "finished_at": at,
-        "customer": "acme",
-        "project": "p",
-        "deployment": "d",
-        "model": "m",
-        "tier": tier,
-        "meters": meters,
-        "source": "reported",
-        "corrects": None,
-    }
-    return json.dumps(record) + "\n"
-
-
 @pytest.fixture
-def billing(tmp_path: Path, capsys: Captured) -> Billing:
+def billing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Billing:
     return Billing(tmp_path, capsys)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from entrepot.cli.command import add_command, period_of, progress, show
 from entrepot.cli.invoice import line_table
+from entrepot.cli.settle import statement_lines
 from entrepot.cli.world import read_world_files
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ def _lines(bill: "Bill") -> Iterator[str]:
         yield ""
     if not bill.invoices:
         yield f"nothing to invoice in {bill.period}"
+    for statement in bill.settlements:
+        yield from statement_lines(statement)
     state = "balanced" if bill.ledger.balanced else "NOT BALANCED"
     yield f"ledger: {bill.ledger.entries:,} entries, {state}, {bill.ledger.root}"
     for waiting in bill.quarantine[:_FAULTS_SHOWN]:

@@ -16,6 +16,7 @@ GROUPS = (
     "key",
     "usage",
     "close",
+    "settle",
     "invoice",
     "ledger",
     "report",

@@ -1,4 +1,4 @@
-"""Closing a month from a command: what can be resolved is, what speaks against it is said, then it is recorded."""
+"""Closing and settling a month from a command: what speaks against it is said, or it is recorded."""
 
 import os
 from collections.abc import Sequence
@@ -10,11 +10,13 @@ from entrepot.compose.settings import Settings
 from entrepot.compose.upstream_keys import upstream_keys
 from entrepot.core.errors import PeriodNotClosable
 from entrepot.core.invoices import Invoice
-from entrepot.core.log_records import MonthClosed
+from entrepot.core.log_records import MonthClosed, MonthSettled
 from entrepot.core.periods import format_instant
+from entrepot.core.statements import Statement
 from entrepot.flows.administer import Office
 from entrepot.flows.close_month import check_closable
 from entrepot.flows.resolve_usage import resolve_usage
+from entrepot.flows.settle_accounts import check_settleable
 from entrepot.flows.show_overview import terms_of
 
 _NAMED_MAX = 5
@@ -40,6 +42,21 @@ def close_period(settings: Settings, period: str, report: Report) -> tuple[list[
         _require_closed(office, period, at)
         invoices = office.books.invoices(period)
         return invoices, [invoice.number for invoice in invoices if invoice.number not in known]
+
+
+def settle_period(settings: Settings, period: str, report: Report) -> tuple[list[Statement], list[str]]:
+    """(all statements of the period, the numbers of those issued now). Again, it states only what came since.
+
+    Raises: PeriodNotClosable with what to do; UsageLogUnavailable.
+    """
+    with open_office(settings, report) as office:
+        office.fold()
+        check_settleable(office.books, terms_of(office.books), period)
+        known = {statement.number for statement in office.books.statements(period)}
+        office.log.append([MonthSettled(at=office.clock.now(), period=period)])
+        office.fold()
+        statements = office.books.statements(period)
+        return statements, [statement.number for statement in statements if statement.number not in known]
 
 
 def _lookup(settings: Settings) -> HttpUpstreamUsage:

@@ -129,6 +129,13 @@ class AttemptEnded(_Record, frozen=True, gc=False):
     raw: bytes = b""
 
 
+class MonthSettled(_Record, frozen=True, gc=False):
+    """The operator settles a closed period with its partners: state, freeze, post."""
+
+    at: Instant
+    period: str
+
+
 LogRecord = (
     Admitted
     | Progressed
@@ -142,6 +149,7 @@ LogRecord = (
     | MonthClosed
     | Attempted
     | AttemptEnded
+    | MonthSettled
 )
 
 _encoder = msgspec.msgpack.Encoder(order="deterministic")

@@ -7,6 +7,7 @@ from typing import Literal, Protocol, TypeVar
 
 import msgspec
 
+from entrepot.core.agreements import Agreement, PartnerReport
 from entrepot.core.catalog import Model, Partner, Upstream
 from entrepot.core.exchange import ExchangeRate
 from entrepot.core.money import Rounding
@@ -39,6 +40,8 @@ class World(msgspec.Struct, frozen=True):
     identity_providers: tuple[IdentityProvider, ...] = ()
     principals: tuple[Principal, ...] = ()
     exchange_rates: tuple[ExchangeRate, ...] = ()
+    agreements: tuple[Agreement, ...] = ()
+    partner_reports: tuple[PartnerReport, ...] = ()
 
 
 _encoder = msgspec.json.Encoder(order="deterministic")

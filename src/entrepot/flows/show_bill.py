@@ -6,6 +6,7 @@ import msgspec
 
 from entrepot.core.invoices import Conversion, Invoice, InvoiceLine, TaxLine
 from entrepot.core.periods import Period
+from entrepot.core.statements import Statement
 from entrepot.ledger.post import journal_faults
 from entrepot.ports.books import Books, LedgerStore, QuarantineKind
 
@@ -43,11 +44,11 @@ class WaitingUsage(msgspec.Struct, frozen=True):
 
 
 class Bill(msgspec.Struct, frozen=True):
-    """The document. settlements: with partners; none are agreed yet."""
+    """The document. settlements: with partners."""
 
     period: str
     invoices: tuple[BilledInvoice, ...]
-    settlements: tuple[str, ...]
+    settlements: tuple[Statement, ...]
     ledger: LedgerState
     quarantine: tuple[WaitingUsage, ...]
 
@@ -57,7 +58,7 @@ def show_bill(books: Books, period: Period) -> Bill:
     return Bill(
         period=str(period),
         invoices=tuple(_billed(invoice) for invoice in books.invoices(str(period))),
-        settlements=(),
+        settlements=tuple(books.statements(str(period))),
         ledger=ledger_state(books),
         quarantine=tuple(
             WaitingUsage(id=item.event.id, kind=item.kind, reason=item.reason) for item in books.quarantined()

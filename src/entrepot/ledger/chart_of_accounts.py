@@ -49,3 +49,23 @@ def commitment_held(customer: str) -> str:
 def exchange_clearing() -> str:
     """Where an amount leaves one currency and enters another; what the two are worth apart is nobody's income yet."""
     return "equity:exchange"
+
+
+def cost_of_partner(partner: str, kind: str) -> str:
+    """What agreements of a kind with a partner have cost."""
+    return f"expenses:partner:{partner}:{kind}"
+
+
+def income_from_partner(partner: str, kind: str) -> str:
+    """What agreements of a kind with a partner have earned."""
+    return f"income:partner:{partner}:{kind}"
+
+
+def partner_payable(partner: str) -> str:
+    """What a partner is owed by its statements."""
+    return f"liabilities:partner:{partner}"
+
+
+def partner_receivable(partner: str) -> str:
+    """What a partner owes by its statements."""
+    return f"assets:partner:{partner}"

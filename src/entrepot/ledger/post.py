@@ -8,14 +8,19 @@ from entrepot.core.invoices import USAGE_KINDS, Invoice, LineKind, Totals
 from entrepot.core.journal import GENESIS, JournalEntry, Posting, chain, entry
 from entrepot.core.money import parse_pico
 from entrepot.core.periods import Instant
+from entrepot.core.statements import Statement
 from entrepot.ledger.chart_of_accounts import (
     commitment_held,
+    cost_of_partner,
     exchange_clearing,
     income_discounts,
+    income_from_partner,
     income_minimums,
     income_rounding,
     income_shortfalls,
     income_usage,
+    partner_payable,
+    partner_receivable,
     receivable_accrued,
     receivable_invoiced,
     tax_payable,
@@ -84,6 +89,20 @@ def forfeit_entry(key: str, customer: str, currency: str, amount_pico: int, at: 
         Posting(income_shortfalls(), currency, -amount_pico),
     )
     return entry(key, "forfeit", at, legs)
+
+
+def settlement_entry(statement: Statement, at: Instant) -> JournalEntry:
+    """What a statement's agreements come to, each against its cost or income; owed by or to the partner, not netted."""
+    legs = []
+    for item in statement.documents:
+        amount = parse_pico(item.amount)
+        if item.direction == "pay":
+            legs.append(Posting(cost_of_partner(statement.partner, item.kind), statement.currency, amount))
+            legs.append(Posting(partner_payable(statement.partner), statement.currency, -amount))
+        else:
+            legs.append(Posting(partner_receivable(statement.partner), statement.currency, amount))
+            legs.append(Posting(income_from_partner(statement.partner, item.kind), statement.currency, -amount))
+    return entry(f"statement:{statement.number}", "statement", at, legs)
 
 
 def journal_faults(entries: Iterable[tuple[JournalEntry, str]]) -> Iterator[str]:

@@ -14,6 +14,7 @@ from entrepot.core.invoices import Invoice
 from entrepot.core.journal import JournalEntry
 from entrepot.core.log_records import Abandoned, Admitted, Attempted, AttemptEnded
 from entrepot.core.periods import END_OF_TIME, Instant
+from entrepot.core.statements import Statement
 from entrepot.core.tenancy import ApiKey
 from entrepot.core.usage_event import UsageEvent
 from entrepot.core.world import World
@@ -214,6 +215,10 @@ class EventStore(Protocol):
         """
         ...
 
+    def readings_of_line(self, invoice: str, line: int) -> list[Reading]:
+        """What a line of an issued invoice took of which readings, by hour."""
+        ...
+
     def events(self, since: Instant, until: Instant, customer: str | None = None) -> Iterator[UsageEvent]:
         """Usage events admitted in [since, until), by id; all of them or a customer's."""
         ...
@@ -277,6 +282,18 @@ class InvoiceStore(Protocol):
         ...
 
 
+class StatementStore(Protocol):
+    """Issued statements of partners, immutable."""
+
+    def issue_statement(self, statement: Statement) -> None:
+        """Freezes a statement. Raises: AssertionError for a number that exists (a bug)."""
+        ...
+
+    def statements(self, period: str | None = None, partner: str | None = None) -> list[Statement]:
+        """Issued statements in the order they were issued in: all, or those of a period, of a partner."""
+        ...
+
+
 class ControlStore(Protocol):
     """Declared records: world versions and keys."""
 
@@ -325,7 +342,7 @@ class ControlStore(Protocol):
         ...
 
 
-class Books(EventStore, LedgerStore, InvoiceStore, ControlStore, Protocol):
+class Books(EventStore, LedgerStore, InvoiceStore, StatementStore, ControlStore, Protocol):
     """The whole store."""
 
     def transaction(self) -> AbstractContextManager[None]:

@@ -41,6 +41,8 @@ def _check_ids(draft: Draft) -> None:
     _once(draft.identity_providers, lambda provider: provider.issuer)
     _once(draft.principals, lambda principal: principal.id)
     _once(draft.exchange_rates, lambda rate: rate.id, "on")
+    _once(draft.agreements, lambda agreement: agreement.id, "kind")
+    _once(draft.partner_reports, lambda report: report.id, "period")
     for partner in draft.partners:
         if partner.value.id == OWN:
             partner.fields.fault(f"{OWN} stands for the operator itself and is not declared; remove it", "id")
@@ -71,6 +73,7 @@ def _check_references(draft: Draft) -> None:
     for price in draft.prices:
         _known(price, "model", price.value[1].model, models)
     _check_models_of_terms(draft, models)
+    _check_partners_of_agreements(draft, partners - {OWN})
     for contract in draft.contracts:
         _known(contract, "customer", contract.value.customer, customers)
         _known(contract, "price_book", contract.value.price_book, books)
@@ -82,6 +85,18 @@ def _check_references(draft: Draft) -> None:
     for principal in draft.principals:
         _known(principal, "project", principal.value.project, projects)
     _check_issuers(draft)
+
+
+def _check_partners_of_agreements(draft: Draft, partners: Collection[str]) -> None:
+    for agreement in draft.agreements:
+        _known(agreement, "partner", agreement.value.partner, partners)
+    for report in draft.partner_reports:
+        _known(report, "partner", report.value.partner, partners)
+        agreed = {(item.value.partner, item.value.kind) for item in draft.agreements}
+        if report.value.partner in partners and (report.value.partner, report.value.kind) not in agreed:
+            report.fields.fault(
+                f"there is no agreement of kind {report.value.kind} with {report.value.partner}", "kind"
+            )
 
 
 def _check_models_of_terms(draft: Draft, models: Collection[str]) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from entrepot.core.agreements import Agreement, PartnerReport
 from entrepot.core.catalog import Model, Partner, Upstream
 from entrepot.core.exchange import ExchangeRate
 from entrepot.core.prices import Price, PriceBookVersion
@@ -47,5 +48,7 @@ class Draft:
     projects: list[Declared[Project]] = field(default_factory=list)
     deployments: list[Declared[Deployment]] = field(default_factory=list)
     exchange_rates: list[Declared[ExchangeRate]] = field(default_factory=list)
+    agreements: list[Declared[Agreement]] = field(default_factory=list)
+    partner_reports: list[Declared[PartnerReport]] = field(default_factory=list)
     identity_providers: list[Declared[IdentityProvider]] = field(default_factory=list)
     principals: list[Declared[Principal]] = field(default_factory=list)

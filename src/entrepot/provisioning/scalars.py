@@ -3,7 +3,9 @@
 import re
 
 from entrepot.core.exchange import parse_rate
+from entrepot.core.money import parse_pico
 from entrepot.core.periods import Instant, format_instant, zone_of
+from entrepot.core.terms import parse_percent
 from entrepot.provisioning.currencies import CURRENCIES
 from entrepot.provisioning.fields import Fields
 
@@ -35,6 +37,29 @@ def read_rate(fields: Fields) -> int:
     except ValueError as error:
         fields.fault(f"rate: {error}", "rate")
         return 1
+
+
+def read_share(fields: Fields, key: str) -> int:
+    """The share that a percentage says; 0 after a fault."""
+    text = fields.text(key)
+    try:
+        return parse_percent(text) if text else 0
+    except ValueError as error:
+        fields.fault(f"{key}: {error}", key)
+        return 0
+
+
+def read_amount(fields: Fields, key: str) -> int:
+    """A decimal number that is not negative, in pico; 0 after a fault."""
+    text = fields.text(key)
+    try:
+        pico = parse_pico(text) if text else 0
+    except ValueError as error:
+        fields.fault(f"{key}: {error}", key)
+        return 0
+    if pico < 0:
+        fields.fault(f"{key} cannot be negative", key)
+    return max(0, pico)
 
 
 def read_zone(fields: Fields) -> str:

@@ -4,17 +4,25 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Literal, get_args
 
-from entrepot.core.money import parse_pico
 from entrepot.core.periods import END_OF_TIME, Instant, period_of
 from entrepot.core.price_windows import PriceWindow
 from entrepot.core.prices import Price, PriceBookVersion
 from entrepot.core.tenancy import Contract
-from entrepot.core.terms import SHARE, Commitment, Discount, LockedRate, Minimum, Tax, Term, parse_percent
+from entrepot.core.terms import SHARE, Commitment, Discount, LockedRate, Minimum, Tax, Term
 from entrepot.provisioning.draft import Declared, Draft, PriceBook
 from entrepot.provisioning.faults import suggestion
 from entrepot.provisioning.fields import Fields
 from entrepot.provisioning.price_rows import PRICE_KEYS, read_prices
-from entrepot.provisioning.scalars import ID, not_yet, read_currency, read_rate, read_start, read_zone
+from entrepot.provisioning.scalars import (
+    ID,
+    not_yet,
+    read_amount,
+    read_currency,
+    read_rate,
+    read_share,
+    read_start,
+    read_zone,
+)
 
 LineGrain = Literal["meter", "model"]
 
@@ -101,19 +109,19 @@ def _terms(fields: Fields, draft: Draft, zone: str) -> tuple[LineGrain, list[Ter
 def _discount(fields: Fields, zone: str) -> Discount:
     del zone
     fields.only(("kind", "percent", "models"))
-    return Discount(_share(fields, "percent"), _models(fields))
+    return Discount(read_share(fields, "percent"), _models(fields))
 
 
 def _minimum(fields: Fields, zone: str) -> Minimum:
     del zone
     fields.only(("kind", "monthly"))
-    return Minimum(_amount(fields, "monthly"))
+    return Minimum(read_amount(fields, "monthly"))
 
 
 def _tax(fields: Fields, zone: str) -> Tax:
     del zone
     fields.only(("kind", "percent", "name", "models"))
-    return Tax(_share(fields, "percent"), fields.text("name", "tax"), _models(fields))
+    return Tax(read_share(fields, "percent"), fields.text("name", "tax"), _models(fields))
 
 
 def _locked_rate(fields: Fields, zone: str) -> LockedRate:
@@ -125,17 +133,17 @@ def _locked_rate(fields: Fields, zone: str) -> LockedRate:
 def _commitment(fields: Fields, zone: str) -> Commitment:
     fields.only(("kind", "amount", "term", "discount_percent", "overage", "payment"))
     begins, ends = _months(fields, zone)
-    share = _share(fields, "discount_percent") if fields.has("discount_percent") else 0
+    share = read_share(fields, "discount_percent") if fields.has("discount_percent") else 0
     if share == SHARE:
         fields.fault("discount_percent must be less than 100", "discount_percent")
         share = 0
     overage = fields.text("overage", "list")
     return Commitment(
-        amount_pico=_amount(fields, "amount"),
+        amount_pico=read_amount(fields, "amount"),
         begins=begins,
         ends=ends,
         share=share,
-        overage_share=None if overage == "list" else _amount(fields, "overage"),
+        overage_share=None if overage == "list" else read_amount(fields, "overage"),
         prepaid=fields.choice("payment", ("prepaid", "arrears"), "prepaid") == "prepaid",
     )
 
@@ -167,26 +175,3 @@ def _months(fields: Fields, zone: str) -> tuple[Instant, Instant]:
 
 def _models(fields: Fields) -> tuple[str, ...]:
     return tuple(text for text, _ in fields.texts("models")) if fields.has("models") else ()
-
-
-def _share(fields: Fields, key: str) -> int:
-    """The share that a percentage says; 0 after a fault."""
-    text = fields.text(key)
-    try:
-        return parse_percent(text) if text else 0
-    except ValueError as error:
-        fields.fault(f"{key}: {error}", key)
-        return 0
-
-
-def _amount(fields: Fields, key: str) -> int:
-    """The amount in pico; 0 after a fault."""
-    text = fields.text(key)
-    try:
-        pico = parse_pico(text) if text else 0
-    except ValueError as error:
-        fields.fault(f"{key}: {error}", key)
-        return 0
-    if pico < 0:
-        fields.fault(f"{key} cannot be negative", key)
-    return max(0, pico)

@@ -15,11 +15,11 @@ from entrepot.core.errors import WorldRejected
 from entrepot.core.periods import END_OF_TIME
 from entrepot.core.tenancy import Contract
 from entrepot.core.world import World
+from entrepot.provisioning.agreements import read_agreements, read_partner_reports
 from entrepot.provisioning.checks import check
 from entrepot.provisioning.draft import Declared, Draft
 from entrepot.provisioning.faults import Fault, Place
 from entrepot.provisioning.fields import Fields
-from entrepot.provisioning.scalars import not_yet
 from entrepot.provisioning.sections import (
     read_customers,
     read_deployments,
@@ -36,8 +36,8 @@ from entrepot.provisioning.terms import read_contracts, read_price_books
 SECTIONS = (
     *("operator", "partners", "models", "upstreams", "price_books", "customers", "contracts", "projects"),
     *("deployments", "identity_providers", "principals", "exchange_rates"),
+    *("agreements", "partner_reports"),
 )
-_REFUSED_SECTIONS = {key: not_yet(f"{key} in a world file") for key in ("agreements",)}
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -77,7 +77,7 @@ def _root(name: str, text: str, faults: list[Fault]) -> Fields | None:
             Fault(Place(name, 1), "a world file has sections such as operator: and customers:; this has none")
         )
         return None
-    return Fields(node, file=name, what="the world", known=SECTIONS, refused=_REFUSED_SECTIONS, faults=faults)
+    return Fields(node, file=name, what="the world", known=SECTIONS, refused={}, faults=faults)
 
 
 def _read(roots: Sequence[Fields]) -> Draft:
@@ -98,6 +98,8 @@ def _read(roots: Sequence[Fields]) -> Draft:
         read_deployments(root, draft)
         read_identities(root, draft)
         read_exchange_rates(root, draft)
+        read_agreements(root, draft, currency)
+        read_partner_reports(root, draft)
     zones: dict[str, str] = {}
     for contract in sorted(draft.contracts, key=lambda item: item.value.effective_from):
         zones.setdefault(contract.value.customer, contract.value.zone)
@@ -144,6 +146,8 @@ def _assemble(draft: Draft) -> World:
         ),
         principals=_by_id(item.value for item in draft.principals),
         exchange_rates=_by_id(item.value for item in draft.exchange_rates),
+        agreements=_by_id(item.value for item in draft.agreements),
+        partner_reports=_by_id(item.value for item in draft.partner_reports),
     )
 
 

@@ -186,17 +186,6 @@ def test_a_fault_is_named_with_its_line(old: str, new: str, where: str, message:
     assert any(f"world.yaml:{line}: " in fault and message in fault for fault in faults_of(text)), faults_of(text)
 
 
-NOT_YET = [
-    ("agreements:\n  - {partner: openai, kind: resale_share}\n", "agreements in a world file are not supported yet"),
-]
-
-
-@pytest.mark.parametrize(("addition", "message"), NOT_YET, ids=[case[1][:20] for case in NOT_YET])
-def test_sections_of_later_steps_are_refused(addition: str, message: str) -> None:
-    line = len(SMALL.splitlines()) + 1
-    assert [fault.startswith(f"world.yaml:{line}: {message}") for fault in faults_of(SMALL + addition)] == [True]
-
-
 def test_an_empty_section_declares_nothing_and_is_let_pass() -> None:
     assert world(SMALL + "agreements: []\nexchange_rates:\nprincipals:\n") == world()
 

@@ -13,6 +13,7 @@ from entrepot.adapters.sql.journal import Journal
 from entrepot.adapters.sql.open_requests import OpenRequests
 from entrepot.adapters.sql.quarantine import Quarantine
 from entrepot.adapters.sql.readings import Readings
+from entrepot.adapters.sql.statements import Statements
 from entrepot.ports.books import Books
 
 _HASHED_AT_ONCE = 1000  # Rows; part of what a digest means.
@@ -35,6 +36,7 @@ _TABLES = {
     "reading": "hour, series, meter",
     "series": "no",
     "state": "name",
+    "statement": "no",
     "usage_event": "seq",
     "world": "version",
 }
@@ -42,7 +44,7 @@ _TABLES = {
 _encode = msgspec.msgpack.Encoder().encode
 
 
-class SqliteBooks(OpenRequests, Invoices, Readings, Quarantine, Journal, Control):
+class SqliteBooks(OpenRequests, Invoices, Readings, Quarantine, Journal, Statements, Control):
     """The books; see ports.books for what each method promises."""
 
     def transaction(self) -> AbstractContextManager[None]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import msgspec
 
 from entrepot.adapters.sql.usage_events import UsageEvents
+from entrepot.core.charges import Reading
 from entrepot.core.errors import NotFound
 from entrepot.core.invoices import Invoice
 from entrepot.core.usage_event import UsageEvent
@@ -64,6 +65,16 @@ class Invoices(UsageEvents):
         if line not in {item.number for item in self.invoice(invoice).lines}:
             raise NotFound(f"invoice {invoice} has no line {line}; `entrepot invoice show {invoice}` shows its lines")
         return self._requests_of_line(invoice, line)
+
+    def readings_of_line(self, invoice: str, line: int) -> list[Reading]:
+        """See ports.books."""
+        rows = self._database.rows(
+            "SELECT series, meter, hour, quantity FROM invoice JOIN invoice_reading ON invoice = no "
+            "WHERE number = ? AND line = ? ORDER BY hour, series, meter",
+            (invoice, line),
+        )
+        series_of = self._packer.series.key
+        return [Reading(series_of(number), meter, hour, quantity) for number, meter, hour, quantity in rows]
 
     def _requests_of_line(self, invoice: str, line: int) -> Iterator[UsageEvent]:
         taken = self._database.all(

@@ -1,0 +1,92 @@
+"""Agreements with partners and what they report: what is wrong with one, by line."""
+
+import pytest
+
+from entrepot.core.agreements import Agreement, PartnerReport
+from entrepot.core.periods import END_OF_TIME, parse_instant
+from entrepot.provisioning.world_file import read_world
+from tests.support.worlds import SMALL, faults_of
+
+AT = len(SMALL.splitlines()) + 2
+RENTAL = "partner: openai, kind: capacity_rental, direction: receive, unit: gpu_hour, each: '2.1735'"
+
+
+def agreed(row: str, report: str = "") -> str:
+    """The small world with an agreement, and a report."""
+    reports = f"partner_reports:\n  - {{{report}}}\n" if report else ""
+    return f"{SMALL}agreements:\n  - {{{row}}}\n{reports}"
+
+
+def test_agreements_and_reports_are_read() -> None:
+    share = "partner: openai, kind: resale_share, direction: pay, percent: '20', from: 2023-01-01, to: 2026-04-27"
+    world = read_world([("world.yaml", agreed(share + ", lifetime_cap: '5'"))])
+    begins, ends = parse_instant("2023-01-01"), parse_instant("2026-04-27")
+    assert world.agreements == (
+        Agreement(
+            "openai/resale_share@2023-01-01",
+            "openai",
+            "resale_share",
+            "pay",
+            begins,
+            ends,
+            "USD",
+            share=2 * 10**11,
+            cap_pico=5 * 10**12,
+        ),
+    )
+    report = "partner: openai, kind: capacity_rental, period: 2024-03, units: '1234.5'"
+    rented = read_world([("world.yaml", agreed(RENTAL + ", currency: EUR", report))])
+    assert rented.agreements == (
+        Agreement(
+            "openai/capacity_rental@always",
+            "openai",
+            "capacity_rental",
+            "receive",
+            0,
+            END_OF_TIME,
+            "EUR",
+            unit="gpu_hour",
+            each_pico=2_173_500_000_000,
+        ),
+    )
+    assert rented.partner_reports == (
+        PartnerReport("openai/capacity_rental@2024-03", "openai", "capacity_rental", "2024-03", 1_234_500_000_000_000),
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "fault"),
+    [
+        ("partner: nobody, kind: resale_share, direction: pay, percent: '20'", "partner 'nobody' is not declared"),
+        ("partner: own, kind: resale_share, direction: pay, percent: '20'", "partner 'own' is not declared"),
+        ("partner: openai, kind: gift, direction: pay", "kind 'gift' is not one of resale_share"),
+        (
+            "partner: openai, kind: resale_share, direction: up, percent: '1'",
+            "direction 'up' is not one of pay, receive",
+        ),
+        ("partner: openai, kind: resale_share, direction: pay", "percent is missing"),
+        (RENTAL + ", percent: '5'", "percent does not go with capacity_rental"),
+        (RENTAL.replace("2.1735", "-1"), "each cannot be negative"),
+        (RENTAL + ", from: 2024-02-01, to: 2024-01-01", "to must be later than from"),
+    ],
+)
+def test_an_agreement_that_makes_no_sense_is_named(row: str, fault: str) -> None:
+    told = faults_of(agreed(row))
+    assert any(text.startswith(f"world.yaml:{AT}: agreement") and fault in text for text in told), told
+
+
+@pytest.mark.parametrize(
+    ("report", "fault"),
+    [
+        ("partner: openai, kind: direct_sales_share, period: 2024-03, sales: '1'", "no agreement of kind direct_sales"),
+        (
+            "partner: openai, kind: capacity_rental, period: 2024-03, sales: '1'",
+            "sales does not go with capacity_rental",
+        ),
+        ("partner: openai, kind: capacity_rental, period: March, units: '1'", "'March' is not a month"),
+        ("partner: nobody, kind: capacity_rental, period: 2024-03, units: '1'", "partner 'nobody' is not declared"),
+    ],
+)
+def test_a_report_that_makes_no_sense_is_named(report: str, fault: str) -> None:
+    told = faults_of(agreed(RENTAL, report))
+    assert any(text.startswith(f"world.yaml:{AT + 2}: partner report") and fault in text for text in told), told
