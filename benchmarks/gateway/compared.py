@@ -88,7 +88,12 @@ _ALL = (
     Contender("entrepot-4", "ours", "everything; 4 workers", partial(entrepot, 20, 20, workers=4)),
 )
 CONTENDERS = {contender.name: contender for contender in _ALL}
-EVERYBODY = tuple(name for name in CONTENDERS if not name.endswith(("-tls", "-2", "-4", "keys")))
+_BY_NAME_ONLY = (
+    "uvicorn",
+    "entrepot-1000keys",
+    *(f"{n}-{how}" for n in (YARDSTICK, OURS) for how in ("tls", "2", "4")),
+)
+EVERYBODY = tuple(name for name in CONTENDERS if name not in _BY_NAME_ONLY)
 DEFAULT = (DIRECT, YARDSTICK, "uvicorn", OURS)
 
 

@@ -163,7 +163,7 @@ def begin(
         "window": load.window_s,
         "stagger": load.stagger_s,
         "expect-events": load.events,
-        "expect-bytes": manner.answer_bytes,
+        "expect-bytes": 1 if load.events else manner.answer_bytes,
         "stall": load.stall_s,
         "pids": ",".join(map(str, pids)),
     }

@@ -24,6 +24,7 @@ from entrepot.provisioning.world_file import read_world
 READY_SECONDS = 60
 READ_AT_ONCE = 100_000
 UPSTREAM_KEY = "BENCHMARK_UPSTREAM_KEY"
+OTHER_KEY = "ek-benchmark-{:040d}"
 
 
 @dataclass(slots=True)
@@ -119,7 +120,7 @@ def entrepot(
 def keys_of(customers: int, keys: int) -> list[ApiKey]:
     """So many keys, spread over the customers. Key 0 is KEY."""
     return [
-        issued(f"key-{number}", KEY if number == 0 else f"ek-benchmark-{number:040d}", f"project-{number % customers}")
+        issued(f"key-{number}", KEY if number == 0 else OTHER_KEY.format(number), f"project-{number % customers}")
         for number in range(keys)
     ]
 

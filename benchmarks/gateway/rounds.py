@@ -1,6 +1,7 @@
 """The turns of a run: phase by phase, in each phase round by round, every target in its turn."""
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -10,6 +11,8 @@ from benchmarks.gateway.measuring import Figure, measure, requests_per_s
 from benchmarks.gateway.phases import Phase
 from benchmarks.gateway.processes import Child, Children, awake
 from benchmarks.gateway.targets import Plain, Target
+
+SILENT_MAX = 2  # Turns without any answer, after which a gateway of others has no further ones.
 
 
 @dataclass(slots=True)
@@ -23,6 +26,7 @@ class Rounds:
     notes: list[str]
     figures: list[Figure] = field(default_factory=list)
     _running: dict[str, Target] = field(default_factory=dict)
+    _silent: Counter[str] = field(default_factory=Counter)
 
     def start(self, names: Sequence[str]) -> None:
         """Starts the targets. Others' gateways stand still until it is their turn: many are busy when nobody asks."""
@@ -61,7 +65,9 @@ class Rounds:
         self.figures.append(figure)
         print(f"{phase.name} {number + 1}: {name}: {'; '.join(figure.faults) or 'ok'}", file=sys.stderr, flush=True)
         if CONTENDERS[name].kind == "gateway" and not figure.result.answered:
-            self._drop(name, phase, "it answered nothing")
+            self._silent[name] += 1
+            if self._silent[name] == SILENT_MAX:
+                self._drop(name, phase, "it answered nothing again")
 
     def _drop(self, name: str, phase: Phase, reason: str) -> None:
         self.notes.append(f"{name} is left out from the phase {phase.name} on: {reason}")

@@ -3,7 +3,7 @@
  *   load_client --port PORT --key KEY --body FILE [--path /v1/chat/completions]
  *               [--header 'name: value'] … [--connections 16] [--rate 0] [--warm 1] [--window 3] [--stagger 0] [--drain 10]
  *               [--expect-status 200] [--expect-events 0] [--expect-bytes 0] [--stall 0] [--pids 1,2,3]
- *               [--abort-after N] [--requests-per-connection 0] [--ledger FILE]
+ *               [--abort-after N] [--requests-per-connection 0] [--ledger FILE] [--keys FILE]
  *
  * Closed loop: each connection sends its next request as soon as an answer ends. Open loop (--rate R): R requests a second
  * on a fixed schedule, latency counted from the scheduled time, so that a slow server cannot hide behind waiting.
@@ -15,7 +15,7 @@
  * interest; these requests are "aborted", not failed. --requests-per-connection: a new connection after so many.
  * --stall S: a stream is "stalled" when S seconds pass between two of its events. "lost_events" counts the numbers that
  * are missing between those that came. --ledger: appends a line for each request that was given an id: the answer's
- * x-request-id and "answered", "aborted" or "failed".
+ * x-request-id and "answered", "aborted" or "failed". --keys: a key a line; connections take them in turn, in place of --key.
  */
 #include "answer.h"
 #include "measures.h"
@@ -35,7 +35,7 @@ struct connection {
 
 static struct {
     int port, connections, expect_status, expect_events, expect_bytes, pid_count, abort_after, connection_requests;
-    const char *path, *key, *body, *ledger;
+    const char *path, *key, *keys, *body, *ledger;
     double rate, warm, window, stagger, drain, stall;
     char headers[2048];
 } options = {.connections = 16, .path = "/v1/chat/completions", .key = "", .warm = 1, .window = 3, .drain = 10,
@@ -49,8 +49,11 @@ static FILE *ledger;
 static enum { WARMING, MEASURING, DRAINING } phase;
 static struct connection *connections, **idle;
 static int poller, idle_count, open_count;
-static char *request;
-static size_t request_length;
+static struct request {
+    char *bytes;
+    size_t length;
+} *requests; /* one for each key */
+static int request_count;
 
 static void hang_up(struct connection *c)
 {
@@ -76,8 +79,9 @@ static bool dial(struct connection *c)
 
 static bool send_request(struct connection *c)
 {
-    for (size_t done = 0; done < request_length;) {
-        ssize_t sent = send(c->fd, request + done, request_length - done, MSG_NOSIGNAL);
+    const struct request *request = &requests[(c - connections) % request_count];
+    for (size_t done = 0; done < request->length;) {
+        ssize_t sent = send(c->fd, request->bytes + done, request->length - done, MSG_NOSIGNAL);
         if (sent <= 0)
             return false;
         done += (size_t)sent;
@@ -196,21 +200,35 @@ static void attend(struct connection *c)
         finish(c);
 }
 
-static void make_request(void)
+static void make_request(const char *key, const char *body, size_t length)
+{
+    char *bytes = grown(NULL, length + 4096);
+    int head = snprintf(bytes, 4096,
+                        "POST %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nAuthorization: Bearer %s\r\n%sContent-Type: "
+                        "application/json\r\nAccept: */*\r\nUser-Agent: OpenAI/Python 2.3.0\r\nContent-Length: %zu\r\n\r\n",
+                        options.path, options.port, key, options.headers, length);
+    memcpy(bytes + head, body, length);
+    requests = grown(requests, (size_t)(request_count + 1) * sizeof *requests);
+    requests[request_count++] = (struct request){bytes, (size_t)head + length};
+}
+
+static void make_requests(void)
 {
     FILE *file = fopen(options.body, "r");
     if (!file)
         fail(options.body);
-    char *body = grown(NULL, BODY_MAX);
+    char *body = grown(NULL, BODY_MAX), key[256];
     size_t length = fread(body, 1, BODY_MAX, file);
     fclose(file);
-    request = grown(NULL, length + 4096);
-    int head = snprintf(request, 4096,
-                        "POST %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nAuthorization: Bearer %s\r\n%sContent-Type: "
-                        "application/json\r\nAccept: */*\r\nUser-Agent: OpenAI/Python 2.3.0\r\nContent-Length: %zu\r\n\r\n",
-                        options.path, options.port, options.key, options.headers, length);
-    memcpy(request + head, body, length);
-    request_length = (size_t)head + length;
+    file = options.keys ? fopen(options.keys, "r") : NULL;
+    while (file && request_count < options.connections && fgets(key, sizeof key, file)) {
+        key[strcspn(key, "\n")] = 0;
+        make_request(key, body, length);
+    }
+    if (file)
+        fclose(file);
+    if (!request_count)
+        make_request(options.key, body, length);
     free(body);
 }
 
@@ -326,7 +344,8 @@ static void read_options(int count, char **arguments)
         {"rate", 1, 0, 'r'},    {"warm", 1, 0, 'w'},  {"window", 1, 0, 'd'},        {"stagger", 1, 0, 's'},
         {"drain", 1, 0, 'D'},   {"pids", 1, 0, 'P'},  {"expect-events", 1, 0, 'e'}, {"expect-bytes", 1, 0, 'B'},
         {"connections", 1, 0, 'c'}, {"header", 1, 0, 'H'}, {"expect-status", 1, 0, 'x'}, {"stall", 1, 0, 'S'},
-        {"abort-after", 1, 0, 'a'}, {"ledger", 1, 0, 'l'}, {"requests-per-connection", 1, 0, 'n'}, {0, 0, 0, 0}};
+        {"abort-after", 1, 0, 'a'}, {"ledger", 1, 0, 'l'}, {"requests-per-connection", 1, 0, 'n'},
+        {"keys", 1, 0, 'K'}, {0, 0, 0, 0}};
     for (int option; (option = getopt_long(count, arguments, "", known, NULL)) > 0;)
         switch (option) {
         case 'p': options.port = atoi(optarg); break;
@@ -343,6 +362,7 @@ static void read_options(int count, char **arguments)
         case 'H': add_header(optarg); break;
         case 'x': options.expect_status = atoi(optarg); break;
         case 'S': options.stall = atof(optarg); break;
+        case 'K': options.keys = optarg; break;
         case 'a': options.abort_after = atoi(optarg); break;
         case 'l': options.ledger = optarg; break;
         case 'n': options.connection_requests = atoi(optarg); break;
@@ -360,7 +380,7 @@ int main(int count, char **arguments)
         fprintf(stderr, "--port, --body and at least one connection are needed\n");
         return 2;
     }
-    make_request();
+    make_requests();
     if (options.ledger && !(ledger = fopen(options.ledger, "a")))
         fail(options.ledger);
     poller = epoll_create1(EPOLL_CLOEXEC);

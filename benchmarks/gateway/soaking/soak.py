@@ -74,7 +74,7 @@ class Soak:
             self._sample(now)
         share = (self._cpu_s() - cpu_before) / (time.monotonic() - began)
         self._note(clients, share)
-        self._rate *= self._adjustment(share)
+        self._rate = max(FIRST_RATE, self._rate * self._adjustment(share))
 
     def end(self) -> None:
         """Waits until the log holds what was told last, for a while."""
