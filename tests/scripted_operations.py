@@ -12,6 +12,7 @@ import email.parser
 import email.policy
 import json
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -19,7 +20,21 @@ if TYPE_CHECKING:
     from tests.scripted_upstream import Answer
 
 SOUND = b"ID3\x00sound\xff"
+_CATEGORIES = (
+    *("harassment", "harassment/threatening", "hate", "hate/threatening", "illicit", "illicit/violent"),
+    *("self-harm", "self-harm/instructions", "self-harm/intent"),
+    *("sexual", "sexual/minors", "violence", "violence/graphic"),
+)
 PICTURE = base64.b64encode(b"a picture").decode()
+
+
+@dataclass
+class StoredResponses:
+    """Responses by id. lasting: those that are there again when they were deleted; asked: what was asked about any."""
+
+    stored: dict[str, dict[str, Any]] = field(default_factory=dict)
+    lasting: dict[str, dict[str, Any]] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
 
 
 def form_of(body: bytes, media_type: str) -> dict[str, Any]:
@@ -96,32 +111,32 @@ def _ended(answer: "Answer", begun: dict[str, Any], output: list[Any]) -> dict[s
     ends = answer.script.get("ends", "completed")
     status = {"filtered": "incomplete"}.get(ends, ends)
     reason = {"incomplete": {"reason": "max_output_tokens"}, "filtered": {"reason": "content_filter"}}.get(ends)
-    usage: dict[str, Any] | None = {
+    usage = _usage(answer)
+    if answer.script.get("usage") == "no" or ends == "failed":
+        usage = {}
+    ended = begun | {"status": status, "incomplete_details": reason, "output": output, "usage": usage or None}
+    if served.body.get("store") is not False:
+        answer.server.responses.stored[ended["id"]] = ended
+    return ended
+
+
+def _usage(answer: "Answer") -> dict[str, Any]:
+    served = answer.served
+    return {
         "input_tokens": served.prompt_tokens,
         "input_tokens_details": {"cached_tokens": served.cached_tokens, "cache_write_tokens": 0},
         "output_tokens": served.completion_tokens,
         "output_tokens_details": {"reasoning_tokens": served.reasoning_tokens},
         "total_tokens": served.prompt_tokens + served.completion_tokens + (answer.script.get("usage") == "bad"),
     }
-    if answer.script.get("usage") == "no" or ends == "failed":
-        usage = None
-    ended = begun | {"status": status, "incomplete_details": reason, "output": output, "usage": usage}
-    if served.body.get("store") is not False:
-        answer.server.stored[ended["id"]] = ended
-    return ended
 
 
 async def compact(answer: "Answer", asked: dict[str, Any]) -> None:
     """POST /v1/responses/compact."""
     del asked
-    usage = {
-        "input_tokens": answer.served.prompt_tokens,
-        "output_tokens": 2,
-        "total_tokens": answer.served.prompt_tokens + 2,
-    }
-    answer._whole(
-        200, answer._json({"id": "c", "object": "response.compaction", "created_at": 1, "output": [], "usage": usage})
-    )
+    answer.served.completion_tokens = 2
+    compacted = {"id": "c", "object": "response.compaction", "created_at": 1, "output": []}
+    answer._whole(200, answer._json(compacted | {"usage": _usage(answer)}))
 
 
 async def count(answer: "Answer", asked: dict[str, Any]) -> None:
@@ -213,7 +228,12 @@ async def transcribe(answer: "Answer", asked: dict[str, Any]) -> None:
 async def moderate(answer: "Answer", asked: dict[str, Any]) -> None:
     """POST /v1/moderations."""
     texts = asked["input"] if isinstance(asked["input"], list) else [asked["input"]]
-    verdict = {"flagged": False, "categories": {}, "category_scores": {}, "category_applied_input_types": {}}
+    verdict = {
+        "flagged": False,
+        "categories": dict.fromkeys(_CATEGORIES, False),
+        "category_scores": dict.fromkeys(_CATEGORIES, 0.0),
+        "category_applied_input_types": {name: ["text"] for name in _CATEGORIES},
+    }
     answer._whole(200, answer._json({"id": "modr-1", "model": answer.served.model, "results": [verdict] * len(texts)}))
 
 
@@ -248,15 +268,19 @@ def tell_stored(answer: "Answer", method: str, target: str) -> None:
     parts = urlsplit(target)
     _, _, behind = parts.path.partition("/v1/responses/")
     name, _, rest = behind.partition("/")
-    answer.server.asked_stored.append(f"{method} {target}")
-    found = answer.server.stored.get(name)
+    answer.server.responses.asked.append(f"{method} {target}")
+    found = answer.server.responses.stored.get(name)
+    if found is None and name in answer.server.responses.lasting:
+        found = answer.server.responses.stored[name] = answer.server.responses.lasting[name]
     if found is None:
         answer._whole(404, b'{"error":{"message":"Response not found","type":"invalid_request_error"}}')
     elif method == "DELETE":
-        del answer.server.stored[name]
+        del answer.server.responses.stored[name]
         answer._whole(200, answer._json({"id": name, "object": "response", "deleted": True}))
     elif rest == "input_items":
         answer._whole(200, answer._json({"object": "list", "data": [], "has_more": False}))
+    elif rest == "cancel" and "background" in found:
+        answer._whole(200, answer._json(found | {"status": "cancelled"}))
     elif rest == "cancel":
         answer._whole(
             400, b'{"error":{"message":"Only background responses can be cancelled","code":"not_background"}}'

@@ -41,7 +41,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.scripted_operations import OPERATIONS, tell_stored, texts_of, told_of
+from tests.scripted_operations import OPERATIONS, StoredResponses, tell_stored, texts_of, told_of
 
 _SCRIPT = re.compile(r"\[\[(.*?)\]\]", re.DOTALL)
 _RESET = struct.pack("ii", 1, 0)
@@ -88,8 +88,7 @@ class ScriptedUpstream:
         self.key, self.healthy = "", True
         self.served: dict[str, Served] = {}
         self.connections = 0
-        self.stored: dict[str, dict[str, Any]] = {}  # Responses, by id,
-        self.asked_stored: list[str] = []  # and what was asked about them.
+        self.responses = StoredResponses()
         self._state = state
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()

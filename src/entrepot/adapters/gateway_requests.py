@@ -10,6 +10,10 @@ _PATHS: dict[Operation, str] = {
     "chat": "chat/completions",
     "completions": "completions",
     "embeddings": "embeddings",
+    "responses": "responses",
+    "images": "images/generations",
+    "moderations": "moderations",
+    "rerank": "rerank",
 }
 # 401 is about our own token, which changes when its file is replaced while a process still knows the old one.
 _TRY_LATER = {401, 429, 503}

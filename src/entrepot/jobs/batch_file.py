@@ -11,6 +11,10 @@ _OPERATIONS: dict[str, Operation] = {
     "chat/completions": "chat",
     "completions": "completions",
     "embeddings": "embeddings",
+    "responses": "responses",
+    "images/generations": "images",
+    "moderations": "moderations",
+    "rerank": "rerank",
 }
 # What a batch may run, by the paths that clients of either dialect write.
 ENDPOINTS: dict[str, Operation] = {

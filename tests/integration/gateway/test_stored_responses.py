@@ -40,7 +40,7 @@ def _fields(published: GatewaySnapshot) -> dict[str, Any]:
 @pytest.fixture
 def client(gateway: Gateway) -> Iterator[OpenAI]:
     gateway.sink.records.clear()
-    gateway.upstream.asked_stored.clear()
+    gateway.upstream.responses.asked.clear()
     with client_of(gateway) as client:
         yield client
 
@@ -57,7 +57,7 @@ def test_a_stored_response_is_told_again(gateway: Gateway, client: OpenAI) -> No
     told = client.responses.retrieve(made.id, include=["message.output_text.logprobs"])
     assert told.output_text == made.output_text
     assert client.responses.input_items.list(made.id, limit=5).data == []
-    assert gateway.upstream.asked_stored == [
+    assert gateway.upstream.responses.asked == [
         f"GET /v1/responses/{made.id}?include%5B%5D=message.output_text.logprobs",
         f"GET /v1/responses/{made.id}",
         f"GET /v1/responses/{made.id}/input_items?limit=5",
@@ -109,7 +109,7 @@ def test_only_where_it_is(client: OpenAI) -> None:
 def test_nobody_else_has_it(gateway: Gateway, client: OpenAI, rival: OpenAI) -> None:
     made = client.responses.create(model="gpt", input="a secret")
     gateway.sink.records.clear()
-    gateway.upstream.asked_stored.clear()
+    gateway.upstream.responses.asked.clear()
     attempts: list[Any] = [
         lambda: rival.responses.retrieve(made.id),
         lambda: list(rival.responses.retrieve(made.id, stream=True)),
@@ -122,7 +122,7 @@ def test_nobody_else_has_it(gateway: Gateway, client: OpenAI, rival: OpenAI) -> 
     for attempt in attempts:
         with pytest.raises(openai.NotFoundError):
             attempt()
-    assert set(gateway.upstream.asked_stored) == {
+    assert set(gateway.upstream.responses.asked) == {
         f"GET /v1/responses/{made.id}",
     }
     assert gateway.sink.records == []
@@ -149,7 +149,7 @@ def test_an_id_that_can_be_none_goes_nowhere(gateway: Gateway, client: OpenAI, n
     del client
     reply = ask(gateway, path=f"/v1/responses/{name}")
     assert (reply.status, reply.error["code"]) == (404, "not_found")
-    assert gateway.upstream.asked_stored == []
+    assert gateway.upstream.responses.asked == []
 
 
 def test_azures_route(gateway: Gateway, client: OpenAI) -> None:
@@ -157,7 +157,7 @@ def test_azures_route(gateway: Gateway, client: OpenAI) -> None:
     azure = AzureOpenAI(api_key=KEY, azure_endpoint=gateway.url, api_version="2025-04-01-preview", max_retries=0)
     with azure:
         assert azure.responses.retrieve(made.id).id == made.id
-    assert gateway.upstream.asked_stored[-1] == f"GET /v1/responses/{made.id}"
+    assert gateway.upstream.responses.asked[-1] == f"GET /v1/responses/{made.id}"
 
 
 def test_an_upstream_that_cannot_be_asked(gateway: Gateway, client: OpenAI) -> None:
