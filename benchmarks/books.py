@@ -25,7 +25,6 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from entrepot.adapters.sql.books import open_books  # noqa: E402 the root has to be on the path first
-from entrepot.core.identifiers import event_id  # noqa: E402
 from entrepot.core.log_records import (  # noqa: E402
     Admitted,
     LogRecord,
@@ -36,6 +35,7 @@ from entrepot.core.log_records import (  # noqa: E402
     encode_record,
 )
 from entrepot.core.periods import DAY, parse_instant  # noqa: E402
+from entrepot.core.shortcuts import event_id  # noqa: E402
 from entrepot.core.usage_event import UsageEvent  # noqa: E402
 from entrepot.core.world import encode_world  # noqa: E402
 from entrepot.ports.event_log import Position  # noqa: E402

@@ -33,17 +33,15 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def modules() -> list[Path]:
-    """The sources to compile."""
+    """The sources to compile: Python, and C that stands in for the Python file of the same name."""
     return [ROOT / line for line in (ROOT / "compiled" / "modules.txt").read_text().split()]
 
 
 def stale() -> list[str]:
     """The sources that have changed since they were compiled, and those that are compiled no more, by name."""
-    compiled = {path.parent / f"{path.name.partition('.')[0]}.py": path for path in (SOURCE / GROUP).rglob("*.so")}
-    current = {
-        path for path in modules() if path in compiled and path.stat().st_mtime <= compiled[path].stat().st_mtime
-    }
-    return sorted(path.name for path in compiled.keys() - current)
+    made = {path.parent / path.name.partition(".")[0]: path.stat().st_mtime for path in (SOURCE / GROUP).rglob("*.so")}
+    sources = {path.with_suffix(""): path.stat().st_mtime for path in modules()}
+    return sorted(path.name for path, at in made.items() if sources.get(path, at + 1) > at)
 
 
 def remove() -> None:
@@ -55,13 +53,22 @@ def remove() -> None:
 def build() -> None:
     """Compiles. Raises: ImportError without mypyc; SystemExit for a module it refuses; errors of the C compiler."""
     from mypyc.build import mypycify
-    from setuptools import setup
+    from setuptools import Extension, setup
 
-    sources = [str(path.relative_to(ROOT)) for path in modules()]
+    sources = [path.relative_to(ROOT) for path in modules()]
+    python = [str(path) for path in sources if path.suffix == ".py"]
+    in_c = [
+        Extension(".".join(path.with_suffix("").parts[1:]), [str(path)], extra_compile_args=["-O2"])
+        for path in sources
+        if path.suffix == ".c"
+    ]
     setup(
         name=GROUP,
         package_dir={"": "src"},
-        ext_modules=mypycify(sources, group_name=GROUP, opt_level="2", debug_level="0", target_dir="build/compiled"),
+        ext_modules=[
+            *mypycify(python, group_name=GROUP, opt_level="2", debug_level="0", target_dir="build/compiled"),
+            *in_c,
+        ],
         script_args=["--quiet", "build_ext", "--inplace", "--build-temp", "build/compiled"],
     )
     for path in SOURCE.rglob("*.so"):

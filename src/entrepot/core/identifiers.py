@@ -6,12 +6,6 @@ KEY_PREFIX = "ek-"
 INTERNAL_PREFIX = "ei-"  # Begins the token that the processes of an installation know each other by.
 
 
-def event_id(at_us: int, instance: int, sequence: int) -> str:
-    """A 128-bit, time-ordered event id in 32 hex digits: 48 bits of milliseconds, 32 of instance, 48 of sequence."""
-    number = (at_us // 1000) << 80 | instance << 48 | sequence & 0xFFFFFFFFFFFF
-    return number.to_bytes(16, "big").hex()
-
-
 def key_digest(key: str | bytes) -> str:
     """The SHA-256 of an API key in hex, which is all we keep of it."""
     return hashlib.sha256(key.encode() if isinstance(key, str) else key).hexdigest()

@@ -25,6 +25,7 @@ from zlib import crc32
 
 import msgspec
 
+from entrepot.core import shortcuts
 from entrepot.core.errors import BadInput, LogDamaged
 
 HEADER_BYTES = 64
@@ -105,7 +106,7 @@ def frame(payload: bytes) -> bytes:
     length = len(payload)
     if not 0 < length <= RECORD_BYTES_MAX:
         raise BadInput(f"a record has {length} bytes; the usage log takes 1 to {RECORD_BYTES_MAX}")
-    return _HEAD.pack(length, crc32(payload, length)) + payload
+    return shortcuts.frame(payload)
 
 
 def group_head(offset: int) -> bytes:

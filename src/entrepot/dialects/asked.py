@@ -45,6 +45,10 @@ class Asked(msgspec.Struct, gc=False):
         self.fields["model"] = as_raw(model)
         return encode(self.fields)
 
+    def all_fields(self) -> Fields:
+        """Every field."""
+        return self.fields
+
     @property
     def media_type(self) -> str:
         """What write writes, where it is not JSON."""

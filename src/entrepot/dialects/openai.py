@@ -14,11 +14,14 @@ from entrepot.dialects import openai_usage
 from entrepot.dialects.answers import Answers, Said, present
 from entrepot.dialects.asked import Asked, Fields, as_raw, encode, flag_of, read_fields, text_of
 from entrepot.dialects.openai_estimates import estimate_answer
+from entrepot.dialects.shortcuts import answered, asked_for
 
 # What an event of a stream holds when it says more than content. A quote inside JSON text is written \", so none of
 # these can be a part of somebody's words; servers differ in the space after the colon.
 STREAM_MARKS: Final = (b'"finish_reason":"', b'"prompt_tokens"', b"[DONE]", b'"finish_reason": "')
 
+_ASK_USAGE = b'{"stream_options":{"include_usage":true},'
+_NO_FIELDS: Fields = {}
 _decode_options = msgspec.json.Decoder(Fields | None).decode
 
 
@@ -32,9 +35,38 @@ class AskedText(Asked, gc=False):
         return Asked.write(self, model, project)
 
 
+class AskedPlainly(Asked, gc=False):
+    """A request for text that a shortcut has read: it goes on as it came, but for the model's name.
+
+    begins, ends: of the model's name, quotes included.
+    """
+
+    body: bytes = b""
+    begins: int = 0
+    ends: int = 0
+
+    def write(self, model: str, project: str = "") -> bytes:
+        """See Asked."""
+        del project
+        body = self.body
+        if model != self.model:
+            body = b"%b%b%b" % (body[: self.begins], encode(model), body[self.ends :])
+        if self.stream and not self.wants_usage:
+            body = body.replace(b"{", _ASK_USAGE, 1)
+        return body
+
+    def all_fields(self) -> Fields:
+        """See Asked."""
+        return read_fields(self.body)
+
+
 def read_request(body: bytes, media_type: bytes = b"") -> Asked:
     """What the body of a request for text asks for. Raises: InvalidRequest, UnsupportedValue."""
     del media_type
+    plain = asked_for(body)
+    if plain is not None:
+        model, begins, ends, streams, wants_usage = plain
+        return AskedPlainly(_NO_FIELDS, model, streams, wants_usage, len(body), body=body, begins=begins, ends=ends)
     fields = read_fields(body)
     stream = "stream" in fields and flag_of(fields, "stream")
     return AskedText(fields, text_of(fields, "model"), stream, stream and _wants_usage(fields), len(body))
@@ -77,6 +109,12 @@ _NOTHING = Said()
 _LAST = Said(is_last=True)
 
 
+def read_whole(body: bytes) -> Said | None:
+    """What a whole answer says, or None when it is no JSON object."""
+    plain = answered(body)
+    return read_answer(body) if plain is None else Said(*plain)
+
+
 def read_event(data: bytes) -> Said:
     """What an event of a stream says, by its data; nothing, when it cannot be read."""
     if data.strip() == b"[DONE]":
@@ -109,7 +147,7 @@ def _has_words(delta: Fields | None) -> bool:
     return delta is not None and any(name != "role" and bytes(raw) not in _EMPTY for name, raw in delta.items())
 
 
-TEXT: Final = Answers(read_answer, openai_usage.meters_of, estimate_answer, marks=STREAM_MARKS, event=read_event)
+TEXT: Final = Answers(read_whole, openai_usage.meters_of, estimate_answer, marks=STREAM_MARKS, event=read_event)
 
 _OUTCOMES: dict[str, Outcome] = {
     "length": "length",

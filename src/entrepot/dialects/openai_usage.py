@@ -2,6 +2,8 @@
 
 import msgspec
 
+from entrepot.dialects.shortcuts import text_meters
+
 
 class UsageMismatch(ValueError):
     """A usage object whose parts do not sum to its totals, or that cannot be read; the text says which."""
@@ -42,6 +44,9 @@ def meters_of(usage: bytes) -> dict[str, int]:
     reasoning, speech and pictures. Raises: UsageMismatch.
     Source: OpenAI's API description, schema CompletionUsage.
     """
+    plain = text_meters(usage)
+    if plain is not None:  # Nearly every request.
+        return plain
     try:
         read = _decode_usage(usage)
     except ValueError as error:
@@ -51,9 +56,6 @@ def meters_of(usage: bytes) -> dict[str, int]:
         raise UsageMismatch(f"{read.prompt_tokens} and {completion} are more tokens than one request can have")
     asked = read.prompt_tokens_details or _NO_PROMPT_DETAILS
     answered = read.completion_tokens_details or _NO_COMPLETION_DETAILS
-    if asked == _NO_PROMPT_DETAILS and answered == _NO_COMPLETION_DETAILS and completion > 0 <= read.prompt_tokens:
-        _check_total(read, completion)  # Nearly every request: no part but text in and text out.
-        return {"input_tokens": read.prompt_tokens, "output_tokens": completion}
     cached, written = asked.cached_tokens or 0, asked.cache_write_tokens or 0
     heard, seen = asked.audio_tokens or 0, asked.image_tokens or 0
     reasoned = answered.reasoning_tokens or 0

@@ -7,8 +7,9 @@ from http import HTTPStatus
 import msgspec
 
 from entrepot.core.errors import DeploymentNotFound, EntrepotError, RequestTooLarge
-from entrepot.core.identifiers import INTERNAL_PREFIX, event_id
+from entrepot.core.identifiers import INTERNAL_PREFIX
 from entrepot.core.periods import Instant
+from entrepot.core.shortcuts import event_id
 from entrepot.core.snapshot import ServedDeployment
 from entrepot.dialects import azure, openai
 from entrepot.dialects.operations import OPERATIONS

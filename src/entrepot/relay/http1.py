@@ -7,13 +7,11 @@ Requests of clients, the other side of HTTP, are read in edge/http_requests.py.
 import re
 
 from entrepot.core.chunked_coding import BadChunk, ChunkedReader
+from entrepot.relay.shortcuts import whole_answer
 
 HEAD_BYTES_MAX = 64 * 1024
 _UNTIL_CLOSE = -1
 
-_UNUSUAL = re.compile(
-    rb"\r\n(?:transfer-encoding|content-encoding|content-length(?!: )|connection(?!: keep-alive(?:\r|\Z)))"
-)
 _SAYABLE = re.compile(rb"[ -~]{1,200}")
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])[ \r]")
 
@@ -56,21 +54,8 @@ def read_whole(data: bytes) -> tuple[AnswerHead, bytes] | None:
 
     None for any other, and for what has a field that is worth a second look; AnswerReader is for them.
     """
-    end = data.find(b"\r\n\r\n")
-    text = data[:end]
-    lower = text.lower()
-    _, found, behind = lower.partition(b"\r\ncontent-length: ")
-    length = len(data) - end - 4
-    if (
-        end < 0
-        or not found
-        or behind.partition(b"\r\n")[0] != b"%d" % length
-        or not data.startswith(b"HTTP/1.1 200 ")
-        or _UNUSUAL.search(lower)
-        or behind.find(b"content-length") >= 0
-    ):
-        return None
-    return AnswerHead(200, text, keep_alive=True), data[end + 4 :]
+    body = whole_answer(data)
+    return None if body < 0 else (AnswerHead(200, data[: body - 4], keep_alive=True), data[body:])
 
 
 def _field(text: bytes, lower: bytes, name: bytes) -> bytes:

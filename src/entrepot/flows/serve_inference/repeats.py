@@ -71,7 +71,7 @@ class Repeats:
         if (
             caching is None
             or admitted.tier != "default"
-            or not is_cached(operation.offered, asked.fields, caching.requests)
+            or not is_cached(operation.offered, asked.all_fields(), caching.requests)
         ):
             return None
         store = self.stores.get(caching.store)
@@ -82,7 +82,7 @@ class Repeats:
             self.results["bypass"] += 1
             client.tell_cache("bypass")
             return None
-        key = request_key(project, deployment, operation.offered, asked.fields)
+        key = request_key(project, deployment, operation.offered, asked.all_fields())
         return Repeat(self, caching, store, key, asked, admitted, client, takes=wishes.takes)
 
 

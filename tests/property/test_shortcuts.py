@@ -1,0 +1,202 @@
+"""A shortcut never leads elsewhere than the long way, whatever bytes it is given; nor does its compiled twin."""
+
+import json
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from entrepot.core.errors import EntrepotError
+from entrepot.core.segments import split_frames
+from entrepot.dialects import openai, openai_usage
+from entrepot.dialects import shortcuts as dialect_shortcuts
+from entrepot.relay.http1 import AnswerReader
+from entrepot.relay.usage_tap import StreamTap
+from tests.support.twins import kind, twins
+
+CORE = twins("entrepot.core.shortcuts")
+RELAY = twins("entrepot.relay.shortcuts")
+
+BODIES = (
+    b'{"model": "gpt-4", "messages": [{"role": "user", "content": "caf\xc3\xa9 \\"x\\" \\u00e9\\n"}], "stream": true}',
+    b'{"model":"m","stream":true,"stream_options":{"include_usage":true,"x":[1,-2.5e3,{}]},"n":null}',
+    b' {"stream":false,"model":"gpt-4o-mini-with-a-long-name-0123456789","a":[],"b":{"model":"other"}}\n',
+    b'{"model":"m","model":"n"}',
+    b'{"model":"m","stream":true,"stream_options":{"include_usage":false}}',
+    b'{"model":"m","service_tier":"auto","temperature":0.25,"stop":["\\ud83d\\ude00","]}"]}',
+)
+USAGE = (
+    (
+        b'{"prompt_tokens":212,"completion_tokens":96,"total_tokens":308,"prompt_tokens_details":{"cached_tokens":0,'
+        b'"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":0,"accepted_prediction_tokens":0}}'
+    ),
+    b'{"prompt_tokens": 4, "completion_tokens": 2, "total_tokens": null, "prompt_tokens_details": null}',
+    b'{"prompt_tokens":4,"completion_tokens":2,"total_tokens":7}',
+    b'{"prompt_tokens":4,"completion_tokens":2,"prompt_tokens_details":{"cached_tokens":1}}',
+    b'{"prompt_tokens":9223372036854775808,"completion_tokens":1}',
+)
+ANSWERS = (
+    b'{"id":"x","choices":[{"index":0,"message":{"role":"assistant","content":"a \\"finish_reason\\":\\"no\\""},'
+    b'"logprobs":null,"finish_reason":"stop"}],"usage":' + USAGE[0] + b',"system_fingerprint":"fp"}',
+    b'{"choices":[{"text":"w1 w2","finish_reason":"length"},{"text":"","finish_reason":null}],"usage":null}',
+    b'{"object":"list","data":[{"embedding":[0.1,-2e-7]}],"usage":{"prompt_tokens":3,"total_tokens":3}}',
+    b'{"choices":[{"delta":{"content":"x"},"finish_reason":""}],"usage":' + USAGE[1] + b"}",
+    b'{"choices":[{"text":5}],"usage":{"prompt_tokens":1}}',
+)
+HEADS = (
+    (
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nx-request-id: 1\r\nContent-Length: %d\r\n"
+        b"Connection: keep-alive\r\n\r\n"
+    ),
+    b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nContent-Length: 2\r\n\r\n",
+    b"HTTP/1.1 200 \r\nContent-Length: %d\r\nconnection: close\r\nTransfer-Encoding: chunked\r\n\r\n",
+)
+EVENT = (
+    b'data: {"choices":[{"delta":{"content":"w [DO \\"finish_reason\\":\\""},"finish_reason":null}],"usage":null}\n\n'
+)
+LAST = b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n'
+
+
+PIECES = (
+    *(bytes([byte]) for byte in b'"\\01-.e,}] \r\n\x1f\xff'),
+    *(b"", b"null", b"\r\n", b"\n\n", b"\\u00e9", b"data: [DONE]", b'"model":"n",', b'"usage":{},'),
+)
+
+
+@st.composite
+def mutated(draw: st.DrawFn, *bases: bytes) -> bytes:
+    """One of the bases, with a few bytes changed, doubled, moved or gone."""
+    data = bytearray(draw(st.sampled_from(bases)))
+    for _ in range(draw(st.integers(0, 3))):
+        at, size = draw(st.integers(0, len(data))), draw(st.integers(0, 12))
+        piece = draw(
+            st.one_of(
+                st.sampled_from(PIECES),
+                st.just(bytes(data[at : at + size])),
+                st.binary(max_size=2),
+            )
+        )
+        data[at : at + draw(st.sampled_from([0, len(piece), size]))] = piece
+    return bytes(data)
+
+
+@pytest.mark.parametrize("shortcuts", RELAY, ids=kind)
+@settings(max_examples=400)
+@given(data=st.sampled_from(HEADS).flatmap(lambda head: mutated(head % len(ANSWERS[2]) + ANSWERS[2])))
+@example(data=HEADS[0] % 0)
+@example(data=b"HTTP/1.1 200 OK\r\nContent-Length: 00\r\n\r\n")
+def test_a_whole_answer(shortcuts: Any, data: bytes) -> None:
+    start = shortcuts.whole_answer(data)
+    if start >= 0:
+        reader = AnswerReader()
+        assert reader.feed(data) == data[start:]
+        assert reader.head is not None
+        assert (reader.complete, reader.head.status, reader.head.keep_alive) == (True, 200, True)
+        assert reader.head.text == data[: start - 4]
+
+
+@pytest.mark.parametrize("shortcuts", RELAY, ids=kind)
+def test_the_usual_answers_are_taken_whole(shortcuts: Any) -> None:
+    for head in HEADS[:2]:
+        data = head % len(ANSWERS[0]) + ANSWERS[0]
+        assert data[shortcuts.whole_answer(data) :] == ANSWERS[0]
+        assert shortcuts.whole_answer(data[:-1]) == shortcuts.whole_answer(data + b"x") == -1
+
+
+def chunk(payload: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(payload), payload)
+
+
+@pytest.mark.parametrize("shortcuts", RELAY, ids=kind)
+@settings(max_examples=400)
+@given(data=mutated(chunk(EVENT), chunk(EVENT * 3), chunk(LAST), chunk(b": a comment\n\n"), chunk(EVENT[:-1])))
+def test_a_chunk_of_content(shortcuts: Any, data: bytes) -> None:
+    lines = shortcuts.lines_of_content(data, openai.STREAM_MARKS)
+    if lines >= 0:
+        reader = AnswerReader()
+        reader.feed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        payload = reader.feed(data)
+        assert reader.chunks is not None
+        assert reader.chunks.between
+        tap = StreamTap(marks=openai.STREAM_MARKS, read=openai.read_event, drop_usage=True)
+        tap.feed(EVENT)
+        tap.counted = 0
+        assert tap.feed(payload) == payload
+        assert (tap.counted, tap.finished, tap.usage, tap.finish) == (lines, False, b"", "")
+
+
+@pytest.mark.parametrize("shortcuts", RELAY, ids=kind)
+def test_the_usual_chunks_pass(shortcuts: Any) -> None:
+    assert [shortcuts.lines_of_content(chunk(EVENT * n), openai.STREAM_MARKS) for n in (1, 2, 30)] == [1, 2, 30]
+    assert shortcuts.lines_of_content(chunk(LAST), openai.STREAM_MARKS) == -1
+    assert shortcuts.lines_of_content(chunk(LAST), (b"x", b"y")) == 1
+
+
+def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    assert len({name for name, _ in pairs}) == len(pairs)
+    return dict(pairs)
+
+
+@settings(max_examples=600)
+@given(body=mutated(*BODIES), name=st.sampled_from(["m", "gpt-4", 'a "name"']))
+def test_what_a_request_asks_for(body: bytes, name: str) -> None:
+    if dialect_shortcuts.asked_for(body) is None:
+        return
+    plain = openai.read_request(body)
+    with patch.object(openai, "asked_for", return_value=None):
+        long = openai.read_request(body)
+    assert (plain.model, plain.stream, plain.wants_usage, plain.size) == (
+        long.model, long.stream, long.wants_usage, long.size,
+    )  # fmt: skip
+    assert plain.all_fields().keys() == long.all_fields().keys()
+    members = json.loads(body.decode("utf-8", "replace"), object_pairs_hook=list)
+    unique(members)
+    written = plain.write(name), long.write(name)
+    assert decoded(written[0]) == decoded(written[1])
+
+
+def decoded(body: bytes) -> object:
+    return json.loads(body.decode("utf-8", "surrogateescape"))
+
+
+@settings(max_examples=600)
+@given(body=mutated(*ANSWERS))
+def test_what_an_answer_says(body: bytes) -> None:
+    plain = dialect_shortcuts.answered(body)
+    if plain is not None:
+        long = openai.read_answer(body)
+        assert long is not None
+        assert plain == (long.usage, long.finish)
+
+
+@settings(max_examples=600)
+@given(usage=mutated(*USAGE))
+def test_meters(usage: bytes) -> None:
+    plain = dialect_shortcuts.text_meters(usage)
+    if plain is not None:
+        with patch.object(openai_usage, "text_meters", return_value=None):
+            assert list(plain.items()) == list(openai_usage.meters_of(usage).items())
+
+
+def test_the_usual_is_not_left_to_the_long_way() -> None:
+    compiled = not str(dialect_shortcuts.__file__).endswith(".py")
+    usual = [dialect_shortcuts.asked_for(body) for body in BODIES[:3]]
+    usual += [dialect_shortcuts.answered(body) for body in ANSWERS[:3]]  # type: ignore[misc]
+    usual += [dialect_shortcuts.text_meters(usage) for usage in USAGE[:2]]  # type: ignore[misc]
+    assert all((found is not None) == compiled for found in usual)
+    with pytest.raises(EntrepotError):
+        openai.read_request(BODIES[0][:-1])
+
+
+@pytest.mark.parametrize("shortcuts", CORE, ids=kind)
+@given(
+    at=st.integers(0, 2**47), instance=st.integers(0, 2**32 - 1), sequence=st.integers(0, 2**50), payload=st.binary()
+)
+def test_ids_and_frames(shortcuts: Any, at: int, instance: int, sequence: int, payload: bytes) -> None:
+    assert shortcuts.event_id(at * 1000, instance, sequence) == f"{at:012x}{instance:08x}{sequence % 2**48:012x}"
+    if payload:
+        framed = shortcuts.frame(payload)
+        assert split_frames(framed, 0, 0, len(framed)).payloads == [payload]
