@@ -281,12 +281,12 @@ def test_a_bug_ends_the_request_and_nothing_else(gateway: Gateway, monkeypatch: 
         raise ZeroDivisionError
 
     with monkeypatch.context() as patched:
-        patched.setattr("entrepot.dialects.openai._decode_answer", crash)
+        patched.setattr("entrepot.dialects.openai.answered", crash)
         reply = ask(gateway, chat("hi"))
     assert (reply.status, reply.error["code"]) == (500, "internal")
     assert gateway.abandoned().outcome == "upstream_failed"
     with monkeypatch.context() as patched:
-        patched.setattr("entrepot.dialects.openai.read_fields", crash)
+        patched.setattr("entrepot.dialects.openai.asked_for", crash)
         reply = ask(gateway, chat("hi"))
     assert (reply.status, reply.error["code"]) == (500, "internal")
     assert reply.headers["x-request-id"] in reply.error["message"]
