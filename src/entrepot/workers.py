@@ -13,13 +13,14 @@ from itertools import islice
 
 import msgspec
 
-from entrepot.core.errors import BadInput, PeriodNotClosable, UsageLogUnavailable
+from entrepot.core.errors import BadInput, NotFound, PeriodNotClosable, UsageLogUnavailable
 from entrepot.core.log_records import (
     Abandoned,
     Admitted,
     Attempted,
     AttemptEnded,
     InstanceLost,
+    InvoiceCredited,
     KeyIssued,
     KeyRevoked,
     LogRecord,
@@ -37,6 +38,7 @@ from entrepot.core.world import DeclaredNames, World, WorldIndex, decode_world, 
 from entrepot.flows.accrue import accrue, pass_mark
 from entrepot.flows.close_month import check_closable, close_month, end_everywhere
 from entrepot.flows.compare_books import check, compare
+from entrepot.flows.credit_invoice import credit_invoice
 from entrepot.flows.process_usage import process_usage, recorder_of, retry_unpriced
 from entrepot.flows.resolve_usage import resolve_usage
 from entrepot.flows.settle_accounts import check_settleable, settle_accounts
@@ -125,7 +127,9 @@ class Fold:
             else:
                 self._books.give_up(record)
 
-    def _landmark(self, record: WorldApplied | KeyIssued | KeyRevoked | Marked | MonthClosed | MonthSettled) -> None:
+    def _landmark(
+        self, record: WorldApplied | KeyIssued | KeyRevoked | Marked | MonthClosed | MonthSettled | InvoiceCredited
+    ) -> None:
         match record:
             case WorldApplied():
                 self._enter_world(record)
@@ -139,6 +143,9 @@ class Fold:
                 self._close(record)
             case MonthSettled():
                 self._settle(record)
+            case InvoiceCredited():
+                with suppress(BadInput, NotFound):  # Who recorded it looked before.
+                    credit_invoice(self._books, self._terms, record)
 
     def _enter_world(self, record: WorldApplied) -> None:
         world = decode_world(record.world)

@@ -6,6 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from entrepot.cli.command import add_command, add_group, period_of, settings_of, show, table
+from entrepot.cli.credit import add_credit
 from entrepot.core.errors import NotFound
 from entrepot.core.periods import format_instant
 
@@ -30,6 +31,7 @@ def add_commands(subparsers: "Subparsers") -> None:
     showing.add_argument(
         "--limit", type=int, default=REQUESTS_SHOWN, metavar="N", help=f"requests at most ({REQUESTS_SHOWN})"
     )
+    add_credit(group)
 
 
 def invoice_rows(invoices: "Sequence[Invoice]") -> list[str]:

@@ -10,11 +10,12 @@ from entrepot.compose.settings import Settings
 from entrepot.compose.upstream_keys import upstream_keys
 from entrepot.core.errors import PeriodNotClosable
 from entrepot.core.invoices import Invoice
-from entrepot.core.log_records import MonthClosed, MonthSettled
+from entrepot.core.log_records import InvoiceCredited, MonthClosed, MonthSettled
 from entrepot.core.periods import format_instant
 from entrepot.core.statements import Statement
 from entrepot.flows.administer import Office
 from entrepot.flows.close_month import check_closable
+from entrepot.flows.credit_invoice import draw_up_credit
 from entrepot.flows.resolve_usage import resolve_usage
 from entrepot.flows.settle_accounts import check_settleable
 from entrepot.flows.show_overview import terms_of
@@ -42,6 +43,22 @@ def close_period(settings: Settings, period: str, report: Report) -> tuple[list[
         _require_closed(office, period, at)
         invoices = office.books.invoices(period)
         return invoices, [invoice.number for invoice in invoices if invoice.number not in known]
+
+
+def credit_lines(
+    settings: Settings, invoice: str, lines: Sequence[tuple[int, str]], reason: str, report: Report
+) -> Invoice:
+    """The credit note that gives back lines of an invoice: (number, amount, or "" for what is left of it).
+
+    Raises: NotFound, BadInput with what can be given back; UsageLogUnavailable.
+    """
+    with open_office(settings, report) as office:
+        office.fold()
+        record = InvoiceCredited(at=office.clock.now(), invoice=invoice, lines=tuple(lines), reason=reason)
+        expected = draw_up_credit(office.books, terms_of(office.books), record)
+        office.log.append([record])
+        office.fold()
+        return office.books.invoice(expected.number)
 
 
 def settle_period(settings: Settings, period: str, report: Report) -> tuple[list[Statement], list[str]]:

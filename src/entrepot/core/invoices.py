@@ -9,8 +9,8 @@ from entrepot.core.money import Rounding, format_minor, format_pico, round_to_mi
 
 # usage: of the invoice's own period; adjustment: of an earlier one, or late. overage: usage beyond a commitment.
 # commitment: what usage has drawn from a prepaid one; purchase: the price of one; shortfall: what was not spent of one
-# that is not prepaid. minimum: what usage leaves of a month's minimum.
-LineKind = Literal["usage", "adjustment", "overage", "commitment", "purchase", "shortfall", "minimum"]
+# that is not prepaid. minimum: what usage leaves of a month's minimum. credit: of a credit note.
+LineKind = Literal["usage", "adjustment", "overage", "commitment", "purchase", "shortfall", "minimum", "credit"]
 
 # Of lines with requests behind them; they stand before all others.
 USAGE_KINDS: tuple[LineKind, ...] = ("usage", "adjustment", "overage")
@@ -44,7 +44,8 @@ class LineDraft(msgspec.Struct, frozen=True):
 class InvoiceLine(msgspec.Struct, frozen=True):
     """A line as printed: decimal strings; exact is unrounded, amount rounded to the currency's minor unit.
 
-    price_class: the window or length of request that the price is for, "" for any.
+    price_class: the window or length of request that the price is for, "" for any. number: on a credit note, that of
+    the line it takes from.
     """
 
     number: int
@@ -86,7 +87,8 @@ class Conversion(msgspec.Struct, frozen=True):
 class Invoice(msgspec.Struct, frozen=True):
     """An issued invoice; frozen. total = net + tax; residual = exact - rounded over all lines. taxes: what tax sums.
 
-    conversions: where prices are in another currency, which unit prices are then given in.
+    conversions: where prices are in another currency, which unit prices are then given in. corrects: of a credit note,
+    the number of the invoice it takes from, with the reason; its amounts are negative.
     """
 
     number: str
@@ -103,6 +105,8 @@ class Invoice(msgspec.Struct, frozen=True):
     residual: str
     taxes: tuple[TaxLine, ...] = ()
     conversions: tuple[Conversion, ...] = ()
+    corrects: str = ""
+    reason: str = ""
 
 
 class Totals(msgspec.Struct, frozen=True):

@@ -136,6 +136,15 @@ class MonthSettled(_Record, frozen=True, gc=False):
     period: str
 
 
+class InvoiceCredited(_Record, frozen=True, gc=False):
+    """The operator gives back lines of an issued invoice. lines: (number, amount as decimal text, "" for all of it)."""
+
+    at: Instant
+    invoice: str
+    lines: tuple[tuple[int, str], ...]
+    reason: str
+
+
 LogRecord = (
     Admitted
     | Progressed
@@ -150,6 +159,7 @@ LogRecord = (
     | Attempted
     | AttemptEnded
     | MonthSettled
+    | InvoiceCredited
 )
 
 _encoder = msgspec.msgpack.Encoder(order="deterministic")

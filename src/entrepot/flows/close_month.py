@@ -54,7 +54,7 @@ def close_month(books: Books, terms: WorldIndex, at: Instant, period: Period) ->
     Everything before the period's end must be posted. Usage of earlier months that no invoice has yet is taken along,
     as adjustments under its own service period.
     """
-    invoiced = {invoice.contract for invoice in books.invoices(str(period))}
+    invoiced = {invoice.contract for invoice in books.invoices(str(period)) if not invoice.corrects}
     for contract in sorted(terms.world.contracts, key=lambda contract: contract.id):
         _invoice(books, terms, at, period, contract, supplement=contract.id in invoiced)
 

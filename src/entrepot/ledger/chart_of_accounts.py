@@ -69,3 +69,8 @@ def partner_payable(partner: str) -> str:
 def partner_receivable(partner: str) -> str:
     """What a partner owes by its statements."""
     return f"assets:partner:{partner}"
+
+
+def income_credits(model: str) -> str:
+    """What credit notes have taken from the income of a model (debit), or of what has none: minimums, purchases."""
+    return f"income:credits:{model}" if model else "income:credits"

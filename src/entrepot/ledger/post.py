@@ -13,6 +13,7 @@ from entrepot.ledger.chart_of_accounts import (
     commitment_held,
     cost_of_partner,
     exchange_clearing,
+    income_credits,
     income_discounts,
     income_from_partner,
     income_minimums,
@@ -75,6 +76,15 @@ def invoice_entry(
     ]
     owed = Posting(receivable_invoiced(customer), currency, parse_pico(invoice.total))
     return entry(f"invoice:{invoice.number}", "invoice", at, (owed, *legs))
+
+
+def credit_entry(note: Invoice, at: Instant) -> JournalEntry:
+    """What a credit note gives back: less is owed, what it was for has earned less, and so much less tax."""
+    legs = [Posting(receivable_invoiced(note.customer), note.currency, parse_pico(note.total))]
+    for line in note.lines:
+        legs.append(Posting(income_credits(line.model), note.currency, -parse_pico(line.amount)))
+    legs += [Posting(tax_payable(tax.name), note.currency, -parse_pico(tax.amount)) for tax in note.taxes]
+    return entry(f"credit:{note.number}", "credit", at, legs)
 
 
 def forfeit_key(contract: str, begins: Instant, revision: int) -> str:

@@ -265,8 +265,8 @@ class InvoiceStore(Protocol):
         """Freezes an invoice. Raises: AssertionError for a number that exists (a bug)."""
         ...
 
-    def next_number(self, period: str) -> int:
-        """The next sequence number of the period, without gaps, from 1."""
+    def next_number(self, period: str, *, of_credit: bool = False) -> int:
+        """The next sequence number of the period's invoices, or of its credit notes, without gaps, from 1."""
         ...
 
     def invoice(self, number: str) -> Invoice:

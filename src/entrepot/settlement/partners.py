@@ -31,7 +31,7 @@ def resale_base(
     base = Fraction(0)
     for invoice in invoices:
         for line in invoice.lines:
-            if line.model in names and line.kind in USAGE_KINDS:
+            if line.model in names and (line.kind in USAGE_KINDS or line.kind == "credit"):
                 part = _part_in_force(agreement, invoice, line, zone_of(invoice.contract), weights)
                 base += parse_pico(line.amount) * part * Fraction(rate_of(invoice), PICO)
     return base
@@ -45,7 +45,7 @@ def _part_in_force(agreement: Agreement, invoice: Invoice, line: InvoiceLine, zo
         return Fraction(1)
     if agreement.ends <= begins or ends <= agreement.begins:
         return Fraction(0)
-    weighed = weights(invoice.number, line.number)
+    weighed = weights(invoice.corrects or invoice.number, line.number)
     inside = sum(weight for reading, weight in weighed if agreement.begins <= reading.hour < agreement.ends)
     return Fraction(inside, sum(weight for _, weight in weighed) or 1)
 

@@ -35,9 +35,11 @@ class Invoices(UsageEvents):
             ),
         )
 
-    def next_number(self, period: str) -> int:
+    def next_number(self, period: str, *, of_credit: bool = False) -> int:
         """See ports.books."""
-        row = self._database.one("SELECT count(*) FROM invoice WHERE period = ?", (period,))
+        row = self._database.one(
+            "SELECT count(*) FROM invoice WHERE period = ? AND (number LIKE '%-C%') = ?", (period, of_credit)
+        )
         return row[0] + 1 if row else 1
 
     def invoice(self, number: str) -> Invoice:

@@ -1,0 +1,92 @@
+"""Credit notes in the fold: tax comes back to the cent, nothing twice, and partners give back their share."""
+
+import msgspec
+import pytest
+
+from entrepot.core.agreements import Agreement
+from entrepot.core.errors import BadInput
+from entrepot.core.log_records import InvoiceCredited, LogRecord, MonthClosed, MonthSettled
+from entrepot.core.periods import DAY, END_OF_TIME, parse_instant
+from entrepot.core.terms import SHARE, Tax
+from entrepot.flows.compare_books import check
+from entrepot.flows.credit_invoice import draw_up_credit
+from entrepot.flows.show_overview import terms_of
+from entrepot.ports.books import Books
+from tests.support.billing import APRIL, applied, contract, folded, prices, recorded, usage, version, world
+
+METERS = ("audio_input_tokens", "audio_output_tokens", "input_tokens", "output_tokens")
+AMOUNTS = ("68.33", "68.33", "57.50", "85.00")
+MAY = parse_instant("2024-05-01")
+INVOICE = "2024-03-000001"
+
+
+def march() -> list[LogRecord]:
+    """Usage of four lines with 20 % tax, a fifth of which goes to the model's owner; the month is closed."""
+    priced = version(prices(*(("m", meter, amount) for meter, amount in zip(METERS, AMOUNTS, strict=True))))
+    made = world(priced, contracts=[contract("acme", terms=(Tax(SHARE // 5, "VAT"),))])
+    share = Agreement("own/resale_share@always", "own", "resale_share", "pay", 0, END_OF_TIME, "USD", share=SHARE // 5)
+    made = msgspec.structs.replace(made, agreements=(share,))
+    (event,) = recorded(usage("a", "2024-03-10", meters=dict.fromkeys(METERS, 10**6)))
+    return [applied(made), event, MonthClosed(at=APRIL + DAY, period="2024-03")]
+
+
+def credited(*lines: tuple[int, str], invoice: str = INVOICE) -> InvoiceCredited:
+    return InvoiceCredited(at=APRIL + 2 * DAY, invoice=invoice, lines=lines, reason="outage")
+
+
+def notes(books: Books) -> list[tuple[str, str, str]]:
+    """(number, tax, total) of the credit notes of books that hold together."""
+    assert list(check(books)) == []
+    return [(note.number, note.tax, note.total) for note in books.invoices() if note.corrects]
+
+
+def test_crediting_line_by_line_gives_back_exactly_the_invoice() -> None:
+    books = folded(*march(), *(credited((line, "")) for line in (1, 2, 3, 4)))
+    invoice = books.invoice(INVOICE)
+    assert ([line.amount for line in invoice.lines], invoice.net, invoice.total) == (list(AMOUNTS), "279.16", "334.99")
+    assert notes(books) == [
+        ("2024-04-C00001", "-13.67", "-82.00"),
+        ("2024-04-C00002", "-13.66", "-81.99"),
+        ("2024-04-C00003", "-11.50", "-69.00"),
+        ("2024-04-C00004", "-17.00", "-102.00"),
+    ]
+    balances = books.balances()
+    assert ("assets:receivable:invoiced:acme", "USD") not in balances
+    assert ("liabilities:tax:VAT", "USD") not in balances
+
+
+def test_nothing_is_given_back_twice_or_of_a_line_that_is_not_there() -> None:
+    once = [*march(), credited((1, "60.00"))]
+    assert notes(folded(*once, credited((1, "8.34")), credited((1, "0")), credited((9, "")))) == [
+        ("2024-04-C00001", "-12.00", "-72.00")
+    ]
+    books = folded(*once)
+    for lines, fault in (
+        (((1, "8.34"),), "8.33 is left"),
+        (((1, "0.001"),), "8.33 is left"),
+        (((9, ""),), "has no line 9"),
+        ((), "name each line"),
+        (((2, "1"), (2, "1")), "name each line"),
+        (((2, "much"),), "is not a decimal number"),
+    ):
+        with pytest.raises(BadInput, match=fault):
+            draw_up_credit(books, terms_of(books), credited(*lines))
+    with pytest.raises(BadInput, match="has no line 1"):
+        draw_up_credit(books, terms_of(books), credited((1, ""), invoice="2024-04-C00001"))
+
+
+def test_a_credit_note_takes_back_the_partners_share_and_makes_no_supplement() -> None:
+    books = folded(
+        *march(),
+        MonthSettled(at=APRIL + DAY, period="2024-03"),
+        credited((4, "50.00")),
+        *recorded(usage("b", "2024-04-10", meters={"input_tokens": 10**6})),
+        MonthClosed(at=MAY + DAY, period="2024-04"),
+        MonthSettled(at=MAY + DAY, period="2024-04"),
+    )
+    assert [(made.number, made.documents[0].base, made.documents[0].amount) for made in books.statements()] == [
+        ("2024-03-own-1", "279.16", "55.83"),
+        ("2024-04-own-1", "7.50", "1.50"),
+    ]
+    (april,) = [made for made in books.invoices("2024-04") if not made.corrects]
+    assert (april.number, april.lines[0].kind) == ("2024-04-000001", "usage")
