@@ -55,6 +55,7 @@ MARK_LAG_US = MINUTE
 ASK_EVERY_US = SECOND
 _IDLE_S = 0.2
 
+_Landmark = WorldApplied | KeyIssued | KeyRevoked | Marked | MonthClosed | MonthSettled | InvoiceCredited
 _Life = Admitted | Attempted | AttemptEnded | Progressed | Abandoned | InstanceLost
 
 
@@ -127,9 +128,7 @@ class Fold:
             else:
                 self._books.give_up(record)
 
-    def _landmark(
-        self, record: WorldApplied | KeyIssued | KeyRevoked | Marked | MonthClosed | MonthSettled | InvoiceCredited
-    ) -> None:
+    def _landmark(self, record: _Landmark) -> None:
         match record:
             case WorldApplied():
                 self._enter_world(record)

@@ -29,8 +29,8 @@ def credit(
 ) -> Invoice:
     """The credit note. earlier: those of the same invoice. wanted: (line, amount, or "" for what is left of it).
 
-    Tax is that on all that is given back so far, less what was given back of it before, so that any number of notes give
-    back exactly the tax of the invoice.
+    Tax is that on all that is given back so far, less what was given back of it before, so that any number of notes
+    give back exactly the tax of the invoice.
     Raises: BadInput when a line is not there, or less is left of it.
     """
     lines = [_credited(invoice, earlier, line, amount) for line, amount in wanted]

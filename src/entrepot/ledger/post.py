@@ -81,8 +81,7 @@ def invoice_entry(
 def credit_entry(note: Invoice, at: Instant) -> JournalEntry:
     """What a credit note gives back: less is owed, what it was for has earned less, and so much less tax."""
     legs = [Posting(receivable_invoiced(note.customer), note.currency, parse_pico(note.total))]
-    for line in note.lines:
-        legs.append(Posting(income_credits(line.model), note.currency, -parse_pico(line.amount)))
+    legs += [Posting(income_credits(line.model), note.currency, -parse_pico(line.amount)) for line in note.lines]
     legs += [Posting(tax_payable(tax.name), note.currency, -parse_pico(tax.amount)) for tax in note.taxes]
     return entry(f"credit:{note.number}", "credit", at, legs)
 
