@@ -15,7 +15,7 @@ from typing import cast
 import uvloop
 
 from entrepot.core.usage_event import Outcome
-from entrepot.edge.client_connection import ClientConnection, ClientLimits
+from entrepot.edge.client_connection import ClientConnection, ClientLimits, Connection
 from entrepot.edge.http_answers import JSON, LAST_CHUNK, chunk, stream_head, whole_head
 from entrepot.edge.http_requests import Refusal, Request, RequestHead
 from entrepot.relay.destination import Destination
@@ -32,7 +32,7 @@ class BareRelay:
     def __init__(self, destination: Destination, lane: Lane, key: bytes) -> None:
         self.limits = ClientLimits()
         self.stopping = False
-        self.connections: set[ClientConnection] = set()
+        self.connections: set[Connection] = set()
         self._destination = destination
         self._lane = lane
         self._keys = {key: "customer"}

@@ -223,7 +223,7 @@ async def _drain(
     api.draining = True
     loop = asyncio.get_running_loop()
     end = loop.time() + settings.reload_drain_seconds
-    while (flow.shared.left or not doors.is_empty) and loop.time() < end and not lost.is_set():
+    while (flow.shared.left or flow.sessions or not doors.is_empty) and loop.time() < end and not lost.is_set():
         if stopping.is_set():
             if not api.stopping:
                 end = min(end, loop.time() + settings.drain_seconds)

@@ -20,6 +20,7 @@ Operation = Literal[
     "translations",
     "moderations",
     "rerank",
+    "realtime",
 ]
 UpstreamKind = Literal["llama_cpp", "onnx_embeddings", "openai"]
 
@@ -39,6 +40,7 @@ COUNTED_IN: dict[Operation, tuple[tuple[str, ...], ...]] = {
     "translations": (("audio_seconds",),),
     "moderations": (("requests",), ("input_tokens",)),
     "rerank": (("input_tokens",), ("search_units",)),
+    "realtime": (("input_tokens", "output_tokens", "audio_input_tokens", "audio_output_tokens"),),
 }
 
 

@@ -48,6 +48,27 @@ class Waited(Protocol):
         ...
 
 
+class Connection(Protocol):
+    """A client's connection, as the process sees it."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it may be closed."""
+        ...
+
+    def close(self) -> None:
+        """Ends it in good order."""
+        ...
+
+    def cut(self) -> None:
+        """Ends it wherever it is, because the process stops."""
+        ...
+
+    def sweep(self, now: float) -> None:
+        """Ends it when it is past its time. now: of the event loop's clock."""
+        ...
+
+
 class Application(Protocol):
     """What requests are for."""
 
@@ -62,7 +83,7 @@ class Application(Protocol):
         ...
 
     @property
-    def connections(self) -> "set[ClientConnection]":
+    def connections(self) -> set[Connection]:
         """All that are open."""
         ...
 
@@ -126,6 +147,19 @@ class ClientConnection:
             self._enter("idle")
             if self._reader.has_begun:
                 self._take(b"")
+
+    def hand_over(self, protocol: asyncio.Protocol) -> bytes:
+        """Makes the connection another protocol's, which learns of its transport here; this one hears nothing more.
+
+        Returns what has come behind the request at hand.
+        """
+        self._api.connections.discard(self)
+        self._working = None
+        self._transport.set_protocol(protocol)
+        protocol.connection_made(self._transport)
+        if self._held:
+            self._transport.resume_reading()
+        return self._reader.take_rest()
 
     def close(self) -> None:
         """Ends the connection once everything is written."""

@@ -75,6 +75,7 @@ FLUSH_WAIT = _histogram(
 )
 USAGE = Metric("entrepot_usage_units_total", "counter", "Units settled, by meter.", ("meter",))
 STREAMS = Metric("entrepot_streams_open", "gauge", "Event streams being relayed.")
+SESSIONS = Metric("entrepot_sessions_open", "gauge", "Realtime sessions.")
 CONNECTIONS = Metric("entrepot_connections_open", "gauge", "Connections of clients.")
 MISMATCHES = Metric("entrepot_usage_mismatches_total", "counter", "Usage that did not sum up.")
 OWED = Metric("entrepot_usage_owed", "gauge", "Usage records that the log did not take yet.")

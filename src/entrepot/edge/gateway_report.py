@@ -122,6 +122,7 @@ class GatewayReport:
             alone(metrics.MISMATCHES, shared.mismatches),
             alone(metrics.WORKERS, 1),
             alone(metrics.STREAMS, len(shared.streams)),
+            alone(metrics.SESSIONS, len(flow.sessions)),
             alone(metrics.CONNECTIONS, len(self._connections)),
             alone(metrics.OWED, flow.usage.owed),
             alone(metrics.LOG_AVAILABLE, int(flow.usage.available)),

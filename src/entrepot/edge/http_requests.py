@@ -159,6 +159,11 @@ class RequestReader:
         self.pending = head
         return self._read_body(head, data[end:])
 
+    def take_rest(self) -> bytes:
+        """What was kept, and is no request any more."""
+        rest, self._data = self._data, b""
+        return rest
+
     def keep(self, data: bytes) -> None:
         """Keeps data that came while an earlier request is being answered."""
         self._data += data

@@ -11,18 +11,20 @@ from entrepot.core.identifiers import INTERNAL_PREFIX
 from entrepot.core.periods import Instant
 from entrepot.core.shortcuts import event_id
 from entrepot.core.snapshot import ServedDeployment
-from entrepot.dialects import azure, openai
+from entrepot.dialects import azure, openai, realtime
 from entrepot.dialects.operations import OPERATIONS
-from entrepot.edge.client_connection import ClientConnection, ClientLimits
+from entrepot.edge import websocket
+from entrepot.edge.client_connection import ClientConnection, ClientLimits, Connection
 from entrepot.edge.error_bodies import protocol_error
 from entrepot.edge.gateway_report import GatewayReport, Scrape, Watchers
 from entrepot.edge.http_answers import JSON, TEXT
 from entrepot.edge.http_requests import Refusal, Request, RequestHead
 from entrepot.edge.inference_call import InferenceCall
 from entrepot.edge.routes import Found, MethodRefused, Route, check_found, find_route, job_target, speaks_azure
+from entrepot.edge.session_call import SessionCall
 from entrepot.edge.tracing import begin_stages
 from entrepot.flows.forward_jobs import ForwardJobs, JobAsk
-from entrepot.flows.serve_inference.flow import Ask, ServeInference
+from entrepot.flows.serve_inference.flow import Ask, ServeInference, SessionAsk
 from entrepot.flows.serve_inference.stored import StoredAsk, checked_id
 from entrepot.ports.clock import Clock
 
@@ -49,7 +51,7 @@ class InferenceApi:
         self._flow = flow
         self._jobs = jobs
         self.now: Callable[[], Instant] = clock.now
-        self.connections: set[ClientConnection] = set()
+        self.connections: set[Connection] = set()
         self.report = GatewayReport(flow, self.connections, watchers)
         self.tally = self.report.tally
         self.ended = self.report.ended
@@ -78,6 +80,8 @@ class InferenceApi:
                 self._job(found, request, call, connection)
             elif found.route.kind == "stored":
                 self._stored(found, head, call, connection)
+            elif found.route.kind == "realtime":
+                self._realtime(found, head, call, connection)
             elif found.route.kind == "metrics":
                 self._metrics(call, connection)
             else:
@@ -179,6 +183,26 @@ class InferenceApi:
         errand = self._flow.serve_stored(ask, head.credential, call.at, call)
         if not call.finished:
             connection.wait_for(errand)
+
+    def _realtime(self, found: Found, head: RequestHead, call: InferenceCall, connection: ClientConnection) -> None:
+        if not websocket.asks_for_websocket(head):
+            message = f"{found.route.path} is asked for a WebSocket, of version 13."
+            error = protocol_error(426, message, is_azure=found.route.is_azure)
+            call.reply_error(error, websocket.UPGRADE_FIELDS)
+            return
+        credential, protocols = websocket.caller_of(head)
+        ask = SessionAsk(
+            call.id,
+            call.at,
+            realtime.deployment_asked(head.query),
+            credential,
+            websocket.key_of(head),
+            protocols,
+            websocket.fields_passed_on(head),
+        )
+        session = self._flow.begin_session(ask, SessionCall(call, connection, self))
+        if not call.finished:
+            connection.wait_for(session)
 
     def _models(self, found: Found, head: RequestHead, call: InferenceCall) -> None:
         models = [_described(item, found.route) for item in self._usable(head, call).values()]

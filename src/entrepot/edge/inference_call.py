@@ -18,6 +18,7 @@ from entrepot.edge.http_requests import RequestHead
 from entrepot.edge.request_marks import Marks
 from entrepot.edge.routes import Found
 from entrepot.edge.server_timing import timing_comment, timing_field
+from entrepot.edge.websocket import accepting_head
 from entrepot.flows.serve_inference.stages import Stages
 
 _EVENTS = "text/event-stream"
@@ -161,6 +162,11 @@ class InferenceCall:
             self.left_as = outcome
             self.ended_at = self._desk.now()
             self._desk.ended(self)
+
+    def switch(self, accept: bytes, protocol: bytes) -> None:
+        """The head after which the connection is a WebSocket. The call ends when its session does, by left."""
+        self._count(101)
+        self._connection.write(accepting_head(accept, protocol, self._fields("")))
 
     # ---- as the answer of any route
 

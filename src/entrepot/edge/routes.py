@@ -7,7 +7,7 @@ from entrepot.core.errors import NotFound, RouteNotFound
 from entrepot.dialects import azure
 from entrepot.dialects.operations import OPERATIONS
 
-Kind = Literal["inference", "models", "model", "jobs", "stored", "healthz", "readyz", "metrics"]
+Kind = Literal["inference", "realtime", "models", "model", "jobs", "stored", "healthz", "readyz", "metrics"]
 Version = Literal["any", "undated", "dated"]
 
 
@@ -36,6 +36,8 @@ class Route(NamedTuple):
             return _JOBS[self.path.removeprefix(self.prefix)]
         if self.kind == "stored":
             return _STORED[self.path.removeprefix(self.prefix)]
+        if self.kind == "realtime":
+            return (b"GET",)
         return (b"POST",) if self.kind == "inference" else (b"GET", b"HEAD")
 
 
@@ -80,6 +82,9 @@ ROUTES = (
     *(Route(f"/v1{path}", "stored", prefix="/v1") for path in _STORED),
     *(Route(f"/openai/v1{path}", "stored", prefix="/openai/v1") for path in _STORED),
     *(Route(f"/openai{path}", "stored", "dated", prefix="/openai") for path in _STORED),
+    Route("/v1/realtime", "realtime"),
+    Route("/openai/v1/realtime", "realtime"),
+    Route("/openai/realtime", "realtime", "dated"),
     Route("/v1/models", "models"),
     Route("/v1/models/{model}", "model"),
     Route("/openai/v1/models", "models"),

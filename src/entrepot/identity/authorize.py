@@ -18,6 +18,7 @@ _ACTIONS: dict[Operation, str] = {
     "translations": "deployments/audio/translations/action",
     "moderations": "deployments/moderations/action",
     "rerank": "deployments/rerank/action",
+    "realtime": "deployments/realtime/action",
 }
 
 

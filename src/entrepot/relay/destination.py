@@ -71,6 +71,13 @@ class Destination:
         length = "Content-Length: 0\r\n" if method == "POST" else ""
         return f"{method} {self._prefix}{target}{self._bare}{length}X-Request-Id: {request_id}\r\n\r\n".encode()
 
+    def upgrade(self, target: str, request_id: str) -> bytes:
+        """The head of a request for a WebSocket, up to where the fields of this one follow. target: as above."""
+        return (
+            f"GET {self._prefix}{target}{self._bare}Upgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Version: 13\r\nX-Request-Id: {request_id}\r\n"
+        ).encode()
+
 
 def place_of(target: Target) -> Place:
     """Where a target is."""

@@ -171,6 +171,13 @@ class UpstreamConnection:
         else:
             self.close()
 
+    def hand_over(self, protocol: asyncio.Protocol) -> None:
+        """Makes the connection another protocol's, which learns of its transport here; the lane forgets it."""
+        self._lane.connections.discard(self)
+        self._lane.forget(self)
+        self._transport.set_protocol(protocol)
+        protocol.connection_made(self._transport)
+
     def close(self) -> None:
         """Closes the connection, which nobody uses."""
         self._lane.forget(self)

@@ -141,8 +141,7 @@ def test_where_the_log_fails_it_is_not_given(gateway: Gateway, stream: bool) -> 
     gateway.sink.failing = True
     assert ask(gateway, body).error["code"] == "usage_log_unavailable"
     assert gateway.flow.usage.owed == 1
-    gateway.sink.failing = False
-    gateway.do(gateway.flow.tick)
+    gateway.do(gateway.sink.recover)
     assert [event.tier for event in usage(gateway, 2)] == ["default", "cached"]
 
 

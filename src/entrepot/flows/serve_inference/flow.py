@@ -25,6 +25,7 @@ from entrepot.flows.serve_inference.checks import Checks
 from entrepot.flows.serve_inference.client import Client
 from entrepot.flows.serve_inference.exchange import Exchange, Shared
 from entrepot.flows.serve_inference.repeats import Repeat, Repeats
+from entrepot.flows.serve_inference.session import Session, SessionClient
 from entrepot.flows.serve_inference.stages import Stages
 from entrepot.flows.serve_inference.stored import Continuation, StoredAsk, StoredErrand
 from entrepot.flows.serve_inference.timed_exchange import timed
@@ -34,6 +35,7 @@ from entrepot.identity.authorize import check_inference
 from entrepot.metering.usage_writer import UsageWriter, log_unavailable
 from entrepot.ports.answer_store import AnswerStore
 from entrepot.relay.failures import unreachable
+from entrepot.relay.upgrade import Upgrade
 from entrepot.relay.upstream import UpstreamPool
 from entrepot.routing.plan import check_tier, deployment_for
 from entrepot.routing.pool import Pool
@@ -58,6 +60,18 @@ class Ask(NamedTuple):
     stages: Stages | None = None
 
 
+class SessionAsk(NamedTuple):
+    """A request for a realtime session as read. key, protocols, fields: see relay.upgrade.Upgrade."""
+
+    id: str
+    at: Instant
+    deployment: str
+    credential: Credential
+    key: bytes
+    protocols: bytes
+    fields: bytes
+
+
 class ServeInference:
     """The flow of one gateway process. instance: its name in the log. shared: what its exchanges have in common."""
 
@@ -79,6 +93,7 @@ class ServeInference:
         self._checks = Checks(self.ways)
         self.shared = Shared(usage, self.ways)
         self.repeats = Repeats(usage, stores or {})
+        self.sessions: set[Session] = set()
 
     def adopt(self, snapshot: GatewaySnapshot, trusted: str = "") -> list[str]:
         """Serves from this snapshot from now on; open requests end as they began. Returns what of it cannot be used."""
@@ -170,6 +185,40 @@ class ServeInference:
     ) -> Exchange:
         return make(self.shared, client, asked, operation, pool, ways, admitted)
 
+    def begin_session(self, ask: SessionAsk, client: SessionClient) -> Session:
+        """The session that the client gets, or is refused later.
+
+        Raises: EntrepotError; then nothing was sent to an upstream.
+        """
+        if not self.usage.available:
+            raise log_unavailable()
+        caller = self.directory.caller(ask.credential, ask.at)
+        check_inference(caller, "realtime")
+        project = caller.project
+        deployment = deployment_for(project, ask.deployment, "realtime")
+        check_tier(deployment, caller.tier, ask.at)
+        pool = self.ways.pool(project.id, deployment.name)
+        ways = pool.order()
+        if not ways:
+            raise unreachable(pool.back_in(ask.at))
+        admitted = Admitted(
+            id=ask.id,
+            at=ask.at,
+            instance=self._instance,
+            customer=project.customer,
+            project=project.id,
+            deployment=deployment.name,
+            model=deployment.model,
+            tier=caller.tier,
+            upstream=ways[0].upstream,
+            key=caller.key,
+            prompt_tokens_estimate=0,
+        )
+        asked = Upgrade(ask.key, ask.protocols, ask.fields)
+        session = Session(self.shared, self.sessions, client, asked, pool, ways, admitted)
+        session.start()
+        return session
+
     @property
     def directory(self) -> Directory:
         """Who may call. Raises: UpstreamUnavailable before the first snapshot."""
@@ -187,9 +236,11 @@ class ServeInference:
         self._checks.sweep(at)
 
     def cut(self) -> None:
-        """Ends what is read for clients that have left: this process stops."""
+        """Ends what is read for clients that have left, and sessions: this process stops."""
         for exchange in list(self.shared.left):
             exchange.client_left("gateway_lost")
+        for session in list(self.sessions):
+            session.cut()
 
     def tick(self) -> None:
         """To be called about once a second: says how far open streams are."""

@@ -1,0 +1,103 @@
+"""What a realtime session has begun and used: its responses, each admitted and settled under an id of its own."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from entrepot.core.log_records import Admitted
+from entrepot.core.usage_event import Outcome, Source
+from entrepot.dialects import realtime
+from entrepot.dialects.openai_usage import UsageMismatch
+from entrepot.flows.serve_inference.exchange import Shared
+
+
+class _Response:
+    """One that has begun. counted: the parts of answers that had been relayed at that time."""
+
+    __slots__ = ("admitted", "counted")
+
+    def __init__(self, admitted: Admitted, counted: int) -> None:
+        self.admitted = admitted
+        self.counted = counted
+
+
+class SessionRecords:
+    """The records of one session. session: what responses are admitted as, but for their id and time."""
+
+    __slots__ = ("_number", "_open", "_shared", "session")
+
+    def __init__(self, shared: Shared, session: Admitted) -> None:
+        self._shared = shared
+        self.session = session
+        self._number = 0
+        self._open: dict[str, _Response] = {}
+
+    @property
+    def open(self) -> list[str]:
+        """The responses that have begun and are not done."""
+        return list(self._open)
+
+    def begin(self, response: str, counted: int) -> None:
+        """Admits a response that the upstream says has begun."""
+        self._begin(response, counted)
+
+    def settle(
+        self,
+        event: realtime.Event,
+        counted: int,
+        done: Callable[[], None],
+        failed: Callable[[], None],
+    ) -> None:
+        """Makes the usage durable that an event reports, then calls done; failed, if it is owed to the log.
+
+        counted: as of a response's beginning, now.
+        """
+        source: Source = "reported"
+        if event.kind == "transcribed":
+            admitted = self._admitted(realtime.TRANSCRIPTION)
+            meters = self._metered(realtime.transcription_meters, event.usage)
+        else:
+            begun = self._open.get(event.id) or self._begin(event.id, counted)
+            del self._open[event.id]
+            admitted = begun.admitted
+            meters = self._metered(realtime.meters_of, event.usage)
+            if not event.usage and not event.is_free and event.outcome != "upstream_failed":
+                source = "counted"
+                meters = {"output_tokens": counted - begun.counted} if counted > begun.counted else {}
+        self._shared.usage.settle(
+            admitted, meters, source=source, outcome=event.outcome, raw=event.usage, done=done, failed=failed
+        )
+
+    def abandon(self, outcome: Outcome, counted: int) -> None:
+        """Leaves what has begun and is not done to be resolved."""
+        for begun in self._open.values():
+            tokens = counted - begun.counted
+            self._shared.usage.abandon(begun.admitted, outcome, answered=True, output_tokens=tokens)
+        self._open.clear()
+
+    def _begin(self, response: str, counted: int) -> _Response:
+        begun = self._open[response] = _Response(self._admitted(), counted)
+        return begun
+
+    def _admitted(self, part: str = "") -> Admitted:
+        """The next admission. part: of work that another model does, which has a name and prices of its own."""
+        self._number += 1
+        session, usage = self.session, self._shared.usage
+        behind = f"/{part}" if part else ""
+        admitted = msgspec.structs.replace(
+            session,
+            id=f"{session.id}.{self._number}",
+            at=usage.now(session),
+            deployment=session.deployment + behind,
+            model=session.model + behind,
+        )
+        usage.admit(admitted)
+        return admitted
+
+    def _metered(self, read: Callable[[bytes], dict[str, int]], usage: bytes) -> dict[str, int]:
+        """The meters of a usage object; none, when it cannot be read: it waits in quarantine then, where it is seen."""
+        try:
+            return read(usage) if usage else {}
+        except UsageMismatch:
+            self._shared.mismatches += 1
+            return {}
