@@ -1,4 +1,4 @@
-"""Realtime sessions that are cut short: what was used is recorded as the upstream counted it, or left to be resolved."""
+"""Realtime sessions that are cut short: what was used is recorded as the upstream counted it, or is resolved later."""
 
 import asyncio
 import contextlib
