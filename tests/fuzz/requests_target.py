@@ -77,7 +77,9 @@ STRICTER: dict[str, Callable[[bytes], bool]] = {
     "a target beyond visible ASCII": _head(rb"\A[^ ]+ [!-~]*[^ -~]"),
     "a field's name that is no token": _head(rb"\n(?!\Z|[!#$%&'*+\-.^_`|~0-9A-Za-z]+:)"),
     "a control character in a head": _head(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)"),
-    "a chunk's size that is not up to 15 plain digits": _chunk(rb"(?:\A|\n)(?:[0-9A-Fa-f]{16,}|[0-9A-Fa-f]+[ \t])"),
+    "a chunk's size that is not up to 15 plain digits": _chunk(
+        rb"(?:\A|\n)(?:[0-9A-Fa-f]{16,}|[0-9A-Fa-f]+(?:[^0-9A-Fa-f;\r\n]|\r(?!\n)))"
+    ),
     "a chunk's extension that is not ;name=value": _chunk(rb"(?:\A|\n)[0-9A-Fa-f]+;"),
     "a chunk's size that ends without CR": _chunk(rb"(?:\A|\n)[0-9A-Fa-f]+[^\r\n]*\n"),
     "a trailer that is no list of fields": _chunk(rb"(?:\A|\n)0+(?:;[^\n]*)?\r?\n(?!\r\n)"),

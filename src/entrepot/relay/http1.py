@@ -146,12 +146,12 @@ class AnswerReader:
         lower = text.lower()
         connection = _field(text, lower, b"connection").lower()
         keep_alive = connection.find(b"close") < 0 if is_http11 else connection.find(b"keep-alive") >= 0
-        coding = _field(text, lower, b"transfer-encoding")
+        codings = lower.count(b"\r\ntransfer-encoding:")
         length = _field(text, lower, b"content-length")
         if status in {204, 304}:
             self.complete = True
-        elif coding:
-            if coding.lower() != b"chunked" or lower.count(b"\r\ntransfer-encoding:") > 1:
+        elif codings:
+            if codings > 1 or _field(lower, lower, b"transfer-encoding") != b"chunked":
                 raise BrokenAnswer("a transfer coding other than chunked")
             keep_alive = keep_alive and not length
             self.chunks = ChunkedReader()
