@@ -16,7 +16,7 @@ from tests.fuzz.reading import Message, Reading, cuts_of
 _HEADS = re.compile(
     rb"(?:HTTP/1\.1 1[0-9][0-9](?: [^\x00-\x08\x0a-\x1f\x7f]*)?"
     rb"(?:\r\n(?i:(?!transfer-encoding:|content-length:)[!#$%&'*+\-.^_`|~0-9A-Z]+):[^\x00-\x08\x0a-\x1f\x7f]*)*\r\n\r\n)*"
-    rb"HTTP/1\.1 [2-5][0-9][0-9](?: [^\x00-\x08\x0a-\x1f\x7f]*)?"
+    rb"HTTP/1\.1 ([2-5][0-9][0-9])(?: [^\x00-\x08\x0a-\x1f\x7f]*)?"
     rb"(?:\r\n[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\x00-\x08\x0a-\x1f\x7f]*)*\r\n\r\n"
 )
 
@@ -55,10 +55,11 @@ def _is_doubtful(data: bytes) -> bool:
     """Whether the references refuse the head for what neither frames an answer nor reaches a client.
 
     We do not look at fields that we do not use. What could hide a length or a coding from one of two readers is not
-    doubtful but wrong, so it is looked at as closely as a request: a name that is one but for spaces. An interim answer
-    has no body, whatever it says of one; h11 refuses some that say it.
+    doubtful but wrong, so it is looked at as closely as a request: a name that is one but for spaces. Neither an
+    interim answer nor 204 or 304 has a body, whatever it says of one; h11 refuses some that say it.
     """
-    return _HEADS.match(data) is None
+    found = _HEADS.match(data)
+    return found is None or (found[1] in {b"204", b"304"} and b"transfer-encoding:" in found[0].lower())
 
 
 def by_h11(data: bytes) -> Reading:
