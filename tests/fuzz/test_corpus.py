@@ -71,4 +71,4 @@ def test_a_disagreement_is_noticed() -> None:
     ours = requests_target.read([HEAD + b"\r\n"])
     theirs = requests_target.read([re.sub(b"/v1/x", b"/v1/y", HEAD) + b"\r\n"])
     with pytest.raises(AssertionError, match="/v1/y"):
-        requests_target.compare(HEAD + b"\r\n", ours, theirs, "another")
+        requests_target.compare(ours, theirs, "another", list)
