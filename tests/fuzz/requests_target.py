@@ -63,6 +63,7 @@ def _chunk(pattern: bytes) -> Callable[[bytes], bool]:
 STRICTER: dict[str, Callable[[bytes], bool]] = {
     "a target that does not begin with a slash": _head(rb"\A[^ ]+ (?!/)"),
     "another version than HTTP/1.0 and HTTP/1.1": _head(rb"\A[^\n]* (?!HTTP/1\.[01]\r\n)[^ \n]*\r?\n"),
+    "two spaces in a first line": _head(rb"\A[^\n]*  "),
     "a line that ends without CR": _head(rb"(?<!\r)\n", to_the_end=True),
     "a folded line": _head(rb"\n[ \t]"),
     "a coding with a length, or from HTTP/1.0": _head(

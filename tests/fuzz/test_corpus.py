@@ -32,6 +32,7 @@ HEAD = b"POST /v1/x HTTP/1.1\r\nHost: h\r\n"
 REFUSED = {
     "a target that does not begin with a slash": b"GET http://h/ HTTP/1.1\r\nHost: h\r\n\r\n",
     "another version than HTTP/1.0 and HTTP/1.1": b"GET / HTTP/2.0\r\nHost: h\r\n\r\n",
+    "two spaces in a first line": b"GET /  HTTP/1.1\r\nHost: h\r\n\r\n",
     "a line that ends without CR": HEAD + b"X: a\nY: b\r\n\r\n",
     "a folded line": HEAD + b"X: a\r\n b\r\n\r\n",
     "a coding with a length, or from HTTP/1.0": HEAD + b"Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n",

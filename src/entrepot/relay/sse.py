@@ -9,8 +9,8 @@ import re
 MEDIA_TYPE = b"text/event-stream"
 
 _LF = b"\n\n"
-_CRLF = b"\r\n\r\n"
-_ENDS = re.compile(rb"\n\n|\r\n\r\n")
+_CRLF = b"\n\r\n"  # Of an empty line that ends so, whatever the line before it ended with.
+_ENDS = re.compile(rb"\n\r?\n")
 
 
 def end_of_last_event(data: bytes) -> int:
@@ -18,7 +18,7 @@ def end_of_last_event(data: bytes) -> int:
     lf = data.rfind(_LF)
     crlf = data.rfind(_CRLF)
     if crlf > lf:
-        return crlf + 4
+        return crlf + 3
     return lf + 2 if lf >= 0 else 0
 
 
