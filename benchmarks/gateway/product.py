@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from benchmarks.gateway.load import ANSWER_TOKENS, MODEL, PROMPT_TOKENS, USUAL, Manner, MockUpstream
 from benchmarks.gateway.processes import Child, Children, free_port, tree
@@ -87,10 +88,13 @@ def entrepot(
     workers: int = 1,
     tls: TlsUpstream | None = None,
     deployments: int = 1,
+    more: Mapping[str, str] = MappingProxyType({}),
+    module: str = "entrepot.compose.gateway",
 ) -> Product:
     """The product serving a world of that many customers, keys and deployments of each customer.
 
-    workers: gateways on one port, on any core when there are several. Raises: RuntimeError when it does not start.
+    workers: gateways on one port, on any core when there are several. more: settings; module: of the gateway.
+    Raises: RuntimeError when it does not start.
     """
     bench = children.bench
     name = f"entrepot-{customers}-{keys}-{workers}-{deployments}" + ("-tls" if tls else "")
@@ -100,6 +104,7 @@ def entrepot(
         "ENTREPOT_HOME": str(home),
         "ENTREPOT_GATEWAY_ADDRESS": f"127.0.0.1:{port}",
         UPSTREAM_KEY: "sk-upstream-0123456789abcdef",
+        **more,
     }
     if tls:
         environment["SSL_CERT_FILE"] = str(tls.authority)
@@ -110,7 +115,7 @@ def entrepot(
     command = [sys.executable, "-m", "entrepot.compose.log_process", "--home", str(home)]
     log = children.start(f"{name}-log", command, core, environment, cwd=ROOT)
     await_word(log, '"ready":true')
-    command = [sys.executable, "-m", "entrepot.compose.gateway"]
+    command = [sys.executable, "-m", module]
     gateways = [
         children.start(f"{name}-gateway-{number}", command, core, environment, cwd=ROOT) for number in range(workers)
     ]

@@ -3,9 +3,8 @@
 from collections.abc import Callable
 from typing import Literal
 
-import msgspec
-
 from entrepot.core.periods import SECOND, Instant, format_instant
+from entrepot.edge.access_line import Line, as_json, as_text
 from entrepot.edge.inference_call import InferenceCall, outcome_of
 from entrepot.ports.batches import BatchSink
 
@@ -15,41 +14,12 @@ _LINES_TOGETHER = 512
 _UNTOLD = frozenset({"healthz", "readyz", "metrics"})  # Kinds of routes that machines ask for every few seconds.
 
 
-class Line(msgspec.Struct, omit_defaults=True):
-    """What is told of a request. Durations in µs: took, the whole; first, to the first event of a stream; upstream, to
-    the end of the upstream's answer; flush, what the end of the answer waited for the usage log.
-    """
-
-    time: str
-    event: str
-    request_id: str
-    route: str
-    status: int
-    took_us: int
-    client_request_id: str = ""
-    trace_id: str = ""
-    error: str = ""
-    outcome: str = ""
-    customer: str = ""
-    project: str = ""
-    deployment: str = ""
-    model: str = ""
-    upstream: str = ""
-    tier: str = ""
-    key_id: str = ""
-    source: str = ""
-    meters: dict[str, int] = {}
-    first_us: int = -1
-    upstream_us: int = -1
-    flush_us: int = -1
-
-
 class AccessLog:
     """Gathers lines; flush hands them on, to be called a few times a second."""
 
     def __init__(self, sink: BatchSink, form: Form) -> None:
         self.sink = sink
-        self._encode: Callable[[Line], bytes] = msgspec.json.Encoder().encode if form == "json" else as_text
+        self._encode: Callable[[Line], bytes] = as_json if form == "json" else as_text
         self._lines: list[bytes] = []
         self._second = -1
         self._prefix = ""
@@ -110,17 +80,3 @@ def _tell_admitted(line: Line, call: InferenceCall) -> None:
         line.meters = usage.meters
         line.upstream_us = max(0, usage.finished_at - call.at)
         line.flush_us = max(0, call.ended_at - usage.finished_at)
-
-
-def as_text(line: Line) -> bytes:
-    """The line as key=value, the meters each by its own name."""
-    told: dict[str, object] = msgspec.to_builtins(line)
-    told.pop("meters", None)
-    return " ".join([f"{name}={_quoted(value)}" for name, value in (*told.items(), *line.meters.items())]).encode()
-
-
-def _quoted(value: object) -> str:
-    text = str(value)
-    if text and not any(letter in text for letter in ' "=\\'):
-        return text
-    return msgspec.json.encode(text).decode()

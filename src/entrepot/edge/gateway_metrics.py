@@ -6,7 +6,7 @@ Source: OpenTelemetry semantic conventions 1.37, "Generative AI metrics"; "Prome
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from entrepot.core.metrics import Labels, Measured, Metric, Report
 from entrepot.core.tokens import TOKEN_METERS
@@ -17,7 +17,9 @@ OTHER = "other"  # What has no series of its own any more.
 _US = 1_000_000
 OPERATIONS = {"chat": "chat", "completions": "text_completion", "embeddings": "embeddings"}  # As OpenTelemetry does.
 _SERVED = ("gen_ai_operation_name", "gen_ai_request_model", "gen_ai_provider_name", "entrepot_upstream")
-_SECONDS = tuple(10_000 * 2**n for n in range(14))
+# Where each bound is a power of two times the one before, the bucket is found by doubling (_bucket).
+_SECONDS_FIRST, _SECONDS_BUCKETS = 10_000, 14
+_SECONDS = tuple(_SECONDS_FIRST << n for n in range(_SECONDS_BUCKETS))
 _FIRST_TOKEN_SECONDS = tuple(
     int(seconds * _US)
     for seconds in (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
@@ -25,10 +27,11 @@ _FIRST_TOKEN_SECONDS = tuple(
 _PER_TOKEN_SECONDS = tuple(
     int(seconds * _US) for seconds in (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5)
 )
-_FLUSH_SECONDS = tuple(100 * 2**n for n in range(16))
-_TOKENS = tuple(4**n for n in range(14))
-_OUTPUT = frozenset(meter for meter in TOKEN_METERS if meter.endswith(("output_tokens", "reasoning_tokens")))
-_INPUT = TOKEN_METERS - _OUTPUT
+_FLUSH_FIRST, _FLUSH_BUCKETS = 100, 16
+_FLUSH_SECONDS = tuple(_FLUSH_FIRST << n for n in range(_FLUSH_BUCKETS))
+_TOKENS_BUCKETS = 14
+_TOKENS = tuple(1 << 2 * n for n in range(_TOKENS_BUCKETS))
+_GIVEN_OUT = {meter: meter.endswith(("output_tokens", "reasoning_tokens")) for meter in TOKEN_METERS}
 
 
 def _histogram(name: str, text: str, labels: Labels, bounds: tuple[int, ...]) -> Metric:
@@ -41,12 +44,6 @@ ENDED = Metric("entrepot_requests_ended_total", "counter", "Admitted requests, b
 DURATION = _histogram(
     "gen_ai_server_request_duration_seconds",
     "From a request to the last byte of its answer.",
-    (*_SERVED, "error_type"),
-    _SECONDS,
-)
-OPERATION = _histogram(
-    "gen_ai_client_operation_duration_seconds",
-    "From a request to the last byte of its upstream's answer, other attempts included.",
     (*_SERVED, "error_type"),
     _SECONDS,
 )
@@ -100,14 +97,14 @@ UNPUBLISHED = Metric(
 
 
 class _Series:
-    """What is counted of one model, operation and upstream. durations, operations: by error, "" for none."""
+    """What is counted of one model, operation and upstream. durations: of those without an error; failed: by error."""
 
-    __slots__ = ("durations", "first_token", "labels", "operations", "per_token", "tokens_in", "tokens_out")
+    __slots__ = ("durations", "failed", "first_token", "labels", "per_token", "tokens_in", "tokens_out")
 
     def __init__(self, labels: Labels) -> None:
         self.labels = labels
-        self.durations: dict[str, list[int]] = {"": DURATION.zeros()}
-        self.operations: dict[str, list[int]] = {"": OPERATION.zeros()}
+        self.durations = DURATION.zeros()
+        self.failed: dict[str, list[int]] = {}
         self.first_token = FIRST_TOKEN.zeros()
         self.per_token = PER_TOKEN.zeros()
         self.tokens_in = TOKENS.zeros()
@@ -145,29 +142,24 @@ class Tally:
         """The series of a request that was admitted and has ended, its end counted."""
         series = self._series.get((operation, model, upstream)) or self._new_series(operation, model, upstream)
         self._ended[outcome] = self._ended.get(outcome, 0) + 1
-        durations = series.durations.get(error)
-        if durations is None:
-            durations = series.durations[error] = DURATION.zeros()
-        durations[bisect_left(_SECONDS, took_us)] += 1
+        durations = series.durations
+        if error:
+            durations = series.failed.setdefault(error, DURATION.zeros())
+        durations[_bucket(took_us, _SECONDS_FIRST, 1, _SECONDS_BUCKETS)] += 1
         durations[-1] += took_us
         return series
 
-    def settled(self, series: _Series, error: str, upstream_us: int, waited_us: int, meters: Mapping[str, int]) -> int:
-        """Counts what such a request used, and when its upstream was done. Returns its output tokens."""
-        operations = series.operations.get(error)
-        if operations is None:
-            operations = series.operations[error] = OPERATION.zeros()
-        operations[bisect_left(_SECONDS, upstream_us)] += 1
-        operations[-1] += upstream_us
+    def settled(self, series: _Series, waited_us: int, meters: dict[str, int]) -> int:
+        """Counts what such a request used, and how long its end waited for the log. Returns its output tokens."""
         waits = self._flush_wait
-        waits[bisect_left(_FLUSH_SECONDS, waited_us)] += 1
+        waits[_bucket(waited_us, _FLUSH_FIRST, 1, _FLUSH_BUCKETS)] += 1
         waits[-1] += waited_us
         taken, given = tokens_of(meters)
         if taken:
-            series.tokens_in[bisect_left(_TOKENS, taken)] += 1
+            series.tokens_in[_bucket(taken, 1, 2, _TOKENS_BUCKETS)] += 1
             series.tokens_in[-1] += taken
         if given:
-            series.tokens_out[bisect_left(_TOKENS, given)] += 1
+            series.tokens_out[_bucket(given, 1, 2, _TOKENS_BUCKETS)] += 1
             series.tokens_out[-1] += given
         return given
 
@@ -188,8 +180,11 @@ class Tally:
             Measured(REQUESTS, answers),
             Measured(ERRORS, {(code,): [n] for code, n in self.errors.items()}),
             Measured(ENDED, {(outcome,): [n] for outcome, n in self._ended.items()}),
-            Measured(DURATION, {(*one.labels, error): n for one in series for error, n in one.durations.items()}),
-            Measured(OPERATION, {(*one.labels, error): n for one in series for error, n in one.operations.items()}),
+            Measured(
+                DURATION,
+                {(*one.labels, ""): one.durations for one in series}
+                | {(*one.labels, error): n for one in series for error, n in one.failed.items()},
+            ),
             Measured(FIRST_TOKEN, {one.labels: one.first_token for one in series if any(one.first_token)}),
             Measured(PER_TOKEN, {one.labels: one.per_token for one in series if any(one.per_token)}),
             Measured(
@@ -214,12 +209,22 @@ class Tally:
         return found
 
 
-def tokens_of(meters: Mapping[str, int]) -> tuple[int, int]:
+def tokens_of(meters: dict[str, int]) -> tuple[int, int]:
     """(taken in, given out): the tokens of both sides, whatever they were."""
     taken = given = 0
     for meter, quantity in meters.items():
-        if meter in _OUTPUT:
+        side = _GIVEN_OUT.get(meter)
+        if side:
             given += quantity
-        elif meter in _INPUT:
+        elif side is not None:
             taken += quantity
     return taken, given
+
+
+def _bucket(value: int, bound: int, doublings: int, buckets: int) -> int:
+    """Which bucket a value is in: the first whose bound it does not pass, or the one above all."""
+    at = 0
+    while value > bound and at < buckets:
+        bound <<= doublings
+        at += 1
+    return at

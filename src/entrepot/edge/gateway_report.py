@@ -17,10 +17,11 @@ from entrepot.edge.gateway_metrics import Tally
 from entrepot.edge.inference_call import InferenceCall, outcome_of
 from entrepot.edge.prometheus_text import written
 from entrepot.edge.tracing import Tracer
+from entrepot.edge.upstream_metrics import UpstreamCounts
 from entrepot.flows.serve_inference.flow import ServeInference
 from entrepot.ports.metrics import MetricsBoard
 
-_PIECES_A_TURN = 40  # Some 0.2 ms; requests are served between two turns.
+_PIECES_A_TURN = 8  # Half a millisecond at most; requests are served between two turns.
 _log = logging.getLogger("entrepot.gateway")
 
 
@@ -39,6 +40,7 @@ class GatewayReport:
         self._flow = flow
         self._connections = connections
         self._board, self._access_log, self.tracer = watchers
+        self._upstreams = UpstreamCounts()
         self._providers: dict[str, str] = {}
         self._providers_in: GatewaySnapshot | None = None
         self.tally = Tally(self._provider_of)
@@ -67,7 +69,7 @@ class GatewayReport:
         )
         if usage is not None:
             done_at = usage.finished_at
-            tokens = tally.settled(series, error, done_at - call.at, max(0, call.ended_at - done_at), usage.meters)
+            tokens = tally.settled(series, max(0, call.ended_at - done_at), usage.meters)
             if call.first_at and not error:
                 tally.streamed(series, max(0, call.first_at - call.at), max(0, done_at - call.first_at), tokens)
 
@@ -105,7 +107,8 @@ class GatewayReport:
         return self._providers.get(model, "")
 
     def _own(self, at: Instant) -> Report:
-        return (*self.tally.report(), *self._gauges(at), *cache_report(self._flow.repeats))
+        upstreams = self._upstreams.report(self._flow.ways.fleet.endpoints.values())
+        return (*self.tally.report(), *self._gauges(at), *upstreams, *cache_report(self._flow.repeats))
 
     def _publish(self, report: Report) -> None:
         try:

@@ -1,5 +1,7 @@
 """What the gateway counts: buckets, sums, and a bound to how much there can be of it."""
 
+from bisect import bisect_left
+
 from entrepot.core.metrics import Labels, Metric, Report
 from entrepot.edge import gateway_metrics as metrics
 from entrepot.edge.gateway_metrics import OTHER, SERIES_MAX, Tally
@@ -17,9 +19,7 @@ def tally() -> Tally:
 
 def end(counted: Tally, model: str = "m", *, error: str = "", took_us: int = 15_000) -> None:
     series = counted.ended("chat", model, "up", "stop", error, took_us)
-    counted.settled(
-        series, error, took_us - 500, 500, {"input_tokens": 10, "cached_input_tokens": 7, "output_tokens": 3}
-    )
+    counted.settled(series, 500, {"input_tokens": 10, "cached_input_tokens": 7, "output_tokens": 3})
 
 
 def test_a_request_is_in_the_bucket_of_its_duration_bounds_included() -> None:
@@ -43,7 +43,7 @@ def test_tokens_count_as_billed_on_their_two_sides() -> None:
 def test_pictures_are_no_tokens() -> None:
     counted = tally()
     series = counted.ended("chat", "m", "up", "stop", "", 1)
-    assert counted.settled(series, "", 1, 1, {"images": 2}) == 0
+    assert counted.settled(series, 1, {"images": 2}) == 0
     assert all(not any(numbers) for numbers in of(counted.report(), metrics.TOKENS).values())
 
 
@@ -82,5 +82,16 @@ def test_no_piece_of_a_full_scrape_is_long() -> None:
     for number in range(2 * SERIES_MAX):
         end(counted, f"m{number}")
     pieces = list(written(counted.report()))
-    assert len(pieces) > 4 * SERIES_MAX
+    assert len(pieces) > 3 * SERIES_MAX
     assert max(map(len, pieces)) < 6_000
+
+
+def test_buckets_that_are_found_by_doubling_are_those_that_are_told() -> None:
+    for number in (0, 1, 2, 4, 5, 16, 17, 99, 100, 101, 10_000, 10_001, 4**13, 4**13 + 1, 10**12):
+        counted = tally()
+        series = counted.ended("chat", "m", "up", "stop", "", number)
+        counted.settled(series, number, {"input_tokens": number})
+        for metric in (metrics.DURATION, metrics.FLUSH_WAIT, metrics.TOKENS):
+            for numbers in of(counted.report(), metric).values():
+                if any(numbers[:-1]):
+                    assert numbers.index(1) == bisect_left(metric.bounds, number), (metric.name, number)
