@@ -38,6 +38,7 @@ from entrepot.compose.server_tls import ServerTls, server_tls
 from entrepot.compose.settings import Address, Settings, load_settings
 from entrepot.compose.tokens import internal_token
 from entrepot.compose.upstream_keys import KeyWatch, upstream_keys
+from entrepot.compose.upstream_tls import upstream_tls
 from entrepot.compose.usage_log import connect_usage_sink
 from entrepot.core.errors import BadInput, EntrepotError, SnapshotRefused
 from entrepot.core.identifiers import key_digest
@@ -108,7 +109,7 @@ async def _serve(settings: Settings, address: Address, inherited: Sequence[socke
     instance = secrets.randbits(_INSTANCE_BITS)
     sink = await connect_usage_sink(settings.home, f"{instance:08x}", lost.set)
     clock = SystemClock()
-    pool = UpstreamPool(loop, UpstreamLimits())
+    pool = UpstreamPool(loop, UpstreamLimits(), upstream_tls(settings))
     stores = AnswerStores(settings, loop)
     flow = ServeInference(
         instance=f"{instance:08x}",

@@ -119,6 +119,7 @@ DEFINITIONS = (
     Definition("gateway_certificate", "", _path_or_none, "certificate chain (PEM); with it clients speak TLS"),
     Definition("gateway_certificate_key", "", _path_or_none, "the certificate's private key (PEM)"),
     Definition("gateway_client_ca", "", _path_or_none, "certificates (PEM) that must have signed a client's own"),
+    Definition("upstream_ca", "", _path_or_none, "certificates (PEM) of authorities that upstreams may have as well"),
     Definition("console_address", "127.0.0.1:8081", _address, "where the console and the control API are"),
     Definition("gateway_workers", "1", _count, "gateway processes"),
     Definition("model_threads", "1", _count, "threads of each local model"),
@@ -146,6 +147,7 @@ class Settings:
     gateway_certificate: Path | None
     gateway_certificate_key: Path | None
     gateway_client_ca: Path | None
+    upstream_ca: Path | None
     console_address: Address
     gateway_workers: int
     model_threads: int

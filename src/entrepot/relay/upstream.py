@@ -1,12 +1,15 @@
 """Connections to upstreams: kept open, lent to one request at a time, watched by one sweep instead of a timer each."""
 
 import asyncio
+import logging
 import ssl
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol, cast
 
 from entrepot.relay.destination import Origin
 from entrepot.relay.http1 import AnswerHead, AnswerReader, BrokenAnswer, read_whole
+
+_log = logging.getLogger("entrepot.gateway")
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,9 +279,10 @@ class UpstreamConnection:
 class Lane:
     """The connections to one origin under the same limits."""
 
-    __slots__ = ("_idle", "_pool", "connections", "limits", "origin")
+    __slots__ = ("_idle", "_pool", "complaint", "connections", "limits", "origin")
 
     def __init__(self, pool: "UpstreamPool", origin: Origin, limits: UpstreamLimits) -> None:
+        self.complaint = ""  # Why the last new connection could not be made.
         self.origin = origin
         self.limits = limits
         self._pool = pool
@@ -355,11 +359,20 @@ class UpstreamPool:
             async with asyncio.timeout(lane.limits.connect_s):
                 connection = await self._connect(lane)
         except TimeoutError:
-            borrower.unreachable(f"no connection within {lane.limits.connect_s:g} s")
+            self._say_once(lane, f"no connection within {lane.limits.connect_s:g} s", borrower)
         except (OSError, UnicodeError) as error:
-            borrower.unreachable(str(error))
+            self._say_once(lane, _why(error), borrower)
         else:
+            lane.complaint = ""
             borrower.connected(connection)
+
+    @staticmethod
+    def _say_once(lane: "Lane", reason: str, borrower: Borrower) -> None:
+        """Tells the borrower, and the operator where it is another reason than last time."""
+        if reason != lane.complaint:
+            lane.complaint = reason
+            _log.warning("upstream_unreachable host=%s port=%s reason=%s", *lane.origin[:2], reason)
+        borrower.unreachable(reason)
 
     async def _connect(self, lane: Lane) -> UpstreamConnection:
         origin = lane.origin
@@ -381,3 +394,10 @@ class UpstreamPool:
         if self._tls is None:
             self._tls = ssl.create_default_context()
         return self._tls
+
+
+def _why(error: Exception) -> str:
+    """What is wrong, and for a certificate what to do."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is refused: {error.verify_message}; an authority of your own is named by upstream_ca"
+    return str(error)

@@ -1,8 +1,10 @@
 """Upstreams that go stale, go away, are slow or speak TLS; and the connections kept to them."""
 
 import asyncio
+import contextlib
 import datetime as dt
 import ipaddress
+import socket
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +18,7 @@ from cryptography.x509.oid import NameOID
 
 from entrepot.core.log_records import Admitted, UsageRecorded
 from entrepot.relay.destination import Origin
+from entrepot.relay.upstream import UpstreamLimits
 from tests.scripted_upstream import ScriptedUpstream
 from tests.support.gateway import Gateway, deployment, eventually, running_gateway, snapshot, target
 from tests.support.requests import ask, chat, read_until, request_bytes
@@ -149,6 +152,23 @@ def test_an_upstream_that_speaks_out_of_turn_is_let_go(gateway: Gateway) -> None
     origin = Origin("127.0.0.1", gateway.upstream.port, tls=False)
     eventually(lambda: not gateway.pool.lane(origin)._idle)
     assert ask(gateway, chat("hi")).status == 200
+
+
+def test_an_upstream_that_takes_no_connection_is_given_up_after_a_while() -> None:
+    """Its queue of connections is full, so that the kernel answers nothing."""
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=0) as full,
+        contextlib.ExitStack() as waiting,
+        running_gateway(upstream_limits=UpstreamLimits(connect_s=0.1)) as gateway,
+    ):
+        for _ in range(4):
+            client = waiting.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(full.getsockname())
+        gateway.serve(deployment("chat", target(f"http://127.0.0.1:{full.getsockname()[1]}/v1")))
+        reply = ask(gateway, chat("hi"))
+        assert (reply.status, reply.error["code"]) == (503, "upstream_unavailable")
+        assert gateway.sink.records == []
 
 
 def test_an_upstream_over_tls(gateway: Gateway, tmp_path: Path) -> None:
