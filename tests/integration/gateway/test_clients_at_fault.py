@@ -211,6 +211,14 @@ def test_a_client_that_closes_its_sending_side_counts_as_gone(gateway: Gateway) 
         eventually(lambda: found.state == "cancelled")
 
 
+def test_a_client_that_closes_its_sending_side_still_gets_what_is_answered_at_once(gateway: Gateway) -> None:
+    with gateway.connect() as client:
+        client.sendall(GET * 3 + request_bytes(b"{"))
+        client.shutdown(socket.SHUT_WR)
+        read = read_to_end(client)
+    assert (read.count(ALIVE), read.count(b"HTTP/1.1 400 ")) == (3, 1)
+
+
 def test_a_client_that_leaves_before_its_request_is_whole(gateway: Gateway) -> None:
     with gateway.connect() as client:
         client.sendall(request_bytes(chat("hi"))[:-3])
