@@ -6,6 +6,7 @@ import ssl
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol, cast
 
+from entrepot.relay.complaints import why_unreachable
 from entrepot.relay.destination import Origin
 from entrepot.relay.http1 import AnswerHead, AnswerReader, BrokenAnswer, read_whole
 
@@ -361,7 +362,7 @@ class UpstreamPool:
         except TimeoutError:
             self._say_once(lane, f"no connection within {lane.limits.connect_s:g} s", borrower)
         except (OSError, UnicodeError) as error:
-            self._say_once(lane, _why(error), borrower)
+            self._say_once(lane, why_unreachable(error), borrower)
         else:
             lane.complaint = ""
             borrower.connected(connection)
@@ -394,10 +395,3 @@ class UpstreamPool:
         if self._tls is None:
             self._tls = ssl.create_default_context()
         return self._tls
-
-
-def _why(error: Exception) -> str:
-    """What is wrong, and for a certificate what to do."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is refused: {error.verify_message}; an authority of your own is named by upstream_ca"
-    return str(error)
