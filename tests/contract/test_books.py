@@ -6,10 +6,10 @@ import msgspec
 import pytest
 
 from entrepot.core.charges import Reading
-from entrepot.core.log_records import Abandoned
+from entrepot.core.log_records import Abandoned, Attempted, AttemptEnded
 from entrepot.core.periods import HOUR
 from entrepot.core.usage_event import payload_digest
-from entrepot.ports.books import Books, MeteredUsage, OpenRequest, Quarantined
+from entrepot.ports.books import Books, MadeAttempt, MeteredUsage, OpenRequest, Quarantined
 from tests.support.billing import MARCH, SERIES, admitted, insert, invoice, metered, usage
 
 OTHER = msgspec.structs.replace(SERIES, contract="zeta@2024-01-01", customer="zeta")
@@ -246,3 +246,37 @@ def test_a_lost_instance_gives_up_its_own_requests(books: Books) -> None:
         Abandoned(id="a", at=MARCH + 1, outcome="gateway_lost", answered=False, output_tokens=0),
         Abandoned(id="b", at=MARCH + 1, outcome="gateway_lost", answered=True, output_tokens=4),
     ]
+
+
+def test_attempts_are_kept_beside_their_request_whatever_comes_first(books: Books) -> None:
+    second = Attempted(id="a", number=2, at=MARCH + 3, upstream="west")
+    ended = AttemptEnded(id="a", number=1, began_at=MARCH, at=MARCH + 2, upstream="east", outcome="refused", status=503)
+    with books.transaction():
+        books.begin_attempt(second)
+        books.end_attempt(ended)
+        books.end_attempt(msgspec.structs.replace(ended, status=500))
+        books.begin_attempt(msgspec.structs.replace(second, upstream="north"))
+        books.end_attempt(msgspec.structs.replace(ended, id="b", number=2))
+    assert books.attempts(["a", "c"]) == [
+        MadeAttempt("a", 1, MARCH, "east", ended),
+        MadeAttempt("a", 2, MARCH + 3, "west", None),
+    ]
+    told = msgspec.structs.replace(ended, meters={"input_tokens": 1}, raw=b"{}")
+    with books.transaction():
+        books.end_attempt(told)
+        books.end_attempt(ended)
+    assert books.attempts(["a"])[0].ended == told
+
+
+def test_an_open_request_is_where_its_last_attempt_is(books: Books) -> None:
+    ended = AttemptEnded(id="a", number=1, began_at=MARCH, at=MARCH, upstream="east", outcome="broken")
+    with books.transaction():
+        books.open_request(admitted("a"))
+        books.end_attempt(ended)
+    assert [item.upstream for item in books.open_requests(given_up=False)] == [""]
+    with books.transaction():
+        books.begin_attempt(Attempted(id="a", number=2, at=MARCH, upstream="west"))
+    assert [item.upstream for item in books.open_requests(given_up=False)] == ["west"]
+    with books.transaction():
+        books.end_attempt(msgspec.structs.replace(ended, number=2, upstream="west"))
+    assert [item.upstream for item in books.open_requests(given_up=False)] == [""]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from entrepot.cli.command import table
-from entrepot.core.periods import Instant, format_instant
+from entrepot.core.periods import format_instant
 
 if TYPE_CHECKING:
     from entrepot.core.usage_event import UsageEvent
@@ -33,10 +33,9 @@ class Attempt(msgspec.Struct, frozen=True):
 def attempts_of(event: "UsageEvent", made: "Iterable[MadeAttempt]") -> Iterator[Attempt]:
     """All attempts of the request, in order. made: those in the books, of any requests."""
     others = {item.number: item for item in made if item.id == event.id}
-    answered = next((number for number, item in others.items() if item.ended is None), max(others, default=0) + 1)
-    if 1 not in others:
-        answered = 1
-    for number in sorted({answered, *others}) if event.upstream else ():
+    open_ones = (number for number, item in others.items() if item.ended is None and item.upstream == event.upstream)
+    answered = next(open_ones, 1 if 1 not in others else 0)
+    for number in sorted({answered, *others} - {0}) if event.upstream else ():
         item = others.get(number)
         if item is not None and item.ended is not None:
             ended = item.ended
@@ -44,11 +43,12 @@ def attempts_of(event: "UsageEvent", made: "Iterable[MadeAttempt]") -> Iterator[
                 event.id, number, item.upstream, format_instant(item.began_at), format_instant(ended.at),
                 ended.outcome, ended.status, False, ended.meters,
             )  # fmt: skip
-        elif number == answered:
-            began: Instant = event.admitted_at if item is None else item.began_at
+        else:
+            upstream, began = (event.upstream, event.admitted_at) if item is None else (item.upstream, item.began_at)
+            charged = number == answered
             yield Attempt(
-                event.id, number, event.upstream, format_instant(began), format_instant(event.finished_at),
-                event.outcome, 0, True, event.meters,
+                event.id, number, upstream, format_instant(began), format_instant(event.finished_at) if charged else "",
+                event.outcome if charged else "", 0, charged, event.meters if charged else {},
             )  # fmt: skip
 
 

@@ -57,12 +57,14 @@ class PoolRules(msgspec.Struct, frozen=True):
     """How requests go to the upstreams of one model.
 
     retries: further upstreams a request may try; retry_percent: of requests, how many may be such tries.
+    hedge_after_ms: without a first byte by then a second upstream is asked as well; 0 for never.
     ejected_percent_max: of the pool's upstreams; those that failed longest ago are tried all the same, as the last.
     """
 
     sticky: Sticky = "key"
     retries: int = 2
     retry_percent: int = 20
+    hedge_after_ms: int = 0
     ejected_percent_max: int = 50
 
     def __str__(self) -> str:

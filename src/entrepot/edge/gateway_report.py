@@ -12,6 +12,7 @@ from entrepot.core.snapshot import GatewaySnapshot
 from entrepot.core.usage_event import Outcome
 from entrepot.edge import gateway_metrics as metrics
 from entrepot.edge.access_log import AccessLog
+from entrepot.edge.attempt_metrics import attempt_report
 from entrepot.edge.cache_metrics import cache_report
 from entrepot.edge.gateway_metrics import Tally
 from entrepot.edge.inference_call import InferenceCall, outcome_of
@@ -107,8 +108,10 @@ class GatewayReport:
         return self._providers.get(model, "")
 
     def _own(self, at: Instant) -> Report:
-        upstreams = self._upstreams.report(self._flow.ways.fleet.endpoints.values())
-        return (*self.tally.report(), *self._gauges(at), *upstreams, *cache_report(self._flow.repeats))
+        flow = self._flow
+        upstreams = self._upstreams.report(flow.ways.fleet.endpoints.values())
+        attempts = attempt_report(flow.shared)
+        return (*self.tally.report(), *self._gauges(at), *upstreams, *attempts, *cache_report(flow.repeats))
 
     def _publish(self, report: Report) -> None:
         try:

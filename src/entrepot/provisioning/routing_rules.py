@@ -60,6 +60,7 @@ def read_pool(fields: Fields) -> PoolRules | None:
         sticky=rules.choice("sticky", _STICKY, default.sticky),
         retries=_at_most(rules, "retries", default.retries, 10),
         retry_percent=_at_most(rules, "retry_percent", default.retry_percent, 100),
+        hedge_after_ms=_at_most(rules, "hedge_after_ms", default.hedge_after_ms, _DAY_MS),
         ejected_percent_max=_at_most(rules, "ejected_percent_max", default.ejected_percent_max, 100),
     )
 

@@ -21,6 +21,8 @@ class Fleet(Generic[WayT]):
     def __init__(self) -> None:
         self.endpoints: dict[Place, Endpoint] = {}
         self.pools: list[Pool[WayT]] = []
+        self._retries_before = 0  # Of pools that are served no more.
+        self._refused_before = 0
         self._pools_of: dict[Endpoint, list[Pool[WayT]]] = {}
 
     def endpoint(self, place: Place, rules: UpstreamRules) -> Endpoint:
@@ -32,8 +34,19 @@ class Fleet(Generic[WayT]):
             known.obey(rules)
         return known
 
+    @property
+    def retries(self) -> int:
+        """How many requests were tried at a further upstream."""
+        return self._retries_before + sum(pool.budget.spent for pool in self.pools)
+
+    @property
+    def refused_retries(self) -> int:
+        """How many were not, for want of budget."""
+        return self._refused_before + sum(pool.budget.refused for pool in self.pools)
+
     def serve(self, pools: Iterable[Pool[WayT]], places: Iterable[Place]) -> None:
         """Serves from these pools from now on, and forgets all places but these."""
+        self._retries_before, self._refused_before = self.retries, self.refused_retries
         self.pools = list(pools)
         self._pools_of = {}
         for pool in self.pools:

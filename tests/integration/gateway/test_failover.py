@@ -252,3 +252,19 @@ def test_a_check_without_an_answer_has_failed_when_the_next_is_due(gateway: Gate
             gateway.do(partial(gateway.flow.sweep, begin + second * 1_000_000))
         [endpoint] = [item for item in gateway.flow.ways.fleet.endpoints.values() if item.upstream == "first"]
         assert (endpoint.health.state, endpoint.started) == ("open", 0)
+
+
+def test_metrics_tell_of_attempts(gateway: Gateway) -> None:
+    pair(gateway, "status=500")
+    ask(gateway, chat("hi"))
+    text = ask(gateway, path="/metrics").body.decode()
+    for line in (
+        'entrepot_upstream_attempts_total{entrepot_upstream="first"} 1',
+        'entrepot_upstream_failures_total{entrepot_upstream="first"} 1',
+        'entrepot_upstream_failures_total{entrepot_upstream="second"} 0',
+        "entrepot_retries_total 1",
+        "entrepot_retries_refused_total 0",
+        "entrepot_hedges_total 0",
+        "entrepot_answers_draining 0",
+    ):
+        assert f"\n{line}\n" in text, text

@@ -6,9 +6,10 @@ import pytest
 
 from entrepot.adapters.sql.books import open_books
 from entrepot.core.catalog import Upstream
-from entrepot.core.log_records import Abandoned, LogRecord, UsageRecorded
+from entrepot.core.log_records import Abandoned, Attempted, AttemptEnded, InstanceLost, LogRecord, UsageRecorded
 from entrepot.core.periods import SECOND
-from entrepot.core.usage_event import UsageEvent
+from entrepot.core.upstream_rules import UpstreamRules
+from entrepot.core.usage_event import Outcome, UsageEvent
 from entrepot.flows.resolve_usage import GRACE_US, PATIENCE_US, resolve_usage
 from entrepot.ports.books import Books
 from entrepot.ports.upstream_usage import ServedUsage
@@ -178,3 +179,41 @@ def fold_on(books: Books, records: Sequence[LogRecord]) -> None:
     with books.transaction():
         books.save_position(type(books.position())())
     fold(books, log)
+
+
+def retried(*more: LogRecord) -> Books:
+    """A request that went on from east, which refused it, and was given up when its gateway was lost."""
+    books = waiting()
+    refused = AttemptEnded(id="a", number=1, began_at=MARCH, at=MARCH, upstream="east", outcome="refused", status=503)
+    fold_on(books, [admitted("a"), refused, *more, InstanceLost("one", GIVEN_UP)])
+    return books
+
+
+def test_the_upstream_of_the_last_attempt_is_asked() -> None:
+    told = Told(a=SAID)
+    books = retried(Attempted(id="a", number=2, at=MARCH, upstream="local"))
+    (event,) = settled(books, told)
+    assert told.asked == [("local", "a")]
+    assert (event.upstream, event.meters["output_tokens"], event.outcome) == ("local", 5, "gateway_lost")
+
+
+def test_a_request_whose_attempts_all_came_to_nothing_costs_nothing() -> None:
+    told = Told(a=SAID)
+    (event,) = settled(retried(), told)
+    assert (event.meters, event.source, event.upstream) == ({}, "reported", "east")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "billed"), [("client_left", False), ("gateway_lost", False), ("upstream_failed", True)]
+)
+def test_no_bill_is_for_answers_that_were_cut_on_our_side(outcome: Outcome, billed: bool) -> None:
+    free = Upstream(
+        id="free", kind="openai", models={"m": "m"}, base_url="https://free.example/v1",
+        rules=UpstreamRules(on_client_abort="no_bill"),
+    )  # fmt: skip
+    books = open_books(":memory:")
+    table = prices(("m", "input_tokens", "1"), ("m", "output_tokens", "1"))
+    left = Abandoned(id="a", at=GIVEN_UP, outcome=outcome, answered=True, output_tokens=3)
+    fold(books, ListLog([applied(world(version(table), upstreams=(free,))), admitted("a", upstream="free"), left]))
+    (event,) = settled(books, Told())
+    assert bool(event.meters) == billed

@@ -21,11 +21,14 @@ def speaks_of_itself(status: int) -> bool:
     return status in _OF_ITSELF
 
 
-def judge(fleet: Fleet[Way], endpoint: Endpoint, head: AnswerHead, at: Instant) -> None:
-    """Tells the fleet of an answer that speaks of its upstream: it wants a rest, or it fails.
+def judge(fleet: Fleet[Way], endpoint: Endpoint, head: AnswerHead | None, at: Instant) -> None:
+    """Tells the fleet of an answer that speaks of its upstream, or that there was none: it wants a rest, or it fails.
 
     Too many requests (429) are no fault of its, and a Retry-After is kept to with every status.
     """
+    if head is None:
+        fleet.failed(endpoint, at)
+        return
     if head.status != 429:
         fleet.failed(endpoint, at)
     after = head.field(b"retry-after")

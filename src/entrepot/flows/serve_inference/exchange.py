@@ -14,30 +14,16 @@ from entrepot.dialects.asked import Asked
 from entrepot.dialects.operations import Operation
 from entrepot.flows.serve_inference.attempts import judge, metered, speaks_of_itself
 from entrepot.flows.serve_inference.client import Client, Departed
+from entrepot.flows.serve_inference.shared import Shared
 from entrepot.flows.serve_inference.taps import NewTap, taps_of
-from entrepot.flows.serve_inference.ways import Way, Ways
-from entrepot.metering.usage_writer import UsageWriter, log_unavailable
-from entrepot.relay.attempt import Attempt, Failure, Outlet
+from entrepot.flows.serve_inference.ways import Way
+from entrepot.metering.usage_writer import log_unavailable
+from entrepot.relay.attempt import Attempt, Failure, Outlet, Taker
 from entrepot.relay.destination import redact
 from entrepot.relay.failures import all_busy, error_of, unreachable
 from entrepot.relay.http1 import AnswerHead
 from entrepot.relay.usage_tap import StreamTap
 from entrepot.routing.pool import Pool
-
-
-class Shared:
-    """What the exchanges of a process have in common. mismatches: usage objects that did not sum up.
-
-    streams: those under way; left: those whose client has left while the answer is read to its end.
-    """
-
-    def __init__(self, usage: UsageWriter, ways: Ways) -> None:
-        self.usage = usage
-        self.ways = ways
-        self.streams: set[Exchange] = set()
-        self.left: set[Exchange] = set()
-        self.mismatches = 0
-
 
 NOTHING_ELSE: dict[str, int] = {}
 
@@ -46,9 +32,9 @@ class Exchange:
     """One request from the moment it may go upstream; the taker of its attempts."""
 
     __slots__ = (
-        "_admitted", "_announced", "_asked", "_attempt", "_began_at", "_body", "_client", "_ended", "_error", "_head",
-        "_inside", "_key_renewed", "_left", "_new_tap", "_number", "_operation", "_pool", "_reported", "_shared",
-        "_then", "_tried", "_way", "_ways",
+        "_admitted", "_announced", "_asked", "_attempt", "_attempts", "_began_at", "_body", "_client", "_ended",
+        "_error", "_head", "_inside", "_key_renewed", "_left", "_new_tap", "_number", "_operation", "_pool",
+        "_reported", "_shared", "_then", "_tried", "_way", "_ways",
     )  # fmt: skip
 
     _attempt: Attempt
@@ -78,8 +64,9 @@ class Exchange:
         self._tried = 0
         self._admitted = admitted
         self._began_at = admitted.at
-        self._number = 0  # Of the last attempt that may have reached an upstream, from 1.
-        self._announced = False  # The attempt under way is one of these, and in the log.
+        self._attempts = 0  # That may have reached an upstream.
+        self._number = 0  # Of the attempt under way among these, from 1,
+        self._announced = False  # if it is one of them, and in the log.
         self._inside = False  # It has entered its upstream's endpoint.
         self._key_renewed = False
         self._left = False  # The client is gone, and the answer is read to its end.
@@ -96,20 +83,20 @@ class Exchange:
             busy = any(way.endpoint.is_full for way in self._ways)
             self._client.refuse(all_busy() if busy else unreachable())
 
-    def _try_next_way(self) -> bool:
-        """Whether an attempt at a further upstream has begun."""
+    def _try_next_way(self, taker: Taker | None = None) -> bool:
+        """Whether an attempt at a further upstream has begun. taker: the exchange itself by default."""
         at = self._pool.enter(self._ways, self._tried)
         if at < 0:
             return False
         self._tried = at + 1
-        self._try(self._ways[at])
+        self._try(self._ways[at], taker)
         return True
 
-    def _try(self, way: Way) -> None:
+    def _try(self, way: Way, taker: Taker | None = None) -> None:
         self._way = way
         self._inside = True
         self._announced = False
-        self._attempt = Attempt(way.lane, self, self._new_tap)
+        self._attempt = Attempt(way.lane, taker or self, self._new_tap)
         self._attempt.start()
 
     def next_request(self) -> bytes | None:
@@ -124,7 +111,7 @@ class Exchange:
     def _announce(self) -> bool:
         """Whether the attempt that begins now is in the log: the first with the admission."""
         usage = self._shared.usage
-        if not self._number and not usage.available:
+        if not self._attempts and not usage.available:
             self._ended = True
             self._leave()
             self._client.refuse(log_unavailable())
@@ -132,7 +119,8 @@ class Exchange:
         if self._admitted.upstream != self._way.upstream:
             self._admitted = msgspec.structs.replace(self._admitted, upstream=self._way.upstream)
         self._announced = True
-        self._number += 1
+        self._attempts += 1
+        self._number = self._attempts
         self._client.admitted = self._admitted
         if self._number == 1:
             usage.admit(self._admitted)
@@ -164,34 +152,42 @@ class Exchange:
         self._settle(tap.usage, counted, outcome, self._end_stream, tap.also)
 
     def answered(self, head: AnswerHead, body: bytes) -> None:
-        """Settles; the answer is sent once that is done. A refusal used nothing, unless it says otherwise."""
-        answers = self._operation.answers
-        said = answers.whole(body) if head.status < 300 else openai.read_answer(body)
-        usage = said.usage if said else b""
-        if speaks_of_itself(head.status):
-            self._leave()
-            judge(self._shared.ways.fleet, self._way.endpoint, head, self._now())
-            if self._tries_with_a_new_key(head.status, usage) or self._tries_elsewhere("refused", head.status, usage):
-                return
-        else:
-            self._leave_well()
+        """Settles; the answer is sent once that is done."""
+        if head.status >= 300:
+            self._refused(head, body)
+            return
+        self._leave_well()
         self._head, self._body = head, body
+        answers = self._operation.answers
+        said = answers.whole(body)
         if said is None and answers.may_be_text and head.media_type.startswith(b"text/"):
             said = Said()
-        if head.status >= 300:
-            self._settle(usage, None, openai.outcome_of_refusal(body), self._send_refusal)
-        elif said is None:
+        if said is None:
             self._give_up(UpstreamFailed("The upstream's answer is not JSON."), answered=True)
         else:
             outcome = openai.outcome_of(said.finish)
             counted = None if outcome == "upstream_failed" else 0 if said.usage else answers.count(body)
             self._settle(said.usage, counted, outcome, self._send_answer, said.also)
 
+    def _refused(self, head: AnswerHead, body: bytes) -> None:
+        """Tries elsewhere what may fare better there; settles the rest, which used nothing unless it says so."""
+        said = openai.read_answer(body)
+        usage = said.usage if said else b""
+        if speaks_of_itself(head.status):
+            self._leave()
+            self._judge(head)
+            if self._tries_with_a_new_key(head.status, usage) or self._tries_elsewhere("refused", head.status, usage):
+                return
+        else:
+            self._leave_well()
+        self._head, self._body = head, body
+        self._settle(usage, None, openai.outcome_of_refusal(body), self._send_refusal)
+
     def failed(self, failure: Failure) -> None:
         """Tries the next upstream if the client has nothing of an answer yet; else the request ends here."""
         self._leave()
         if failure.reason != "crashed":
-            self._shared.ways.fleet.failed(self._way.endpoint, self._now())
+            self._judge(None)
             if not failure.sent:
                 if not self._left and self._try_next_way():
                     return
@@ -221,7 +217,7 @@ class Exchange:
     def _tries_elsewhere(self, outcome: AttemptOutcome, status: int, usage: bytes) -> bool:
         """Whether a further upstream is tried after an attempt that came to nothing."""
         pool, tried = self._pool, self._tried
-        if self._left or self._number > pool.rules.retries or tried >= len(self._ways):
+        if self._left or self._attempts > pool.rules.retries or tried >= len(self._ways):
             return False
         if not pool.budget.take(pool.requests):
             return False
@@ -242,7 +238,7 @@ class Exchange:
                 number=self._number,
                 began_at=self._began_at,
                 at=self._now(),
-                upstream=self._admitted.upstream,
+                upstream=self._way.upstream,
                 outcome=outcome,
                 status=status,
                 output_tokens=counted,
@@ -250,6 +246,10 @@ class Exchange:
                 raw=usage,
             )
         )
+
+    def _judge(self, head: AnswerHead | None) -> None:
+        """Tells the fleet of an answer that speaks of its upstream, or that there was none."""
+        judge(self._shared.ways.fleet, self._way.endpoint, head, self._now())
 
     def _now(self) -> int:
         return self._shared.usage.now(self._admitted)
@@ -308,11 +308,11 @@ class Exchange:
             self._end_attempt("client_left")
             self._settle(b"", None, outcome, self._then)
             return True
-        if self._number and not self._announced:  # An earlier attempt came to nothing, and this one to nobody.
+        if self._attempts and not self._announced:  # An earlier attempt came to nothing, and this one to nobody.
             self._settle(b"", None, outcome, self._then)
             return True
         self._end()
-        if self._number:
+        if self._attempts:
             counted = 0 if tap is None else tap.counted
             outcome = "client_left" if self._left else outcome
             self._shared.usage.abandon(self._admitted, outcome, answered=answered, output_tokens=counted)

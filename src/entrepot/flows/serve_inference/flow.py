@@ -23,9 +23,11 @@ from entrepot.dialects.operations import Operation
 from entrepot.dialects.prompt_cache import cache_key
 from entrepot.flows.serve_inference.checks import Checks
 from entrepot.flows.serve_inference.client import Client
-from entrepot.flows.serve_inference.exchange import Exchange, Shared
+from entrepot.flows.serve_inference.exchange import Exchange
+from entrepot.flows.serve_inference.hedged_exchange import HedgedExchange
 from entrepot.flows.serve_inference.repeats import Repeat, Repeats
 from entrepot.flows.serve_inference.session import Session, SessionClient
+from entrepot.flows.serve_inference.shared import Shared
 from entrepot.flows.serve_inference.stages import Stages
 from entrepot.flows.serve_inference.stored import Continuation, StoredAsk, StoredErrand
 from entrepot.flows.serve_inference.timed_exchange import timed
@@ -143,7 +145,9 @@ class ServeInference:
             prompt_tokens_estimate=operation.estimate(asked.size, deployment.context_tokens),
             counts=asked.counts,
         )
-        make: Callable[..., Exchange] = Exchange if ask.stages is None else timed(ask.stages)
+        make: Callable[..., Exchange] = HedgedExchange if pool.rules.hedge_after_ms else Exchange
+        if ask.stages is not None:
+            make = timed(ask.stages)
         if deployment.cache is not None:
             repeat = self.repeats.of(project, deployment, operation, asked, admitted, client)
             if repeat is not None:

@@ -23,8 +23,8 @@ from entrepot.core.periods import Instant
 from entrepot.core.usage_event import Outcome
 from entrepot.dialects import openai, realtime
 from entrepot.flows.serve_inference.attempts import judge, speaks_of_itself
-from entrepot.flows.serve_inference.exchange import Shared
 from entrepot.flows.serve_inference.session_records import SessionRecords
+from entrepot.flows.serve_inference.shared import Shared
 from entrepot.flows.serve_inference.ways import Way
 from entrepot.metering.usage_writer import log_unavailable
 from entrepot.relay.destination import redact

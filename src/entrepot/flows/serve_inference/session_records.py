@@ -8,7 +8,7 @@ from entrepot.core.log_records import Admitted
 from entrepot.core.usage_event import Outcome, Source
 from entrepot.dialects import realtime
 from entrepot.dialects.openai_usage import UsageMismatch
-from entrepot.flows.serve_inference.exchange import Shared
+from entrepot.flows.serve_inference.shared import Shared
 
 
 class _Response:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from entrepot.flows.serve_inference.exchange import Exchange
+from entrepot.flows.serve_inference.hedged_exchange import HedgedExchange
 from entrepot.flows.serve_inference.stages import Stages
 from entrepot.relay.attempt import Failure, Outlet
 from entrepot.relay.http1 import AnswerHead
@@ -12,7 +13,7 @@ from entrepot.relay.usage_tap import StreamTap
 _BEFORE = b"\r\nContent-Length: "  # Stands once in the head of a request of ours.
 
 
-class TimedExchange(Exchange):
+class TimedExchange(HedgedExchange):
     """The same exchange, with a look at the clock at each of its turns."""
 
     __slots__ = ("_stages",)

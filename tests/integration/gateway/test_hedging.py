@@ -1,0 +1,156 @@
+"""Requests that ask a second upstream when the first one is slow to answer."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from entrepot.core.log_records import Abandoned, Attempted, AttemptEnded, UsageRecorded
+from entrepot.core.upstream_rules import PoolRules, UpstreamRules
+from tests.scripted_upstream import ScriptedUpstream
+from tests.support.gateway import Gateway, deployment, eventually, running_gateway, target
+from tests.support.requests import ask, chat, read_until, request_bytes
+from tests.support.usage_rows import row
+
+SOON = PoolRules(hedge_after_ms=20)
+NEVER_IN_TIME = PoolRules(hedge_after_ms=60_000)
+
+
+@pytest.fixture
+def gateway() -> Iterator[Gateway]:
+    with running_gateway() as running:
+        yield running
+
+
+def pair(gateway: Gateway, script: str, routing: PoolRules = SOON, **rules: UpstreamRules) -> ScriptedUpstream:
+    """Serves `chat` from a first upstream that does as the script says, and from the gateway's own as the second."""
+    first = gateway.another_upstream(script)
+    targets = target(first.base_url, "first"), target(gateway.upstream.base_url, "second", rank=1)
+    gateway.serve(deployment("chat", *targets, routing=routing), **rules)
+    return first
+
+
+def states(*upstreams: ScriptedUpstream) -> list[list[str]]:
+    return [[served.state for served in upstream.served.values()] for upstream in upstreams]
+
+
+def nobody_is_left(gateway: Gateway) -> bool:
+    return all(endpoint.in_flight == 0 for endpoint in gateway.flow.ways.fleet.endpoints.values())
+
+
+@row("outrun")
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_second_answers_and_the_first_is_stopped(gateway: Gateway, stream: bool) -> None:
+    first = pair(gateway, "stall=0")
+    reply = ask(gateway, chat("two words", stream=stream))
+    assert reply.status == 200
+    eventually(lambda: states(first, gateway.upstream) == [["cancelled"], ["finished"]])
+    usage = gateway.usage()
+    assert (usage.upstream, usage.meters) == ("second", {"input_tokens": 2, "output_tokens": 3})
+    [attempted] = gateway.of(Attempted)
+    [ended] = gateway.of(AttemptEnded)
+    assert (attempted.number, attempted.upstream) == (2, "second")
+    assert (ended.number, ended.upstream, ended.outcome, ended.meters) == (1, "first", "outrun", {})
+    assert gateway.admitted().upstream == "first"
+    assert gateway.flow.shared.hedges == 1
+    assert nobody_is_left(gateway)
+
+
+@row("outrun")
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_first_answers_after_all_and_what_the_second_used_is_ours(gateway: Gateway, stream: bool) -> None:
+    drain = UpstreamRules(on_client_abort="drain")
+    pair(gateway, "delay=0.1 chunks=1", first=drain, second=drain)
+    gateway.upstream.script = "delay=0.3 chunks=2"
+    assert ask(gateway, chat("hi", stream=stream)).status == 200
+    usage = gateway.usage()
+    assert (usage.upstream, usage.meters) == ("first", {"input_tokens": 1, "output_tokens": 1})
+    eventually(lambda: gateway.of(AttemptEnded))
+    [ended] = gateway.of(AttemptEnded)
+    assert (ended.number, ended.upstream, ended.outcome) == (2, "second", "outrun")
+    assert ended.meters == {"input_tokens": 1, "output_tokens": 2}
+    assert states(gateway.upstream) == [["finished"]]
+    assert nobody_is_left(gateway)
+
+
+def test_one_that_answers_in_time_is_asked_alone(gateway: Gateway) -> None:
+    pair(gateway, "", NEVER_IN_TIME)
+    for stream in (False, True):
+        assert ask(gateway, chat("hi", stream=stream)).status == 200
+    assert gateway.upstream.served == {}
+    assert gateway.of(Attempted) == []
+
+
+def test_a_refusal_of_one_leaves_the_answer_to_the_other(gateway: Gateway) -> None:
+    pair(gateway, "delay=0.1 status=500 billed=1")
+    gateway.upstream.script = "delay=0.3"
+    assert ask(gateway, chat("hi")).status == 200
+    [ended] = gateway.of(AttemptEnded)
+    assert (ended.upstream, ended.outcome, ended.status) == ("first", "refused", 500)
+    assert ended.meters["output_tokens"] == 3
+    assert gateway.usage().upstream == "second"
+    assert nobody_is_left(gateway)
+
+
+@pytest.mark.parametrize("breaks", ["first", "second"])
+def test_one_that_breaks_leaves_the_answer_to_the_other(gateway: Gateway, breaks: str) -> None:
+    first = pair(gateway, "delay=0.3")
+    gateway.upstream.script = "delay=0.3"
+    (first if breaks == "first" else gateway.upstream).script = "delay=0.1 break=0"
+    assert ask(gateway, chat("hi", stream=True)).events()[-1] == "[DONE]"
+    [ended] = gateway.of(AttemptEnded)
+    assert (ended.upstream, ended.outcome) == (breaks, "broken")
+    assert gateway.usage().upstream == ("second" if breaks == "first" else "first")
+    assert nobody_is_left(gateway)
+
+
+def test_where_both_fail_the_last_one_is_told(gateway: Gateway) -> None:
+    pair(gateway, "delay=0.1 status=500")
+    gateway.upstream.script = "delay=0.3 status=503"
+    assert ask(gateway, chat("hi")).status == 503
+    assert gateway.usage().upstream == "second"
+    assert [ended.status for ended in gateway.of(AttemptEnded)] == [500]
+    assert nobody_is_left(gateway)
+
+
+def test_a_retry_is_not_hedged(gateway: Gateway) -> None:
+    third = gateway.another_upstream()
+    first = gateway.another_upstream("status=500")
+    targets = (
+        target(first.base_url, "first"),
+        target(gateway.upstream.base_url, "second", rank=1),
+        target(third.base_url, "third", rank=2),
+    )
+    gateway.serve(deployment("chat", *targets, routing=SOON))
+    assert ask(gateway, chat("hi [[delay=0.05]]")).status == 200
+    assert third.served == {}
+    assert [ended.outcome for ended in gateway.of(AttemptEnded)] == ["refused"]
+
+
+def test_a_hedge_takes_from_the_retry_budget(gateway: Gateway) -> None:
+    pair(gateway, "delay=0.05", PoolRules(hedge_after_ms=10, retry_percent=0))
+    assert ask(gateway, chat("hi")).status == 200
+    assert gateway.upstream.served == {}
+
+
+def test_a_client_that_leaves_leaves_both(gateway: Gateway) -> None:
+    first = pair(gateway, "stall=0")
+    gateway.upstream.script = "stall=0"
+    with gateway.connect() as client:
+        client.sendall(request_bytes(chat("hi", stream=True)))
+        eventually(lambda: gateway.upstream.served)
+    eventually(lambda: states(first, gateway.upstream) == [["cancelled"], ["cancelled"]])
+    eventually(lambda: gateway.of(Abandoned))
+    assert len(gateway.of(Abandoned)) + len(gateway.of(UsageRecorded)) == 1
+    assert [ended.outcome for ended in gateway.of(AttemptEnded)] == ["outrun"]
+    assert nobody_is_left(gateway)
+
+
+def test_a_client_that_leaves_the_winner_midway(gateway: Gateway) -> None:
+    pair(gateway, "stall=0")
+    gateway.upstream.script = "stall=2"
+    with gateway.connect() as client:
+        client.sendall(request_bytes(chat("hi [[chunks=5]]", stream=True)))
+        read_until(client, b"w2 ")
+    abandoned = gateway.abandoned()
+    assert (abandoned.outcome, abandoned.output_tokens) == ("client_left", 2)
+    assert nobody_is_left(gateway)
