@@ -26,7 +26,7 @@ NODE := $(NODE_TESTS)/node_modules/.installed
 # The request path, compiled beside its sources as they are now.
 COMPILED := build/.compiled
 
-.PHONY: help run test openai-tests sources check simulate fuzz bench bench-peers docs lock clean
+.PHONY: help run test openai-tests sources check simulate fuzz bench bench-instructions bench-peers docs lock clean
 
 help:  ## list these words
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -60,6 +60,9 @@ fuzz: $(TEST) $(FUZZ) $(COMPILED)  ## attack the parsers, guided by coverage: SE
 
 bench: $(TEST) $(COMPILED)  ## measure it on this machine
 	@$(PY) benchmarks/run.py $(ARGS)
+
+bench-instructions: $(TEST) $(COMPILED)  ## count instructions a request and an event; fails above benchmarks/instructions.json
+	@$(PY) benchmarks/instructions.py --gate $(ARGS)
 
 bench-peers: $(TEST)  ## install what bench compares with, outside the checkout (2 GB)
 	@$(PY) -m benchmarks.gateway.peers.environments $(ARGS)

@@ -10,43 +10,72 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+import msgspec
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.gateway.compared import DEFAULT, DIRECT, start_all  # noqa: E402 the root has to be on the path first
-from benchmarks.gateway.load import Load, MockUpstream, begin, collect, send, start_mock  # noqa: E402
+from benchmarks.gateway.compared import start_all  # noqa: E402 the root has to be on the path first
+from benchmarks.gateway.load import Load, begin, collect, start_mock  # noqa: E402
 from benchmarks.gateway.native_tools import ToolMissing  # noqa: E402
 from benchmarks.gateway.processes import Bench, Children  # noqa: E402
 from benchmarks.gateway.targets import Target  # noqa: E402
 
 VALGRIND = "valgrind --tool=callgrind --trace-children=yes --quiet"
-REQUESTS = Load(connections=64, warm_s=0, window_s=4)
+GATE = Path(__file__).with_name("instructions.json")
+GATED = "entrepot"
+SETTLING_S = 4  # All connections are open and have been used by then.
+COUNTING_S = 4
 PACE_US = 40_000
-STREAMS = Load(connections=20, warm_s=1.1, window_s=0.1, stagger_s=1.02, events=200)
+REQUESTS = Load(connections=64, warm_s=0, window_s=SETTLING_S + COUNTING_S + 2)
+STREAMS = Load(connections=20, warm_s=1.1, window_s=0.1, stagger_s=1.02, events=280)
+
+Counted = dict[str, float]  # By part of a target, thousands of instructions for one.
+
+
+class Gate(msgspec.Struct, frozen=True):
+    """What the gateway may take, in thousands of instructions; CI fails when it takes more."""
+
+    request: float
+    event: float
 
 
 def main(arguments: Sequence[str]) -> int:
-    """0, or 2 when it cannot be counted here."""
+    """0, 1 when the gateway takes more than the gate lets it, or 2 when it cannot be counted here."""
     parser = argparse.ArgumentParser(description=__doc__)
-    compared = [name for name in DEFAULT if name != DIRECT]
-    parser.add_argument("--targets", type=lambda text: text.split(","), default=compared)
+    parser.add_argument("--targets", type=lambda text: text.split(","), default=["nginx", GATED])
+    parser.add_argument("--gate", action="store_true", help=f"fail when the gateway takes more than {GATE.name} says")
     asked = parser.parse_args(arguments)
     try:
         if shutil.which("valgrind") is None:
             raise ToolMissing("valgrind is needed. On Debian and Ubuntu: apt-get install valgrind")
-        for name in asked.targets:
-            count_target(name)
+        counted = {name: count_target(name) for name in asked.targets}
     except (ToolMissing, RuntimeError) as error:
         print(error, file=sys.stderr)
         return 2
-    return 0
+    faults = beyond(counted.get(GATED), msgspec.json.decode(GATE.read_bytes(), type=Gate)) if asked.gate else []
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    return 1 if faults else 0
 
 
-def count_target(name: str) -> None:
-    """Prints a line with what the target's parts execute for a request and for an event."""
+def beyond(found: tuple[Counted, Counted] | None, gate: Gate) -> list[str]:
+    """What of the gateway is beyond the gate, a sentence each."""
+    if found is None:
+        return [f"{GATED} was not counted"]
+    kinds = (("request", found[0], gate.request), ("event", found[1], gate.event))
+    return [
+        f"the gateway takes {counted['gateway']:.1f} k instructions a {kind}; {GATE.name} lets it take {limit:.1f} k"
+        for kind, counted, limit in kinds
+        if counted["gateway"] > limit
+    ]
+
+
+def count_target(name: str) -> tuple[Counted, Counted] | None:
+    """What the target's parts execute for a request and for an event, having printed it; None when it cannot run."""
     with tempfile.TemporaryDirectory(prefix="entrepot-bench-") as scratch:
         cores = sorted(os.sched_getaffinity(0))
         out = Path(scratch) / "callgrind.out.%p"
@@ -56,34 +85,33 @@ def count_target(name: str) -> None:
         try:
             mock = start_mock(children)
             notes: list[str] = []
-            for target in start_all(children, mock, [name], notes).values():
-                print(f"{name}: {per_request(children, target, mock)}; {per_event(children, target, mock)}", flush=True)
+            running = start_all(children, mock, [name], notes)
             print("\n".join(notes), end="\n" if notes else "")
+            if name not in running:
+                return None
+            target = running[name]
+            requests = count(children, target, REQUESTS, lambda: mock.tell().requests)
+            mock.tell(events=STREAMS.events, pace_us=PACE_US)
+            events = count(children, target, STREAMS, lambda: mock.tell().events_sent)
+            print(f"{name}: {shown(requests, 'request')}; {shown(events, 'event')}", flush=True)
+            return requests, events
         finally:
             children.stop_all()
 
 
-def per_request(children: Children, target: Target, mock: MockUpstream) -> str:
-    """Thousands of instructions for a plain request, in all and by part."""
-    send(children.bench, REQUESTS, target.port, target.key, [])  # Warm: connections open, code paths taken once.
-    before = mock.tell().requests
+def count(children: Children, target: Target, load: Load, done: Callable[[], int]) -> Counted:
+    """What one of what the mock upstream counts takes, while nothing begins or ends but that."""
+    client = begin(children.bench, load, target.port, target.key, [])
+    time.sleep(SETTLING_S)
     zero(target)
-    send(children.bench, REQUESTS, target.port, target.key, [])
-    return shown(counted(children, target), mock.tell().requests - before, "request")
-
-
-def per_event(children: Children, target: Target, mock: MockUpstream) -> str:
-    """Thousands of instructions for an event of a stream, counted while no stream starts or ends."""
-    mock.tell(events=STREAMS.events, pace_us=PACE_US)
-    client = begin(children.bench, STREAMS, target.port, target.key, [])
-    time.sleep(3)
-    zero(target)
-    before = mock.tell().events_sent
-    time.sleep(3)
-    found = counted(children, target)
-    sent = mock.tell().events_sent - before
-    collect(client, STREAMS)
-    return shown(found, sent, "event")
+    before = done()
+    time.sleep(COUNTING_S)
+    taken = dumped(children, target)
+    number = done() - before
+    collect(client, load)
+    if not number:
+        raise RuntimeError("nothing was answered while it was counted; is the machine very busy?")
+    return {part: instructions / number / 1000 for part, instructions in taken.items()}
 
 
 def zero(target: Target) -> None:
@@ -92,7 +120,7 @@ def zero(target: Target) -> None:
         control("--zero", pid)
 
 
-def counted(children: Children, target: Target) -> dict[str, int]:
+def dumped(children: Children, target: Target) -> dict[str, int]:
     """{part: instructions since zero}."""
     for pid in all_pids(target):
         control("--dump", pid)
@@ -125,10 +153,10 @@ def all_pids(target: Target) -> list[int]:
     return [pid for pids in target.processes().values() for pid in pids]
 
 
-def shown(found: dict[str, int], count: int, what: str) -> str:
+def shown(found: Counted, what: str) -> str:
     """For example: 57.1 k a request (gateway 50.0, log 7.1)."""
-    parts = ", ".join(f"{part} {value / count / 1000:.1f}" for part, value in found.items())
-    return f"{sum(found.values()) / count / 1000:.1f} k a {what}" + (f" ({parts})" if len(found) > 1 else "")
+    parts = ", ".join(f"{part} {value:.1f}" for part, value in found.items())
+    return f"{sum(found.values()):.1f} k a {what}" + (f" ({parts})" if len(found) > 1 else "")
 
 
 if __name__ == "__main__":

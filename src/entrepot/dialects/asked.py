@@ -23,12 +23,13 @@ encode = msgspec.json.Encoder().encode
 class Asked(msgspec.Struct, gc=False):
     """A request as the client wrote it, and what was read of it: what decides, and nothing else.
 
-    model: "" when it names none. wants_usage: it asked for usage in its stream. size: bytes of its prompt, to estimate
-    tokens by. counts: (meter, units), what is known from the request alone, where that can be counted in something
-    else than tokens. previous: the stored response that it goes on from.
+    known: fields that are decoded already; all_fields has every one. model: "" when it names none. wants_usage: it
+    asked for usage in its stream. size: bytes of its prompt, to estimate tokens by. counts: (meter, units), what is
+    known from the request alone, where that can be counted in something else than tokens. previous: the stored
+    response that it goes on from.
     """
 
-    fields: Fields
+    known: Fields
     model: str
     stream: bool
     wants_usage: bool
@@ -42,12 +43,12 @@ class Asked(msgspec.Struct, gc=False):
         A key that the client wrote twice is sent once, so that no upstream can read another model than we did.
         """
         del project
-        self.fields["model"] = as_raw(model)
-        return encode(self.fields)
+        self.known["model"] = as_raw(model)
+        return encode(self.known)
 
     def all_fields(self) -> Fields:
         """Every field."""
-        return self.fields
+        return self.known
 
     @property
     def media_type(self) -> str:

@@ -31,7 +31,7 @@ class AskedText(Asked, gc=False):
     def write(self, model: str, project: str = "") -> bytes:
         """See Asked."""
         if self.stream and not self.wants_usage:
-            self.fields["stream_options"] = as_raw({**_options(self.fields), "include_usage": True})
+            self.known["stream_options"] = as_raw({**_options(self.known), "include_usage": True})
         return Asked.write(self, model, project)
 
 

@@ -20,7 +20,7 @@ def cache_key(asked: Asked, sticky: Sticky) -> bytes:
     """
     if sticky == "none":
         return b""
-    fields = asked.fields
+    fields = asked.all_fields()
     for name in ("prompt_cache_key", "user"):
         raw = fields.get(name)
         if raw is not None:

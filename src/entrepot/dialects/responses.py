@@ -55,7 +55,7 @@ class AskedResponse(Asked, gc=False):
     def write(self, model: str, project: str = "") -> bytes:
         """See Asked; what will be stored is marked with its project."""
         if self.stored:
-            self.fields["metadata"] = as_raw({**_metadata(self.fields), OWNER: project})
+            self.known["metadata"] = as_raw({**_metadata(self.known), OWNER: project})
         return Asked.write(self, model, project)
 
 
@@ -75,7 +75,7 @@ def read_request(body: bytes, media_type: bytes = b"") -> Asked:
 def read_plain(body: bytes, media_type: bytes = b"") -> Asked:
     """The same of a request that stores nothing: to count its tokens, or to compact it."""
     asked = read_request(body, media_type)
-    return Asked(asked.fields, asked.model, False, False, len(body), previous=asked.previous)
+    return Asked(asked.all_fields(), asked.model, False, False, len(body), previous=asked.previous)
 
 
 def _refuse_what_outlives(fields: Fields) -> None:

@@ -4,7 +4,6 @@
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
-#include <ctype.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -42,20 +41,40 @@ static inline bool take(Walk *w, char byte)
     return true;
 }
 
+/* The number that four hexadecimal digits write; -1 for anything else. */
+static int unit_of(Walk *w)
+{
+    int unit = 0;
+    if (w->end - w->at < 4)
+        return -1;
+    for (int digit = 0; digit < 4; digit++, w->at++) {
+        int letter = *w->at | 0x20;
+        if (*w->at >= '0' && *w->at <= '9')
+            unit = unit * 16 + *w->at - '0';
+        else if (letter >= 'a' && letter <= 'f')
+            unit = unit * 16 + letter - 'a' + 10;
+        else
+            return -1;
+    }
+    return unit;
+}
+
+/* At a backslash. Surrogates come in pairs. */
 static bool skip_escape(Walk *w)
 {
-    w->at++;
-    if (w->at >= w->end)
+    if (w->end - w->at < 2)
         return false;
-    if (*w->at == 'u') {
-        for (int digit = 0; digit < 4; digit++)
-            if (++w->at >= w->end || !isxdigit(*w->at))
-                return false;
-    } else if (!*w->at || !strchr("\"\\/bfnrt", *w->at)) {
+    w->at += 2;
+    if (w->at[-1] != 'u')
+        return w->at[-1] && strchr("\"\\/bfnrt", w->at[-1]);
+    int unit = unit_of(w);
+    if (unit < 0xd800 || unit > 0xdfff)
+        return unit >= 0;
+    if (unit > 0xdbff || w->end - w->at < 6 || w->at[0] != '\\' || w->at[1] != 'u')
         return false;
-    }
-    w->at++;
-    return true;
+    w->at += 2;
+    unit = unit_of(w);
+    return unit >= 0xdc00 && unit <= 0xdfff;
 }
 
 /* The first quote, backslash or control character; with ascii, also the first byte that is none of ASCII's. Or end. */
