@@ -106,7 +106,7 @@ def count(children: Children, target: Target, load: Load, done: Callable[[], int
     zero(target)
     before = done()
     time.sleep(COUNTING_S)
-    taken = dumped(children, target)
+    taken = counted(children, target)
     number = done() - before
     collect(client, load)
     if not number:
@@ -120,7 +120,7 @@ def zero(target: Target) -> None:
         control("--zero", pid)
 
 
-def dumped(children: Children, target: Target) -> dict[str, int]:
+def counted(children: Children, target: Target) -> dict[str, int]:
     """{part: instructions since zero}."""
     for pid in all_pids(target):
         control("--dump", pid)
