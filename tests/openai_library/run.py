@@ -175,7 +175,18 @@ def run(tests: Path, base_url: str, jobs: Path, arguments: Sequence[str]) -> Pat
         "PYTHONPATH": os.pathsep.join((str(HERE), str(BUILD / "site"))),
     }
     files = [f"tests/api_resources/{name}" for name in RESOURCES.values()]
-    plain = ("-q", "-p", "no:cacheprovider", "-o", "addopts=", "--tb=line", "--no-header", "--no-summary", "-n", "2")
+    plain = (
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-o",
+        "addopts=",
+        "--tb=line",
+        "--no-header",
+        "--no-summary",
+        "-n2",
+        "--dist=loadfile",
+    )
     told = ("-p", "library_tests", f"--junitxml={report}", "-o", "junit_family=xunit1")
     subprocess.run([sys.executable, "-m", "pytest", *plain, *told, *arguments, *files], cwd=tests, env=environment)
     return report
