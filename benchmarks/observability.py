@@ -92,7 +92,7 @@ def main(arguments: Sequence[str]) -> int:
 HEAD = """# What it costs to watch the gateway
 
 User-mode instructions of the gateway process, without its log process, for a plain request of 0.8 kB with an answer of
-1 kB, as `benchmarks/observability.py` counts them under valgrind: compiled request path, medians of {rounds} rounds.
+1 kB, as `benchmarks/observability.py` counts them under valgrind: compiled request path, median of {rounds}.
 What the kernel does (writing the access log four times a second, sending spans) is not in it. Nothing here is done for
 a single event of a stream.
 """
