@@ -78,7 +78,7 @@ static PyObject *whole_answer(PyObject *Py_UNUSED(module), PyObject *data)
     return PyLong_FromSsize_t(body_of(start, start + PyBytes_GET_SIZE(data)));
 }
 
-/* What a byte may begin: a mark (1), a line (2). Made for one tuple of marks, and kept for as long as it comes again. */
+/* What a byte may begin: a mark (1), a line (2); and whether it may be a mark's second byte (4). Made for one tuple of marks, and kept for as long as it comes again. */
 static unsigned char starts[256];
 static PyObject *starts_of;
 
@@ -95,6 +95,9 @@ static bool learn(PyObject *marks)
             return false;
         }
         starts[(unsigned char)*PyBytes_AS_STRING(mark)] |= 1;
+        for (int byte = 0; byte < 256; byte++) /* any may follow a mark of one byte */
+            if (PyBytes_GET_SIZE(mark) == 1 || byte == (unsigned char)PyBytes_AS_STRING(mark)[1])
+                starts[byte] |= 4;
     }
     Py_XSETREF(starts_of, Py_NewRef(marks));
     return true;
@@ -137,9 +140,9 @@ static PyObject *lines_of_content(PyObject *Py_UNUSED(module), PyObject *const *
     long lines = 0;
     for (at--; at < end; at++) { /* from the line end before the payload */
         unsigned char may = starts[(unsigned char)*at];
-        if (!may)
+        if (!(may & 3))
             continue;
-        if (may & 1 && is_mark(at, end, given[1]))
+        if (may & 1 && at + 1 < end && starts[(unsigned char)at[1]] & 4 && is_mark(at, end, given[1]))
             return PyLong_FromLong(-1);
         if (may & 2 && begins(at, end, "\ndata:"))
             lines++;
