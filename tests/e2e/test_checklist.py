@@ -146,7 +146,7 @@ def test_item_06_an_answer_names_the_model_behind_the_deployment(product: Produc
 def test_item_07_models_are_those_the_caller_may_use(http: httpx.Client, product: Product, path: str) -> None:
     assert [model["id"] for model in http.get(path).json()["data"]] == ["chat", "embeddings", "large", "small"]
     other = http.get(path, headers={"api-key": product.keys["shop"]})
-    assert [model["id"] for model in other.json()["data"]] == ["helper"]
+    assert [model["id"] for model in other.json()["data"]] == ["helper", "studio"]
 
 
 @pytest.mark.parametrize(
