@@ -90,6 +90,16 @@ def take(books: Books, number: str, meter: str = "input_tokens") -> None:
         books.mark_invoiced(books.uninvoiced_readings(SERIES.contract, MARCH * 2), number, 1)
 
 
+def test_a_line_knows_the_price_versions_behind_it(books: Books) -> None:
+    later = msgspec.structs.replace(SERIES, price_version="list@2024-03-15")
+    with books.transaction():
+        for series, hour in ((later, MARCH), (SERIES, MARCH), (SERIES, MARCH + HOUR)):
+            books.add_readings({(series, "input_tokens", hour): 1})
+    take(books, "2024-03-000001")
+    assert books.price_versions_of("2024-03-000001") == {1: [SERIES.price_version, "list@2024-03-15"]}
+    assert books.price_versions_of("2024-03-000002") == {}
+
+
 def test_a_line_leads_to_its_requests_and_no_others(books: Books) -> None:
     """Late usage of an hour belongs to the invoice after the one that took the hour first."""
     first = [usage("a"), usage("b", MARCH + 1), usage("c", MARCH + 2, meters={"output_tokens": 1})]

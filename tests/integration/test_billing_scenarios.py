@@ -176,7 +176,7 @@ def test_a_discount_is_taken_off_the_unit_price_and_a_tax_put_on_the_net(billing
         ("0.000026250001", "26.250001", "26.25"),
         ("0.0000525", "52.5000525", "52.50"),
     ]
-    assert invoice["taxes"] == [{"name": "VAT", "percent": "20", "net": "78.75", "amount": "15.75"}]
+    assert invoice["taxes"] == [{"name": "VAT", "percent": "20", "net": "78.75", "amount": "15.75", "lines": [1, 2]}]
     assert (invoice["net"], invoice["tax"], invoice["total"]) == ("78.75", "15.75", "94.50")
 
 

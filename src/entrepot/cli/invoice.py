@@ -1,13 +1,15 @@
 """`entrepot invoice …`: issued invoices, down to the requests behind a line."""
 
 import argparse
+import sys
 from collections.abc import Iterator, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from entrepot.cli.command import add_command, add_group, period_of, settings_of, show, table
 from entrepot.cli.credit import add_credit
-from entrepot.core.errors import NotFound
+from entrepot.core.errors import BadInput, NotFound
 from entrepot.core.periods import format_instant
 
 if TYPE_CHECKING:
@@ -16,10 +18,11 @@ if TYPE_CHECKING:
     from entrepot.core.usage_event import UsageEvent
 
 REQUESTS_SHOWN = 1000
+FORMS = ("json", "html", "pdf", "xml")
 
 
 def add_commands(subparsers: "Subparsers") -> None:
-    """Adds `invoice list` and `invoice show`."""
+    """Adds `invoice list`, `invoice show` and `invoice render`."""
     group = add_group(subparsers, "invoice", "look at issued invoices")
     listing = add_command(group, "list", "list issued invoices", _list)
     listing.add_argument("--period", metavar="YYYY-MM", help="only those of a month")
@@ -31,6 +34,11 @@ def add_commands(subparsers: "Subparsers") -> None:
     showing.add_argument(
         "--limit", type=int, default=REQUESTS_SHOWN, metavar="N", help=f"requests at most ({REQUESTS_SHOWN})"
     )
+    rendering = add_command(group, "render", "make a document of an invoice for its customer", _render)
+    rendering.add_argument("number", help="of the invoice, as `invoice list` shows it")
+    rendering.add_argument("--format", choices=FORMS, default="pdf", help="xml: EN 16931 in UBL 2.1 (pdf)")
+    rendering.add_argument("--language", default="en", metavar="CODE", help="en, de, it, pt, id, fr, es, ja or zh (en)")
+    rendering.add_argument("--output", metavar="FILE", help="where to write it; without, to stdout")
     add_credit(group)
 
 
@@ -72,6 +80,25 @@ def _show(args: argparse.Namespace) -> int:
     events, more = found[: args.limit], len(found) > args.limit
     document = {"invoice": invoice.number, "line": line, "requests": list(map(_request, events)), "more": more}
     show(args, document, _request_lines(events, more=more))
+    return 0
+
+
+def _render(args: argparse.Namespace) -> int:
+    from entrepot.compose.documents import render
+
+    if not args.output and (args.json or (args.format == "pdf" and sys.stdout.isatty())):
+        args.parser.error("--output FILE says where the document goes")
+    made = render(settings_of(args), args.number, args.format, args.language)
+    if not args.output:
+        sys.stdout.buffer.write(made.content)
+        return 0
+    path = Path(args.output)
+    try:
+        path.write_bytes(made.content)
+    except OSError as error:
+        raise BadInput(f"{path} cannot be written: {error.strerror}", param="output") from None
+    document = {"invoice": args.number, "format": args.format, "language": args.language, "file": str(path)}
+    show(args, document, [f"wrote {path}, {len(made.content):,} bytes"])
     return 0
 
 

@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from entrepot.adapters.clocks import SystemClock
 from entrepot.compose.books import open_books
+from entrepot.compose.documents import renderer
 from entrepot.compose.http_process import http_process
 from entrepot.compose.running import read_running
 from entrepot.compose.settings import Address, Settings, load_settings
@@ -42,7 +43,7 @@ def control_app(settings: Settings) -> Starlette:
     """The application of the control process."""
     sessions, clock = Sessions(admin_token(settings)), SystemClock()
     api = ControlApi(lambda: open_books(settings), sessions, clock)
-    console = Console(lambda: open_books(settings), sessions, clock, lambda: list(parts(settings)))
+    console = Console(lambda: open_books(settings), sessions, clock, lambda: list(parts(settings)), renderer(settings))
     return Starlette(routes=[Route("/healthz", _alive), *api.routes(), *console.routes()])
 
 

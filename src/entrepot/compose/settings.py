@@ -76,7 +76,7 @@ def _valkey_url(text: str) -> str:
 
 def _url_or_nothing(text: str) -> str:
     if text and not re.fullmatch(r"https?://[^/?#\s]+(?:/[^?#\s]*)?", text):
-        raise ValueError("must be like http://127.0.0.1:4318")
+        raise ValueError("must be like http://127.0.0.1:4318 or https://host/path")
     return text
 
 
@@ -121,6 +121,7 @@ DEFINITIONS = (
     Definition("gateway_client_ca", "", _path_or_none, "certificates (PEM) that must have signed a client's own"),
     Definition("upstream_ca", "", _path_or_none, "certificates (PEM) of authorities that upstreams may have as well"),
     Definition("console_address", "127.0.0.1:8081", _address, "where the console and the control API are"),
+    Definition("console_url", "", _url_or_nothing, "where people reach the console; documents link there"),
     Definition("gateway_workers", "1", _count, "gateway processes"),
     Definition("model_threads", "1", _count, "threads of each local model"),
     Definition("cache_memory_mb", "64", _count, "what each gateway process keeps of answers in its memory"),
@@ -149,6 +150,7 @@ class Settings:
     gateway_client_ca: Path | None
     upstream_ca: Path | None
     console_address: Address
+    console_url: str
     gateway_workers: int
     model_threads: int
     cache_memory_mb: int

@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 
 from entrepot.core.money import Rounding, format_minor, format_pico, round_to_minor
+from entrepot.core.parties import Party
 
 # usage: of the invoice's own period; adjustment: of an earlier one, or late. overage: usage beyond a commitment.
 # commitment: what usage has drawn from a prepaid one; purchase: the price of one; shortfall: what was not spent of one
@@ -68,12 +69,13 @@ class InvoiceLine(msgspec.Struct, frozen=True):
 
 
 class TaxLine(msgspec.Struct, frozen=True):
-    """A tax on an invoice: its name, its rate in per cent, what it is on and what it comes to."""
+    """A tax on an invoice: its name, its rate in per cent, what it is on and what it comes to. lines: their numbers."""
 
     name: str
     percent: str
     net: str
     amount: str
+    lines: tuple[int, ...] = ()
 
 
 class Conversion(msgspec.Struct, frozen=True):
@@ -89,6 +91,7 @@ class Invoice(msgspec.Struct, frozen=True):
 
     conversions: where prices are in another currency, which unit prices are then given in. corrects: of a credit note,
     the number of the invoice it takes from, with the reason; its amounts are negative.
+    seller, buyer: as they were when it was issued; left out of an invoice from before they were declared.
     """
 
     number: str
@@ -107,6 +110,8 @@ class Invoice(msgspec.Struct, frozen=True):
     conversions: tuple[Conversion, ...] = ()
     corrects: str = ""
     reason: str = ""
+    seller: Party | msgspec.UnsetType = msgspec.UNSET
+    buyer: Party | msgspec.UnsetType = msgspec.UNSET
 
 
 class Totals(msgspec.Struct, frozen=True):

@@ -4,6 +4,7 @@ from typing import Literal
 
 import msgspec
 
+from entrepot.core.parties import Party
 from entrepot.core.periods import END_OF_TIME, Instant
 from entrepot.core.terms import Term
 from entrepot.core.upstream_rules import PoolRules, Residency
@@ -14,13 +15,17 @@ CachedRequests = Literal["repeatable", "all"]
 
 
 class Customer(msgspec.Struct, frozen=True):
-    """A contracting party. parent names the group under common control that it belongs to, or is empty."""
+    """A contracting party. parent names the group under common control that it belongs to, or is empty.
+
+    party: what its invoices say of it beside its name, once it is declared.
+    """
 
     id: str
     name: str
     parent: str = ""
     market: str = ""
     since: Instant = 0
+    party: Party | None = None
 
 
 class Contract(msgspec.Struct, frozen=True):

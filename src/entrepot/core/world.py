@@ -11,6 +11,7 @@ from entrepot.core.agreements import Agreement, PartnerReport
 from entrepot.core.catalog import Model, Partner, Upstream
 from entrepot.core.exchange import ExchangeRate
 from entrepot.core.money import Rounding
+from entrepot.core.parties import Party
 from entrepot.core.periods import Instant
 from entrepot.core.prices import PriceBookVersion, PriceTable
 from entrepot.core.tenancy import Contract, Customer, Deployment, IdentityProvider, Principal, Project
@@ -18,11 +19,12 @@ from entrepot.core.terms import discounted
 
 
 class Operator(msgspec.Struct, frozen=True):
-    """Who runs this installation."""
+    """Who runs this installation. party: what its invoices say of it beside its name, once it is declared."""
 
     name: str
     currency: str
     rounding: Rounding = "half_up"
+    party: Party | None = None
 
 
 class World(msgspec.Struct, frozen=True):

@@ -24,6 +24,7 @@ from entrepot.edge.console_pages import (
 from entrepot.edge.control_api import OpenBooks, line_of
 from entrepot.edge.error_bodies import shape_of
 from entrepot.edge.sessions import Sessions
+from entrepot.flows.render_invoice import RenderedInvoice
 from entrepot.flows.show_overview import show_overview
 from entrepot.ports.books import Books
 from entrepot.ports.clock import Clock
@@ -42,19 +43,31 @@ _HEADERS = {
     "x-content-type-options": "nosniff",
 }
 
+_DOCUMENT_DEFAULTS = (("format", "pdf"), ("language", "en"))
+# What a document is allowed: its own looks, and nothing from elsewhere.
+_DOCUMENT_HEADERS = {**_HEADERS, "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'"}
+
 Page = Callable[[Request, Books, Frame], str]
+# (books, number, form, language) -> the document of an invoice.
+RenderInvoice = Callable[[Books, str, str, str], RenderedInvoice]
 
 
 class Console:
     """The console's routes. parts: how the product's processes are, asked anew for each page."""
 
     def __init__(
-        self, open_books: OpenBooks, sessions: Sessions, clock: Clock, parts: Callable[[], Sequence[Part]]
+        self,
+        open_books: OpenBooks,
+        sessions: Sessions,
+        clock: Clock,
+        parts: Callable[[], Sequence[Part]],
+        render: RenderInvoice,
     ) -> None:
         self._open_books = open_books
         self._sessions = sessions
         self._clock = clock
         self._parts = parts
+        self._render = render
 
     def routes(self) -> list[Route]:
         """Every page."""
@@ -62,6 +75,7 @@ class Console:
             Route("/", self._page("/", self._overview)),
             Route("/invoices", self._page("/invoices", self._invoices)),
             Route("/invoices/{number}", self._page("/invoices", self._invoice)),
+            Route("/invoices/{number}/document", self._document),
             Route("/quarantine", self._page("/quarantine", self._quarantine)),
             Route("/login", self._log_in, methods=["GET", "POST"]),
             Route("/logout", self._log_out, methods=["POST"]),
@@ -87,6 +101,20 @@ class Console:
                 return HTMLResponse(refusal_page(frame, title, error.message), shape_of(error).status, headers=_HEADERS)
 
         return answer
+
+    def _document(self, request: Request) -> Response:
+        if not self._sessions.is_open(request):
+            return RedirectResponse("/login", 303, headers=_HEADERS)
+        form, language = (request.query_params.get(name, default) for name, default in _DOCUMENT_DEFAULTS)
+        try:
+            with self._open_books() as books:
+                made = self._render(books, request.path_params["number"], form, language)
+        except EntrepotError as error:
+            frame = Frame("", "/invoices", "")
+            page = refusal_page(frame, "Not to be had", error.message)
+            return HTMLResponse(page, shape_of(error).status, headers=_HEADERS)
+        headers = {**_DOCUMENT_HEADERS, "content-disposition": f'inline; filename="{made.file_name}"'}
+        return Response(made.content, media_type=made.media_type, headers=headers)
 
     def _overview(self, _: Request, books: Books, frame: Frame) -> str:
         return overview_page(frame, show_overview(books, self._clock.now()), self._parts())

@@ -9,6 +9,7 @@ from entrepot.core.money import parse_pico
 from entrepot.core.periods import format_instant
 from entrepot.core.usage_event import UsageEvent
 from entrepot.edge.console_markup import badge, bar, columns, fill, grouped, moment, money, table, tile
+from entrepot.flows.render_invoice import DOCUMENT_LANGUAGES
 from entrepot.flows.show_overview import CustomerRevenue, DeploymentTokens, LatestRequest, Overview
 from entrepot.ports.books import Quarantined
 
@@ -99,9 +100,28 @@ def invoice_page(frame: Frame, invoice: Invoice, line: int | None, requests: Ite
         currency=escape(invoice.currency),
         lines=table(headings, rows, "No lines.", numbers=(3, 4, 5, 6)),
         totals=totals,
+        documents=_documents(invoice.number),
         requests=_behind(line, requests) if line is not None else "",
     )
     return _page(frame, f"Invoice {invoice.number}", body)
+
+
+def _documents(number: str) -> str:
+    """Links to the documents of an invoice, in every language."""
+    address = f"/invoices/{escape(number)}/document"
+    rows = [
+        (
+            form,
+            [
+                (name, f"{address}?format={form.lower()}&amp;language={code}")
+                for code, name in DOCUMENT_LANGUAGES.items()
+            ],
+        )
+        for form in ("PDF", "HTML")
+    ]
+    rows.append(("XML", [("EN 16931", f"{address}?format=xml")]))
+    links = ((form, " · ".join(f'<a href="{to}">{escape(name)}</a>' for name, to in row)) for form, row in rows)
+    return "".join(f"<dt>{form}</dt><dd>{row}</dd>" for form, row in links)
 
 
 def quarantine_page(frame: Frame, items: Sequence[Quarantined], total: int) -> str:

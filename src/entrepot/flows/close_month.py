@@ -87,6 +87,7 @@ def _invoice(
         terms.world.operator.rounding,
         at,
         conversions,
+        terms.world.operator.party,
     )
     if made is not None:
         invoice, totals = made

@@ -37,7 +37,7 @@ def credit(
     if not lines or len({line.number for line in lines}) < len(lines):
         raise BadInput("name each line to give back once")
     taxes = tuple(
-        _tax(invoice, tax, [*(line for note in earlier for line in note.lines), *lines], earlier, contract, rounding)
+        _tax(invoice, tax, lines, earlier, contract, rounding)
         for tax in (term for term in contract.terms if isinstance(term, Tax))
     )
     net = sum(parse_pico(line.amount) for line in lines)
@@ -58,6 +58,8 @@ def credit(
         taxes=taxes,
         corrects=invoice.number,
         reason=reason,
+        seller=invoice.seller,
+        buyer=invoice.buyer,
     )
 
 
@@ -95,14 +97,15 @@ def _credited(invoice: Invoice, earlier: Iterable[Invoice], number: int, amount:
 def _tax(
     invoice: Invoice,
     tax: Tax,
-    lines: Iterable[InvoiceLine],
-    earlier: Iterable[Invoice],
+    lines: Sequence[InvoiceLine],
+    earlier: Sequence[Invoice],
     contract: Contract,
     rounding: Rounding,
 ) -> TaxLine:
-    """The tax of a note. lines: of all notes of the invoice, with this one."""
+    """The tax of a note. lines: of this one; earlier: the notes before it."""
     taxes = [term for term in contract.terms if isinstance(term, Tax)]
-    nets = [parse_pico(line.amount) for line in lines if _tax_of(taxes, line) == tax]
+    given_back = [*(line for note in earlier for line in note.lines), *lines]
+    nets = [parse_pico(line.amount) for line in given_back if _tax_of(taxes, line) == tax]
     before = [item for note in earlier for item in note.taxes if item.name == tax.name]
     due = round_share_to_minor(Fraction(sum(nets) * tax.share, SHARE), invoice.currency, rounding)
     percent = next(item.percent for item in invoice.taxes if item.name == tax.name)
@@ -111,6 +114,7 @@ def _tax(
         percent=percent,
         net=format_minor(sum(nets) - sum(parse_pico(item.net) for item in before), invoice.currency),
         amount=format_minor(due - sum(parse_pico(item.amount) for item in before), invoice.currency),
+        lines=tuple(line.number for line in lines if _tax_of(taxes, line) == tax),
     )
 
 

@@ -2,8 +2,11 @@
 
 from collections.abc import Sequence
 
+import msgspec
+
 from entrepot.core.invoices import Conversion, Invoice, InvoiceLine, LineDraft, Totals, draw_lines
 from entrepot.core.money import Rounding, format_minor, format_pico, parse_pico
+from entrepot.core.parties import Party
 from entrepot.core.periods import Instant, Period, format_instant
 from entrepot.core.tenancy import Contract, Customer
 from entrepot.invoicing.terms import minimum_lines, tax_lines
@@ -24,6 +27,7 @@ def draw_up(
     rounding: Rounding,
     at: Instant,
     conversions: tuple[Conversion, ...] = (),
+    seller: Party | None = None,
 ) -> tuple[Invoice, Totals] | None:
     """The invoice of a contract and its totals in pico, or None when there is nothing to invoice.
 
@@ -51,5 +55,7 @@ def draw_up(
         residual=format_pico(totals.residual_pico),
         taxes=taxes,
         conversions=conversions,
+        seller=seller or msgspec.UNSET,
+        buyer=customer.party or msgspec.UNSET,
     )
     return invoice, totals

@@ -91,12 +91,13 @@ def tax_lines(contract: Contract, lines: Iterable[InvoiceLine], rounding: Roundi
     Source: EN 16931 BR-CO-17 (tax per group on the sum of rounded nets).
     """
     taxes = [term for term in contract.terms if isinstance(term, Tax)]
-    nets = [0] * len(taxes)
+    taxed: list[list[InvoiceLine]] = [[] for _ in taxes]
     for line in lines:
-        for number, tax in enumerate(taxes):
+        for of_tax, tax in zip(taxed, taxes, strict=True):
             if not tax.models or line.model in tax.models:
-                nets[number] += parse_pico(line.amount)
+                of_tax.append(line)
                 break
+    nets = [sum(parse_pico(line.amount) for line in of_tax) for of_tax in taxed]
     return tuple(
         TaxLine(
             name=tax.name,
@@ -105,6 +106,7 @@ def tax_lines(contract: Contract, lines: Iterable[InvoiceLine], rounding: Roundi
             amount=format_minor(
                 round_share_to_minor(Fraction(net * tax.share, SHARE), contract.currency, rounding), contract.currency
             ),
+            lines=tuple(line.number for line in of_tax),
         )
-        for tax, net in zip(taxes, nets, strict=True)
+        for tax, net, of_tax in zip(taxes, nets, taxed, strict=True)
     )

@@ -277,6 +277,10 @@ class InvoiceStore(Protocol):
         """Issued invoices by number: all, or those of a period, of a contract."""
         ...
 
+    def price_versions_of(self, number: str) -> dict[int, list[str]]:
+        """{line of an issued invoice: ids of the price book versions it was rated by}; without lines that had none."""
+        ...
+
     def damaged_invoices(self) -> list[str]:
         """Numbers of invoices whose stored bytes do not have the stored hash."""
         ...

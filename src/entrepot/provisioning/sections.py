@@ -14,6 +14,7 @@ from entrepot.core.world import Operator
 from entrepot.provisioning.caches import read_cache
 from entrepot.provisioning.draft import Declared, Draft
 from entrepot.provisioning.fields import Fields
+from entrepot.provisioning.parties import read_buyer, read_seller
 from entrepot.provisioning.routing_rules import (
     REGION_KEYS,
     UPSTREAM_KEYS,
@@ -40,7 +41,13 @@ _REFUSED_CAPACITY = {key: not_yet("provisioned deployments") for key in ("units"
 
 def read_operator(fields: Fields, draft: Draft) -> None:
     """Adds the operator to the draft."""
-    operator = Operator(fields.text("name"), read_currency(fields), fields.choice("rounding", _ROUNDINGS, "half_up"))
+    name = fields.text("name")
+    operator = Operator(
+        name=name,
+        currency=read_currency(fields),
+        rounding=fields.choice("rounding", _ROUNDINGS, "half_up"),
+        party=read_seller(fields, name),
+    )
     draft.operators.append(Declared(operator, fields))
 
 
@@ -122,14 +129,16 @@ def _base_url(fields: Fields) -> str:
 
 def read_customers(root: Fields, draft: Draft, zones: dict[str, str]) -> None:
     """Adds the customers to the draft. zones: {customer: zone of its first contract}."""
-    for fields in root.rows("customers", "customer", ("id", "name", "parent", "market", "since")):
+    for fields in root.rows("customers", "customer", ("id", "name", "parent", "market", "since", "party")):
         identifier = fields.identifier("id", ID)
+        name = fields.text("name", identifier)
         customer = Customer(
             id=identifier,
-            name=fields.text("name", identifier),
+            name=name,
             parent=fields.identifier("parent", ID, ""),
             market=fields.text("market", ""),
             since=fields.instant("since", zones.get(identifier, "UTC"), 0),
+            party=read_buyer(fields, name),
         )
         if customer.market and not _MARKET.fullmatch(customer.market):
             fields.fault(f"market {customer.market!r} must be two capital letters such as US", "market")

@@ -84,7 +84,7 @@ def _read(roots: Sequence[Fields]) -> Draft:
     """Everything declared. The operator first, for its currency; contracts before customers, for their zones."""
     draft = Draft()
     for root in roots:
-        operator = root.section("operator", "operator", ("name", "currency", "rounding"))
+        operator = root.section("operator", "operator", ("name", "currency", "rounding", "party"))
         if operator is not None:
             read_operator(operator, draft)
     currency = draft.operators[0].value.currency if draft.operators else ""

@@ -144,7 +144,7 @@ def test_taxes_are_on_the_rounded_net_of_their_lines_and_a_line_is_taxed_once() 
     assert paper is not None
     assert paper.taxes == (
         TaxLine("reduced", "7", "0.00", "0.00"),
-        TaxLine("vat", "20", "279.16", "55.83"),
+        TaxLine("vat", "20", "279.16", "55.83", lines=(1,)),
         TaxLine("more", "50", "0.00", "0.00"),
     )
     assert (paper.net, paper.tax, paper.total) == ("279.16", "55.83", "334.99")

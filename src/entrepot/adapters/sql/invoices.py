@@ -57,6 +57,18 @@ class Invoices(UsageEvents):
         rows = self._database.rows(f"SELECT body FROM invoice WHERE {where} ORDER BY number", given.values())
         return [_decode(row[0]) for row in rows]
 
+    def price_versions_of(self, number: str) -> dict[int, list[str]]:
+        """See ports.books."""
+        rows = self._database.all(
+            "SELECT DISTINCT line, price_version FROM invoice JOIN invoice_reading ON invoice = invoice.no "
+            "JOIN series ON series = series.no WHERE number = ? ORDER BY line, price_version",
+            (number,),
+        )
+        versions: dict[int, list[str]] = {}
+        for line, version in rows:
+            versions.setdefault(line, []).append(version)
+        return versions
+
     def damaged_invoices(self) -> list[str]:
         """See ports.books."""
         rows = self._database.rows("SELECT number, body, sha256 FROM invoice ORDER BY number")
