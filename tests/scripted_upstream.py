@@ -347,10 +347,9 @@ class Answer:
     def _fail(self, status: int) -> None:
         text = f"told to fail by {self.server.base_url}"
         error = {"message": text, "type": "scripted", "param": None, "code": self.script.get("code", "scripted")}
-        usage: dict[str, Any] = {}
-        if "billed" in self.script:
-            self.served.completion_tokens = self._chunks()
-            usage = self._usage_member()
+        is_billed = "billed" in self.script
+        self.served.completion_tokens = self._chunks() if is_billed else 0
+        usage = self._usage_member() if is_billed else {}
         self._whole(status, self._json({"error": error} | usage), b"Retry-After: 7\r\n" if status == 429 else b"")
 
     def _whole(self, status: int, body: bytes, fields: bytes = b"", media_type: bytes = b"application/json") -> None:
