@@ -68,7 +68,7 @@ def test_the_first_answers_after_all_and_what_the_second_used_is_ours(gateway: G
     [ended] = gateway.of(AttemptEnded)
     assert (ended.number, ended.upstream, ended.outcome) == (2, "second", "outrun")
     assert ended.meters == {"input_tokens": 1, "output_tokens": 2}
-    assert states(gateway.upstream) == [["finished"]]
+    eventually(lambda: states(gateway.upstream) == [["finished"]])
     assert nobody_is_left(gateway)
 
 
