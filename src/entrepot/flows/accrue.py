@@ -1,13 +1,14 @@
 """Readings into the ledger, as far as usage is complete."""
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import groupby
 
 from entrepot.core.charges import Reading
 from entrepot.core.journal import JournalEntry
 from entrepot.core.periods import Instant
 from entrepot.core.world import WorldIndex
-from entrepot.ledger.post import usage_entry, usage_key
+from entrepot.ledger.post import free_key, usage_entry, usage_key
 from entrepot.metering.completeness import complete_hours, watermark
 from entrepot.ports.books import Books, LedgerStore
 from entrepot.rating.rate_usage import Rater
@@ -39,7 +40,5 @@ def accrue(books: Books, terms: WorldIndex, before: Instant) -> None:
 
 def _entry(ledger: LedgerStore, rater: Rater, currency: str, readings: Sequence[Reading]) -> JournalEntry:
     contract, hour = readings[0].series.contract, readings[0].hour
-    revision = 0
-    while ledger.has_entry(usage_key(contract, hour, revision)):
-        revision += 1
-    return usage_entry(usage_key(contract, hour, revision), currency, [rater.rate(reading) for reading in readings])
+    key = free_key(ledger.has_entry, partial(usage_key, contract, hour))
+    return usage_entry(key, currency, [rater.rate(reading) for reading in readings])

@@ -1,6 +1,7 @@
 """The end of a month: draft, round, number, freeze, post; one invoice per contract with something left to invoice."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from entrepot.core.charges import Charge, reading_of
 from entrepot.core.errors import PeriodNotClosable
@@ -13,7 +14,7 @@ from entrepot.invoicing.draft import draft
 from entrepot.invoicing.exchange import conversions_of, converted, missing_rates
 from entrepot.invoicing.issue import draw_up, number_of
 from entrepot.invoicing.terms import commitment_lines
-from entrepot.ledger.post import forfeit_entry, forfeit_key, invoice_entry
+from entrepot.ledger.post import forfeit_entry, forfeit_key, free_key, invoice_entry
 from entrepot.metering.completeness import watermark
 from entrepot.ports.books import Books, Spending
 from entrepot.rating.commitments import Drawdown, draw_down
@@ -129,8 +130,5 @@ def _missing(books: Books, contract: Contract, period: Period, commitment: Commi
 
 
 def _forfeit(books: Books, contract: Contract, commitment: Commitment, amount_pico: int, at: Instant) -> None:
-    revision = 0
-    while books.has_entry(forfeit_key(contract.id, commitment.begins, revision)):
-        revision += 1
-    key = forfeit_key(contract.id, commitment.begins, revision)
+    key = free_key(books.has_entry, partial(forfeit_key, contract.id, commitment.begins))
     books.append_entries([forfeit_entry(key, contract.customer, contract.charged_in, amount_pico, at)])

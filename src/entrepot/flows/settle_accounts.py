@@ -79,8 +79,9 @@ def _item(books: Books, terms: WorldIndex, agreement: Agreement, period: Period)
         return rate
 
     models = [model.id for model in terms.world.models if model.partner == agreement.partner]
-    zone_of = {contract.id: contract.zone for contract in terms.world.contracts}.__getitem__
-    base = resale_base(agreement, books.invoices(str(period)), models, zone_of, rate_of, weights)
+    base = resale_base(
+        agreement, books.invoices(str(period)), models, lambda contract: terms.contract(contract).zone, rate_of, weights
+    )
     return state(agreement, base, stated, period, terms.world.operator.rounding)
 
 

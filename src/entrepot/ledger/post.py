@@ -1,7 +1,8 @@
 """Charges and invoices into balanced journal entries."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import count
 
 from entrepot.core.charges import Charge
 from entrepot.core.invoices import USAGE_KINDS, Invoice, LineKind, Totals
@@ -26,6 +27,11 @@ from entrepot.ledger.chart_of_accounts import (
     receivable_invoiced,
     tax_payable,
 )
+
+
+def free_key(is_taken: Callable[[str], bool], key_of: Callable[[int], str]) -> str:
+    """The key of the first revision that no entry has."""
+    return next(key for key in map(key_of, count()) if not is_taken(key))
 
 
 def usage_key(contract: str, hour: Instant, revision: int) -> str:
