@@ -4,6 +4,7 @@ from typing import Literal
 
 import msgspec
 
+from entrepot.core.provisioned import SizingRule
 from entrepot.core.upstream_rules import PoolRules, UpstreamRules
 
 Stage = Literal["preview", "early_access", "general", "deprecated", "retired"]
@@ -52,7 +53,11 @@ class Partner(msgspec.Struct, frozen=True):
 
 
 class Model(msgspec.Struct, frozen=True):
-    """A catalog entry. context_tokens bounds prompt and answer together; operations are what it can be asked."""
+    """A catalog entry. context_tokens bounds prompt and answer together; operations are what it can be asked.
+
+    provisioned: how its provisioned deployments are sized (core.provisioned.sizing_at). compatible: other models whose
+    deployments may answer what a provisioned one of this model spills.
+    """
 
     id: str
     version: str
@@ -61,6 +66,8 @@ class Model(msgspec.Struct, frozen=True):
     stage: Stage
     operations: tuple[Operation, ...] = ("chat", "completions")
     routing: PoolRules = PoolRules()
+    provisioned: tuple[SizingRule, ...] = ()
+    compatible: tuple[str, ...] = ()
 
 
 class Upstream(msgspec.Struct, frozen=True):

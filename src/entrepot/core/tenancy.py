@@ -6,9 +6,11 @@ import msgspec
 
 from entrepot.core.parties import Party
 from entrepot.core.periods import END_OF_TIME, Instant
+from entrepot.core.provisioned import Geography, UnitsFrom
 from entrepot.core.terms import Term
 from entrepot.core.upstream_rules import PoolRules, Residency
 
+DeploymentKind = Literal["standard", "provisioned"]
 Role = Literal["user", "reader"]
 CacheStore = Literal["memory", "valkey"]
 CachedRequests = Literal["repeatable", "all"]
@@ -81,18 +83,23 @@ class AnswerCaching(msgspec.Struct, frozen=True):
 class Deployment(msgspec.Struct, frozen=True):
     """A project's named binding of a model; its name is what clients send as the model.
 
-    region: "" for its project's. routing: None for its model's.
+    region: "" for its project's. routing: None for its model's. geography: how far its requests may be processed.
+    units: of a provisioned one, in the order of time; a number without a date begins at 0, and holds from when it was
+    applied. spillover: the standard deployment of the project that answers what it is too full for, or "".
     """
 
     id: str
     project: str
     model: str
-    kind: Literal["standard"] = "standard"
+    kind: DeploymentKind = "standard"
     tokens_per_minute: int = 0
     cache: AnswerCaching | None = None
     region: str = ""
     residency: Residency = "prefer"
     routing: PoolRules | None = None
+    geography: Geography = "global"
+    units: tuple[UnitsFrom, ...] = ()
+    spillover: str = ""
 
 
 class Principal(msgspec.Struct, frozen=True):

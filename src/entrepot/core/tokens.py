@@ -7,10 +7,11 @@ TOKEN_METERS = frozenset(
 )
 # Calls of an upstream's own tools, which it charges beside the tokens.
 TOOL_METERS = frozenset({"code_interpreter_calls", "file_search_calls", "image_generation_calls", "web_search_calls"})
+UNIT_HOURS = "provisioned_unit_hours"  # From deployments, not from requests.
 METERS = (
     TOKEN_METERS
     | TOOL_METERS
-    | {"images", "audio_seconds", "characters", "search_units", "provisioned_unit_hours", "seats", "requests"}
+    | {"images", "audio_seconds", "characters", "search_units", UNIT_HOURS, "seats", "requests"}
 )
 
 # What a request was made of; together, how long its input is.

@@ -9,9 +9,11 @@ from entrepot.core.periods import END_OF_TIME
 from entrepot.core.prices import PriceBookVersion, PriceTable
 from entrepot.core.tenancy import Contract, Deployment
 from entrepot.core.terms import Discount, LockedRate, Tax
+from entrepot.core.tokens import UNIT_HOURS
 from entrepot.provisioning.caches import check_cached_prices
 from entrepot.provisioning.draft import Declared, Draft
 from entrepot.provisioning.faults import suggestion
+from entrepot.provisioning.provisioned import check_capacity
 
 OWN = "own"  # The operator's own models belong to this partner, which nobody declares.
 
@@ -23,6 +25,7 @@ def check(draft: Draft) -> None:
     _check_ids(draft)
     _check_references(draft)
     _check_regions(draft)
+    check_capacity(draft.deployments, {item.value.id: item.value for item in draft.models})
     _check_prices(draft)
     _check_contracts(draft)
     _check_currencies(draft)
@@ -67,6 +70,8 @@ def _check_references(draft: Draft) -> None:
     books = {item.value.id for item in draft.books}
     for model in draft.models:
         _known(model, "partner", model.value.partner, partners)
+        for other in model.value.compatible:
+            _known(model, "model", other, models, at="compatible")
     for upstream in draft.upstreams:
         for served in upstream.value.models:
             _known(upstream, "model", served, models, at="models")
@@ -244,7 +249,14 @@ def _check_priced(
         default=None,
     )
     table = PriceTable(version) if version else None
-    missing = unpriced(model, lambda meter: table is not None and table.price(model.id, meter, "default") is not None)
+
+    def has_price(meter: str) -> bool:
+        return table is not None and table.price(model.id, meter, "default") is not None
+
+    if deployment.value.kind == "provisioned":  # Its requests cost nothing beside its units.
+        missing = "" if has_price(UNIT_HOURS) else UNIT_HOURS
+    else:
+        missing = unpriced(model, has_price)
     if missing:
         where = f"version {version.id}" if version else f"price book {contract.price_book}, which has no version"
         deployment.fields.fault(

@@ -29,7 +29,7 @@ class Fields:
     do not do yet, with the sentence that says so.
     """
 
-    __slots__ = ("_faults", "_keys", "_values", "place", "refused", "what")
+    __slots__ = ("_faults", "_keys", "_values", "place", "what")
 
     def __init__(
         self,
@@ -43,7 +43,6 @@ class Fields:
     ) -> None:
         self.what = f"{what}{_id_in(node)}"
         self.place = Place(file, node.start_mark.line + 1)
-        self.refused = False  # Whether a key stood here that means something we do not do yet.
         self._faults = faults
         self._keys: dict[str, Place] = {}
         self._values: dict[str, yaml.Node] = {}
@@ -57,7 +56,6 @@ class Fields:
             self._note(place, f"{self.what} has {key} twice, first in line {self._keys[key].line}")
         elif key in refused:
             if not _is_empty(value):
-                self.refused = True
                 self._note(place, refused[key])
         elif key not in known:
             self._note(place, f"{self.what} has an unknown key {key!r}{suggestion(key, known)}")
@@ -207,6 +205,10 @@ class Fields:
     def is_mapping(self, key: str) -> bool:
         """Whether keys with values stand there."""
         return isinstance(self._values.get(key), yaml.MappingNode)
+
+    def is_list(self, key: str) -> bool:
+        """Whether a list stands there."""
+        return isinstance(self._values.get(key), yaml.SequenceNode)
 
     def _mapping(
         self, node: yaml.Node, what: str, known: Collection[str], refused: Mapping[str, str]

@@ -8,13 +8,15 @@ import msgspec
 from entrepot.core.catalog import Model, Operation, Partner, Stage, Upstream, UpstreamKind
 from entrepot.core.exchange import ExchangeRate
 from entrepot.core.money import Rounding
-from entrepot.core.tenancy import Customer, Deployment, IdentityProvider, Principal, Project, Role
+from entrepot.core.provisioned import GEOGRAPHIES
+from entrepot.core.tenancy import Customer, Deployment, DeploymentKind, IdentityProvider, Principal, Project, Role
 from entrepot.core.upstream_rules import PoolRules
 from entrepot.core.world import Operator
 from entrepot.provisioning.caches import read_cache
 from entrepot.provisioning.draft import Declared, Draft
 from entrepot.provisioning.fields import Fields
 from entrepot.provisioning.parties import read_buyer, read_seller
+from entrepot.provisioning.provisioned import PROVISIONED_KEYS, read_sizing, read_units
 from entrepot.provisioning.routing_rules import (
     REGION_KEYS,
     UPSTREAM_KEYS,
@@ -33,10 +35,10 @@ _OPERATIONS: tuple[Operation, ...] = get_args(Operation)
 _KINDS: tuple[UpstreamKind, ...] = get_args(UpstreamKind)
 _ROUNDINGS: tuple[Rounding, ...] = get_args(Rounding)
 _ROLES: tuple[Role, ...] = get_args(Role)
+_DEPLOYMENT_KINDS: tuple[DeploymentKind, ...] = get_args(DeploymentKind)
 
 
 _REFUSED_BUDGET = {"budget": not_yet("project budgets")}
-_REFUSED_CAPACITY = {key: not_yet("provisioned deployments") for key in ("units", "spillover")}
 
 
 def read_operator(fields: Fields, draft: Draft) -> None:
@@ -60,7 +62,17 @@ def read_partners(root: Fields, draft: Draft) -> None:
 
 def read_models(root: Fields, draft: Draft) -> None:
     """Adds the models to the draft. Operations left open are () until the upstreams are known."""
-    known = ("id", "version", "partner", "context_tokens", "stage", "operations", "routing")
+    known = (
+        "id",
+        "version",
+        "partner",
+        "context_tokens",
+        "stage",
+        "operations",
+        "routing",
+        "provisioned",
+        "compatible",
+    )
     for fields in root.rows("models", "model", known):
         model = Model(
             id=fields.identifier("id", MODEL_ID),
@@ -70,6 +82,8 @@ def read_models(root: Fields, draft: Draft) -> None:
             stage=fields.choice("stage", _STAGES, "general"),
             operations=_operations(fields),
             routing=read_pool(fields) or PoolRules(),
+            provisioned=read_sizing(fields),
+            compatible=tuple(text for text, _ in fields.texts("compatible")) if fields.has("compatible") else (),
         )
         draft.models.append(Declared(model, fields))
 
@@ -154,22 +168,23 @@ def read_projects(root: Fields, draft: Draft) -> None:
 
 def read_deployments(root: Fields, draft: Draft) -> None:
     """Adds the deployments to the draft."""
-    known = ("id", "project", "model", "kind", "tokens_per_minute", "cache", "routing", *REGION_KEYS)
-    for fields in root.rows("deployments", "deployment", known, _REFUSED_CAPACITY):
+    known = ("id", "project", "model", "kind", "tokens_per_minute", "cache", "routing", "geography", *REGION_KEYS)
+    for fields in root.rows("deployments", "deployment", (*known, *PROVISIONED_KEYS)):
         region, residency = read_region(fields)
         deployment = Deployment(
             id=fields.identifier("id", ID),
             project=fields.identifier("project", ID),
             model=fields.identifier("model", MODEL_ID),
+            kind=fields.choice("kind", _DEPLOYMENT_KINDS, "standard"),
             tokens_per_minute=fields.integer("tokens_per_minute", 0),
             cache=read_cache(fields),
             region=region,
             residency=residency,
             routing=read_pool(fields),
+            geography=fields.choice("geography", GEOGRAPHIES, "global"),
+            units=read_units(fields),
+            spillover=fields.identifier("spillover", ID, ""),
         )
-        kind = fields.choice("kind", ("standard", "provisioned"), "standard")
-        if kind == "provisioned" and not fields.refused:
-            fields.fault(_REFUSED_CAPACITY["units"], "kind")
         draft.deployments.append(Declared(deployment, fields))
 
 

@@ -194,8 +194,6 @@ def test_an_empty_section_declares_nothing_and_is_let_pass() -> None:
     ("old", "new", "message"),
     [
         ("customer: acme}", "customer: acme, budget: {monthly: '5', mode: hard}}", "project budgets"),
-        ("tokens_per_minute: 240000", "kind: provisioned, units: 100", "provisioned deployments"),
-        ("tokens_per_minute: 240000", "kind: provisioned", "provisioned deployments"),
         (
             "price_book: list\n",
             "price_book: list\n    terms: [{kind: reservation, units: 5, each_hour: '1', from: 2024-01-01}]\n",

@@ -1,0 +1,61 @@
+"""Provisioned throughput: how many units a deployment has when, and what a unit of a model can do."""
+
+from collections.abc import Iterable
+from typing import Literal
+
+import msgspec
+
+from entrepot.core.periods import Instant, format_instant
+
+Geography = Literal["global", "data_zone", "regional"]
+
+# From the widest: where requests may be processed. What must stay within one may not go to a wider one.
+GEOGRAPHIES: tuple[Geography, ...] = ("global", "data_zone", "regional")
+
+
+class UnitsFrom(msgspec.Struct, frozen=True):
+    """How many units there are from an instant on, until the next; 0 is a deleted deployment."""
+
+    begins: Instant
+    units: int
+
+    def __str__(self) -> str:
+        return f"{self.units} from {format_instant(self.begins)}" if self.begins else str(self.units)
+
+
+class SizingRule(msgspec.Struct, frozen=True):
+    """What a provisioned deployment of a model must have and can do, from an instant on.
+
+    geography: None for all that no other rule is for. A unit does input_tokens_per_minute, of which each output token
+    takes output_weight; with 0 that is not known.
+    """
+
+    minimum: int
+    step: int
+    input_tokens_per_minute: int = 0
+    output_weight: int = 1
+    geography: Geography | None = None
+    begins: Instant = 0
+
+    def __str__(self) -> str:
+        return (
+            f"{self.geography or 'any'} from {self.minimum} by {self.step}, {self.input_tokens_per_minute} input tokens"
+            f" a minute, output x{self.output_weight}"
+            + (f", since {format_instant(self.begins)}" if self.begins else "")
+        )
+
+
+# Of a model that declares no rule. Source: Azure's minimum of global and data-zone deployments since December 2024.
+DEFAULT_SIZING = SizingRule(minimum=15, step=5)
+
+
+def sizing_at(rules: Iterable[SizingRule], geography: Geography, at: Instant) -> SizingRule | None:
+    """The rule in force, or None where rules are declared and none holds yet.
+
+    A rule for the geography goes before one for any.
+    """
+    declared = list(rules)
+    if not declared:
+        return DEFAULT_SIZING
+    holding = [rule for rule in declared if rule.begins <= at and rule.geography in {geography, None}]
+    return max(holding, key=lambda rule: (rule.geography is not None, rule.begins), default=None)

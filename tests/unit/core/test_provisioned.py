@@ -1,0 +1,26 @@
+"""Provisioned throughput: the rule that sizes a deployment."""
+
+import pytest
+
+from entrepot.core.provisioned import DEFAULT_SIZING, Geography, SizingRule, sizing_at
+
+RULES = (
+    SizingRule(300, 100, begins=10),
+    SizingRule(50, 50, begins=20),
+    SizingRule(15, 5, geography="global", begins=30),
+)
+
+
+@pytest.mark.parametrize(
+    ("geography", "at", "minimum"),
+    [("global", 10, 300), ("global", 29, 50), ("global", 30, 15), ("regional", 30, 50), ("data_zone", 19, 300)],
+)
+def test_the_latest_rule_for_the_geography_holds(geography: Geography, at: int, minimum: int) -> None:
+    rule = sizing_at(RULES, geography, at)
+    assert rule is not None
+    assert rule.minimum == minimum
+
+
+def test_a_model_has_no_rule_before_its_first_and_a_plain_one_without_any() -> None:
+    assert sizing_at(RULES, "global", 9) is None
+    assert sizing_at((), "global", 9) is DEFAULT_SIZING
