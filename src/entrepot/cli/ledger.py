@@ -1,6 +1,7 @@
-"""`entrepot ledger show`: the balances of the journal, and the hash that vouches for it."""
+"""`entrepot ledger …`: the balances of the journal, the hash that vouches for it, and all of it as a file."""
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from entrepot.cli.command import add_command, add_group, settings_of, show, table
@@ -12,9 +13,12 @@ if TYPE_CHECKING:
 
 
 def add_commands(subparsers: "Subparsers") -> None:
-    """Adds `ledger show`."""
-    group = add_group(subparsers, "ledger", "look at the double-entry ledger")
+    """Adds `ledger show` and `ledger export`."""
+    group = add_group(subparsers, "ledger", "look at the double-entry ledger, or take it elsewhere")
     add_command(group, "show", "show the balances of all accounts", _show)
+    export = add_command(group, "export", "write the journal as a file that another ledger's tool checks", _export)
+    export.add_argument("--format", choices=("beancount", "hledger"), required=True)
+    export.add_argument("--out", type=Path, metavar="FILE", help="where to; standard output without it")
 
 
 def _show(args: argparse.Namespace) -> int:
@@ -41,3 +45,15 @@ def _show(args: argparse.Namespace) -> int:
     ]
     show(args, document, lines)
     return 0 if state.balanced else 1
+
+
+def _export(args: argparse.Namespace) -> int:
+    from entrepot.compose.exports import export_ledger
+
+    if args.out is None and args.json:
+        args.parser.error("--json prints a document, so the export needs --out FILE")
+    entries = export_ledger(settings_of(args), args.out, args.format)
+    if args.out is not None:
+        document = {"file": str(args.out), "format": args.format, "entries": entries}
+        show(args, document, [f"{entries:,} entries in {args.out}"])
+    return 0

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any, BinaryIO, Protocol
 
 import msgspec
 
-from entrepot.core.errors import BadInput
+from entrepot.adapters.usage_files.output import open_output
 from entrepot.core.periods import format_instant
 from entrepot.core.tokens import METERS
 from entrepot.core.usage_event import UsageEvent
@@ -50,22 +49,10 @@ def open_export(path: Path | None, form: str) -> Iterator[Writer]:
 
     Raises: BadInput.
     """
-    if path is None:
-        writer = _WRITERS[form](sys.stdout.buffer)
+    with open_output(path) as file:
+        writer = _WRITERS[form](file)
         yield writer
         writer.end()
-        return
-    unfinished = path.with_name(path.name + ".part")
-    try:
-        with unfinished.open("wb") as file:
-            writer = _WRITERS[form](file)
-            yield writer
-            writer.end()
-        unfinished.replace(path)
-    except OSError as error:
-        raise BadInput(f"{path} cannot be written: {error.strerror}") from None
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 class _JsonLines:
