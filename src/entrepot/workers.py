@@ -49,6 +49,7 @@ from entrepot.ports.event_log import EventLog, LogReader, Position
 from entrepot.ports.upstream_usage import UpstreamUsage
 
 BATCH = 20_000  # Records in one transaction: a flush and the index pages of a batch are paid once for all of them.
+PIECE = 100_000  # Readings posted or invoiced in one transaction: seconds of work and some ten megabytes.
 
 # A request's record is in the log within a flush or two of its admission, or its gateway is dead; a minute is ample.
 MARK_LAG_US = MINUTE
@@ -57,41 +58,58 @@ _IDLE_S = 0.2
 
 _Landmark = WorldApplied | KeyIssued | KeyRevoked | Marked | MonthClosed | MonthSettled | InvoiceCredited
 _Life = Admitted | Attempted | AttemptEnded | Progressed | Abandoned | InstanceLost
+_Long = Marked | MonthClosed  # Landmarks whose work has no bound: they are folded in pieces, a transaction each.
 
 
 class Fold:
-    """The state machine between a log and its books. Holds nothing that it could not read from the books again."""
+    """The state machine between a log and its books. Holds nothing that it could not read from the books again.
 
-    def __init__(self, books: Books) -> None:
+    piece: how many readings a transaction posts or invoices. note: told in words how far a long record is.
+    """
+
+    def __init__(self, books: Books, *, piece: int = PIECE, note: Callable[[str], object] = lambda _: None) -> None:
         self._books = books
+        self._piece = piece
+        self._note = note
         self._position = Position()
         self._load()
 
     def step(self, reader: LogReader, limit: int = BATCH, until: Position | None = None) -> int:
         """How many records were folded, in one transaction; 0 at the end of the log, or of `until`.
 
-        Raises: LogDamaged, BooksUnavailable. After any exception nothing of the batch is in the books.
+        A mark or a close is folded alone, in as many transactions as it takes.
+        Raises: LogDamaged, BooksUnavailable. After any exception nothing of its transaction is in the books.
         """
         read = list(reader.read(self._position, limit))
         if until is not None:
             read = [item for item in read if item[0] <= until]
         if not read:
             return 0
+        longer = next((number for number, (_, record) in enumerate(read) if isinstance(record, _Long)), len(read))
+        read = read[: max(longer, 1)]
+        while not self._commit(read):
+            if self._books.position() != self._position:  # Somebody else folded meanwhile.
+                self._load()
+                return self.step(reader, limit, until)
+        self._position = read[-1][0]
+        return len(read)
+
+    def _commit(self, read: Sequence[tuple[Position, LogRecord]]) -> bool:
+        """One transaction; whether the records are folded with it."""
         try:
             with self._books.transaction():
                 if self._books.position() != self._position:
-                    read = []  # Somebody else folded meanwhile.
-                else:
+                    return False
+                first = read[0][1]
+                if not isinstance(first, _Long):
                     self.apply(record for _, record in read)
-                    self._books.save_position(read[-1][0])
+                elif not self._advance(first):
+                    return False
+                self._books.save_position(read[-1][0])
+                return True
         except BaseException:
             self._load()
             raise
-        if not read:
-            self._load()
-            return self.step(reader, limit, until)
-        self._position = read[-1][0]
-        return len(read)
 
     def apply(self, records: Iterable[LogRecord]) -> None:
         """Folds records; within a transaction of the books."""
@@ -136,10 +154,9 @@ class Fold:
                 self._issue_key(record)
             case KeyRevoked():
                 self._revoke_key(record)
-            case Marked():
-                pass_mark(self._books, self._terms, record.at)
-            case MonthClosed():
-                self._close(record)
+            case Marked() | MonthClosed():
+                while not self._advance(record):
+                    pass
             case MonthSettled():
                 self._settle(record)
             case InvoiceCredited():
@@ -174,16 +191,39 @@ class Fold:
         keys = self._books.keys()
         return next((key for key in keys if key.id == key_id), None)
 
-    def _close(self, record: MonthClosed) -> None:
-        refused = ""
+    def _advance(self, record: _Long) -> bool:
+        """Does a piece of a long record's work; whether that was the last. What is done is in the books.
+
+        The recovery point says that a record is under way, and the last contract that a close is through with.
+        """
+        done = self._books.recovery_point()
+        if isinstance(record, Marked):
+            reached = pass_mark(self._books, self._terms, record.at, self._piece)
+            point = "" if reached is not None else None
+        else:
+            point = self._close(record, done)
+        if point != done:
+            self._books.save_recovery_point(point)
+        return point is None
+
+    def _close(self, record: MonthClosed, done: str | None) -> str | None:
+        """The recovery point behind the next piece of a close; None at its end."""
+        period, refused = None, ""
         try:
             period = check_closable(self._books, self._terms, record.at, record.period)
-            assert self._terms is not None
-            accrue(self._books, self._terms, end_everywhere(self._terms, period))
-            close_month(self._books, self._terms, record.at, period)
         except PeriodNotClosable as reason:
             refused = reason.message
+        if period is not None and self._terms is not None:
+            reached = accrue(self._books, self._terms, end_everywhere(self._terms, period), self._piece)
+            if reached is not None:
+                self._note(f"closing {period}: usage of contracts up to {reached} is posted")
+                return ""
+            reached = close_month(self._books, self._terms, record.at, period, done or "", self._piece)
+            if reached is not None:
+                self._note(f"closing {period}: contracts up to {reached} are invoiced")
+                return reached
         self._books.record_closing(Closing(period=record.period, at=record.at, refused=refused))
+        return None
 
     def _settle(self, record: MonthSettled) -> None:
         """Settles, or leaves it: who recorded it looked before, and looks again for the statements."""
@@ -222,12 +262,15 @@ def fold(
     until: Position | None = None,
     batch: int = BATCH,
     report: Callable[[int], object] | None = None,
+    note: Callable[[str], object] = lambda _: None,
 ) -> int:
     """How many records were folded until the log's end, or until a position. report: told the sum after each batch.
 
+    note: told in words how far a long record is.
+
     Raises: LogDamaged, BooksUnavailable.
     """
-    worker = Fold(books)
+    worker = Fold(books, note=note)
     folded = 0
     while count := worker.step(reader, batch, until):
         folded += count
@@ -270,9 +313,12 @@ def verify(kept: Books, rebuilt: Books, reader: LogReader, report: Callable[[int
 
     rebuilt: empty ones, elsewhere. Raises: LogDamaged.
     """
-    with kept.snapshot():
-        fold(rebuilt, reader, until=kept.position(), report=report)
-        return [*check(kept), *compare(kept, rebuilt)]
+    while True:
+        with kept.snapshot():
+            if kept.recovery_point() is None:
+                fold(rebuilt, reader, until=kept.position(), report=report)
+                return [*check(kept), *compare(kept, rebuilt)]
+        fold(kept, reader)  # Somebody is in the middle of a close: it is ended first.
 
 
 def keep_folding(

@@ -136,7 +136,7 @@ def test_readings_are_posted_and_invoiced_once(books: Books) -> None:
     with books.transaction():
         books.add_readings({key: 10, output: 3, (SERIES, "input_tokens", MARCH + HOUR): 1})
         books.add_readings({key: 5, (OTHER, "input_tokens", MARCH): 7})
-        posted = list(books.unposted_readings(MARCH + 1))
+        posted = list(books.unposted_readings(MARCH + 1, 1000))
         assert posted == [
             Reading(SERIES, "input_tokens", MARCH, 15),
             Reading(SERIES, "output_tokens", MARCH, 3),
@@ -144,7 +144,7 @@ def test_readings_are_posted_and_invoiced_once(books: Books) -> None:
         ]
         assert books.uninvoiced_readings(SERIES.contract, MARCH + HOUR) == []
         books.mark_posted(posted)
-        assert list(books.unposted_readings(MARCH + 1)) == []
+        assert list(books.unposted_readings(MARCH + 1, 1000)) == []
         assert books.uninvoiced_readings(SERIES.contract, MARCH) == []
         due = books.uninvoiced_readings(SERIES.contract, MARCH + HOUR)
         assert due == posted[:2]
@@ -152,7 +152,29 @@ def test_readings_are_posted_and_invoiced_once(books: Books) -> None:
         books.mark_invoiced(due, "2024-03-000001", 1)
         assert books.uninvoiced_readings(SERIES.contract, MARCH + HOUR) == []
         books.add_readings({key: -4})
-        assert list(books.unposted_readings(MARCH + 1)) == [Reading(SERIES, "input_tokens", MARCH, -4)]
+        assert list(books.unposted_readings(MARCH + 1, 1000)) == [Reading(SERIES, "input_tokens", MARCH, -4)]
+
+
+def test_enough_unposted_readings_end_with_a_contract(books: Books) -> None:
+    wanted = {
+        (msgspec.structs.replace(SERIES, contract=name), "input_tokens", MARCH + hour * HOUR): 1
+        for name in ("a", "b", "c")
+        for hour in range(4)
+    }
+    with books.transaction():
+        books.add_readings(wanted)
+        for enough, whole in ((1, 4), (3, 4), (4, 8), (7, 8), (8, 12), (99, 12)):
+            assert len(list(books.unposted_readings(MARCH * 2, enough))) == whole
+
+
+def test_a_recovery_point_stands_until_it_is_taken_away(books: Books) -> None:
+    with books.transaction():
+        assert books.recovery_point() is None
+        for point in ("", "acme@2024-01-01", "zeta@2024-01-01"):
+            books.save_recovery_point(point)
+            assert books.recovery_point() == point
+        books.save_recovery_point(None)
+        assert books.recovery_point() is None
 
 
 def test_readings_may_be_marked_while_they_are_walked(books: Books) -> None:
@@ -164,10 +186,10 @@ def test_readings_may_be_marked_while_they_are_walked(books: Books) -> None:
     with books.transaction():
         books.add_readings(wanted)
         seen = []
-        for reading in books.unposted_readings(MARCH * 2):
+        for reading in books.unposted_readings(MARCH * 2, 10**6):
             books.mark_posted([reading])
             seen.append(reading)
-        assert list(books.unposted_readings(MARCH * 2)) == []
+        assert list(books.unposted_readings(MARCH * 2, 10**6)) == []
     assert {(item.series, item.meter, item.hour): item.quantity for item in seen} == wanted
     assert seen == sorted(seen, key=lambda item: (item.series.contract, item.hour))
 

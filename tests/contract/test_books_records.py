@@ -85,7 +85,7 @@ def test_invoices_are_kept_as_issued(books: Books) -> None:
 
 def take(books: Books, number: str, meter: str = "input_tokens") -> None:
     with books.transaction():
-        books.mark_posted(list(books.unposted_readings(MARCH * 2)))
+        books.mark_posted(list(books.unposted_readings(MARCH * 2, 1000)))
         books.issue(invoice(number, meter=meter))
         books.mark_invoiced(books.uninvoiced_readings(SERIES.contract, MARCH * 2), number, 1)
 

@@ -298,10 +298,8 @@ def test_a_damaged_page_is_one_sentence(path: Path) -> None:
     with path.open("r+b") as file:
         file.seek(8192)
         file.write(b"\xff" * (size - 8192))
-    books = open_books(str(path))
     with pytest.raises(BooksUnavailable, match="is damaged"):
-        verify(books, open_books(":memory:"), ListLog(a_life()))
-    books.close()
+        verify(open_books(str(path)), open_books(":memory:"), ListLog(a_life()))
 
 
 def test_a_newer_file_is_refused(path: Path) -> None:

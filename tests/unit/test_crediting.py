@@ -8,6 +8,7 @@ from entrepot.core.errors import BadInput
 from entrepot.core.log_records import InvoiceCredited, LogRecord, MonthClosed, MonthSettled
 from entrepot.core.periods import DAY, END_OF_TIME, parse_instant
 from entrepot.core.terms import SHARE, Tax
+from entrepot.core.world import WorldIndex
 from entrepot.flows.compare_books import check
 from entrepot.flows.credit_invoice import draw_up_credit
 from entrepot.flows.show_overview import terms_of
@@ -90,3 +91,20 @@ def test_a_credit_note_takes_back_the_partners_share_and_makes_no_supplement() -
     ]
     (april,) = [made for made in books.invoices("2024-04") if not made.corrects]
     assert (april.number, april.lines[0].kind) == ("2024-04-000001", "usage")
+
+
+def test_the_tax_given_back_is_the_one_on_the_invoice() -> None:
+    """Two taxes by model on one invoice; the contract's terms are not asked again."""
+    rows = prices(("m", "input_tokens", "10"), ("n", "input_tokens", "10"))
+    terms = (Tax(SHARE // 5, "VAT", ("m",)), Tax(SHARE // 10, "levy"))
+    made = world(version(rows), contracts=[contract("acme", terms=terms)])
+    used = recorded(*(usage(model, "2024-03-10", model=model, meters={"input_tokens": 10**6}) for model in "mn"))
+    books = folded(applied(made), *used, MonthClosed(at=APRIL + DAY, period="2024-03"))
+    known = terms_of(books)
+    assert known is not None
+    without = WorldIndex(msgspec.structs.replace(known.world, contracts=(contract("acme"),)))
+    note = draw_up_credit(books, without, credited((1, ""), (2, "5")))
+    assert [(tax.name, tax.net, tax.amount, tax.lines) for tax in note.taxes] == [
+        ("VAT", "-10.00", "-2.00", (1,)),
+        ("levy", "-5.00", "-0.50", (2,)),
+    ]

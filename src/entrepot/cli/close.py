@@ -23,7 +23,7 @@ def _close(args: argparse.Namespace) -> int:
 
     period = period_of(args.period)
     invoices, new = close_period(
-        settings_of(args), str(period), lambda count: progress(f"folding the log: {count:,} records")
+        settings_of(args), str(period), lambda count: progress(f"folding the log: {count:,} records"), progress
     )
     progress("")
     document = {"period": str(period), "issued": new, "invoices": invoices}

@@ -23,6 +23,7 @@ _KEY_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _KEY_LETTERS = 40  # 238 bits.
 
 Report = Callable[[int], object]
+Note = Callable[[str], object]
 
 
 @contextmanager
@@ -100,9 +101,10 @@ class LogWhenNeeded:
 
 
 @contextmanager
-def open_office(settings: Settings, report: Report = lambda _: None) -> Iterator[Office]:
+def open_office(settings: Settings, report: Report = lambda _: None, note: Note = lambda _: None) -> Iterator[Office]:
     """What administering works with; a second one on the same data directory waits for the first to be done.
 
+    report, note: told how far folding is, as by workers.fold.
     Raises: BooksUnavailable.
     """
     with ExitStack() as held:
@@ -114,7 +116,7 @@ def open_office(settings: Settings, report: Report = lambda _: None) -> Iterator
         yield Office(
             books=books,
             log=held.enter_context(open_log(settings)),
-            fold=lambda: fold(books, reader, report=report),
+            fold=lambda: fold(books, reader, report=report, note=note),
             clock=SystemClock(),
             snapshots=FileSnapshots(settings.snapshot_file),
             addresses=lambda: addresses(settings),

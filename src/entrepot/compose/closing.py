@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 
 from entrepot.adapters.upstream_usage_http import HttpUpstreamUsage
-from entrepot.compose.books import Report, open_office
+from entrepot.compose.books import Note, Report, open_office
 from entrepot.compose.local_models import base_urls
 from entrepot.compose.settings import Settings
 from entrepot.compose.upstream_keys import upstream_keys
@@ -14,7 +14,7 @@ from entrepot.core.log_records import InvoiceCredited, MonthClosed, MonthSettled
 from entrepot.core.periods import format_instant
 from entrepot.core.statements import Statement
 from entrepot.flows.administer import Office
-from entrepot.flows.close_month import check_closable
+from entrepot.flows.close_month import check_closable, check_order
 from entrepot.flows.credit_invoice import draw_up_credit
 from entrepot.flows.resolve_usage import resolve_usage
 from entrepot.flows.settle_accounts import check_settleable
@@ -23,18 +23,23 @@ from entrepot.flows.show_overview import terms_of
 _NAMED_MAX = 5
 
 
-def close_period(settings: Settings, period: str, report: Report) -> tuple[list[Invoice], list[str]]:
+def close_period(
+    settings: Settings, period: str, report: Report, note: Note = lambda _: None
+) -> tuple[list[Invoice], list[str]]:
     """(all invoices of the period, the numbers of those issued now). Closing again invoices only what came since.
 
     Raises: PeriodNotClosable with what to do; UsageLogUnavailable.
     """
-    with open_office(settings, report) as office:
+    with open_office(settings, report, note) as office:
         office.fold()
         if resolve_usage(office.books, office.log, _lookup(settings), office.clock.now()):
             office.fold()
         at = office.clock.now()
         try:
-            check_closable(office.books, terms_of(office.books), at, period)
+            terms = terms_of(office.books)
+            wanted = check_closable(office.books, terms, at, period)
+            assert terms is not None
+            check_order(office.books, terms, wanted)
         except PeriodNotClosable as refused:
             raise PeriodNotClosable(refused.message + _open_requests(office)) from None
         known = {invoice.number for invoice in office.books.invoices(period)}

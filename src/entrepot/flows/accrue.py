@@ -14,20 +14,28 @@ from entrepot.ports.books import Books, LedgerStore
 from entrepot.rating.rate_usage import Rater
 
 
-def pass_mark(books: Books, terms: WorldIndex | None, at: Instant) -> None:
-    """Moves the watermark to a mark, or to the oldest open request before it, and posts the hours that are complete."""
+def pass_mark(books: Books, terms: WorldIndex | None, at: Instant, piece: int) -> str | None:
+    """Posts the hours that are complete, as accrue does, and then moves the watermark.
+
+    It moves to the mark, or to the oldest open request before it.
+    """
     mark = watermark(at, books.oldest_open())
-    books.save_watermark(mark)
-    if terms is not None:
-        accrue(books, terms, complete_hours(mark))
+    reached = None if terms is None else accrue(books, terms, complete_hours(mark), piece)
+    if reached is None:
+        books.save_watermark(mark)
+    return reached
 
 
-def accrue(books: Books, terms: WorldIndex, before: Instant) -> None:
+def accrue(books: Books, terms: WorldIndex, before: Instant, piece: int) -> str | None:
     """Posts what is not posted yet of hours that start before the instant: one entry per contract and hour.
 
     terms: the world with what earlier worlds declared. Late usage of an hour makes the hour's next entry.
+    piece: how many readings to post, up to the end of a contract. Comes back: the last contract that was posted, when
+    others may be left; None when nothing is.
     """
-    for contract_id, group in groupby(books.unposted_readings(before), key=lambda reading: reading.series.contract):
+    contract_id, posted = "", 0
+    unposted = books.unposted_readings(before, piece)
+    for contract_id, group in groupby(unposted, key=lambda reading: reading.series.contract):
         readings = list(group)
         currency = terms.contract(contract_id).charged_in
         rater = Rater(terms, lambda pool: books.pooled(pool).posted)
@@ -36,6 +44,8 @@ def accrue(books: Books, terms: WorldIndex, before: Instant) -> None:
         books.append_entries([entry for entry in entries if entry.postings])
         books.mark_posted(readings)
         books.save_posted_pools(rater.pooled)
+        posted += len(readings)
+    return contract_id if posted >= piece else None
 
 
 def _entry(ledger: LedgerStore, rater: Rater, currency: str, readings: Sequence[Reading]) -> JournalEntry:

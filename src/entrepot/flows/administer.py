@@ -8,7 +8,7 @@ import msgspec
 from entrepot.core.errors import BadInput, NotFound, SnapshotRefused, WorldRejected
 from entrepot.core.identifiers import key_digest
 from entrepot.core.log_records import KeyIssued, KeyRevoked, LogRecord, WorldApplied
-from entrepot.core.periods import END_OF_TIME
+from entrepot.core.periods import END_OF_TIME, parse_period
 from entrepot.core.tenancy import ApiKey
 from entrepot.core.world import World, encode_world
 from entrepot.ports.books import Books
@@ -16,7 +16,7 @@ from entrepot.ports.clock import Clock
 from entrepot.ports.event_log import EventLog
 from entrepot.ports.snapshots import Snapshots
 from entrepot.provisioning.changes import Difference, differences
-from entrepot.provisioning.metered import contract_conflicts, price_conflicts, removal_conflicts
+from entrepot.provisioning.metered import contract_conflicts, price_conflicts, rate_conflicts, removal_conflicts
 from entrepot.provisioning.publish import compile_snapshot, unserved
 
 
@@ -127,6 +127,7 @@ def _refuse_rewriting(books: Books, current: World, world: World) -> None:
         *contract_conflicts(current, world, lambda customer: books.latest_admission(customer=customer)),
         *price_conflicts(current, world, lambda book: books.latest_admission(book=book)),
         *removal_conflicts(current, world, lambda customer: books.latest_admission(customer=customer)),
+        *rate_conflicts(current, world, {parse_period(item.period) for item in books.closings() if not item.refused}),
     ]
     if conflicts:
         raise WorldRejected("\n".join(conflicts))

@@ -24,7 +24,6 @@ def draw_up_credit(books: Books, terms: WorldIndex | None, record: InvoiceCredit
         invoice,
         _notes_of(books, invoice),
         record.lines,
-        contract,
         terms.world.operator.rounding,
         period,
         record.at,

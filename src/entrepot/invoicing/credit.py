@@ -7,8 +7,7 @@ from entrepot.core.errors import BadInput
 from entrepot.core.invoices import Invoice, InvoiceLine, TaxLine
 from entrepot.core.money import Rounding, format_minor, parse_pico, round_share_to_minor, round_to_minor
 from entrepot.core.periods import Instant, Period, format_instant
-from entrepot.core.tenancy import Contract
-from entrepot.core.terms import SHARE, Tax
+from entrepot.core.terms import SHARE, parse_percent
 
 
 def credit_number_of(period: Period, sequence: int) -> str:
@@ -21,7 +20,6 @@ def credit(
     invoice: Invoice,
     earlier: Sequence[Invoice],
     wanted: Iterable[tuple[int, str]],
-    contract: Contract,
     rounding: Rounding,
     period: Period,
     at: Instant,
@@ -29,17 +27,14 @@ def credit(
 ) -> Invoice:
     """The credit note. earlier: those of the same invoice. wanted: (line, amount, or "" for what is left of it).
 
-    Tax is that on all that is given back so far, less what was given back of it before, so that any number of notes
-    give back exactly the tax of the invoice.
+    Tax is what the invoice says was taken on each line: that on all that is given back so far, less what was given back
+    of it before, so that any number of notes give back exactly the tax of the invoice.
     Raises: BadInput when a line is not there, or less is left of it.
     """
     lines = [_credited(invoice, earlier, line, amount) for line, amount in wanted]
     if not lines or len({line.number for line in lines}) < len(lines):
         raise BadInput("name each line to give back once")
-    taxes = tuple(
-        _tax(invoice, tax, lines, earlier, contract, rounding)
-        for tax in (term for term in contract.terms if isinstance(term, Tax))
-    )
+    taxes = tuple(_tax(invoice, tax, lines, earlier, rounding) for tax in invoice.taxes)
     net = sum(parse_pico(line.amount) for line in lines)
     tax_pico = sum(parse_pico(tax.amount) for tax in taxes)
     return Invoice(
@@ -95,28 +90,17 @@ def _credited(invoice: Invoice, earlier: Iterable[Invoice], number: int, amount:
 
 
 def _tax(
-    invoice: Invoice,
-    tax: Tax,
-    lines: Sequence[InvoiceLine],
-    earlier: Sequence[Invoice],
-    contract: Contract,
-    rounding: Rounding,
+    invoice: Invoice, tax: TaxLine, lines: Sequence[InvoiceLine], earlier: Sequence[Invoice], rounding: Rounding
 ) -> TaxLine:
-    """The tax of a note. lines: of this one; earlier: the notes before it."""
-    taxes = [term for term in contract.terms if isinstance(term, Tax)]
+    """What a note gives back of a tax of the invoice. lines: of this one; earlier: the notes before it."""
     given_back = [*(line for note in earlier for line in note.lines), *lines]
-    nets = [parse_pico(line.amount) for line in given_back if _tax_of(taxes, line) == tax]
+    net = sum(parse_pico(line.amount) for line in given_back if line.number in tax.lines)
     before = [item for note in earlier for item in note.taxes if item.name == tax.name]
-    due = round_share_to_minor(Fraction(sum(nets) * tax.share, SHARE), invoice.currency, rounding)
-    percent = next(item.percent for item in invoice.taxes if item.name == tax.name)
+    due = round_share_to_minor(Fraction(net * parse_percent(tax.percent), SHARE), invoice.currency, rounding)
     return TaxLine(
         name=tax.name,
-        percent=percent,
-        net=format_minor(sum(nets) - sum(parse_pico(item.net) for item in before), invoice.currency),
+        percent=tax.percent,
+        net=format_minor(net - sum(parse_pico(item.net) for item in before), invoice.currency),
         amount=format_minor(due - sum(parse_pico(item.amount) for item in before), invoice.currency),
-        lines=tuple(line.number for line in lines if _tax_of(taxes, line) == tax),
+        lines=tuple(line.number for line in lines if line.number in tax.lines),
     )
-
-
-def _tax_of(taxes: Iterable[Tax], line: InvoiceLine) -> Tax | None:
-    return next((tax for tax in taxes if not tax.models or line.model in tax.models), None)

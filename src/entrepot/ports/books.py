@@ -168,9 +168,10 @@ class EventStore(Protocol):
         """How much is booked, was repeated, waits in quarantine."""
         ...
 
-    def unposted_readings(self, before: Instant) -> Iterator[Reading]:
+    def unposted_readings(self, before: Instant, enough: int) -> Iterator[Reading]:
         """Readings of hours before the instant, less what is posted, where that differs.
 
+        Those of the first contracts that have enough of them together, each contract's whole.
         Ordered by (contract, hour, series, meter). Those of one contract may be marked before the next is asked for.
         """
         ...
@@ -201,6 +202,10 @@ class EventStore(Protocol):
 
     def uninvoiced_readings(self, contract: str, before: Instant) -> list[Reading]:
         """Posted readings of a contract for hours that start before the instant, less what is invoiced, ordered."""
+        ...
+
+    def uninvoiced_since(self) -> dict[str, Instant]:
+        """{contract: the hour of its oldest reading that is not invoiced, posted or not}."""
         ...
 
     def mark_invoiced(self, readings: Sequence[Reading], invoice: str, line: int) -> None:
@@ -335,6 +340,14 @@ class ControlStore(Protocol):
 
     def save_position(self, position: Position) -> None:
         """Moves the position; in the same transaction as what the records did."""
+        ...
+
+    def recovery_point(self) -> str | None:
+        """How far the record behind the position is folded, where it is folded in pieces and has been begun."""
+        ...
+
+    def save_recovery_point(self, point: str | None) -> None:
+        """Replaces the recovery point; None when the record is folded."""
         ...
 
     def watermark(self) -> Instant:

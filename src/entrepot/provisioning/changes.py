@@ -10,7 +10,7 @@ from entrepot.core.prices import PRICE_QUANTITY, Price, PriceBookVersion
 from entrepot.core.tokens import TOKEN_METERS
 from entrepot.core.world import Change, World
 
-_INSTANTS = frozenset({"effective_from", "effective_to", "since"})
+_INSTANTS = frozenset({"effective_from", "effective_to", "since", "begins", "ends", "at"})
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -59,6 +59,9 @@ def _records(world: World) -> dict[tuple[str, str], msgspec.Struct]:
     records |= {("deployment", f"{item.project}/{item.id}"): item for item in world.deployments}
     records |= {("identity provider", item.issuer): item for item in world.identity_providers}
     records |= {("principal", item.id): item for item in world.principals}
+    records |= {("exchange rate", item.id): item for item in world.exchange_rates}
+    records |= {("agreement", item.id): item for item in world.agreements}
+    records |= {("partner report", item.id): item for item in world.partner_reports}
     return records
 
 
@@ -109,6 +112,8 @@ def _each(price: Price, unit_pico: int) -> str:
 def _shown(name: str, value: object) -> str:
     if name in _INSTANTS and isinstance(value, int):
         return "open" if value == END_OF_TIME else format_instant(value)
+    if name.endswith("_pico") and isinstance(value, int):
+        return format_pico(value)
     if isinstance(value, tuple):
         return ", ".join(map(str, value)) or "none"
     if isinstance(value, dict):

@@ -4,13 +4,16 @@ Readings carry the contract and the price version in force at each event's admis
 they meant. What was unpriced may get a price: such usage waits in quarantine and was never rated.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
-from entrepot.core.periods import Instant, format_instant
+from entrepot.core.exchange import rate_at
+from entrepot.core.money import format_pico
+from entrepot.core.periods import Instant, Period, format_instant
 from entrepot.core.prices import PriceBookVersion, PriceTable
 from entrepot.core.tenancy import Contract
+from entrepot.core.terms import LockedRate
 from entrepot.core.tokens import PRICED_AS
 from entrepot.core.world import World, WorldIndex
 
@@ -54,6 +57,32 @@ def removal_conflicts(before: World, after: World, latest_of_customer: Latest) -
                 f"{name} cannot be removed: there is usage of {customer.id} until {format_instant(latest)}; "
                 "keep it declared and remove its deployments instead"
             )
+
+
+def rate_conflicts(before: World, after: World, closed: Iterable[Period]) -> Iterator[str]:
+    """A sentence for each exchange rate that invoices or statements of a closed month go by and that would differ."""
+    asked = {(*pair, period) for period in closed for pair in _exchanged(before, period)}
+    for sold, bought, at, period in sorted(asked, key=lambda item: (str(item[3]), *item[:3])):
+        old = rate_at(before.exchange_rates, sold, bought, at)
+        new = rate_at(after.exchange_rates, sold, bought, at)
+        if old is not None and old != new:
+            yield (
+                f"the exchange rate from {sold} to {bought} at the end of {period} is {format_pico(old)} and cannot "
+                f"become {'unknown' if new is None else format_pico(new)}: {period} is closed; declare a rate of a "
+                "later date, and give back what was wrong with a credit note"
+            )
+
+
+def _exchanged(world: World, period: Period) -> Iterator[tuple[str, str, Instant]]:
+    """(from, to, when) of what a month's invoices and statements may be converted by."""
+    for contract in world.contracts:
+        if contract.charged_in != contract.currency and not any(
+            isinstance(term, LockedRate) for term in contract.terms
+        ):
+            yield contract.charged_in, contract.currency, period.end(contract.zone) - 1
+        for agreement in world.agreements:
+            if agreement.currency != contract.currency:
+                yield contract.currency, agreement.currency, period.end("UTC") - 1
 
 
 def _still_holds(old: Contract, new: Contract | None, until: Instant) -> bool:

@@ -1,5 +1,11 @@
 """Differences between two worlds, by record and in words."""
 
+import msgspec
+
+from entrepot.core.agreements import Agreement, PartnerReport
+from entrepot.core.exchange import ExchangeRate
+from entrepot.core.money import PICO
+from entrepot.core.periods import END_OF_TIME
 from entrepot.provisioning.changes import Difference, differences
 from tests.support.worlds import small_world
 
@@ -54,3 +60,20 @@ def test_dates_lists_and_emptiness_are_told_as_people_read_them() -> None:
 def test_what_is_gone_is_removed() -> None:
     after = small_world(**{"  - {id: small, project: search, model: smollm2-135m}\n": ""})
     assert differences(small_world(), after) == (Difference("deployment", "search/small", "remove"),)
+
+
+def test_a_world_that_differs_in_rates_agreements_or_reports_differs() -> None:
+    rate = ExchangeRate("USD", "EUR", 0, 918_300_000_000)
+    share = Agreement("own/resale_share@always", "own", "resale_share", "pay", 0, END_OF_TIME, "USD", share=1)
+    report = PartnerReport("own/resale_share/2024-03", "own", "direct_sales_share", "2024-03", 5 * PICO)
+    more = {"exchange_rates": (rate,), "agreements": (share,), "partner_reports": (report,)}
+    after = msgspec.structs.replace(small_world(), **more)
+    assert [(item.kind, item.change) for item in differences(small_world(), after)] == [
+        ("exchange rate", "add"),
+        ("agreement", "add"),
+        ("partner report", "add"),
+    ]
+    dearer = msgspec.structs.replace(after, exchange_rates=(msgspec.structs.replace(rate, rate_pico=PICO),))
+    assert differences(after, dearer) == (
+        Difference("exchange rate", "USD-EUR@0", "change", ("rate_pico: 0.9183 → 1",)),
+    )

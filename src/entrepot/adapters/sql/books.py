@@ -34,6 +34,7 @@ _TABLES = {
     "posting": "entry, leg",
     "quarantine": "id, digest",
     "reading": "hour, series, meter",
+    "recovery_point": "point",
     "series": "no",
     "state": "name",
     "statement": "no",

@@ -71,6 +71,17 @@ class Control(Store):
             [("segment", position.segment), ("offset", position.offset)],
         )
 
+    def recovery_point(self) -> str | None:
+        """See ports.books."""
+        row = self._database.one("SELECT point FROM recovery_point")
+        return row[0] if row else None
+
+    def save_recovery_point(self, point: str | None) -> None:
+        """See ports.books."""
+        self._database.execute("DELETE FROM recovery_point")
+        if point is not None:
+            self._database.execute("INSERT INTO recovery_point (point) VALUES (?)", (point,))
+
     def watermark(self) -> Instant:
         """See ports.books."""
         return self._state("watermark")

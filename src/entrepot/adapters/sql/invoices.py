@@ -38,9 +38,10 @@ class Invoices(UsageEvents):
     def next_number(self, period: str, *, of_credit: bool = False) -> int:
         """See ports.books."""
         row = self._database.one(
-            "SELECT count(*) FROM invoice WHERE period = ? AND (number LIKE '%-C%') = ?", (period, of_credit)
+            "SELECT number FROM invoice WHERE period = ? AND (number LIKE '%-C%') = ? ORDER BY no DESC LIMIT 1",
+            (period, of_credit),
         )
-        return row[0] + 1 if row else 1
+        return int(row[0].rpartition("-")[2].removeprefix("C")) + 1 if row else 1
 
     def invoice(self, number: str) -> Invoice:
         """See ports.books."""

@@ -27,12 +27,14 @@ class Readings(Store):
             [(number(series), meter, hour, quantity) for (series, meter, hour), quantity in readings.items()],
         )
 
-    def unposted_readings(self, before: Instant) -> Iterator[Reading]:
+    def unposted_readings(self, before: Instant, enough: int) -> Iterator[Reading]:
         """See ports.books. SQLite sorts all rows before it gives the first, so marking them does not disturb it."""
+        unposted = "FROM reading CROSS JOIN series ON no = series WHERE hour < ?1 AND quantity <> posted"
+        last = self._database.one(f"SELECT contract {unposted} ORDER BY contract LIMIT 1 OFFSET ?2", (before, enough))
         rows = self._database.rows(
-            "SELECT series, meter, hour, quantity - posted FROM reading CROSS JOIN series ON no = series "
-            f"WHERE hour < ? AND quantity <> posted ORDER BY {_ORDER}",
-            (before,),
+            f"SELECT series, meter, hour, quantity - posted {unposted} AND (?2 IS NULL OR contract <= ?2) "
+            f"ORDER BY {_ORDER}",
+            (before, last and last[0]),
         )
         return self._readings(rows)
 
@@ -96,6 +98,15 @@ class Readings(Store):
             (contract, before),
         )
         return list(self._readings(rows))
+
+    def uninvoiced_since(self) -> dict[str, Instant]:
+        """See ports.books."""
+        return dict(
+            self._database.all(
+                "SELECT contract, min(hour) FROM reading CROSS JOIN series ON no = series WHERE quantity <> invoiced "
+                "GROUP BY contract"
+            )
+        )
 
     def mark_invoiced(self, readings: Sequence[Reading], invoice: str, line: int) -> None:
         """See ports.books."""
