@@ -44,9 +44,19 @@ def check_closable(books: Books, terms: WorldIndex | None, at: Instant, period: 
             f"a request admitted at {format_instant(oldest)} is still unresolved, so usage of {period} may still come; "
             "it is resolved while `entrepot serve` runs: close again when it is"
         )
-    for missing in missing_rates(terms.world.exchange_rates, terms.world.contracts, wanted):
-        raise PeriodNotClosable(missing)
+    since = books.uninvoiced_since()
+    for contract in terms.world.contracts:
+        for month in sorted({wanted, _first_month(contract, since.get(contract.id, end), wanted)}):
+            for missing in missing_rates(terms.world.exchange_rates, [contract], month):
+                raise PeriodNotClosable(missing)
     return wanted
+
+
+def _first_month(contract: Contract, since: Instant, period: Period) -> Period:
+    """The earliest month that a line of the invoice may be of. since: the contract's earliest usage without one."""
+    commitments = (term for term in contract.terms if isinstance(term, Commitment))
+    begins = (term.begins if term.prepaid else term.ends - 1 for term in commitments)
+    return min(period, *(period_of(at, contract.zone) for at in (since, *begins)))
 
 
 def check_order(books: Books, terms: WorldIndex, period: Period) -> None:

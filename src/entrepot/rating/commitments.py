@@ -39,12 +39,11 @@ def draw_down(commitment: Commitment, charged_pico: int, charges: Iterable[Charg
         inside = charge.quantity * within // charge.amount_pico if charge.amount_pico else charge.quantity
         drawn = commitment.drawn_pico(charged_pico) - commitment.drawn_pico(before)
         beyond = commitment.overage_pico(charged_pico) - commitment.overage_pico(before)
-        unit_pico = charge.unit_pico if not commitment.share else None
         if inside or drawn:
+            unit_pico = charge.unit_pico if not commitment.share else None
             covered.append(msgspec.structs.replace(charge, quantity=inside, amount_pico=drawn, unit_pico=unit_pico))
         if inside != charge.quantity or beyond:
-            if commitment.overage_share is None:
-                unit_pico = charge.unit_pico
+            unit_pico = charge.unit_pico if commitment.overage_share is None else None
             overage.append(
                 msgspec.structs.replace(
                     charge, quantity=charge.quantity - inside, amount_pico=beyond, unit_pico=unit_pico

@@ -1,0 +1,43 @@
+"""What a close does with usage of months that were never closed, and what a commitment's lines say."""
+
+import msgspec
+
+from entrepot.core.exchange import ExchangeRate
+from entrepot.core.log_records import MonthClosed
+from entrepot.core.periods import parse_instant
+from entrepot.core.terms import SHARE, Commitment
+from entrepot.core.world import World
+from tests.support.billing import APRIL, MARCH, applied, contract, folded, prices, recorded, usage, version, world
+
+FEBRUARY = parse_instant("2024-02-01")
+CLOSE = MonthClosed(at=APRIL, period="2024-03")
+VERSION = version(prices(("m", "input_tokens", "1000000")))
+IN_EURO = contract("acme", currency="EUR", price_currency="USD")
+
+
+def with_rate(date: str) -> World:
+    rate = ExchangeRate("USD", "EUR", parse_instant(date), 9 * 10**11)
+    return msgspec.structs.replace(world(VERSION, contracts=[IN_EURO]), exchange_rates=(rate,))
+
+
+def test_usage_of_a_month_without_a_rate_keeps_the_close_waiting() -> None:
+    """A rate that begins in March does not convert February's usage; the fold goes on, and nothing is issued."""
+    events = recorded(usage("a", FEBRUARY + 1), usage("b", MARCH + 1))
+    books = folded(applied(with_rate("2024-03-05")), *events, CLOSE)
+    assert books.invoices() == []
+    (closing,) = books.closings()
+    assert "acme@2024-01-01 is invoiced in EUR and no exchange rate from USD is in force at the end of 2024-02" in (
+        closing.refused
+    )
+    books = folded(applied(with_rate("2024-03-05")), *events, CLOSE, applied(with_rate("2024-02-05"), APRIL), CLOSE)
+    assert [invoice.total for invoice in books.invoices()] == ["18.00"]
+
+
+def test_overage_at_another_price_shows_no_unit_price() -> None:
+    """Given overage at 1.1 times the price, no line says that a unit costs what it would cost within."""
+    term = Commitment(4 * 10**12, MARCH, APRIL, overage_share=11 * SHARE // 10)
+    declared = world(VERSION, contracts=[contract("acme", terms=(term,))])
+    books = folded(applied(declared), *recorded(usage("a")), CLOSE)
+    (invoice,) = books.invoices()
+    shown = [(line.kind, line.quantity, line.unit_price, line.exact) for line in invoice.lines]
+    assert shown[:2] == [("usage", "4", "1", "4"), ("overage", "6", None, "6.6")]
