@@ -14,6 +14,7 @@ from itertools import islice
 import msgspec
 
 from entrepot.core.errors import BadInput, NotFound, PeriodNotClosable, UsageLogUnavailable
+from entrepot.core.installed import History
 from entrepot.core.log_records import (
     Abandoned,
     Admitted,
@@ -34,9 +35,17 @@ from entrepot.core.log_records import (
 from entrepot.core.periods import DAY, MINUTE, SECOND, Instant, hour_of, parse_period, period_of
 from entrepot.core.tenancy import ApiKey
 from entrepot.core.usage_event import UsageEvent
-from entrepot.core.world import DeclaredNames, World, WorldIndex, decode_world, encode_world, with_history
-from entrepot.flows.accrue import accrue, pass_mark
-from entrepot.flows.close_month import check_closable, close_month, end_everywhere
+from entrepot.core.world import (
+    DeclaredNames,
+    World,
+    WorldIndex,
+    decode_world,
+    encode_world,
+    installed_after,
+    with_history,
+)
+from entrepot.flows.accrue import accrue, count_units, pass_mark, recount_units
+from entrepot.flows.close_month import check_closable, close_month, end_everywhere, first_charge
 from entrepot.flows.compare_books import check, compare
 from entrepot.flows.credit_invoice import credit_invoice
 from entrepot.flows.process_usage import process_usage, recorder_of, retry_unpriced
@@ -72,6 +81,7 @@ class Fold:
         self._piece = piece
         self._note = note
         self._position = Position()
+        self._installed: History = {}
         self._load()
 
     def step(self, reader: LogReader, limit: int = BATCH, until: Position | None = None) -> int:
@@ -166,7 +176,11 @@ class Fold:
     def _enter_world(self, record: WorldApplied) -> None:
         world = decode_world(record.world)
         self._books.save_world(record.at, world)
-        self._declare(world, self._terms.world if self._terms else None)
+        before = self._terms
+        self._installed = installed_after(self._installed, record.at, world)
+        self._declare(world, before.world if before else None)
+        if before is not None and self._terms is not None:
+            recount_units(self._books, before, self._terms)
         retry_unpriced(self._books, self._recorder)
 
     def _issue_key(self, record: KeyIssued) -> None:
@@ -214,6 +228,7 @@ class Fold:
         except PeriodNotClosable as reason:
             refused = reason.message
         if period is not None and self._terms is not None:
+            count_units(self._books, self._terms, end_everywhere(self._terms, period))
             reached = accrue(self._books, self._terms, end_everywhere(self._terms, period), self._piece)
             if reached is not None:
                 self._note(f"closing {period}: usage of contracts up to {reached} is posted")
@@ -237,18 +252,20 @@ class Fold:
         self._terms: WorldIndex | None = None
         self._recorder = recorder_of(None)
         self._names = DeclaredNames()
+        self._installed = {}
         worlds = list(self._books.worlds())
-        for world in worlds:
+        for at, world in worlds:
             self._names.add(world)
-        *earlier, current = (None, *worlds)
+            self._installed = installed_after(self._installed, at, world)
+        *earlier, current = (None, *(world for _, world in worlds))
         if current is not None:
             self._declare(current, reduce(_with_history, earlier))
 
     def _declare(self, current: World, earlier: World | None) -> None:
         """The world decides what new usage is counted as; terms it has dropped still hold for what was counted."""
         self._names.add(current)
-        self._recorder = recorder_of(WorldIndex(current), self._names)
-        self._terms = WorldIndex(with_history(current, earlier))
+        self._recorder = recorder_of(WorldIndex(current, self._installed), self._names)
+        self._terms = WorldIndex(with_history(current, earlier), self._installed)
 
 
 def _with_history(earlier: World | None, later: World | None) -> World | None:
@@ -297,14 +314,18 @@ def bill(books: Books, world: World, events: Iterable[UsageEvent], period: str) 
         earliest = min(earliest, *(event.admitted_at for event in batch))
         with books.transaction():
             worker.apply([UsageRecorded(event=event) for event in batch])
+    terms = WorldIndex(world, installed_after({}, 0, world))
+    begins = min(earliest, first_charge(terms) or earliest)
     # A zone may count the first hours of a month in UTC to the month before.
-    month = period_of(max(earliest - DAY, 0), "UTC")
-    terms = WorldIndex(world)
+    month = period_of(max(begins - DAY, 0), "UTC")
     while month <= wanted:
         with books.transaction():
             at = end_everywhere(terms, month)
             worker.apply([MonthClosed(at=at, period=str(month)), MonthSettled(at=at, period=str(month))])
         month = month.next()
+    for closing in books.closings(period):
+        if closing.refused:
+            raise BadInput(closing.refused)
     return show_bill(books, wanted)
 
 

@@ -133,7 +133,7 @@ def test_worlds_are_versions(books: Books) -> None:
     with books.transaction():
         assert [books.save_world(MARCH, item) for item in (one, one, two, two, one)] == [1, 1, 2, 2, 3]
     assert books.world() == (3, one)
-    assert list(books.worlds()) == [one, two, one]
+    assert [world for _, world in books.worlds()] == [one, two, one]
 
 
 def test_keys_are_replaced_by_id(books: Books) -> None:

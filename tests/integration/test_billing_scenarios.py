@@ -261,3 +261,120 @@ def test_amounts_are_converted_before_they_are_rounded(billing: Billing, currenc
         ['meter: images, each: "1234.567890123"'], [(NOON, {"images": 1})], currency=currency, rates=rates
     )
     assert total == amount
+
+
+def deployed(units: str, says: str = "") -> str:
+    """Sections that give acme a provisioned deployment of m. units: as declared."""
+    return (
+        "projects: [{id: p, customer: acme}]\n"
+        f"deployments: [{{id: d, project: p, model: m, kind: provisioned, units: {units}{says}}}]\n"
+    )
+
+
+HOURLY = 'meter: provisioned_unit_hours, each: "1.00"'
+RESIZED = (
+    '[{from: "2024-03-05T10:20:00Z", units: 100}, {from: "2024-03-05T11:30:00Z", units: 150}, '
+    '{from: "2024-03-05T13:15:00Z", units: 0}]'
+)
+QUARTER = (
+    '[{from: "2024-03-05T00:00:00Z", units: 100}, {from: "2024-03-05T00:15:00Z", units: 150}, '
+    '{from: "2024-03-05T01:00:00Z", units: 0}]'
+)
+RESERVED = (
+    '{kind: reservation, units: 100, each_hour: "0.35", from: "2024-03-05T10:00:00Z", to: "2024-03-05T14:00:00Z"}'
+)
+
+
+def test_provisioned_units_are_charged_by_the_minute(billing: Billing) -> None:
+    """4,000 + 3,000 + 4,500 + 9,000 + 2,250 = 22,750 unit minutes."""
+    lines, total = billing.lines([HOURLY], [], more=deployed(RESIZED))
+    assert lines == [("provisioned_unit_hours", "379.166666666667", "379.166666666667", "379.17")]
+    assert total == "379.17"
+
+
+def test_a_reservation_covers_units_minute_by_minute(billing: Billing) -> None:
+    """Of 24,000 reserved unit minutes 17,500 are used; 5,250 more cost the list price."""
+    (invoice,) = billing.bill([HOURLY], [], more=deployed(RESIZED), terms=RESERVED)["invoices"]
+    overage, reservation = invoice["lines"]
+    assert (overage["quantity"], overage["exact"], overage["amount"]) == ("87.5", "87.5", "87.50")
+    assert (reservation["kind"], reservation["quantity"], reservation["unit_price"]) == ("reservation", "400", "0.35")
+    assert (reservation["exact"], reservation["amount"]) == ("140", "140.00")
+    assert reservation["shares"] == [
+        {"name": "used", "quantity": "291.666666666667", "exact": "102.083333333333"},
+        {"name": "unused", "quantity": "108.333333333333", "exact": "37.916666666667"},
+    ]
+    assert (invoice["total"], invoice["residual"]) == ("227.50", "0")
+
+
+@pytest.mark.parametrize(
+    ("units", "term", "amounts"),
+    [
+        (
+            QUARTER,
+            "",
+            ["137.50"],
+        ),
+        (
+            '[{from: "2024-03-05T10:00:00Z", units: 600}, {from: "2024-03-05T11:00:00Z", units: 0}]',
+            RESERVED.replace("units: 100", "units: 500").replace("14:00", "11:00"),
+            ["100.00", "175.00"],
+        ),
+        ("[{from: 2024-03-05, units: 0}]", RESERVED, ["140.00"]),
+    ],
+)
+def test_more_bills_of_units(billing: Billing, units: str, term: str, amounts: list[str]) -> None:
+    (invoice,) = billing.bill([HOURLY], [], more=deployed(units), terms=term)["invoices"]
+    assert [line["amount"] for line in invoice["lines"]] == amounts
+
+
+def test_requests_of_a_provisioned_deployment_cost_nothing_beside_its_units(billing: Billing) -> None:
+    """While it has units; before them, its usage costs what anybody's does."""
+    usage = [
+        ("2024-03-05T11:00:00Z", {"input_tokens": 5_000_000}),
+        (NOON.replace("05", "04", 1), {"input_tokens": 10**6}),
+    ]
+    told = billing.bill([HOURLY, 'meter: input_tokens, per_million: "2"'], usage, more=deployed(RESIZED))
+    (invoice,) = told["invoices"]
+    assert [(line["meter"], line["price_class"], line["amount"]) for line in invoice["lines"]] == [
+        ("input_tokens", "", "2.00"),
+        ("input_tokens", "provisioned", "0.00"),
+        ("provisioned_unit_hours", "", "379.17"),
+    ]
+
+
+def test_a_geography_has_its_own_price_and_its_own_reservations(billing: Billing) -> None:
+    regional = f"{HOURLY.replace('1.00', '2.00')}, geography: regional"
+    more = deployed(RESIZED, ", geography: regional").replace("units: 100", "units: 150")
+    (invoice,) = billing.bill(
+        [HOURLY, regional],
+        [],
+        more=more,
+        terms=f"{RESERVED.replace('}', ', geography: global}')}, {{kind: discount, percent: '50', models: [m]}}",
+    )["invoices"]
+    assert [(line["price_class"], line["unit_price"], line["amount"]) for line in invoice["lines"]] == [
+        ("regional", "1", "437.50"),
+        ("reservation-1", "0.35", "140.00"),
+    ]
+    assert [share["quantity"] for share in invoice["lines"][1]["shares"]] == ["0", "400"]
+
+
+def test_units_are_in_the_month_of_the_contracts_zone(billing: Billing) -> None:
+    """Midnight in Kolkata is half past an hour of UTC; the months before are on their own invoices."""
+    units = "[{from: 2024-02-29T17:30:00Z, units: 60}, {from: 2024-02-29T19:30:00Z, units: 0}]"
+    for period in ("2024-02", "2024-03"):
+        lines, total = billing.lines([HOURLY], [], period, more=deployed(units), zone="Asia/Kolkata")
+        assert (lines, total) == ([("provisioned_unit_hours", "60", "60", "60.00")], "60.00")
+
+
+def test_units_that_have_no_price_cannot_be_billed(billing: Billing) -> None:
+    """The version before has none; a number without a date counts from the beginning of the contract."""
+    more = deployed("100")
+    assert billing.refused([HOURLY], [], more=more, effective_from="2024-03-10") == (
+        "entrepot: deployment p/d has 100 units from 2024-01-01T00:00:00Z, and price book list has no price then for "
+        "provisioned_unit_hours of model m; declare it\n"
+    )
+
+
+@pytest.mark.parametrize("units", [12, 17])
+def test_deployments_of_impossible_sizes_are_rejected(billing: Billing, units: int) -> None:
+    assert f"{units} units are not possible" in billing.refused([HOURLY], [], more=deployed(str(units)))

@@ -22,7 +22,7 @@ price_books:
   - id: list
     currency: USD
     versions:
-      - effective_from: 2024-01-01
+      - effective_from: {effective_from}
         prices:
 {prices}
 customers: [{{id: acme, name: Acme}}]
@@ -37,6 +37,7 @@ class Billing:
     def __init__(self, folder: Path, captured: Captured) -> None:
         self._folder = folder
         self._captured = captured
+        self.status = 0
 
     def bill(
         self,
@@ -52,8 +53,12 @@ class Billing:
         rates: str = "",
         partner: str = "own",
         more: str = "",
+        effective_from: str = "2024-01-01",
     ) -> dict[str, Any]:
-        """What `entrepot bill` prints. prices: of model m, a YAML mapping each without its model. more: sections."""
+        """What `entrepot bill` prints. prices: of model m, a YAML mapping each without its model. more: sections.
+
+        effective_from: of the prices.
+        """
         rows = "\n".join(f"          - {{model: m, {price}}}" for price in prices)
         world = self._folder / "world.yaml"
         of = {
@@ -64,16 +69,25 @@ class Billing:
             "rates": rates,
             "partner": partner,
             "more": more,
+            "effective_from": effective_from,
         }
         world.write_text(WORLD.format(prices=rows, **of))
         records = self._folder / "usage.jsonl"
         records.write_text("".join(_record(number, at, meters, tier) for number, (at, meters) in enumerate(usage)))
         self._captured.readouterr()
-        assert main(["bill", "--world", str(world), "--usage", str(records), "--period", period, "--json"]) == 0
+        self.status = main(["bill", "--world", str(world), "--usage", str(records), "--period", period, "--json"])
+        assert self.status == 0
         printed: dict[str, Any] = json.loads(self._captured.readouterr().out)
         assert printed["ledger"]["balanced"]
         assert printed["quarantine"] == []
         return printed
+
+    def refused(self, *args: Any, **more: Any) -> str:
+        """What `entrepot bill` says when it refuses."""
+        with pytest.raises(AssertionError):
+            self.bill(*args, **more)
+        assert self.status == 1
+        return self._captured.readouterr().err
 
     def lines(self, *args: Any, **more: Any) -> tuple[list[tuple[str, ...]], str]:
         """([(meter, quantity, exact, amount)], total) of the one invoice."""

@@ -25,7 +25,7 @@ def add_commands(subparsers: "Subparsers") -> None:
     parser = add_command(subparsers, "bill", "invoices of a month from files alone; nothing is kept", _bill)
     parser.add_argument("--world", nargs="+", type=Path, required=True, metavar="WORLD.yaml")
     parser.add_argument(
-        "--usage", nargs="+", type=Path, required=True, metavar="FILE", help="JSON Lines, CSV or Parquet"
+        "--usage", nargs="+", type=Path, default=[], metavar="FILE", help="JSON Lines, CSV or Parquet; may be empty"
     )
     parser.add_argument("--period", required=True, metavar="YYYY-MM")
 
@@ -54,6 +54,8 @@ def _events(paths: list[Path], faults: "list[tuple[Path, RowFault]]") -> "Iterat
 
     count = 0
     for path in paths:
+        if path.is_file() and not path.stat().st_size:
+            continue  # A month may have units, seats and reservations, and no requests.
         for batch in open_usage_file(path).batches():
             parsed = parse_rows(batch)
             faults.extend((path, fault) for fault in sorted(parsed.faults, key=lambda fault: fault.line))

@@ -137,6 +137,7 @@ def line_table(lines: "Sequence[InvoiceLine]") -> list[str]:
                 line.amount,
             )
         )
+        rows += [("", "", "", f"  {share.name}", share.quantity, "", share.exact, "") for share in line.shares or ()]
     return table(rows, right=(0, 4, 5, 6, 7))
 
 

@@ -5,22 +5,39 @@ from typing import Literal
 
 import msgspec
 
-from entrepot.core.money import Rounding, format_minor, format_pico, round_to_minor
+from entrepot.core.money import Rounding, format_minor, format_parts, format_pico, round_to_minor
 from entrepot.core.parties import Party
 
 # usage: of the invoice's own period; adjustment: of an earlier one, or late. overage: usage beyond a commitment.
 # commitment: what usage has drawn from a prepaid one; purchase: the price of one; shortfall: what was not spent of one
-# that is not prepaid. minimum: what usage leaves of a month's minimum. credit: of a credit note.
-LineKind = Literal["usage", "adjustment", "overage", "commitment", "purchase", "shortfall", "minimum", "credit"]
+# that is not prepaid. minimum: what usage leaves of a month's minimum. credit: of a credit note. reservation: the hours
+# of one. subscription: seats. credit_bought: the price of prepaid credit; credit_used: what was paid from credit. cap:
+# what is not billed above one.
+# fmt: off
+LineKind = Literal[
+    "usage", "adjustment", "overage", "reservation", "subscription", "commitment", "purchase", "shortfall",
+    "minimum", "cap", "credit_bought", "credit_used", "credit",
+]
+# fmt: on
 
 # Of lines with requests behind them; they stand before all others.
 USAGE_KINDS: tuple[LineKind, ...] = ("usage", "adjustment", "overage")
+# Of lines that readings are behind: they were accrued hour by hour.
+ACCRUED_KINDS: tuple[LineKind, ...] = (*USAGE_KINDS, "reservation")
+
+
+class ReservedShare(msgspec.Struct, frozen=True):
+    """A part of a reservation that was used, or not: its unit hours, and what they cost of the reservation's price."""
+
+    name: Literal["used", "unused"]
+    quantity: str
+    exact: str
 
 
 class LineDraft(msgspec.Struct, frozen=True):
     """A line before rounding. On a line per model, meter, tier and price_class are "" and unit_pico is None.
 
-    unit_pico is None, too, where the price depends on how much was used.
+    unit_pico is None, too, where the price depends on how much was used. parts: how many of its quantity make one unit.
     """
 
     period: str
@@ -32,12 +49,14 @@ class LineDraft(msgspec.Struct, frozen=True):
     unit_pico: int | None
     kind: LineKind = "usage"
     price_class: str = ""
+    parts: int = 1
+    shares: tuple[ReservedShare, ...] = ()
 
     @property
     def place(self) -> tuple[object, ...]:
         """Where the line stands among others."""
         unit = -1 if self.unit_pico is None else self.unit_pico
-        rank = (self.kind not in USAGE_KINDS, self.kind == "overage")
+        rank = (self.kind not in ACCRUED_KINDS, self.kind == "reservation", self.kind == "overage")
         of = (self.period, self.model, self.meter, self.tier, self.price_class)
         return (*rank, *of, self.quantity, self.exact_pico, unit, self.kind)
 
@@ -45,8 +64,8 @@ class LineDraft(msgspec.Struct, frozen=True):
 class InvoiceLine(msgspec.Struct, frozen=True):
     """A line as printed: decimal strings; exact is unrounded, amount rounded to the currency's minor unit.
 
-    price_class: the window or length of request that the price is for, "" for any. number: on a credit note, that of
-    the line it takes from.
+    price_class: the window or length of request that the price is for, "" for any; of a reservation its id. number: on
+    a credit note, that of the line it takes from. shares: of a reservation.
     """
 
     number: int
@@ -60,6 +79,7 @@ class InvoiceLine(msgspec.Struct, frozen=True):
     exact: str
     amount: str
     price_class: str = ""
+    shares: tuple[ReservedShare, ...] | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def what(self) -> str:
@@ -154,11 +174,12 @@ def draw_lines(
                 model=draft.model,
                 meter=draft.meter,
                 tier=draft.tier,
-                quantity=str(draft.quantity),
+                quantity=format_parts(draft.quantity, draft.parts),
                 unit_price=None if draft.unit_pico is None else format_pico(draft.unit_pico),
                 exact=format_pico(draft.exact_pico),
                 amount=format_minor(amount, currency),
                 price_class=draft.price_class,
+                shares=draft.shares or msgspec.UNSET,
             )
         )
     return tuple(lines), Totals(net_pico=net, exact_pico=sums(drafts))

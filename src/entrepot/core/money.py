@@ -86,6 +86,11 @@ def _rounded(numerator: int, denominator: int, currency: str, rounding: Rounding
     return -rounded if numerator < 0 else rounded
 
 
+def format_parts(quantity: int, parts: int) -> str:
+    """So many parts of a unit as a decimal string, to the twelfth digit: 22,750 sixtieths -> "379.166666666667"."""
+    return format_pico((2 * abs(quantity) * PICO + parts) // (2 * parts) * (-1 if quantity < 0 else 1))
+
+
 def format_minor(pico: int, currency: str) -> str:
     """A rounded amount with exactly the currency's digits: "0.31", "187" for JPY. Asserts that it is rounded."""
     digits = minor_digits(currency)

@@ -93,6 +93,8 @@ class PriceBookVersion(msgspec.Struct, frozen=True, omit_defaults=True):
         return parse_instant(self.effective_date, zone) if self.effective_date else self.effective_from
 
 
+# The class of usage that a deployment's own units serve: it costs nothing beside them, whatever its meter.
+SERVED_BY_UNITS = "provisioned"
 LONG = "above_"  # Begins the class of requests whose input is longer than the number that follows.
 
 
@@ -131,6 +133,8 @@ class PriceTable:
         any of them has its price for any usage. A part of a token meter without its own price is priced as the whole it
         belongs to.
         """
+        if price_class == SERVED_BY_UNITS:
+            return Price(model, meter, tier, 0, SERVED_BY_UNITS)
         for name in (*price_class.split(), ""):
             price = self._prices.get((model, meter, tier, name))
             if price is not None:

@@ -7,6 +7,7 @@ import msgspec
 from entrepot.core.money import parse_pico
 from entrepot.core.periods import Instant
 from entrepot.core.prices import Price, PriceBookVersion, Step
+from entrepot.core.provisioned import Geography
 
 SHARE = 10**12  # The whole that shares are parts of.
 
@@ -67,13 +68,33 @@ class Commitment(msgspec.Struct, frozen=True, tag="commitment"):
         return beyond * (SHARE - self.share) * self.overage_share // SHARE**2
 
 
+class Reservation(msgspec.Struct, frozen=True, tag="reservation"):
+    """So many provisioned units, paid by the hour in [begins, ends) whether there are any or not.
+
+    Minute by minute it covers as many units of the customer's deployments; what is beyond them costs its own price.
+    models, geography: of deployments that it covers, any where none is named. id: of its contract's, in their order.
+    """
+
+    id: str
+    units: int
+    each_hour_pico: int
+    begins: Instant
+    ends: Instant
+    models: tuple[str, ...] = ()
+    geography: Geography | None = None
+
+    def covers(self, model: str, geography: Geography) -> bool:
+        """Whether units of such a deployment are covered."""
+        return (not self.models or model in self.models) and self.geography in {None, geography}
+
+
 class LockedRate(msgspec.Struct, frozen=True, tag="exchange"):
     """The rate at which prices become the currency of the contract's invoices, whatever the market's is."""
 
     rate_pico: int
 
 
-Term = Discount | Minimum | Tax | Commitment | LockedRate
+Term = Discount | Minimum | Tax | Commitment | Reservation | LockedRate
 
 
 def parse_percent(text: str) -> int:

@@ -8,6 +8,13 @@ TOKEN_METERS = frozenset(
 # Calls of an upstream's own tools, which it charges beside the tokens.
 TOOL_METERS = frozenset({"code_interpreter_calls", "file_search_calls", "image_generation_calls", "web_search_calls"})
 UNIT_HOURS = "provisioned_unit_hours"  # From deployments, not from requests.
+# Counted by the minute: units that are charged at their price, units that a reservation covers, units it is for.
+UNIT_MINUTES, COVERED_MINUTES, RESERVED_MINUTES = (
+    "provisioned_unit_minutes",
+    "covered_unit_minutes",
+    "reserved_unit_minutes",
+)
+MINUTES_PER_HOUR = 60
 METERS = (
     TOKEN_METERS
     | TOOL_METERS

@@ -3,6 +3,8 @@
 Entities keep the order of their ids, so that equal worlds have equal bytes.
 """
 
+from collections.abc import Iterable
+from functools import reduce
 from typing import Literal, Protocol, TypeVar
 
 import msgspec
@@ -10,6 +12,7 @@ import msgspec
 from entrepot.core.agreements import Agreement, PartnerReport
 from entrepot.core.catalog import Model, Partner, Upstream
 from entrepot.core.exchange import ExchangeRate
+from entrepot.core.installed import History, history_after
 from entrepot.core.money import Rounding
 from entrepot.core.parties import Party
 from entrepot.core.periods import Instant
@@ -94,6 +97,16 @@ def _with_prices_of(earlier: PriceBookVersion, version: PriceBookVersion) -> Pri
     return msgspec.structs.replace(version, prices=version.prices + dropped, windows=windows)
 
 
+def installed_after(known: History, at: Instant, world: World) -> History:
+    """What provisioned deployments were, once the world is applied at the instant."""
+    return history_after(known, world.deployments, {item.id: item.customer for item in world.projects}, at)
+
+
+def installed_of(worlds: Iterable[tuple[Instant, World]]) -> History:
+    """What they were in all worlds, given with when each was applied."""
+    return reduce(lambda known, applied: installed_after(known, *applied), worlds, {})
+
+
 class _Named(Protocol):
     """What has an id."""
 
@@ -148,13 +161,16 @@ class WorldIndex:
         "_versions",
         "customers",
         "deployments",
+        "installed",
         "models",
         "projects",
         "world",
     )
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, installed: History | None = None) -> None:
+        """installed: what provisioned deployments were in all worlds so far."""
         self.world = world
+        self.installed = installed or {}
         self.customers = {customer.id: customer for customer in world.customers}
         self.models = {model.id: model for model in world.models}
         self.projects = {project.id: project for project in world.projects}

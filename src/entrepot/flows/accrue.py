@@ -6,10 +6,11 @@ from itertools import groupby
 
 from entrepot.core.charges import Reading
 from entrepot.core.journal import JournalEntry
-from entrepot.core.periods import Instant
+from entrepot.core.periods import Instant, hour_of
 from entrepot.core.world import WorldIndex
 from entrepot.ledger.post import free_key, usage_entry, usage_key
 from entrepot.metering.completeness import complete_hours, watermark
+from entrepot.metering.units import changed_customers, first_unit, unit_readings
 from entrepot.ports.books import Books, LedgerStore
 from entrepot.rating.rate_usage import Rater
 
@@ -20,10 +21,32 @@ def pass_mark(books: Books, terms: WorldIndex | None, at: Instant, piece: int) -
     It moves to the mark, or to the oldest open request before it.
     """
     mark = watermark(at, books.oldest_open())
+    if terms is not None:
+        count_units(books, terms, hour_of(mark))
     reached = None if terms is None else accrue(books, terms, complete_hours(mark), piece)
     if reached is None:
         books.save_watermark(mark)
     return reached
+
+
+def count_units(books: Books, terms: WorldIndex, until: Instant) -> None:
+    """Counts the minutes of provisioned units that are not counted yet before the instant."""
+    through = books.units_through()
+    if until > through and first_unit(terms) is not None:
+        books.add_readings(unit_readings(terms, through, until))
+        books.save_units_through(until)
+
+
+def recount_units(books: Books, before: WorldIndex, terms: WorldIndex) -> None:
+    """Adds what a new world makes of minutes that were counted under the terms before: its dates may be past ones."""
+    through = books.units_through()
+    customers = changed_customers(before, terms, through)
+    if not customers:
+        return
+    readings = unit_readings(terms, 0, through, customers)
+    for key, minutes in unit_readings(before, 0, through, customers).items():
+        readings[key] = readings.get(key, 0) - minutes
+    books.add_readings({key: minutes for key, minutes in readings.items() if minutes})
 
 
 def accrue(books: Books, terms: WorldIndex, before: Instant, piece: int) -> str | None:

@@ -1,6 +1,6 @@
 """Changing what is declared: the world, an API key. Each change becomes a record, then a snapshot for the gateways."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -8,9 +8,10 @@ import msgspec
 from entrepot.core.errors import BadInput, NotFound, SnapshotRefused, WorldRejected
 from entrepot.core.identifiers import key_digest
 from entrepot.core.log_records import KeyIssued, KeyRevoked, LogRecord, WorldApplied
-from entrepot.core.periods import END_OF_TIME, parse_period
+from entrepot.core.periods import END_OF_TIME, Instant, parse_period
 from entrepot.core.tenancy import ApiKey
-from entrepot.core.world import World, encode_world
+from entrepot.core.world import World, WorldIndex, encode_world, installed_of
+from entrepot.metering.units import latest_counted
 from entrepot.ports.books import Books
 from entrepot.ports.clock import Clock
 from entrepot.ports.event_log import EventLog
@@ -123,10 +124,24 @@ def publish(office: Office) -> bool:
 
 
 def _refuse_rewriting(books: Books, current: World, world: World) -> None:
+    counted = WorldIndex(current, installed_of(books.worlds()))
+    through = books.units_through()
+
+    def latest_of(customers: Collection[str], admitted: Instant | None) -> Instant | None:
+        known = (latest_counted(counted, customers, through) if through else None, admitted)
+        return max((at for at in known if at is not None), default=None)
+
+    def of_customer(customer: str) -> Instant | None:
+        return latest_of({customer}, books.latest_admission(customer=customer))
+
+    def of_book(book: str) -> Instant | None:
+        customers = {contract.customer for contract in current.contracts if contract.price_book == book}
+        return latest_of(customers, books.latest_admission(book=book))
+
     conflicts = [
-        *contract_conflicts(current, world, lambda customer: books.latest_admission(customer=customer)),
-        *price_conflicts(current, world, lambda book: books.latest_admission(book=book)),
-        *removal_conflicts(current, world, lambda customer: books.latest_admission(customer=customer)),
+        *contract_conflicts(current, world, of_customer),
+        *price_conflicts(current, world, of_book),
+        *removal_conflicts(current, world, of_customer),
         *rate_conflicts(current, world, {parse_period(item.period) for item in books.closings() if not item.refused}),
     ]
     if conflicts:

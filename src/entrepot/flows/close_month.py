@@ -13,9 +13,11 @@ from entrepot.core.world import WorldIndex
 from entrepot.invoicing.draft import draft
 from entrepot.invoicing.exchange import conversions_of, converted, missing_rates
 from entrepot.invoicing.issue import draw_up, number_of
+from entrepot.invoicing.reservations import is_of_reservation, reservation_lines
 from entrepot.invoicing.terms import commitment_lines
 from entrepot.ledger.post import forfeit_entry, forfeit_key, free_key, invoice_entry
 from entrepot.metering.completeness import watermark
+from entrepot.metering.units import first_unit, unpriced_units
 from entrepot.ports.books import Books, Spending
 from entrepot.rating.commitments import Drawdown, draw_down
 from entrepot.rating.rate_usage import Rater
@@ -24,6 +26,11 @@ from entrepot.rating.rate_usage import Rater
 def end_everywhere(terms: WorldIndex, period: Period) -> Instant:
     """The first instant at which the period is over in the zone of every contract, and in UTC."""
     return max(period.end(zone) for zone in {"UTC", *(contract.zone for contract in terms.world.contracts)})
+
+
+def first_charge(terms: WorldIndex) -> Instant | None:
+    """When there is something to charge for that no usage tells of; None where there is nothing."""
+    return first_unit(terms)
 
 
 def check_closable(books: Books, terms: WorldIndex | None, at: Instant, period: str) -> Period:
@@ -44,6 +51,8 @@ def check_closable(books: Books, terms: WorldIndex | None, at: Instant, period: 
             f"a request admitted at {format_instant(oldest)} is still unresolved, so usage of {period} may still come; "
             "it is resolved while `entrepot serve` runs: close again when it is"
         )
+    for unpriced in unpriced_units(terms, 0, end):
+        raise PeriodNotClosable(unpriced)
     since = books.uninvoiced_since()
     for contract in terms.world.contracts:
         for month in sorted({wanted, _first_month(contract, since.get(contract.id, end), wanted)}):
@@ -100,8 +109,11 @@ def _invoice(books: Books, terms: WorldIndex, at: Instant, period: Period, contr
     supplement = any(not invoice.corrects for invoice in books.invoices(str(period), contract.id))
     rater = Rater(terms, lambda pool: books.pooled(pool).invoiced)
     charges = [rater.rate(reading) for reading in readings]
-    covered, overage, spent = _draw_down(books, contract, charges)
+    reserved = [charge for charge in charges if is_of_reservation(charge)]
+    plain = [charge for charge in charges if not is_of_reservation(charge)]
+    covered, overage, spent = _draw_down(books, contract, plain)
     drafts = draft(covered, contract, period, supplement) + draft(overage, contract, period, supplement, "overage")
+    drafts += reservation_lines(reserved, contract)
     invoices = books.invoices(contract=contract.id) if contract.terms else []
     earlier = [line for invoice in invoices for line in invoice.lines]
     settled = {

@@ -7,6 +7,7 @@ from entrepot.core.charges import Charge
 from entrepot.core.invoices import LineDraft, LineKind
 from entrepot.core.periods import Period, period_of
 from entrepot.core.tenancy import Contract
+from entrepot.core.tokens import MINUTES_PER_HOUR, UNIT_HOURS, UNIT_MINUTES
 
 
 class DraftLine(NamedTuple):
@@ -46,21 +47,23 @@ def _comes_to_something(item: DraftLine) -> bool:
 
 def _key(charge: Charge, month: Period, grain: str) -> _Key:
     series = charge.series
-    if grain == "model":
+    if grain == "model" and charge.meter != UNIT_MINUTES:
         return month, series.model, "", "", "", None
     return month, series.model, charge.priced_as, series.tier, charge.price_class, charge.unit_pico
 
 
 def _line(key: _Key, charges: Sequence[Charge], kind: LineKind) -> LineDraft:
     service, model, meter, tier, price_class, unit_pico = key
+    by_the_minute = meter == UNIT_MINUTES
     return LineDraft(
         period=str(service),
         model=model,
-        meter=meter,
+        meter=UNIT_HOURS if by_the_minute else meter,
         tier=tier,
         quantity=sum(charge.quantity for charge in charges),
         exact_pico=sum(charge.amount_pico for charge in charges),
         unit_pico=unit_pico,
         kind=kind,
         price_class=price_class,
+        parts=MINUTES_PER_HOUR if by_the_minute else 1,
     )

@@ -6,7 +6,7 @@ Minimums and taxes look at rounded amounts, everything else at exact ones.
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
-from entrepot.core.invoices import USAGE_KINDS, InvoiceLine, LineDraft, LineKind, TaxLine
+from entrepot.core.invoices import ACCRUED_KINDS, InvoiceLine, LineDraft, LineKind, TaxLine
 from entrepot.core.money import Rounding, format_minor, format_pico, parse_pico, round_share_to_minor
 from entrepot.core.periods import Period, local_time, parse_period, period_of
 from entrepot.core.tenancy import Contract
@@ -71,7 +71,7 @@ def _true_up(
 ) -> LineDraft:
     due = round_share_to_minor(monthly_pico * part_of_month(contract, month), contract.currency, rounding)
     of_month = [line for line in (*earlier, *new) if line.period == str(month)]
-    charged = sum(parse_pico(line.amount) for line in of_month if line.kind in USAGE_KINDS)
+    charged = sum(parse_pico(line.amount) for line in of_month if line.kind in ACCRUED_KINDS)
     trued_up = sum(parse_pico(line.amount) for line in of_month if line.kind == "minimum")
     return _plain_line("minimum", month, max(0, due - charged) - trued_up)
 

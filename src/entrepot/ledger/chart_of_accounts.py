@@ -16,6 +16,11 @@ def income_usage(model: str) -> str:
     return f"income:usage:{model}"
 
 
+def income_reservations() -> str:
+    """What reserved units have earned, used or not; exact. Credited hour by hour."""
+    return "income:reservations"
+
+
 def income_rounding() -> str:
     """What rounding invoice lines to minor units has won (credit) or lost (debit)."""
     return "income:rounding"

@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import count
 
 from entrepot.core.charges import Charge
-from entrepot.core.invoices import USAGE_KINDS, Invoice, LineKind, Totals
+from entrepot.core.invoices import ACCRUED_KINDS, Invoice, LineKind, Totals
 from entrepot.core.journal import GENESIS, JournalEntry, Posting, chain, entry
 from entrepot.core.money import parse_pico
 from entrepot.core.periods import Instant
 from entrepot.core.statements import Statement
+from entrepot.core.tokens import RESERVED_MINUTES
 from entrepot.ledger.chart_of_accounts import (
     commitment_held,
     cost_of_partner,
@@ -18,6 +19,7 @@ from entrepot.ledger.chart_of_accounts import (
     income_discounts,
     income_from_partner,
     income_minimums,
+    income_reservations,
     income_rounding,
     income_shortfalls,
     income_usage,
@@ -47,9 +49,10 @@ def usage_entry(key: str, currency: str, charges: Sequence[Charge]) -> JournalEn
     legs: dict[tuple[str, str, str, str], int] = defaultdict(int)
     for charge in charges:
         series = charge.series
-        legs[series.model, charge.meter, series.tier, series.price_version] += charge.amount_pico
+        account = income_reservations() if charge.meter == RESERVED_MINUTES else income_usage(series.model)
+        legs[account, charge.meter, series.tier, series.price_version] += charge.amount_pico
     debit = Posting(receivable_accrued(charges[0].series.customer), currency, sum(legs.values()))
-    credited = (Posting(income_usage(leg[0]), currency, -legs[leg]) for leg in sorted(legs))
+    credited = (Posting(leg[0], currency, -legs[leg]) for leg in sorted(legs))
     return entry(key, "usage", charges[0].hour, (debit, *credited))
 
 
@@ -64,7 +67,7 @@ def invoice_entry(
     """
     customer, currency = invoice.customer, invoice.currency
     exact = totals.exact_pico
-    usage = sum(charged.get(kind, 0) for kind in USAGE_KINDS)
+    usage = sum(charged.get(kind, 0) for kind in ACCRUED_KINDS)
     held = charged.get("purchase", 0) + charged.get("commitment", 0)
     legs = [
         Posting(receivable_accrued(customer), charged_in, -accrued_pico),

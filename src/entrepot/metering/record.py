@@ -13,10 +13,11 @@ from typing import NamedTuple
 import msgspec
 
 from entrepot.core.charges import Series
+from entrepot.core.installed import is_provisioned
 from entrepot.core.money import PICO
 from entrepot.core.periods import END_OF_TIME, HOUR, Instant, format_instant, hour_of, period_of
 from entrepot.core.price_windows import Stretch, stretch_at
-from entrepot.core.prices import PriceTable, long_class
+from entrepot.core.prices import SERVED_BY_UNITS, PriceTable, long_class
 from entrepot.core.tenancy import Contract
 from entrepot.core.tokens import INPUT_METERS, METERS
 from entrepot.core.usage_event import QUANTITY_MAX, UsageEvent, faults
@@ -138,9 +139,11 @@ class Recorder:
         month = period_of(at, contract.zone)
         month_begins = month.start(contract.zone)
         stretch = stretch_at(windows, at) if (windows := table.windows(event.model)) else _ALWAYS
+        steps = self._index.installed.get((event.project, event.deployment), ())
+        since, until, served_by_units = is_provisioned(steps, at) if steps else (0, END_OF_TIME, False)
         place = _Place(
-            begins=max(begins, contract.effective_from, month_begins, stretch.begins),
-            ends=min(ends, contract.effective_to, month.end(contract.zone), stretch.ends),
+            begins=max(begins, contract.effective_from, month_begins, stretch.begins, since),
+            ends=min(ends, contract.effective_to, month.end(contract.zone), stretch.ends, until),
             month=month_begins,
             series=Series(
                 contract=contract.id,
@@ -154,6 +157,8 @@ class Recorder:
             ),
             meters={},
         )
+        if served_by_units:
+            return _priced(place, table, SERVED_BY_UNITS)
         longer = [
             (limit, _priced(place, table, f"{long_class(limit)} {stretch.names}".rstrip()))
             for limit in table.long_inputs(event.model)

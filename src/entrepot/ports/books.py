@@ -314,8 +314,8 @@ class ControlStore(Protocol):
         """The current version, or None before the first."""
         ...
 
-    def worlds(self) -> Iterator[World]:
-        """All versions, from the first."""
+    def worlds(self) -> Iterator[tuple[Instant, World]]:
+        """All versions, each with when it was applied, from the first."""
         ...
 
     def record_closing(self, closing: Closing) -> None:
@@ -356,6 +356,14 @@ class ControlStore(Protocol):
 
     def save_watermark(self, at: Instant) -> None:
         """Moves the watermark; never backwards (the store keeps the greater)."""
+        ...
+
+    def units_through(self) -> Instant:
+        """The instant until which provisioned units are counted; 0 at first."""
+        ...
+
+    def save_units_through(self, at: Instant) -> None:
+        """Moves that instant; never backwards."""
         ...
 
 

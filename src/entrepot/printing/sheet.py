@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 from babel import Locale
 
-from entrepot.core.invoices import USAGE_KINDS, Conversion, Invoice, InvoiceLine
+from entrepot.core.invoices import ACCRUED_KINDS, USAGE_KINDS, Conversion, Invoice, InvoiceLine
 from entrepot.core.money import format_pico, minor_digits, parse_pico
 from entrepot.core.parties import Party
 from entrepot.core.periods import Period, parse_period
-from entrepot.core.prices import LONG, PRICE_QUANTITY
+from entrepot.core.prices import LONG, PRICE_QUANTITY, SERVED_BY_UNITS
 from entrepot.core.printed import Fact, Note, PrintedGroup, PrintedInvoice, PrintedLine, PrintedParty
 from entrepot.core.tokens import TOKEN_METERS
 from entrepot.printing.numbers import Numbers
@@ -103,20 +103,21 @@ class _Printer:
             yield PrintedGroup(heading, tuple(map(self._line, lines)))
 
     def _heading(self, line: InvoiceLine) -> str:
-        return self._of_month(line) if line.kind in (*USAGE_KINDS, "credit") else self._phrases["terms"]
+        is_of_month = line.kind in {*USAGE_KINDS, "subscription", "credit"}
+        return self._of_month(line) if is_of_month else self._phrases["terms"]
 
     def _of_month(self, line: InvoiceLine) -> str:
         return self._phrases.say(line.kind, month=self._numbers.month(parse_period(line.period)))
 
     def _line(self, line: InvoiceLine) -> PrintedLine:
         digits = minor_digits(self._invoice.currency)
-        counted = line.kind in USAGE_KINDS
+        counted = line.kind in {*ACCRUED_KINDS, "subscription"}
         price, per = self._price(line)
         console = self._background.console
         return PrintedLine(
             number=str(line.number),
-            what=self._what(line) if line.model else self._of_month(line),
-            clause="; ".join(self._clauses(line)),
+            what=self._what(line) if line.model and line.kind != "reservation" else self._of_month(line),
+            clause="; ".join((*self._clauses(line), *self._shares(line))),
             quantity=self._numbers.count(line.quantity) if counted else "",
             price=price,
             per=per,
@@ -125,11 +126,19 @@ class _Printer:
             link=f"{console}/invoices/{self._charging}?line={line.number}#requests" if console else "",
         )
 
+    def _shares(self, line: InvoiceLine) -> Iterator[str]:
+        """How much of a reservation was used, and what that and the rest cost."""
+        for share in line.shares or ():
+            exact = self._numbers.amount(share.exact, minor_digits(self._invoice.currency))
+            yield f"{self._phrases[share.name]} {self._numbers.count(share.quantity)} = {exact}"
+
     def _what(self, line: InvoiceLine) -> str:
         words = self._phrases
         meter = words.meter(line.meter) if line.meter else words["all_meters"]
         tier = words[line.tier] if line.tier not in {"", "default"} else ""
         price_class = line.price_class
+        if price_class == SERVED_BY_UNITS:
+            price_class = words[SERVED_BY_UNITS]
         if price_class.startswith(LONG):
             price_class = words.say("long_input", count=self._numbers.count(price_class.removeprefix(LONG)))
         return " · ".join(word for word in (line.model, meter, tier, price_class) if word)

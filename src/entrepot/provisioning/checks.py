@@ -8,7 +8,7 @@ from entrepot.core.catalog import COUNTED_IN, Model
 from entrepot.core.periods import END_OF_TIME
 from entrepot.core.prices import PriceBookVersion, PriceTable
 from entrepot.core.tenancy import Contract, Deployment
-from entrepot.core.terms import Discount, LockedRate, Tax
+from entrepot.core.terms import Discount, LockedRate, Reservation, Tax
 from entrepot.core.tokens import UNIT_HOURS
 from entrepot.provisioning.caches import check_cached_prices
 from entrepot.provisioning.draft import Declared, Draft
@@ -106,7 +106,7 @@ def _check_partners_of_agreements(draft: Draft, partners: Collection[str]) -> No
 
 def _check_models_of_terms(draft: Draft, models: Collection[str]) -> None:
     for term in draft.terms:
-        if isinstance(term.value, Discount | Tax):
+        if isinstance(term.value, Discount | Tax | Reservation):
             for name in term.value.models:
                 _known(term, "model", name, models, at="models")
 
@@ -251,7 +251,7 @@ def _check_priced(
     table = PriceTable(version) if version else None
 
     def has_price(meter: str) -> bool:
-        return table is not None and table.price(model.id, meter, "default") is not None
+        return table is not None and table.price(model.id, meter, "default", deployment.value.geography) is not None
 
     if deployment.value.kind == "provisioned":  # Its requests cost nothing beside its units.
         missing = "" if has_price(UNIT_HOURS) else UNIT_HOURS

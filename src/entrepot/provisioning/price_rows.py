@@ -5,12 +5,16 @@ from typing import Literal
 import msgspec
 
 from entrepot.core.price_windows import PriceWindow, parse_days, parse_minute
-from entrepot.core.prices import Mode, Price, Step, long_class, unit_price
-from entrepot.core.tokens import METERS, TIERS
+from entrepot.core.prices import SERVED_BY_UNITS, Mode, Price, Step, long_class, unit_price
+from entrepot.core.provisioned import GEOGRAPHIES
+from entrepot.core.tokens import METERS, TIERS, UNIT_HOURS
 from entrepot.provisioning.fields import Fields
 from entrepot.provisioning.scalars import ID, read_zone
 
-PRICE_KEYS = ("model", "meter", "tier", "per_million", "each", "tiers", "package", "windows", "long_context")
+PRICE_KEYS = (
+    *("model", "meter", "tier", "per_million", "each", "tiers", "package", "windows", "long_context"),
+    "geography",
+)
 
 _UNITS: tuple[Literal["per_million"], Literal["each"]] = ("per_million", "each")
 _FORMS = (*_UNITS, "tiers", "package")
@@ -27,7 +31,7 @@ def read_prices(fields: Fields, windows: dict[str, PriceWindow]) -> list[Price]:
     meter = fields.choice("meter", sorted(METERS))
     tier = fields.choice("tier", TIERS, "default")
     fields.named(f"of {meter} of {model}" if model else "")
-    base = _form(fields, Price(model, meter, tier, 0))
+    base = _form(fields, Price(model, meter, tier, 0, _geography(fields, meter)))
     prices = [base]
     for row in fields.rows("windows", "window", ("name", "zone", "days", "from", "to", *_UNITS)):
         window = _window(row)
@@ -40,6 +44,18 @@ def read_prices(fields: Fields, windows: dict[str, PriceWindow]) -> list[Price]:
         if not row.integer("above", 0):
             row.fault("above must be a number of input tokens such as 200000", "above")
     return prices
+
+
+def _geography(fields: Fields, meter: str) -> str:
+    """The geography that a price of units is for, "" for any; units have one price, in all hours and quantities."""
+    if meter != UNIT_HOURS:
+        if fields.has("geography"):
+            fields.fault(f"geography is for {UNIT_HOURS}", "geography")
+        return ""
+    for key in ("tiers", "package", "windows", "long_context"):
+        if fields.has(key):
+            fields.fault(f"{UNIT_HOURS} has one price, each; {key} is not for it", key)
+    return fields.choice("geography", GEOGRAPHIES) if fields.has("geography") else ""
 
 
 def _form(fields: Fields, price: Price) -> Price:
@@ -93,6 +109,8 @@ def _window(fields: Fields) -> PriceWindow:
     name = fields.identifier("name", ID)
     if name.startswith(_RESERVED):
         fields.fault(f"a window's name cannot begin with {_RESERVED}", "name")
+    if name in {*GEOGRAPHIES, SERVED_BY_UNITS}:
+        fields.fault(f"a window cannot be named {name}, which prices use for something else", "name")
     days: tuple[int, ...] = ()
     minutes = [0, 0]
     try:

@@ -4,18 +4,20 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Literal, get_args
 
-from entrepot.core.periods import END_OF_TIME, Instant, period_of
+import msgspec
+
+from entrepot.core.periods import END_OF_TIME, MINUTE, Instant, period_of
 from entrepot.core.price_windows import PriceWindow
 from entrepot.core.prices import Price, PriceBookVersion
+from entrepot.core.provisioned import GEOGRAPHIES
 from entrepot.core.tenancy import Contract
-from entrepot.core.terms import SHARE, Commitment, Discount, LockedRate, Minimum, Tax, Term
+from entrepot.core.terms import SHARE, Commitment, Discount, LockedRate, Minimum, Reservation, Tax, Term
 from entrepot.provisioning.draft import Declared, Draft, PriceBook
 from entrepot.provisioning.faults import suggestion
 from entrepot.provisioning.fields import Fields
 from entrepot.provisioning.price_rows import PRICE_KEYS, read_prices
 from entrepot.provisioning.scalars import (
     ID,
-    not_yet,
     read_amount,
     read_currency,
     read_rate,
@@ -27,11 +29,9 @@ from entrepot.provisioning.scalars import (
 LineGrain = Literal["meter", "model"]
 
 _GRAINS: tuple[LineGrain, ...] = get_args(LineGrain)
-_REFUSED_TERMS = {kind: not_yet(f"contract terms of kind {kind}") for kind in ("reservation",)}
-# Keys of the terms we refuse are known, so that such a term is one fault and not one for each of its keys.
 _TERM_KEYS = (
     *("kind", "grain", "percent", "models", "monthly", "amount", "term", "discount_percent", "overage"),
-    *("units", "each_hour", "from", "to", "name", "payment", "rate"),
+    *("units", "each_hour", "from", "to", "geography", "name", "payment", "rate"),
 )
 
 
@@ -88,22 +88,28 @@ def _terms(fields: Fields, draft: Draft, zone: str) -> tuple[LineGrain, list[Ter
     terms: list[Term] = []
     for row in fields.rows("terms", "term", _TERM_KEYS):
         kind = row.text("kind")
-        if kind in _REFUSED_TERMS:
-            row.fault(_REFUSED_TERMS[kind], "kind")
-        elif kind == "lines":
+        if kind == "lines":
             row.only(("kind", "grain"))
             grain = row.choice("grain", _GRAINS)
         elif kind in _READERS:
             row.named(f"of kind {kind}")
-            terms.append(_READERS[kind](row, zone))
+            terms.append(_numbered(_READERS[kind](row, zone), terms))
             draft.terms.append(Declared(terms[-1], row))
         elif kind:
-            known = ("lines", *_READERS, *_REFUSED_TERMS)
+            known = ("lines", *_READERS)
             row.fault(f"kind {kind!r} is not one of {', '.join(known)}{suggestion(kind, known)}", "kind")
     commitments = sorted((term for term in terms if isinstance(term, Commitment)), key=lambda term: term.begins)
     if any(later.begins < earlier.ends for earlier, later in pairwise(commitments)):
         fields.fault("the terms of its commitments overlap; one must end before the next begins", "terms")
     return grain, terms
+
+
+def _numbered(term: Term, before: list[Term]) -> Term:
+    """The term, a reservation with the number that it has among those of its contract."""
+    if not isinstance(term, Reservation):
+        return term
+    number = 1 + sum(isinstance(other, Reservation) for other in before)
+    return msgspec.structs.replace(term, id=f"reservation-{number}")
 
 
 def _discount(fields: Fields, zone: str) -> Discount:
@@ -148,11 +154,31 @@ def _commitment(fields: Fields, zone: str) -> Commitment:
     )
 
 
+def _reservation(fields: Fields, zone: str) -> Reservation:
+    fields.only(("kind", "units", "each_hour", "from", "to", "models", "geography"))
+    begins, ends = fields.instant("from", zone), fields.instant("to", zone, END_OF_TIME)
+    for key, at in (("from", begins), ("to", ends)):
+        if at % MINUTE and at != END_OF_TIME:
+            fields.fault(f"{key} must be a whole minute, for units are counted by the minute", key)
+    if fields.has("to") and begins and ends <= begins:
+        fields.fault("to must be later than from", "to")
+    return Reservation(
+        id="",
+        units=fields.integer("units", minimum=1),
+        each_hour_pico=read_amount(fields, "each_hour"),
+        begins=begins,
+        ends=ends,
+        models=_models(fields),
+        geography=fields.choice("geography", GEOGRAPHIES) if fields.has("geography") else None,
+    )
+
+
 _READERS: dict[str, Callable[[Fields, str], Term]] = {
     "discount": _discount,
     "minimum": _minimum,
     "tax": _tax,
     "commitment": _commitment,
+    "reservation": _reservation,
     "exchange": _locked_rate,
 }
 

@@ -4,8 +4,11 @@ from collections.abc import Callable
 
 from entrepot.core.charges import Charge, Pool, Reading
 from entrepot.core.periods import period_of
-from entrepot.core.prices import Price
+from entrepot.core.terms import Reservation
+from entrepot.core.tokens import COVERED_MINUTES, MINUTES_PER_HOUR, RESERVED_MINUTES, UNIT_HOURS, UNIT_MINUTES
 from entrepot.core.world import WorldIndex
+
+_BY_THE_MINUTE = {UNIT_MINUTES, COVERED_MINUTES, RESERVED_MINUTES}
 
 
 class Rater:
@@ -25,6 +28,8 @@ class Rater:
     def rate(self, reading: Reading) -> Charge:
         """The charge of a reading. Asserts that there is a price: usage without one never becomes a reading."""
         series = reading.series
+        if reading.meter in _BY_THE_MINUTE:
+            return self._rate_minutes(reading)
         table = self._terms.agreed_prices(series.contract, series.price_version)
         price = table.price(series.model, reading.meter, series.tier, series.price_class)
         assert price is not None, f"{series.price_version} has no price for {reading.meter} of {series}"
@@ -35,20 +40,51 @@ class Rater:
             hour=reading.hour,
             quantity=reading.quantity,
             unit_pico=price.unit_pico if is_flat else None,
-            amount_pico=price.cost_pico(reading.quantity) if is_flat else self._more_of(price, reading),
+            amount_pico=price.cost_pico(reading.quantity)
+            if is_flat
+            else self._more_of(reading, price.meter, price.price_class, price.cost_pico),
             priced_as=price.meter,
             price_class=price.price_class,
         )
 
-    def _more_of(self, price: Price, reading: Reading) -> int:
+    def _rate_minutes(self, reading: Reading) -> Charge:
+        """Unit minutes at the price of an hour. The month's are counted together, and round once, to a pico."""
+        hourly, price_class = self._hourly(reading)
+
+        def cost_pico(minutes: int) -> int:
+            return (2 * minutes * hourly + MINUTES_PER_HOUR) // (2 * MINUTES_PER_HOUR)
+
+        return Charge(
+            series=reading.series,
+            meter=reading.meter,
+            hour=reading.hour,
+            quantity=reading.quantity,
+            unit_pico=hourly,
+            amount_pico=self._more_of(reading, reading.meter, price_class, cost_pico) if hourly else 0,
+            priced_as=reading.meter,
+            price_class=price_class,
+        )
+
+    def _hourly(self, reading: Reading) -> tuple[int, str]:
+        """(the price of a unit hour in pico, the class it is for)."""
+        series = reading.series
+        if reading.meter == COVERED_MINUTES:
+            return 0, series.price_class
+        if reading.meter == RESERVED_MINUTES:
+            reserved = (term for term in self._terms.contract(series.contract).terms if isinstance(term, Reservation))
+            return next(term.each_hour_pico for term in reserved if term.id == series.price_class), series.price_class
+        table = self._terms.agreed_prices(series.contract, series.price_version)
+        price = table.price(series.model, UNIT_HOURS, series.tier, series.price_class)
+        assert price is not None, f"{series.price_version} has no price for {UNIT_HOURS} of {series}"
+        return price.unit_pico, price.price_class
+
+    def _more_of(self, reading: Reading, meter: str, price_class: str, cost_pico: Callable[[int], int]) -> int:
         """What the month costs more with the reading than before it."""
         series = reading.series
         period = str(period_of(reading.hour, self._terms.contract(series.contract).zone))
-        pool = Pool(
-            series.contract, series.price_version, series.model, price.meter, series.tier, price.price_class, period
-        )
+        pool = Pool(series.contract, series.price_version, series.model, meter, series.tier, price_class, period)
         before = self.pooled.get(pool)
         if before is None:
             before = self._before(pool) or 0
         self.pooled[pool] = after = before + reading.quantity
-        return price.cost_pico(after) - price.cost_pico(before)
+        return cost_pico(after) - cost_pico(before)

@@ -194,11 +194,6 @@ def test_an_empty_section_declares_nothing_and_is_let_pass() -> None:
     ("old", "new", "message"),
     [
         ("customer: acme}", "customer: acme, budget: {monthly: '5', mode: hard}}", "project budgets"),
-        (
-            "price_book: list\n",
-            "price_book: list\n    terms: [{kind: reservation, units: 5, each_hour: '1', from: 2024-01-01}]\n",
-            "terms of kind reservation",
-        ),
     ],
 )
 def test_what_later_steps_can_say_is_refused_once_and_clearly(old: str, new: str, message: str) -> None:

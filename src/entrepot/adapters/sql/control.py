@@ -28,10 +28,10 @@ class Control(Store):
         row = self._database.one("SELECT version, body FROM world ORDER BY version DESC LIMIT 1")
         return (row[0], decode_world(row[1])) if row else None
 
-    def worlds(self) -> Iterator[World]:
+    def worlds(self) -> Iterator[tuple[Instant, World]]:
         """See ports.books."""
-        for (body,) in self._database.rows("SELECT body FROM world ORDER BY version"):
-            yield decode_world(body)
+        for at, body in self._database.rows("SELECT at, body FROM world ORDER BY version"):
+            yield at, decode_world(body)
 
     def record_closing(self, closing: Closing) -> None:
         """See ports.books."""
@@ -88,9 +88,20 @@ class Control(Store):
 
     def save_watermark(self, at: Instant) -> None:
         """See ports.books."""
+        self._raise_state("watermark", at)
+
+    def units_through(self) -> Instant:
+        """See ports.books."""
+        return self._state("units_through")
+
+    def save_units_through(self, at: Instant) -> None:
+        """See ports.books."""
+        self._raise_state("units_through", at)
+
+    def _raise_state(self, name: str, value: int) -> None:
         self._database.execute(
-            "INSERT INTO state VALUES ('watermark', ?) ON CONFLICT DO UPDATE SET value = max(value, excluded.value)",
-            (at,),
+            "INSERT INTO state VALUES (?, ?) ON CONFLICT DO UPDATE SET value = max(value, excluded.value)",
+            (name, value),
         )
 
     def _state(self, name: str) -> int:
