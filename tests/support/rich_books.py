@@ -43,6 +43,7 @@ customers:
   - {id: Acme, name: Other Acme}
   - {id: blau, name: Blau GmbH}
   - {id: cobalt, name: Cobalt}
+  - {id: dune, name: Dune}
 contracts:
   - {customer: acme, effective_from: 2024-01-01, price_book: list, currency: USD}
   - customer: Acme
@@ -69,11 +70,16 @@ contracts:
         term: {from: 2024-03-01, to: 2024-05-01}
         discount_percent: "20"
         overage: list
+  - customer: dune
+    effective_from: 2024-01-01
+    price_book: list
+    terms: [{kind: commitment, amount: "1000", term: {from: 2024-03-01, to: 2024-05-01}}]
 projects:
   - {id: search, customer: acme}
   - {id: other, customer: Acme}
   - {id: suche, customer: blau}
   - {id: khoj, customer: cobalt}
+  - {id: sand, customer: dune}
 deployments:
   - {id: chat, project: search, model: gpt-4.1}
   - {id: chat, project: other, model: gpt-4.1}
@@ -84,7 +90,7 @@ agreements:
 exchange_rates: [{from: EUR, to: USD, rate: "1.08", on: 2024-01-01}]
 """
 
-_PROJECTS = {"acme": "search", "Acme": "other", "blau": "suche", "cobalt": "khoj"}
+_PROJECTS = {"acme": "search", "Acme": "other", "blau": "suche", "cobalt": "khoj", "dune": "sand"}
 _METERS: dict[str, dict[str, int]] = {
     "gpt-4.1": {"input_tokens": 1001, "cached_input_tokens": 77, "output_tokens": 333, "reasoning_tokens": 5},
     "gpt-4-1": {"input_tokens": 997, "output_tokens": 211},

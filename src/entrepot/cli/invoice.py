@@ -22,7 +22,7 @@ FORMS = ("json", "html", "pdf", "xml")
 
 
 def add_commands(subparsers: "Subparsers") -> None:
-    """Adds `invoice list`, `invoice show` and `invoice render`."""
+    """Adds `invoice list`, `invoice show`, `invoice render` and `invoice export`."""
     group = add_group(subparsers, "invoice", "look at issued invoices")
     listing = add_command(group, "list", "list issued invoices", _list)
     listing.add_argument("--period", metavar="YYYY-MM", help="only those of a month")
@@ -39,6 +39,10 @@ def add_commands(subparsers: "Subparsers") -> None:
     rendering.add_argument("--format", choices=FORMS, default="pdf", help="xml: EN 16931 in UBL 2.1 (pdf)")
     rendering.add_argument("--language", default="en", metavar="CODE", help="en, de, it, pt, id, fr, es, ja or zh (en)")
     rendering.add_argument("--output", metavar="FILE", help="where to write it; without, to stdout")
+    export = add_command(group, "export", "write the lines of issued invoices as a table", _export)
+    export.add_argument("--period", metavar="YYYY-MM", help="only those of a month")
+    export.add_argument("--customer", metavar="ID", help="only a customer's")
+    export.add_argument("--out", type=Path, metavar="FILE", help="CSV, or Parquet if so named; without, CSV to stdout")
     add_credit(group)
 
 
@@ -99,6 +103,18 @@ def _render(args: argparse.Namespace) -> int:
         raise BadInput(f"{path} cannot be written: {error.strerror}", param="output") from None
     document = {"invoice": args.number, "format": args.format, "language": args.language, "file": str(path)}
     show(args, document, [f"wrote {path}, {len(made.content):,} bytes"])
+    return 0
+
+
+def _export(args: argparse.Namespace) -> int:
+    from entrepot.compose.exports import export_invoices
+
+    if args.out is None and args.json:
+        args.parser.error("--json prints a document, so the export needs --out FILE")
+    period = str(period_of(args.period)) if args.period else None
+    rows = export_invoices(settings_of(args), args.out, period, args.customer)
+    if args.out is not None:
+        show(args, {"file": str(args.out), "rows": rows}, [f"{rows:,} lines in {args.out}"])
     return 0
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from entrepot.cli.command import Subparsers
     from entrepot.core.usage_event import UsageEvent
     from entrepot.core.world import World
+    from entrepot.exporting.focus_columns import FocusVersion
     from entrepot.flows.import_usage import Imported, Importing
     from entrepot.ports.books import Quarantined, UsageCounts
     from entrepot.ports.usage_rows import RowFault
@@ -37,8 +38,9 @@ def add_commands(subparsers: "Subparsers") -> None:
     listing.add_argument("--limit", type=int, default=20, help="how many at most (20)")
     listing.add_argument("--attempts", action="store_true", help="every upstream that was asked for it")
     listing.add_argument("--quarantined", action="store_true", help="what cannot be booked instead, and why, by id")
-    export = add_command(group, "export", "write booked usage as a file that `usage import` reads", _export)
-    export.add_argument("--format", choices=("jsonl", "csv", "parquet"), default="jsonl")
+    export = add_command(group, "export", "write booked usage as a file, or what it cost as one of FOCUS", _export)
+    export.add_argument("--format", choices=("jsonl", "csv", "parquet", "focus"), default="jsonl")
+    export.add_argument("--focus-version", choices=("1.2", "1.4"), help="of the columns (1.2)")
     export.add_argument("--out", type=Path, metavar="FILE", help="where to; standard output without it")
     for parser in (listing, export):
         parser.set_defaults(parser=parser)
@@ -212,6 +214,10 @@ def _export(args: argparse.Namespace) -> int:
 
     if args.out is None and args.json:
         args.parser.error("--json prints a document, so the export needs --out FILE")
+    if args.focus_version and args.format != "focus":
+        args.parser.error("--focus-version is for --format focus")
+    if args.format == "focus":
+        return _export_focus(args)
     since, until = _window(args.period)
     written = 0
     with open_current_books(settings_of(args)) as books, open_usage_export(args.out, args.format) as export:
@@ -224,6 +230,18 @@ def _export(args: argparse.Namespace) -> int:
     if args.out is not None:
         document = {"file": str(args.out), "format": args.format, "records": written}
         show(args, document, [f"{written:,} records in {args.out}"])
+    return 0
+
+
+def _export_focus(args: argparse.Namespace) -> int:
+    from entrepot.compose.exports import export_focus
+
+    period = str(period_of(args.period)) if args.period else None
+    version: FocusVersion = args.focus_version or "1.2"
+    rows = export_focus(settings_of(args), args.out, version, period, args.customer)
+    if args.out is not None:
+        document = {"file": str(args.out), "format": "focus", "focus_version": version, "rows": rows}
+        show(args, document, [f"{rows:,} rows of FOCUS {version} in {args.out}"])
     return 0
 
 

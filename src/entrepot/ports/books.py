@@ -282,6 +282,10 @@ class InvoiceStore(Protocol):
         """Issued invoices by number: all, or those of a period, of a contract."""
         ...
 
+    def invoiced_contracts(self, period: str | None = None) -> list[str]:
+        """Ids of the contracts that have issued invoices, of a period if one is named, in order."""
+        ...
+
     def price_versions_of(self, number: str) -> dict[int, list[str]]:
         """{line of an issued invoice: ids of the price book versions it was rated by}; without lines that had none."""
         ...

@@ -80,11 +80,15 @@ class Rater:
 
     def _more_of(self, reading: Reading, meter: str, price_class: str, cost_pico: Callable[[int], int]) -> int:
         """What the month costs more with the reading than before it."""
-        series = reading.series
-        period = str(period_of(reading.hour, self._terms.contract(series.contract).zone))
-        pool = Pool(series.contract, series.price_version, series.model, meter, series.tier, price_class, period)
+        pool = pool_of(reading, meter, price_class, self._terms.contract(reading.series.contract).zone)
         before = self.pooled.get(pool)
         if before is None:
             before = self._before(pool) or 0
         self.pooled[pool] = after = before + reading.quantity
         return cost_pico(after) - cost_pico(before)
+
+
+def pool_of(reading: Reading, meter: str, price_class: str, zone: str) -> Pool:
+    """What a reading is counted together with. meter, price_class: of its price. zone: of its contract."""
+    series, period = reading.series, str(period_of(reading.hour, zone))
+    return Pool(series.contract, series.price_version, series.model, meter, series.tier, price_class, period)

@@ -58,6 +58,13 @@ class Invoices(UsageEvents):
         rows = self._database.rows(f"SELECT body FROM invoice WHERE {where} ORDER BY number", given.values())
         return [_decode(row[0]) for row in rows]
 
+    def invoiced_contracts(self, period: str | None = None) -> list[str]:
+        """See ports.books."""
+        rows = self._database.all(
+            "SELECT DISTINCT contract FROM invoice WHERE ?1 IS NULL OR period = ?1 ORDER BY contract", (period,)
+        )
+        return [contract for (contract,) in rows]
+
     def price_versions_of(self, number: str) -> dict[int, list[str]]:
         """See ports.books."""
         rows = self._database.all(

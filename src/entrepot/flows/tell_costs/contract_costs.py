@@ -1,0 +1,195 @@
+"""What invoices consist of: their lines down to the hour, what each was rounded by, their taxes."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+
+from entrepot.core.charges import Pool, Reading
+from entrepot.core.exchange import convert_pico
+from entrepot.core.invoices import USAGE_KINDS, Invoice, InvoiceLine
+from entrepot.core.money import PICO, parse_pico
+from entrepot.core.periods import HOUR, Instant, hour_of, parse_instant, parse_period, period_of
+from entrepot.core.prices import Price
+from entrepot.core.tenancy import Contract
+from entrepot.core.terms import Commitment
+from entrepot.core.world import WorldIndex
+from entrepot.exporting.costs import Cost, CostKind, UsedPart, allotted
+from entrepot.ports.books import Books
+from entrepot.rating.priced_parts import PoolSpan, priced_parts
+from entrepot.rating.rate_usage import pool_of
+
+Pools = Mapping[Pool, int]
+
+
+def costs(books: Books, terms: WorldIndex, period: str | None = None, customer: str | None = None) -> Iterator[Cost]:
+    """The costs of issued invoices by contract and in the order of issue; those of an invoice sum to its total.
+
+    period: only those of invoices of a month. Memory grows with the readings behind one line, and not beyond.
+    """
+    for contract_id in books.invoiced_contracts(period):
+        contract = terms.contract(contract_id)
+        if customer in (None, contract.customer):
+            yield from _ContractCosts(books, terms, contract).of_invoices(period)
+
+
+class _ContractCosts:
+    """The costs of one contract. It counts pools along its invoices, as they were counted when these were issued."""
+
+    def __init__(self, books: Books, terms: WorldIndex, contract: Contract) -> None:
+        self._books = books
+        self._terms = terms
+        self._contract = contract
+        self._counted: dict[Pool, int] = defaultdict(int)
+        self._invoiced: set[str] = set()
+
+    def of_invoices(self, period: str | None) -> Iterator[Cost]:
+        """Those of the invoices of a month, or of all of them."""
+        invoices = self._books.invoices(contract=self._contract.id)
+        for invoice in sorted(invoices, key=lambda invoice: (parse_instant(invoice.issued_at), invoice.number)):
+            counted_here = self._count(invoice)
+            if period in (None, invoice.period):
+                billed = 0
+                for cost in self._of_invoice(invoice, counted_here):
+                    billed += cost.billed_pico
+                    yield cost
+                assert billed == parse_pico(invoice.total), f"costs of {invoice.number} come to {billed} pico"
+            self._invoiced.add(invoice.period)
+            for pool, quantity in counted_here.items():
+                self._counted[pool] += quantity
+        yield from self._unused(invoices, period)
+
+    def _count(self, invoice: Invoice) -> dict[Pool, int]:
+        """What an invoice counts in pools; only lines without a unit price can."""
+        counted: dict[Pool, int] = defaultdict(int)
+        for line in invoice.lines:
+            if line.kind in USAGE_KINDS and line.unit_price is None:
+                for reading in self._books.readings_of_line(invoice.number, line.number):
+                    price = self._agreed(reading)
+                    if price is not None and price.mode != "flat":
+                        counted[pool_of(reading, price.meter, price.price_class, self._contract.zone)] += (
+                            reading.quantity
+                        )
+        return counted
+
+    def _of_invoice(self, invoice: Invoice, counted_here: Pools) -> Iterator[Cost]:
+        before = dict(self._counted)  # Moves on from reading to reading.
+        paid_ahead = 0
+        for line in invoice.lines:
+            rest = parse_pico(line.amount) - parse_pico(line.exact)
+            if line.kind == "commitment":  # What usage drew is not billed again, so nothing has to be taken off.
+                rest = parse_pico(line.amount) + paid_ahead
+            elif line.kind in USAGE_KINDS and (parts := self._parts(invoice, line, before, counted_here)):
+                for cost in self._used(invoice, line, parts):
+                    paid_ahead += cost.effective_pico - cost.billed_pico
+                    yield cost
+            else:
+                yield self._whole(invoice, line)
+            if rest:
+                yield self._cost(invoice, line, "rounding", rest)
+        for tax in invoice.taxes:
+            plain = self._cost(invoice, None, "tax", parse_pico(tax.amount))
+            yield plain._replace(label=f"{tax.name} {tax.percent} %")
+
+    def _parts(
+        self, invoice: Invoice, line: InvoiceLine, before: dict[Pool, int], counted_here: Pools
+    ) -> list[UsedPart]:
+        """What is behind a line of usage; nothing where no prices explain it."""
+        parts: list[UsedPart] = []
+        for reading in self._books.readings_of_line(invoice.number, line.number):
+            agreed, listed = self._agreed(reading), self._listed(reading)
+            if agreed is None or listed is None:
+                return []
+            span = PoolSpan()
+            if agreed.mode != "flat":
+                pool = pool_of(reading, agreed.meter, agreed.price_class, self._contract.zone)
+                start, here = self._counted.get(pool, 0), before.get(pool, 0)
+                span = PoolSpan(start, here, start + counted_here[pool])
+                before[pool] = here + reading.quantity
+            parts += _used_parts(reading, agreed, listed, span)
+        if not sum(part.agreed_pico for part in parts) and parse_pico(line.exact):
+            return []
+        return parts
+
+    def _used(self, invoice: Invoice, line: InvoiceLine, parts: Sequence[UsedPart]) -> Iterator[Cost]:
+        exact = parse_pico(line.exact)
+        shares = allotted(exact, [part.agreed_pico for part in parts]) if exact else iter([0] * len(parts))
+        plain = self._cost(invoice, line, "used", 0)
+        for part, share in zip(parts, shares, strict=True):
+            hour = part.reading.hour
+            drawn_from = None if line.kind == "overage" else self._commitment_at(hour)
+            yield plain._replace(
+                begins=hour,
+                ends=min(hour_of(hour) + HOUR, period_of(hour, self._contract.zone).end(self._contract.zone)),
+                billed_pico=0 if drawn_from and drawn_from.prepaid else share,
+                effective_pico=share,
+                used=part,
+                commitment=drawn_from,
+            )
+
+    def _whole(self, invoice: Invoice, line: InvoiceLine) -> Cost:
+        """A line without usage behind it. What is paid ahead costs nothing until it is drawn."""
+        cost = self._cost(invoice, line, "term", parse_pico(line.exact))
+        if line.kind == "purchase":
+            return cost._replace(effective_pico=0, commitment=self._commitment_at(cost.begins))
+        return cost._replace(commitment=self._commitment_at(cost.begins) if line.kind == "shortfall" else None)
+
+    def _unused(self, invoices: Sequence[Invoice], period: str | None) -> Iterator[Cost]:
+        """What was paid ahead and not drawn when its term was over: of the term's last month, and on no invoice."""
+        for term in self._contract.terms:
+            if not isinstance(term, Commitment) or not term.prepaid:
+                continue
+            last = str(period_of(term.ends - 1, self._contract.zone))
+            settled = self._books.spending(self._contract.id, term.begins).settled_pico
+            issued = [invoice for invoice in invoices if invoice.period == last and not invoice.corrects]
+            if settled and issued and period in (None, last):
+                plain = self._cost(issued[0], None, "unused", 0)._replace(is_correction=False, commitment=term)
+                yield plain._replace(effective_pico=convert_pico(settled, plain.rate_pico))
+
+    def _cost(self, invoice: Invoice, line: InvoiceLine | None, kind: CostKind, billed_pico: int) -> Cost:
+        month = line.period if line else invoice.period
+        rates = {conversion.period: parse_pico(conversion.rate) for conversion in invoice.conversions}
+        return Cost(
+            kind=kind,
+            invoice=invoice,
+            contract=self._contract,
+            line=line,
+            begins=parse_period(month).start(self._contract.zone),
+            ends=parse_period(month).end(self._contract.zone),
+            billed_pico=billed_pico,
+            effective_pico=billed_pico,
+            rate_pico=rates.get(month, PICO),
+            is_correction=bool(invoice.corrects) or month < invoice.period or month in self._invoiced,
+        )
+
+    def _commitment_at(self, at: Instant) -> Commitment | None:
+        commitments = (term for term in self._contract.terms if isinstance(term, Commitment))
+        return next((term for term in commitments if term.begins <= at < term.ends), None)
+
+    def _agreed(self, reading: Reading) -> Price | None:
+        series = reading.series
+        table = self._terms.agreed_prices(series.contract, series.price_version)
+        return table.price(series.model, reading.meter, series.tier, series.price_class)
+
+    def _listed(self, reading: Reading) -> Price | None:
+        series = reading.series
+        table = self._terms.prices(series.price_version)
+        return table.price(series.model, reading.meter, series.tier, series.price_class)
+
+
+def _used_parts(reading: Reading, agreed: Price, listed: Price, span: PoolSpan) -> Iterator[UsedPart]:
+    """The same parts at both prices: a discount changes no step."""
+    pairs = zip(priced_parts(agreed, reading.quantity, span), priced_parts(listed, reading.quantity, span), strict=True)
+    for ours, public in pairs:
+        yield UsedPart(
+            reading=reading,
+            quantity=ours.quantity,
+            price_book=reading.series.price_version.rpartition("@")[0],
+            priced_as=agreed.meter,
+            price_class=agreed.price_class,
+            step=ours.step,
+            priced=ours.priced,
+            priced_by=agreed.package or 1,
+            list_unit_pico=public.unit_pico,
+            list_pico=public.amount_pico,
+            agreed_unit_pico=ours.unit_pico,
+            agreed_pico=ours.amount_pico,
+        )
