@@ -11,6 +11,8 @@ from typing import Any, TypeVar, cast
 import uvloop
 
 from entrepot.adapters.clocks import SystemClock
+from entrepot.adapters.memory.counters import MemoryCounters
+from entrepot.admission.desk import Desk
 from entrepot.core.identifiers import key_digest
 from entrepot.core.log_records import Abandoned, Admitted, LogRecord, Progressed, UsageRecorded
 from entrepot.core.metrics import Report
@@ -32,6 +34,7 @@ from entrepot.flows.forward_jobs import ForwardJobs
 from entrepot.flows.serve_inference.flow import ServeInference
 from entrepot.metering.usage_writer import UsageWriter
 from entrepot.ports.answer_store import AnswerStore
+from entrepot.ports.counters import Counters
 from entrepot.relay.upstream import UpstreamLimits, UpstreamPool
 from tests.scripted_upstream import ScriptedUpstream
 
@@ -149,8 +152,12 @@ class Gateway:
         upstream_limits: UpstreamLimits | None = None,
         watchers: Watchers | None = None,
         stores: StoresIn | None = None,
+        counters: Counters | None = None,
+        lost_share: int = 0,
     ) -> None:
-        """stores: makes the answer stores, in the gateway's loop."""
+        """stores: makes the answer stores, in the gateway's loop. counters: by default in the process."""
+        self.counters = counters or MemoryCounters().holder("gateway")
+        self.lost_share = lost_share
         self.board = MemoryBoard()
         self.watchers = watchers or Watchers(self.board)
         self.stores = stores
@@ -178,6 +185,7 @@ class Gateway:
             usage=UsageWriter(self.sink, clock),
             pool=self.pool,
             secret_of=self.keys.__getitem__,
+            desk=Desk(self.counters, self.lost_share),
             stores=self.stores(self.loop) if self.stores else None,
         )
         jobs = ForwardJobs(self.pool, "/nowhere", "ei-unused")
@@ -285,12 +293,14 @@ def running_gateway(
     published: bool = True,
     watchers: Watchers | None = None,
     stores: StoresIn | None = None,
+    counters: Counters | None = None,
+    lost_share: int = 0,
 ) -> Iterator[Gateway]:
     """A gateway, stopped at the end; nothing may have failed unseen in its loop.
 
     published: serves `chat`, `a/b`, `embed` and the retired `old`.
     """
-    gateway = Gateway(limits, upstream_limits, watchers, stores).start()
+    gateway = Gateway(limits, upstream_limits, watchers, stores, counters, lost_share).start()
     if published:
         gateway.serve(
             deployment("chat", target(gateway.upstream.base_url)),

@@ -30,8 +30,10 @@ from entrepot.adapters.clocks import SystemClock
 from entrepot.adapters.handed_on.batch_thread import BatchThread
 from entrepot.adapters.handed_on.line_file import LineFile
 from entrepot.adapters.handed_on.otlp_exporter import OtlpExporter
+from entrepot.adapters.memory.counters import MemoryCounters
 from entrepot.adapters.metric_files import MetricFiles
 from entrepot.adapters.snapshot_file import FileSnapshots
+from entrepot.admission.desk import Desk
 from entrepot.compose.answer_stores import AnswerStores
 from entrepot.compose.gateway_doors import Doors, first_of
 from entrepot.compose.server_tls import ServerTls, server_tls
@@ -116,6 +118,7 @@ async def _serve(settings: Settings, address: Address, inherited: Sequence[socke
         usage=UsageWriter(sink, clock),
         pool=pool,
         secret_of=upstream_keys(os.environ),
+        desk=Desk(MemoryCounters().holder(f"{instance:08x}"), settings.counters_lost_share),
         stores=stores.by_name,
     )
     token = internal_token(settings)

@@ -92,6 +92,12 @@ def _form(text: str) -> str:
     return text
 
 
+def _lost(text: str) -> str:
+    if not re.fullmatch(r"closed|open (?:100|[1-9][0-9]?)%", text):
+        raise ValueError("must be closed, or open with a share of each limit, like open 10%")
+    return text
+
+
 def _path_or_none(text: str) -> Path | None:
     return _path(text) if text else None
 
@@ -126,6 +132,7 @@ DEFINITIONS = (
     Definition("model_threads", "1", _count, "threads of each local model"),
     Definition("cache_memory_mb", "64", _count, "what each gateway process keeps of answers in its memory"),
     Definition("valkey_url", "", _valkey_url, "the Valkey server that gateways share", secret=True),
+    Definition("counters_lost", "closed", _lost, "what becomes of requests that meet limits when nobody can count"),
     Definition("drain_seconds", "20", _count, "how long running answers may take to end when stopping"),
     Definition("reload_drain_seconds", "900", _count, "how long a replaced gateway may take to end its answers"),
     Definition("disk_free_mb_min", "200", _count, "free space of the data directory below which doctor complains"),
@@ -155,6 +162,7 @@ class Settings:
     model_threads: int
     cache_memory_mb: int
     valkey_url: str
+    counters_lost: str
     drain_seconds: int
     reload_drain_seconds: int
     disk_free_mb_min: int
@@ -165,6 +173,11 @@ class Settings:
     admin_token: str
     internal_token: str
     sources: Mapping[str, str]
+
+    @property
+    def counters_lost_share(self) -> int:
+        """Percent of each limit that a gateway process may use while nobody can count."""
+        return 0 if self.counters_lost == "closed" else int(self.counters_lost[len("open ") : -1])
 
     @property
     def gateway_url(self) -> str:

@@ -8,7 +8,7 @@ Units are tokens, requests, a model's input tokens (provisioned throughput) or p
 know which. All arithmetic is exact.
 """
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -94,3 +94,35 @@ class Counter:
         elif limit.refill == "window" and at // limit.window != self._at // limit.window:
             self._used = 0
         self._at = at
+
+
+class ServedLimit(msgspec.Struct, frozen=True):
+    """A limit as requests meet it. name: what it is declared as; whose: what it is declared for, in words.
+
+    counts_batches: whether requests of batches count; they have a room of their own.
+    """
+
+    limit: Limit
+    name: str
+    whose: str
+    counts_batches: bool = True
+
+
+class Estimate(NamedTuple):
+    """What a request may use, before anything is known of it.
+
+    output_tokens: as far as it says so itself, or a guess. The maxima cannot be exceeded, whatever it has in it.
+    """
+
+    prompt_tokens: int
+    output_tokens: int
+    prompt_tokens_max: int
+    output_tokens_max: int
+    is_guess: bool = False
+
+
+class Used(NamedTuple):
+    """What a request has used: units by meter, at the tier it was served at."""
+
+    meters: dict[str, int]
+    tier: str

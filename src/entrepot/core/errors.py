@@ -3,6 +3,8 @@
 A bug is an assertion and never one of these.
 """
 
+from typing import NamedTuple
+
 
 class EntrepotError(Exception):
     """A failure that somebody can act on; `message` says what to do.
@@ -17,6 +19,66 @@ class EntrepotError(Exception):
         self.message = message
         self.param = param
         self.retry_after_s = retry_after_s
+
+
+class Refusal(NamedTuple):
+    """Why a limit does not let a request through. limit: the name it is declared by; whose: what for, in words.
+
+    units: of the limit; window_ms: in which, 0 where none begins anew. used: held or spent; requested: units that were
+    asked for, with the tokens they were estimated by. wait_ms: until the same request would fit, None for never.
+    """
+
+    limit: str
+    whose: str
+    measure: str
+    units: int
+    window_ms: int
+    used: int
+    requested: int
+    prompt_tokens: int
+    output_tokens: int
+    wait_ms: int | None
+
+
+class LimitReached(EntrepotError):
+    """A limit does not let the request through; refusal says which, and when it would."""
+
+    code = "limit_reached"
+
+    def __init__(self, message: str, *, refusal: Refusal | None = None, param: str | None = None) -> None:
+        wait_ms = None if refusal is None else refusal.wait_ms
+        super().__init__(message, param=param, retry_after_s=None if wait_ms is None else wait_ms / 1000)
+        self.refusal = refusal
+
+
+class RateLimitExceeded(LimitReached):
+    """As many requests or tokens as there may be in this window are held or spent."""
+
+    code = "rate_limit_exceeded"
+
+
+class CapacityExceeded(LimitReached):
+    """Provisioned units are used to the full."""
+
+    code = "capacity_exceeded"
+
+
+class BudgetExceeded(LimitReached):
+    """What is left of a budget does not suffice for what the request may cost."""
+
+    code = "budget_exceeded"
+
+
+class RequestNeverFits(LimitReached):
+    """The request is larger than a limit is when nothing of it is used."""
+
+    code = "request_never_fits"
+
+
+class CountersUnavailable(EntrepotError):
+    """What is used of limits cannot be asked now, and the installation is set to refuse then."""
+
+    code = "counters_unavailable"
 
 
 class InvalidRequest(EntrepotError):

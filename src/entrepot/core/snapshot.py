@@ -2,6 +2,7 @@
 
 import msgspec
 
+from entrepot.core.capacity import ServedLimit
 from entrepot.core.catalog import Operation, Stage
 from entrepot.core.errors import SnapshotRefused
 from entrepot.core.periods import Instant
@@ -41,6 +42,7 @@ class ServedDeployment(msgspec.Struct, frozen=True):
 
     targets: by rank. tiers: beside the default one, when the customer's contract has prices for it.
     cache: whether answers are kept. revision: differs when what answers does: the model's version, an upstream's model.
+    limits: that its requests meet.
     """
 
     name: str
@@ -54,6 +56,7 @@ class ServedDeployment(msgspec.Struct, frozen=True):
     cache: AnswerCaching | None = None
     revision: str = ""
     routing: PoolRules = PoolRules()
+    limits: tuple[ServedLimit, ...] = ()
 
     def offers(self, tier: str, at: Instant) -> bool:
         """Whether the deployment can be used at the tier at the instant."""

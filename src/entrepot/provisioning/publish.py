@@ -8,6 +8,7 @@ from entrepot.core.snapshot import SCHEMA, GatewaySnapshot, ServedDeployment, Se
 from entrepot.core.tenancy import ApiKey, Deployment
 from entrepot.core.world import World, WorldIndex
 from entrepot.provisioning.checks import OWN
+from entrepot.provisioning.quotas import quota_of
 from entrepot.provisioning.targets import Addresses, asked_region, targets_of
 from entrepot.provisioning.tiers import offered_tiers
 
@@ -83,6 +84,7 @@ def _served(
         cache=deployment.cache,
         revision=_revision(world.upstreams, model),
         routing=deployment.routing or model.routing,
+        limits=tuple(quota_of(deployment)),
     )
 
 

@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from entrepot.admission.holds import Hold
+from entrepot.core.capacity import Used
 from entrepot.core.errors import EntrepotError, UpstreamFailed
 from entrepot.core.log_records import Admitted, AttemptEnded
 from entrepot.core.upstream_rules import AbortRule
@@ -33,7 +35,7 @@ class Exchange:
 
     __slots__ = (
         "_admitted", "_announced", "_asked", "_attempt", "_attempts", "_began_at", "_body", "_client", "_ended",
-        "_error", "_head", "_inside", "_key_renewed", "_left", "_new_tap", "_number", "_operation", "_pool",
+        "_error", "_head", "_hold", "_inside", "_key_renewed", "_left", "_new_tap", "_number", "_operation", "_pool",
         "_reported", "_shared", "_then", "_tried", "_way", "_ways",
     )  # fmt: skip
 
@@ -52,7 +54,9 @@ class Exchange:
         pool: Pool[Way],
         ways: Sequence[Way],
         admitted: Admitted,
+        hold: Hold | None = None,
     ) -> None:
+        """hold: of the limits it meets; it ends with the request."""
         self._shared = shared
         self._client = client
         self._asked: Asked | None = asked  # Let go of when the answer begins.
@@ -63,6 +67,7 @@ class Exchange:
         self._ways = ways
         self._tried = 0
         self._admitted = admitted
+        self._hold = hold
         self._began_at = admitted.at
         self._attempts = 0  # That may have reached an upstream.
         self._number = 0  # Of the attempt under way among these, from 1,
@@ -80,6 +85,7 @@ class Exchange:
         """Begins an attempt at the first upstream that takes one, or refuses."""
         if not self._try_next_way():
             self._ended = True
+            self._release()
             busy = any(way.endpoint.is_full for way in self._ways)
             self._client.refuse(all_busy() if busy else unreachable())
 
@@ -114,6 +120,7 @@ class Exchange:
         if not self._attempts and not usage.available:
             self._ended = True
             self._leave()
+            self._release()
             self._client.refuse(log_unavailable())
             return False
         if self._admitted.upstream != self._way.upstream:
@@ -127,6 +134,11 @@ class Exchange:
         else:
             self._began_at = usage.attempt(self._admitted, self._number)
         return True
+
+    def _release(self) -> None:
+        """Nothing of what it held was used."""
+        if self._hold is not None:
+            self._hold.release(self._admitted.at)
 
     def _leave(self) -> None:
         """The attempt is no more at its upstream's endpoint."""
@@ -312,7 +324,11 @@ class Exchange:
             self._settle(b"", None, outcome, self._then)
             return True
         self._end()
-        if self._attempts:
+        if not self._attempts:
+            self._release()
+        else:
+            if self._hold is not None:
+                self._hold.keep(self._now())
             counted = 0 if tap is None else tap.counted
             outcome = "client_left" if self._left else outcome
             self._shared.usage.abandon(self._admitted, outcome, answered=answered, output_tokens=counted)
@@ -342,16 +358,24 @@ class Exchange:
         meters, source = metered(self._operation, self._admitted, usage, counted, also)
         if meters is None:  # Raw usage without meters goes to quarantine, where it is seen; nobody guesses.
             self._shared.mismatches += 1
-            meters = {}
+        if self._hold is not None:
+            self._end_hold(self._hold, meters)
         self._client.usage = self._shared.usage.settle(
             self._admitted,
-            meters,
+            meters or {},
             source=source,
             outcome="client_left" if self._left else outcome,
             raw=usage,
             done=self._settled,
             failed=self._not_settled,
         )
+
+    def _end_hold(self, hold: Hold, meters: dict[str, int] | None) -> None:
+        """meters: None where they are not known yet."""
+        if meters is None:
+            hold.keep(self._now())
+        else:
+            hold.settle(Used(meters, self._admitted.tier), self._now())
 
     def _settled(self) -> None:
         then, self._then = self._then, _nothing

@@ -1,17 +1,20 @@
 """A request's way through the gateway, from its body to its usage record.
 
-    identity -> (policy, admission) -> dialect -> routing -> relay -> metering
+    identity -> (policy) -> dialect -> admission -> routing -> relay -> metering
 
-`ServeInference.serve` walks the first half at once and refuses by raising; the rooms that will screen prompts (policy)
-and hold quota (admission) open where it says so. From there on an `Exchange` (exchange.py) is told what happens by its
-upstream, its client and the usage log, at any time and in any order, and ends in exactly one of the ways of
-docs/operations/usage-rules.md. Nothing here waits, and no task is made for a request.
+`ServeInference.serve` walks the first half at once and refuses by raising; the room that will screen prompts (policy)
+opens where it says so. A request that meets limits may have to wait for its hold (admitting.py). From there on an
+`Exchange` (exchange.py) is told what happens by its upstream, its client and the usage log, at any time and in any
+order, and ends in exactly one of the ways of docs/operations/usage-rules.md. Nothing here waits, and no task is made
+for a request.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
+from entrepot.admission.desk import Desk
+from entrepot.admission.holds import Hold
 from entrepot.core.errors import InvalidRequest, UpstreamUnavailable
 from entrepot.core.identifiers import Credential
 from entrepot.core.log_records import Admitted
@@ -19,8 +22,10 @@ from entrepot.core.periods import Instant
 from entrepot.core.snapshot import GatewaySnapshot, ServedDeployment, ServedProject
 from entrepot.core.tenancy import CacheStore
 from entrepot.dialects.asked import Asked
+from entrepot.dialects.estimates import bytes_of, estimate_of
 from entrepot.dialects.operations import Operation
 from entrepot.dialects.prompt_cache import cache_key
+from entrepot.flows.serve_inference.admitting import Admitting
 from entrepot.flows.serve_inference.checks import Checks
 from entrepot.flows.serve_inference.client import Client
 from entrepot.flows.serve_inference.exchange import Exchange
@@ -32,7 +37,7 @@ from entrepot.flows.serve_inference.stages import Stages
 from entrepot.flows.serve_inference.stored import Continuation, StoredAsk, StoredErrand
 from entrepot.flows.serve_inference.timed_exchange import timed
 from entrepot.flows.serve_inference.ways import Way, Ways
-from entrepot.identity.authenticate import Directory
+from entrepot.identity.authenticate import Caller, Directory
 from entrepot.identity.authorize import check_inference
 from entrepot.metering.usage_writer import UsageWriter, log_unavailable
 from entrepot.ports.answer_store import AnswerStore
@@ -84,9 +89,10 @@ class ServeInference:
         usage: UsageWriter,
         pool: UpstreamPool,
         secret_of: Callable[[str], str],
+        desk: Desk,
         stores: Mapping[CacheStore, AnswerStore] | None = None,
     ) -> None:
-        """secret_of: see ways.Ways. stores: where answers are kept for deployments with a cache."""
+        """secret_of: see ways.Ways. desk: where limits are held. stores: where answers are kept, for caches."""
         self._instance = instance
         self._directory: Directory | None = None
         self.snapshot: GatewaySnapshot | None = None
@@ -96,6 +102,8 @@ class ServeInference:
         self.shared = Shared(usage, self.ways)
         self.repeats = Repeats(usage, stores or {})
         self.sessions: set[Session] = set()
+        self.desk = desk
+        self._waiting: list[Admitting] = []
 
     def adopt(self, snapshot: GatewaySnapshot, trusted: str = "") -> list[str]:
         """Serves from this snapshot from now on; open requests end as they began. Returns what of it cannot be used."""
@@ -106,7 +114,7 @@ class ServeInference:
         served = (item for project in snapshot.projects.values() for item in project.deployments.values())
         return [*faults, *self.repeats.missing(served)]
 
-    def serve(self, ask: Ask, client: Client) -> Exchange | Repeat | Continuation:
+    def serve(self, ask: Ask, client: Client) -> Exchange | Repeat | Continuation | Admitting:
         """What answers the client, perhaps already.
 
         Raises: EntrepotError; then nothing was written to the log, or sent to an upstream.
@@ -118,14 +126,61 @@ class ServeInference:
         check_inference(caller, operation.offered)
         if ask.stages is not None:
             ask.stages.identified_at = ask.stages.now()
-        # policy: may this be asked, and from where?   admission: is there quota for it?   Both will refuse by raising.
+        # policy: may this be asked, and from where?   It will refuse by raising.
         asked = operation.read(ask.body, ask.media_type)
         name = ask.deployment or asked.model
         if not name:
             name = _only_one(caller.project, operation)
         deployment = deployment_for(caller.project, name, operation.offered)
         check_tier(deployment, caller.tier, ask.at)
-        project = caller.project
+        if deployment.limits:
+            return self._admit(ask, client, caller, deployment, asked)
+        return self._begin(ask, client, caller, deployment, asked, None)
+
+    def _admit(
+        self, ask: Ask, client: Client, caller: Caller, deployment: ServedDeployment, asked: Asked
+    ) -> Exchange | Repeat | Continuation | Admitting:
+        """The request with what it may use held, at once or when the counters have answered."""
+        estimate = estimate_of(ask.operation, asked, ask.body, deployment.context_tokens, bytes_of)
+        needs = self.desk.needs(deployment.limits, estimate, caller.tier)
+        begin = partial(self._begin, ask, client, caller, deployment, asked)
+        hold = self.desk.hold(needs, ask.at)
+        if hold is not None:
+            return begin(hold)
+        admitting = Admitting(self.desk, self._waiting, needs, estimate, ask.at, client, begin)
+        admitting.start()
+        return admitting
+
+    def _begin(
+        self,
+        ask: Ask,
+        client: Client,
+        caller: Caller,
+        deployment: ServedDeployment,
+        asked: Asked,
+        hold: Hold | None,
+    ) -> Exchange | Repeat | Continuation:
+        """What answers the client, begun. hold: ended, where this raises. Raises: EntrepotError."""
+        try:
+            answering = self._prepared(ask, client, caller, deployment, asked, hold)
+        except Exception:
+            if hold is not None:
+                hold.release(ask.at)
+            raise
+        answering.start()
+        return answering
+
+    def _prepared(
+        self,
+        ask: Ask,
+        client: Client,
+        caller: Caller,
+        deployment: ServedDeployment,
+        asked: Asked,
+        hold: Hold | None,
+    ) -> Exchange | Repeat | Continuation:
+        """What will answer the client. Raises: EntrepotError."""
+        operation, project = ask.operation, caller.project
         pool = self.ways.pool(project.id, deployment.name)
         key = cache_key(asked, pool.rules.sticky) if pool.has_choice else b""
         ways = pool.order_for(key) if key else pool.order()
@@ -151,16 +206,12 @@ class ServeInference:
         if deployment.cache is not None:
             repeat = self.repeats.of(project, deployment, operation, asked, admitted, client)
             if repeat is not None:
-                repeat.look_up(partial(make, self.shared, operation=operation, pool=pool, ways=ways))
+                repeat.begin_with(partial(make, self.shared, operation=operation, pool=pool, ways=ways), hold)
                 return repeat
         if asked.previous:
-            begin = partial(self._exchange, make, client, asked, operation, pool, admitted)
-            continuation = Continuation(pool.all_ways(), asked.previous, project.id, ask.id, client, begin)
-            continuation.start()
-            return continuation
-        exchange = make(self.shared, client, asked, operation, pool, ways, admitted)
-        exchange.start()
-        return exchange
+            begin = partial(self._exchange, make, client, asked, operation, pool, admitted, hold)
+            return Continuation(pool.all_ways(), asked.previous, project.id, ask.id, ask.at, client, begin, hold)
+        return make(self.shared, client, asked, operation, pool, ways, admitted, hold)
 
     def serve_stored(self, ask: StoredAsk, credential: Credential, at: Instant, client: Client) -> StoredErrand:
         """What answers a request about a stored response, perhaps already. Raises: EntrepotError."""
@@ -185,9 +236,10 @@ class ServeInference:
         operation: Operation,
         pool: Pool[Way],
         admitted: Admitted,
+        hold: Hold | None,
         ways: Sequence[Way],
     ) -> Exchange:
-        return make(self.shared, client, asked, operation, pool, ways, admitted)
+        return make(self.shared, client, asked, operation, pool, ways, admitted, hold)
 
     def begin_session(self, ask: SessionAsk, client: SessionClient) -> Session:
         """The session that the client gets, or is refused later.
@@ -238,6 +290,9 @@ class ServeInference:
         """To be called a few times a second: upstreams that were ejected, and those that rest, get another chance."""
         self.ways.fleet.tick(at)
         self._checks.sweep(at)
+        self.desk.sweep(at)
+        if self._waiting:
+            self._waiting[:] = [one for one in self._waiting if not one.try_again(at)]
 
     def cut(self) -> None:
         """Ends what is read for clients that have left, and sessions: this process stops."""

@@ -10,8 +10,10 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from entrepot.admission.holds import Hold
 from entrepot.caching.answers import Keeping, KeptAnswer, read_kept
 from entrepot.caching.requests import is_cached, request_key, wishes_of
+from entrepot.core.capacity import Used
 from entrepot.core.errors import EntrepotError
 from entrepot.core.log_records import Admitted
 from entrepot.core.snapshot import ServedDeployment, ServedProject
@@ -32,7 +34,7 @@ Result = Literal["hit", "miss", "bypass"]
 class Begin(Protocol):
     """Makes the exchange of a request that no earlier answer serves."""
 
-    def __call__(self, *, client: Client, asked: Asked, admitted: Admitted) -> Exchange:
+    def __call__(self, *, client: Client, asked: Asked, admitted: Admitted, hold: Hold | None) -> Exchange:
         """The exchange, which has not begun."""
         ...
 
@@ -90,8 +92,8 @@ class Repeat:
     """One such request; what its connection waits for."""
 
     __slots__ = (
-        "_admitted", "_asked", "_begin", "_caches", "_caching", "_client", "_exchange", "_gone", "_kept", "_key",
-        "_paused", "_store", "_takes",
+        "_admitted", "_asked", "_begin", "_caches", "_caching", "_client", "_exchange", "_gone", "_hold", "_kept",
+        "_key", "_paused", "_store", "_takes",
     )  # fmt: skip
 
     _begin: Begin
@@ -118,12 +120,17 @@ class Repeat:
         self._client = client
         self._takes = takes
         self._exchange: Exchange | None = None
+        self._hold: Hold | None = None  # Until an exchange has it, or it has ended.
         self._gone = False  # The client is.
         self._paused = False
 
-    def look_up(self, begin: Begin) -> None:
-        """Answers from the cache, or begins an exchange: at once or soon."""
+    def begin_with(self, begin: Begin, hold: Hold | None) -> None:
+        """What is needed where no answer serves it. hold: of the limits it meets."""
         self._begin = begin
+        self._hold = hold
+
+    def start(self) -> None:
+        """Answers from the cache, or begins an exchange: at once or soon."""
         if self._takes:
             self._store.get(self._key, self._admitted.at, self._found)
         else:
@@ -139,6 +146,7 @@ class Repeat:
         """The client is gone. What was taken from the cache for it has been recorded."""
         self._gone = True
         if self._exchange is None:
+            self._release()
             self._client.left(outcome)
         else:
             self._exchange.client_left(outcome)
@@ -152,7 +160,13 @@ class Repeat:
         elif self._caches.usage.available:
             self._answer(kept)
         else:
+            self._release()
             self._client.refuse(log_unavailable())
+
+    def _release(self) -> None:
+        hold, self._hold = self._hold, None
+        if hold is not None:
+            hold.release(self._admitted.at)
 
     def _answer(self, kept: KeptAnswer) -> None:
         """Records the usage of a kept answer, which is given once that is done."""
@@ -160,6 +174,9 @@ class Repeat:
         self._caches.results["hit"] += 1
         admitted = msgspec.structs.replace(self._admitted, tier=CACHED_TIER, upstream="")
         self._caches.usage.admit(admitted)
+        hold, self._hold = self._hold, None
+        if hold is not None:
+            hold.settle(Used(kept.meters, CACHED_TIER), self._caches.usage.now(admitted))
         self._client.admitted = admitted
         self._client.usage = self._caches.usage.settle(
             admitted,
@@ -191,7 +208,9 @@ class Repeat:
         self._client.tell_cache(result)
         keeping = Keeping(self._admitted.at, self._caching.bytes_max, is_stream=self._asked.stream)
         client = _Copying(self._client, keeping, self._keep)
-        exchange = self._exchange = self._begin(client=client, asked=self._asked, admitted=self._admitted)
+        hold, self._hold = self._hold, None
+        exchange = self._begin(client=client, asked=self._asked, admitted=self._admitted, hold=hold)
+        self._exchange = exchange
         exchange.start()
         if self._paused:
             exchange.pause(True)

@@ -10,7 +10,9 @@ from typing import NamedTuple
 
 import msgspec
 
+from entrepot.admission.holds import Hold
 from entrepot.core.errors import EntrepotError, NotFound, UpstreamFailed
+from entrepot.core.periods import Instant
 from entrepot.core.usage_event import Outcome
 from entrepot.dialects import openai, responses
 from entrepot.flows.serve_inference.client import Client
@@ -129,19 +131,22 @@ class Search:
 class Continuation:
     """A request that goes on from a stored response, once that was found; what its connection waits for."""
 
-    __slots__ = ("_begin", "_client", "_exchange", "_paused", "_search")
+    __slots__ = ("_at", "_begin", "_client", "_exchange", "_hold", "_paused", "_search")
 
     def __init__(
-        self, ways: Sequence[Way], previous: str, project: str, request_id: str, client: Client,
+        self, ways: Sequence[Way], previous: str, project: str, request_id: str, at: Instant, client: Client,
         begin: Callable[[Sequence[Way]], Exchange],
+        hold: Hold | None,
     ) -> None:  # fmt: skip
-        """begin: makes the exchange, with the only way it may go."""
+        """begin: makes the exchange, with the only way it may go, which has the hold then. Raises: NotFound."""
+        self._at = at
+        self._hold = hold
         self._client = client
         self._begin = begin
         self._exchange: Exchange | None = None
         self._paused = False
         self._search = Search(
-            ways, f"/responses/{checked_id(previous)}", project, request_id, self._found, client.refuse
+            ways, f"/responses/{checked_id(previous)}", project, request_id, self._found, self._refused
         )
 
     def start(self) -> None:
@@ -160,7 +165,16 @@ class Continuation:
             self._exchange.client_left(outcome)
         else:
             self._search.cancel()
+            self._release()
             self._client.left(outcome)
+
+    def _release(self) -> None:
+        if self._hold is not None:
+            self._hold.release(self._at)
+
+    def _refused(self, error: EntrepotError) -> None:
+        self._release()
+        self._client.refuse(error)
 
     def _found(self, way: Way, body: bytes) -> None:
         del body

@@ -1,0 +1,150 @@
+"""What a process has drawn of limits ahead of need, and not used: requests are admitted from it without asking.
+
+Units that lay idle from one sweep to the next are given back, and all of them, at once, when others are short.
+"""
+
+from entrepot.core.capacity import Limit
+from entrepot.core.periods import Instant
+from entrepot.ports.counters import Counters, Grant, Return
+
+_AHEAD = 4  # Times a request's units are wished for beside them, where no pace is known yet.
+
+
+class Allotment:
+    """Of one limit. free: units; left: what the counters have for everybody, as far as this process knows.
+
+    held: holds that are open; lent: units taken while the counters could not be asked.
+    """
+
+    __slots__ = (
+        "_counters", "_low", "_pace", "_taken", "at", "free", "held", "left", "lent", "limit", "spent", "taken_at",
+    )  # fmt: skip
+
+    def __init__(self, limit: Limit, counters: Counters) -> None:
+        self._counters = counters
+        self.limit = limit
+        self.left = limit.units
+        self.free = self.spent = self.held = self.lent = 0
+        self.at: Instant = 0
+        self.taken_at: Instant = 0  # Of what is free and was drawn first.
+        self._low = 0  # What was free all the time since the last sweep.
+        self._taken = 0  # Since the last sweep.
+        self._pace = 0  # Taken from one sweep to the next, lately.
+
+    def advance(self, at: Instant) -> None:
+        """Time goes on: what was drawn of a window is nothing when the next one begins."""
+        if at <= self.at:
+            return
+        limit = self.limit
+        if limit.refill == "window" and at // limit.window != self.at // limit.window:
+            self.free = self.spent = self._low = self.lent = 0
+            self.left = limit.units
+        self.at = at
+
+    def take(self, units: int) -> int:
+        """As many of the units as are free, which are taken."""
+        got = min(units, self.free)
+        self.free -= got
+        self._low = min(self._low, self.free)
+        self._taken += got
+        return got
+
+    def wish(self, need: int) -> int:
+        """Units to draw beside those that are needed."""
+        return 0 if self.limit.id in self._counters.scarce else max(_AHEAD * need, self._pace)
+
+    def granted(self, grant: Grant, need: int) -> None:
+        """Takes note of a draw, of which so many are needed at once."""
+        self.advance(grant.taken_at)
+        self._taken += need
+        self.lent = 0
+        if self._is_over(grant.taken_at):
+            return
+        self.left = grant.left
+        self._add(grant.units - need, grant.taken_at)
+
+    def lend(self, units: int, share: int) -> bool:
+        """Whether units could be taken unasked, within a share (percent) of the limit: of each window, or in all."""
+        if self.lent + units > self.limit.units * share // 100:
+            return False
+        self.lent += units
+        self._counters.give((Return(self.limit, -units, 0, self.at),), self.at)
+        return True
+
+    def put_back(self, units: int, taken_at: Instant) -> None:
+        """Units that were taken and not used are free again."""
+        if units and not self._is_over(taken_at):
+            self._add(units, taken_at)
+            self._taken = max(0, self._taken - units)
+            if self.limit.refill == "bucket" or self.limit.id in self._counters.scarce:
+                self._give(self.free)
+
+    def settle(self, units: int, used: int, taken_at: Instant) -> None:
+        """Of units that were taken so many were used; what was used beyond them is taken now."""
+        if used > units:
+            self.left -= used - units
+            self._counters.give((Return(self.limit, units - used, used, taken_at),), self.at)
+            return
+        if not self._is_over(taken_at):
+            self.spent += used
+            self.put_back(units - used, taken_at)
+
+    def sweep(self, at: Instant) -> None:
+        """Gives back what lay idle since the last sweep, and tells what was spent."""
+        self.advance(at)
+        is_scarce = self.limit.id in self._counters.scarce
+        idle = self.free if is_scarce else self._low
+        if idle or self.spent or is_scarce:
+            self._give(idle)
+        self._low = self.free
+        self._pace = max(self._taken, self._pace // 2)
+        self._taken = 0
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether it may be forgotten."""
+        return not (self.free or self.held or self.spent or self._pace or self.lent)
+
+    def _is_over(self, taken_at: Instant) -> bool:
+        """Whether what was taken then counts no more."""
+        limit = self.limit
+        return limit.refill == "window" and taken_at // limit.window != self.at // limit.window
+
+    def _add(self, units: int, taken_at: Instant) -> None:
+        self.taken_at = min(self.taken_at, taken_at) if self.free else taken_at
+        self.free += units
+
+    def _give(self, units: int) -> None:
+        spent, self.spent = self.spent, 0
+        self.free -= units
+        self.left += units
+        self._low = min(self._low, self.free)
+        self._counters.give((Return(self.limit, units, spent, self.taken_at or self.at),), self.at)
+
+
+class Allotments:
+    """Of one process, by limit."""
+
+    def __init__(self, counters: Counters) -> None:
+        self.counters = counters
+        self._by_id: dict[str, Allotment] = {}
+
+    def of(self, limit: Limit, at: Instant) -> Allotment:
+        """The allotment of a limit as it is now."""
+        found = self._by_id.get(limit.id)
+        if found is None:
+            found = self._by_id[limit.id] = Allotment(limit, self.counters)
+            found.at = at
+        elif found.limit is not limit:
+            found.left += limit.units - found.limit.units
+            found.limit = limit
+        found.advance(at)
+        return found
+
+    def sweep(self, at: Instant) -> None:
+        """To be called a few times a second."""
+        self.counters.tick(at)
+        for allotment in list(self._by_id.values()):
+            allotment.sweep(at)
+            if allotment.is_quiet:
+                del self._by_id[allotment.limit.id]

@@ -1,0 +1,137 @@
+"""Whether a request may be served now: what it needs of its limits is taken, all of it or nothing."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from entrepot.admission.allotments import Allotment, Allotments
+from entrepot.admission.holds import Hold, Part
+from entrepot.admission.measures import expected
+from entrepot.core.capacity import Estimate, ServedLimit
+from entrepot.core.periods import Instant
+from entrepot.ports.counters import Counters, Draw, Grant, Shortage
+
+
+class Need(NamedTuple):
+    """Units that a request needs of one limit."""
+
+    served: ServedLimit
+    units: int
+
+
+class Short(NamedTuple):
+    """Why a request is not admitted now: which of its needs does not fit, and the counter. shortage: None when the
+    counters cannot be asked, or it can never fit.
+    """
+
+    need: Need
+    shortage: Shortage | None
+    never: bool = False
+
+
+class _Share:
+    """What is taken for a request so far, of one limit, and since when."""
+
+    __slots__ = ("allotment", "got", "need", "taken_at")
+
+    def __init__(self, need: Need, allotment: Allotment) -> None:
+        self.need = need
+        self.allotment = allotment
+        self.taken_at = allotment.taken_at
+        self.got = allotment.take(need.units)
+
+    @property
+    def missing(self) -> int:
+        """What its counter is asked for."""
+        return self.need.units - self.got
+
+    def add(self, units: int, taken_at: Instant) -> None:
+        """More is taken."""
+        self.taken_at = min(self.taken_at, taken_at) if self.got else taken_at
+        self.got += units
+
+
+class Desk:
+    """Of one gateway process. lost_share: of a limit, in percent, what may be used without asking while its counters
+    cannot be asked; 0 to refuse.
+    """
+
+    def __init__(self, counters: Counters, lost_share: int = 0) -> None:
+        self._allotments = Allotments(counters)
+        self._counters = counters
+        self._lost_share = lost_share
+
+    def needs(self, limits: Sequence[ServedLimit], estimate: Estimate, tier: str) -> list[Need]:
+        """What a request needs of the limits that count it."""
+        return [
+            Need(served, expected(served, estimate)) for served in limits if served.counts_batches or tier != "batch"
+        ]
+
+    def hold(self, needs: Sequence[Need], at: Instant) -> Hold | None:
+        """The hold of a request that what this process has drawn already suffices for."""
+        allotments = [self._allotments.of(need.served.limit, at) for need in needs]
+        for need, allotment in zip(needs, allotments, strict=True):
+            if allotment.free < need.units:
+                return None
+        parts = []
+        for need, allotment in zip(needs, allotments, strict=True):
+            taken_at = allotment.taken_at
+            allotment.take(need.units)
+            parts.append(Part(need.served, allotment, need.units, taken_at))
+        return Hold(parts)
+
+    def draw(self, needs: Sequence[Need], at: Instant, done: Callable[[Hold | Short], None]) -> None:
+        """Asks the counters for what is missing, and a little more; then calls done, at once or soon."""
+        for need in needs:
+            if need.units > need.served.limit.units and need.served.limit.refill != "bucket":
+                done(Short(need, None, never=True))
+                return
+        shares = [_Share(need, self._allotments.of(need.served.limit, at)) for need in needs]
+        draws = []
+        for share in shares:
+            share.allotment.held += 1  # So that it is not forgotten.
+            if share.missing:
+                draws.append(Draw(share.need.served.limit, share.missing, share.allotment.wish(share.need.units)))
+        if draws:
+            self._counters.draw(draws, at, partial(self._drawn, shares, at, done))
+        else:
+            self._drawn(shares, at, done, ())
+
+    def sweep(self, at: Instant) -> None:
+        """To be called a few times a second."""
+        self._allotments.sweep(at)
+
+    def _drawn(
+        self,
+        shares: Sequence[_Share],
+        at: Instant,
+        done: Callable[[Hold | Short], None],
+        result: tuple[Grant, ...] | Shortage | None,
+    ) -> None:
+        asked = [share for share in shares if share.missing]
+        for share in shares:
+            share.allotment.held -= 1
+        short = None
+        if isinstance(result, Shortage):
+            short = Short(asked[result.draw].need, result)
+        elif result is None:
+            short = self._borrow(asked, at)
+        else:
+            for share, grant in zip(asked, result, strict=True):
+                share.allotment.granted(grant, share.missing)
+                share.add(share.missing, grant.taken_at)
+        if short is None:
+            done(Hold([Part(share.need.served, share.allotment, share.got, share.taken_at) for share in shares]))
+            return
+        for share in shares:
+            share.allotment.advance(at)
+            share.allotment.put_back(share.got, share.taken_at)
+        done(short)
+
+    def _borrow(self, asked: Sequence[_Share], at: Instant) -> Short | None:
+        """Takes what is missing without asking; which need it does not do for, within the share there is for that."""
+        for share in asked:
+            if not share.allotment.lend(share.missing, self._lost_share):
+                return Short(share.need, None)
+            share.add(share.missing, at)
+        return None

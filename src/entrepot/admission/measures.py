@@ -1,0 +1,25 @@
+"""A request in the units of a limit: before it is served, and after."""
+
+from entrepot.core.capacity import Estimate, ServedLimit, Used
+from entrepot.core.tokens import CACHED_TIER, TOKEN_METERS
+
+
+def expected(served: ServedLimit, estimate: Estimate) -> int:
+    """The units to hold, at least one. A guess of the output alone never makes a request too large for a limit."""
+    limit = served.limit
+    if limit.measure == "requests":
+        return 1
+    if limit.refill == "budget":
+        return max(1, estimate.prompt_tokens_max + estimate.output_tokens_max)
+    units = max(1, estimate.prompt_tokens + estimate.output_tokens)
+    return max(estimate.prompt_tokens, min(units, limit.units)) if estimate.is_guess else units
+
+
+def used_up(served: ServedLimit, used: Used) -> int:
+    """The units that were used. What is repeated from a cache is used, but takes nothing of what a model can do."""
+    limit = served.limit
+    if limit.measure == "requests":
+        return 1
+    if used.tier == CACHED_TIER and limit.refill != "budget":
+        return 0
+    return sum(quantity for meter, quantity in used.meters.items() if meter in TOKEN_METERS)

@@ -1,0 +1,64 @@
+"""A request that is not admitted -> the error that says why, and when the same request would be."""
+
+from entrepot.admission.desk import Short
+from entrepot.core.capacity import Estimate, Limit
+from entrepot.core.errors import (
+    BudgetExceeded,
+    CapacityExceeded,
+    CountersUnavailable,
+    EntrepotError,
+    RateLimitExceeded,
+    Refusal,
+    RequestNeverFits,
+)
+
+_MS = 1000
+
+
+def error_of(short: Short, estimate: Estimate) -> EntrepotError:
+    """The error."""
+    served, units = short.need
+    if short.shortage is None and not short.never:
+        return CountersUnavailable(
+            f"How much is used of {served.name} of {served.whose} cannot be asked now; try again.", retry_after_s=1
+        )
+    limit = served.limit
+    used, wait_us = (0, None) if short.shortage is None else (short.shortage.used, short.shortage.wait_us)
+    refusal = Refusal(
+        limit=served.name,
+        whose=served.whose,
+        measure=limit.measure,
+        units=limit.units,
+        window_ms=limit.window // _MS,
+        used=used,
+        requested=units,
+        prompt_tokens=estimate.prompt_tokens,
+        output_tokens=units - estimate.prompt_tokens if limit.measure == "tokens" else estimate.output_tokens,
+        wait_ms=None if wait_us is None else -(-wait_us // _MS),
+    )
+    of = f"{served.name} of {served.whose}"
+    needs = f"this request needs {_said(units, limit)}"
+    if limit.measure == "tokens":
+        needs += f" ({refusal.prompt_tokens} of its prompt and up to {refusal.output_tokens} of its answer)"
+    if short.never:
+        return RequestNeverFits(
+            f"This request can never be served: {needs}, and {of} is {limit.units}; ask for a shorter answer "
+            "or send less.",
+            refusal=refusal,
+        )
+    left = f"{used} of {_said(limit.units, limit)} are used or held"
+    if limit.refill == "budget":
+        return BudgetExceeded(f"{of} does not suffice: {left}, and {needs}.", refusal=refusal)
+    seconds = -(-(refusal.wait_ms or 0) // _MS)
+    if limit.refill == "bucket":
+        return CapacityExceeded(f"{of} are used to the full; try again in {seconds} s.", refusal=refusal)
+    window = limit.window // 1_000_000
+    return RateLimitExceeded(
+        f"{of} is reached: {left} in this window of {window} s, and {needs}; try again in {seconds} s.",
+        refusal=refusal,
+    )
+
+
+def _said(units: int, limit: Limit) -> str:
+    noun = limit.measure
+    return f"{units} {noun[:-1] if units == 1 and noun.endswith('s') else noun}"

@@ -1,0 +1,118 @@
+"""A request that meets limits: its hold, at once or when the counters have answered; what its connection waits for.
+
+Where others hold units that they do not use, and are asked to give them back, the request waits for that, and asks once
+more before it is refused.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from entrepot.admission.desk import Desk, Need, Short
+from entrepot.admission.holds import Hold
+from entrepot.admission.refusals import error_of
+from entrepot.core.capacity import Estimate
+from entrepot.core.errors import EntrepotError
+from entrepot.core.periods import SECOND, Instant
+from entrepot.core.usage_event import Outcome
+
+WAITS_US = SECOND // 4  # Others give back at their next sweep; it may take as long again until ours looks.
+
+
+class UnderWay(Protocol):
+    """What a connection waits for once the request is admitted."""
+
+    def pause(self, paused: bool) -> None:
+        """The client takes no more for now, or does again."""
+        ...
+
+    def client_left(self, outcome: Outcome = "client_left") -> None:
+        """The client is gone."""
+        ...
+
+
+class Refused(Protocol):
+    """The client, as far as it is not admitted."""
+
+    def refuse(self, error: EntrepotError) -> None:
+        """An error of our own."""
+        ...
+
+    def left(self, outcome: Outcome) -> None:
+        """It is gone."""
+        ...
+
+
+class Admitting:
+    """One such request."""
+
+    __slots__ = ("_at", "_client", "_desk", "_estimate", "_go_on", "_gone", "_needs", "_paused", "_waiting", "_went_on")
+
+    def __init__(
+        self,
+        desk: Desk,
+        waiting: "list[Admitting]",
+        needs: Sequence[Need],
+        estimate: Estimate,
+        at: Instant,
+        client: Refused,
+        go_on: Callable[[Hold], UnderWay],
+    ) -> None:
+        """waiting: where it stands while others are asked to give back. go_on: releases the hold where it raises."""
+        self._desk = desk
+        self._waiting: list[Admitting] | None = waiting
+        self._needs = needs
+        self._estimate = estimate
+        self._at = at
+        self._client = client
+        self._go_on = go_on
+        self._went_on: UnderWay | None = None
+        self._gone = False
+        self._paused = False
+
+    def start(self) -> None:
+        """Asks the counters; everything else follows, perhaps before this returns."""
+        self._desk.draw(self._needs, self._at, self._drawn)
+
+    def try_again(self, at: Instant) -> bool:
+        """Whether it was time to ask once more."""
+        if at - self._at < WAITS_US:
+            return False
+        self._at = at
+        if not self._gone:
+            self.start()
+        return True
+
+    def pause(self, paused: bool) -> None:
+        """The client takes no more for now, or does again."""
+        self._paused = paused
+        if self._went_on is not None:
+            self._went_on.pause(paused)
+
+    def client_left(self, outcome: Outcome = "client_left") -> None:
+        """The client is gone."""
+        self._gone = True
+        if self._went_on is None:
+            self._client.left(outcome)
+        else:
+            self._went_on.client_left(outcome)
+
+    def _drawn(self, result: Hold | Short) -> None:
+        if self._gone:
+            if isinstance(result, Hold):
+                result.release(self._at)
+        elif isinstance(result, Hold):
+            self._admit(result)
+        elif self._waiting is not None and result.shortage is not None and result.shortage.idle:
+            waiting, self._waiting = self._waiting, None
+            waiting.append(self)
+        else:
+            self._client.refuse(error_of(result, self._estimate))
+
+    def _admit(self, hold: Hold) -> None:
+        try:
+            self._went_on = self._go_on(hold)
+        except EntrepotError as error:
+            self._client.refuse(error)
+            return
+        if self._paused:
+            self._went_on.pause(True)

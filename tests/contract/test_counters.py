@@ -1,0 +1,206 @@
+"""What every Counters does, whatever it is made of. Each test has a place of its own, where two gateways draw."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple
+
+import pytest
+
+from entrepot.adapters.memory.counters import SCARCE_US, MemoryCounters
+from entrepot.core.capacity import Limit
+from entrepot.core.periods import MINUTE, SECOND
+from entrepot.ports.counters import Counters, Draw, Grant, Return, Shortage
+
+AT = 28_333_333 * MINUTE
+TOKENS = Limit("tokens", "tokens", "window", 1000, MINUTE)
+REQUESTS = Limit("requests", "requests", "window", 10, 10 * SECOND)
+BUCKET = Limit("bucket", "load", "bucket", 100, drain=60)
+BUDGET = Limit("budget", "money", "budget", 10**15)
+
+
+class Place(NamedTuple):
+    """Where counters are, as two gateways see it. settle: lets what was said on one side be heard on the other."""
+
+    here: Counters
+    there: Counters
+    settle: Callable[[], Awaitable[None]]
+
+
+Work = Callable[[Place], Awaitable[None]]
+Run = Callable[[Work], None]
+
+
+@pytest.fixture(params=["memory"])
+def run(request: pytest.FixtureRequest) -> Run:
+    """Runs work in an event loop, with a new place."""
+    places: dict[str, Run] = {"memory": _in_memory}
+    return places[request.param]
+
+
+def _in_memory(work: Work) -> None:
+    counters = MemoryCounters()
+
+    async def heard() -> None:
+        pass
+
+    async def all_of_it() -> None:
+        await work(Place(counters.holder("here"), counters.holder("there"), heard))
+
+    asyncio.run(all_of_it())
+
+
+async def drawn(counters: Counters, *draws: Draw, at: int = AT) -> tuple[Grant, ...] | Shortage:
+    got: asyncio.Future[tuple[Grant, ...] | Shortage | None] = asyncio.get_running_loop().create_future()
+    counters.draw(draws, at, got.set_result)
+    result = await got
+    assert result is not None, "the counters could not be asked"
+    return result
+
+
+async def granted(counters: Counters, *draws: Draw, at: int = AT) -> Sequence[Grant]:
+    result = await drawn(counters, *draws, at=at)
+    assert not isinstance(result, Shortage), result
+    return result
+
+
+async def refused(counters: Counters, *draws: Draw, at: int = AT) -> Shortage:
+    result = await drawn(counters, *draws, at=at)
+    assert isinstance(result, Shortage), result
+    return result
+
+
+def test_what_is_needed_is_taken_and_no_more_than_there_is(run: Run) -> None:
+    async def work(place: Place) -> None:
+        [first] = await granted(place.here, Draw(TOKENS, 600))
+        assert first == Grant(600, 400, AT)
+        assert await refused(place.there, Draw(TOKENS, 401), at=AT + SECOND) == Shortage(0, 600, 59 * SECOND)
+        [last] = await granted(place.there, Draw(TOKENS, 400), at=AT + SECOND)
+        assert (last.units, last.left) == (400, 0)
+
+    run(work)
+
+
+def test_all_or_nothing(run: Run) -> None:
+    async def work(place: Place) -> None:
+        await granted(place.here, *[Draw(REQUESTS, 10)])
+        assert await refused(place.here, Draw(TOKENS, 500), Draw(REQUESTS, 1)) == Shortage(1, 10, 10 * SECOND)
+        [grant] = await granted(place.here, Draw(TOKENS, 1000))
+        assert grant.left == 0
+
+    run(work)
+
+
+def test_a_window_begins_anew(run: Run) -> None:
+    async def work(place: Place) -> None:
+        await granted(place.here, Draw(TOKENS, 1000))
+        await refused(place.here, Draw(TOKENS, 1), at=AT + MINUTE - 1)
+        [grant] = await granted(place.there, Draw(TOKENS, 1000), at=AT + MINUTE)
+        assert grant.taken_at == AT + MINUTE
+        place.here.give([Return(TOKENS, 1000, 0, AT)], AT + MINUTE)  # Of a window that is over.
+        await place.settle()
+        await refused(place.there, Draw(TOKENS, 1), at=AT + MINUTE)
+
+    run(work)
+
+
+def test_what_no_window_holds_never_fits(run: Run) -> None:
+    async def work(place: Place) -> None:
+        assert (await refused(place.here, Draw(TOKENS, 1001))).wait_us is None
+        assert (await refused(place.here, Draw(BUDGET, 10**15 + 1))).wait_us is None
+
+    run(work)
+
+
+def test_less_of_a_wish_is_given_as_less_is_left_and_nothing_at_the_end(run: Run) -> None:
+    async def work(place: Place) -> None:
+        given = []
+        while True:
+            result = await drawn(place.here, Draw(TOKENS, 10, 10_000))
+            if isinstance(result, Shortage):
+                break
+            given.append(result[0].units - 10)
+        assert given[0] > 50
+        assert given == sorted(given, reverse=True)
+        assert given[-1] == 0
+        assert sum(given) + 10 * len(given) > 990
+
+    run(work)
+
+
+def test_what_is_given_back_can_be_drawn_by_others(run: Run) -> None:
+    async def work(place: Place) -> None:
+        for limit in (TOKENS, BUDGET):
+            await granted(place.here, Draw(limit, limit.units))
+            await refused(place.there, Draw(limit, 1))
+            place.here.give([Return(limit, limit.units // 2, limit.units // 2, AT)], AT)
+            await place.settle()
+            [grant] = await granted(place.there, Draw(limit, limit.units // 2))
+            assert grant.left == 0
+
+    run(work)
+
+
+def test_what_was_used_beyond_what_was_drawn_is_taken_whether_it_fits_or_not(run: Run) -> None:
+    async def work(place: Place) -> None:
+        await granted(place.here, Draw(TOKENS, 900))
+        place.here.give([Return(TOKENS, -200, 1100, AT)], AT)
+        await place.settle()
+        assert await refused(place.there, Draw(TOKENS, 1)) == Shortage(0, 1100, MINUTE)
+
+    run(work)
+
+
+def test_a_bucket_takes_a_request_of_any_size_while_it_is_not_over_full_and_leaks(run: Run) -> None:
+    async def work(place: Place) -> None:
+        await granted(place.here, Draw(BUCKET, 130))
+        shortage = await refused(place.there, Draw(BUCKET, 1))
+        assert shortage.wait_us == 30 * SECOND
+        await granted(place.there, Draw(BUCKET, 500), at=AT + 30 * SECOND)
+
+    run(work)
+
+
+def test_a_shortage_says_what_others_have_not_used_until_they_say_that_they_have_nothing(run: Run) -> None:
+    async def work(place: Place) -> None:
+        [ahead] = await granted(place.here, Draw(TOKENS, 100, 100))
+        idle = ahead.units - 100
+        assert idle > 0
+        await granted(place.there, Draw(TOKENS, ahead.left))
+        shortage = await refused(place.there, Draw(TOKENS, 10))
+        assert shortage.idle == idle
+        await place.settle()
+        assert place.here.scarce == {"tokens"}
+        [again] = await granted(place.here, Draw(REQUESTS, 1, 4))
+        assert again.units > 1  # Of another limit there is enough.
+        place.here.give([Return(TOKENS, 0, ahead.units, AT)], AT)
+        await place.settle()
+        assert (await refused(place.there, Draw(TOKENS, 10))).idle == 0
+
+    run(work)
+
+
+def test_of_what_is_scarce_nothing_is_given_ahead_and_scarcity_passes(run: Run) -> None:
+    async def work(place: Place) -> None:
+        await granted(place.here, Draw(BUDGET, 10**15))
+        await refused(place.there, Draw(BUDGET, 1))
+        place.here.give([Return(BUDGET, 10**15, 0, AT)], AT)
+        await place.settle()
+        [grant] = await granted(place.there, Draw(BUDGET, 1, 1000))
+        assert grant.units == 1
+        later = AT + SCARCE_US + 1
+        place.here.tick(later)
+        place.there.tick(later)
+        await place.settle()
+        assert place.here.scarce == place.there.scarce == frozenset()
+        [grant] = await granted(place.there, Draw(BUDGET, 1, 1000), at=later)
+        assert grant.units == 1001
+
+    run(work)
+
+
+def test_a_clock_that_goes_back_stands_still(run: Run) -> None:
+    async def work(place: Place) -> None:
+        await granted(place.here, Draw(TOKENS, 1000), at=AT + MINUTE)
+        assert await refused(place.there, Draw(TOKENS, 1), at=AT) == Shortage(0, 1000, MINUTE)
+
+    run(work)
