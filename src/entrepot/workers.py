@@ -28,6 +28,7 @@ from entrepot.core.log_records import (
     Marked,
     MonthClosed,
     MonthSettled,
+    PartnerReported,
     Progressed,
     UsageRecorded,
     WorldApplied,
@@ -65,7 +66,9 @@ MARK_LAG_US = MINUTE
 ASK_EVERY_US = SECOND
 _IDLE_S = 0.2
 
-_Landmark = WorldApplied | KeyIssued | KeyRevoked | Marked | MonthClosed | MonthSettled | InvoiceCredited
+_Landmark = (
+    WorldApplied | KeyIssued | KeyRevoked | Marked | MonthClosed | MonthSettled | InvoiceCredited | PartnerReported
+)
 _Life = Admitted | Attempted | AttemptEnded | Progressed | Abandoned | InstanceLost
 _Long = Marked | MonthClosed  # Landmarks whose work has no bound: they are folded in pieces, a transaction each.
 
@@ -169,6 +172,8 @@ class Fold:
                     pass
             case MonthSettled():
                 self._settle(record)
+            case PartnerReported():
+                self._books.book_report(record)
             case InvoiceCredited():
                 with suppress(BadInput, NotFound):  # Who recorded it looked before.
                     credit_invoice(self._books, self._terms, record)

@@ -17,6 +17,7 @@ GROUPS = (
     "usage",
     "close",
     "settle",
+    "reconcile",
     "invoice",
     "ledger",
     "report",

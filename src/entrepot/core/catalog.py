@@ -4,6 +4,7 @@ from typing import Literal
 
 import msgspec
 
+from entrepot.core.partner_usage import PartnerCharges
 from entrepot.core.provisioned import SizingRule
 from entrepot.core.upstream_rules import PoolRules, UpstreamRules
 
@@ -46,10 +47,11 @@ COUNTED_IN: dict[Operation, tuple[tuple[str, ...], ...]] = {
 
 
 class Partner(msgspec.Struct, frozen=True):
-    """The company that owns a model and with whom the operator settles."""
+    """The company that owns a model and with whom the operator settles. charges: how its own files are read."""
 
     id: str
     name: str
+    charges: PartnerCharges | None = None
 
 
 class Model(msgspec.Struct, frozen=True):

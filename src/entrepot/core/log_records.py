@@ -5,6 +5,7 @@ The wire form is a tagged msgpack array, so a field may be added at the end with
 
 import msgspec
 
+from entrepot.core.partner_usage import ReportedKind, ReportedRow
 from entrepot.core.periods import Instant
 from entrepot.core.usage_event import AttemptOutcome, Outcome, UsageEvent
 
@@ -145,6 +146,21 @@ class InvoiceCredited(_Record, frozen=True, gc=False):
     reason: str
 
 
+class PartnerReported(_Record, frozen=True, gc=False):
+    """A part of a partner's own usage or cost file. digest: SHA-256 of the whole file in hex; part: from 0.
+
+    days: (start, kind) of the days it tells of, also of those on which there was nothing.
+    """
+
+    at: Instant
+    partner: str
+    file: str
+    digest: str
+    part: int
+    days: tuple[tuple[Instant, ReportedKind], ...]
+    rows: tuple[ReportedRow, ...]
+
+
 LogRecord = (
     Admitted
     | Progressed
@@ -160,6 +176,7 @@ LogRecord = (
     | AttemptEnded
     | MonthSettled
     | InvoiceCredited
+    | PartnerReported
 )
 
 _encoder = msgspec.msgpack.Encoder(order="deterministic")

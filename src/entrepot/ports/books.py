@@ -19,6 +19,7 @@ from entrepot.core.tenancy import ApiKey
 from entrepot.core.usage_event import UsageEvent
 from entrepot.core.world import World
 from entrepot.ports.event_log import Position
+from entrepot.ports.partner_store import PartnerStore
 
 QuarantineKind = Literal["invalid", "unpriced", "conflict"]
 
@@ -224,6 +225,14 @@ class EventStore(Protocol):
         """What a line of an issued invoice took of which readings, by hour."""
         ...
 
+    def booked_events(self, since: Instant, until: Instant) -> Iterator[tuple[Series, UsageEvent]]:
+        """Usage events admitted in [since, until) with what they are counted in, in no order that means anything."""
+        ...
+
+    def ended_attempts(self, since: Instant, until: Instant) -> Iterator[tuple[str, AttemptEnded]]:
+        """(model, attempt) of attempts that began in [since, until), gave no answer and whose usage was reported."""
+        ...
+
     def events(self, since: Instant, until: Instant, customer: str | None = None) -> Iterator[UsageEvent]:
         """Usage events admitted in [since, until), by id; all of them or a customer's."""
         ...
@@ -371,7 +380,7 @@ class ControlStore(Protocol):
         ...
 
 
-class Books(EventStore, LedgerStore, InvoiceStore, StatementStore, ControlStore, Protocol):
+class Books(EventStore, LedgerStore, InvoiceStore, StatementStore, PartnerStore, ControlStore, Protocol):
     """The whole store."""
 
     def transaction(self) -> AbstractContextManager[None]:

@@ -11,6 +11,7 @@ from entrepot.core.tenancy import Contract, Deployment
 from entrepot.core.terms import Discount, LockedRate, Reservation, Tax
 from entrepot.core.tokens import UNIT_HOURS
 from entrepot.provisioning.caches import check_cached_prices
+from entrepot.provisioning.charges import check_charges
 from entrepot.provisioning.draft import Declared, Draft
 from entrepot.provisioning.faults import suggestion
 from entrepot.provisioning.provisioned import check_capacity
@@ -30,6 +31,7 @@ def check(draft: Draft) -> None:
     _check_contracts(draft)
     _check_currencies(draft)
     _check_that_sold_models_have_prices(draft)
+    check_charges(draft)
 
 
 def _check_ids(draft: Draft) -> None:

@@ -13,6 +13,7 @@ from entrepot.core.tenancy import Customer, Deployment, DeploymentKind, Identity
 from entrepot.core.upstream_rules import PoolRules
 from entrepot.core.world import Operator
 from entrepot.provisioning.caches import read_cache
+from entrepot.provisioning.charges import read_charges
 from entrepot.provisioning.draft import Declared, Draft
 from entrepot.provisioning.fields import Fields
 from entrepot.provisioning.parties import read_buyer, read_seller
@@ -55,9 +56,9 @@ def read_operator(fields: Fields, draft: Draft) -> None:
 
 def read_partners(root: Fields, draft: Draft) -> None:
     """Adds the partners to the draft."""
-    for fields in root.rows("partners", "partner", ("id", "name")):
+    for fields in root.rows("partners", "partner", ("id", "name", "charges")):
         partner = fields.identifier("id", ID)
-        draft.partners.append(Declared(Partner(partner, fields.text("name", partner)), fields))
+        draft.partners.append(Declared(Partner(partner, fields.text("name", partner), read_charges(fields)), fields))
 
 
 def read_models(root: Fields, draft: Draft) -> None:

@@ -1,12 +1,14 @@
 """Attempts at upstreams, of requests that took more than one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
 from entrepot.adapters.sql.database import parts
+from entrepot.adapters.sql.packing import pack_id
 from entrepot.adapters.sql.store import Store
 from entrepot.core.log_records import Attempted, AttemptEnded
+from entrepot.core.periods import Instant
 from entrepot.ports.books import MadeAttempt
 
 _encode = msgspec.msgpack.Encoder(order="deterministic").encode
@@ -31,6 +33,17 @@ class Attempts(Store):
             "WHERE ended IS NULL OR is_reported < excluded.is_reported",
             (ended.id, ended.number, ended.began_at, ended.upstream, int(bool(ended.raw)), _encode(ended)),
         )
+
+    def ended_attempts(self, since: Instant, until: Instant) -> Iterator[tuple[str, AttemptEnded]]:
+        """See ports.books."""
+        model_of = "SELECT model FROM usage_event JOIN series ON no = series WHERE id = ?"
+        for event_id, ended in self._database.all(
+            "SELECT id, ended FROM attempt WHERE began_at >= ? AND began_at < ? AND is_reported ORDER BY id, number",
+            (since, until),
+        ):
+            found = self._database.one(model_of, (pack_id(event_id),))
+            if found is not None:
+                yield found[0], _ended(ended)
 
     def attempts(self, event_ids: Sequence[str]) -> list[MadeAttempt]:
         """See ports.books."""

@@ -11,6 +11,7 @@ from entrepot.adapters.sql.database import Database
 from entrepot.adapters.sql.invoices import Invoices
 from entrepot.adapters.sql.journal import Journal
 from entrepot.adapters.sql.open_requests import OpenRequests
+from entrepot.adapters.sql.partner_reports import PartnerReports
 from entrepot.adapters.sql.quarantine import Quarantine
 from entrepot.adapters.sql.readings import Readings
 from entrepot.adapters.sql.statements import Statements
@@ -30,6 +31,9 @@ _TABLES = {
     "journal": "no",
     "open_request": "id",
     "origin": "no",
+    "partner_cell": "partner, starts, account, key, item, meter",
+    "partner_day": "partner, starts, kind",
+    "partner_file": "partner, digest, part",
     "pool": "contract, price_version, model, meter, tier, price_class, period",
     "posting": "entry, leg",
     "quarantine": "id, digest",
@@ -45,7 +49,7 @@ _TABLES = {
 _encode = msgspec.msgpack.Encoder().encode
 
 
-class SqliteBooks(OpenRequests, Invoices, Readings, Quarantine, Journal, Statements, Control):
+class SqliteBooks(OpenRequests, Invoices, Readings, Quarantine, Journal, Statements, PartnerReports, Control):
     """The books; see ports.books for what each method promises."""
 
     def transaction(self) -> AbstractContextManager[None]:

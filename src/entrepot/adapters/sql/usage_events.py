@@ -10,6 +10,7 @@ from msgspec import json
 from entrepot.adapters.sql.database import Row, parts
 from entrepot.adapters.sql.packing import pack_id
 from entrepot.adapters.sql.store import Store
+from entrepot.core.charges import Series
 from entrepot.core.periods import END_OF_TIME, HOUR, Instant
 from entrepot.core.usage_event import UsageEvent
 from entrepot.ports.books import MeteredUsage, UsageCounts
@@ -138,20 +139,33 @@ class UsageEvents(Store):
         kinds = self._database.all("SELECT kind, count(*) FROM quarantine GROUP BY kind")
         return UsageCounts(booked=self._last_seq(), repeats=self.repeats(), quarantined=dict(kinds))
 
+    def booked_events(self, since: Instant, until: Instant) -> Iterator[tuple[Series, UsageEvent]]:
+        """See ports.books."""
+        span = self._span(since, until, None)
+        series_of = self._packer.series.key
+        for row in self._database.rows(
+            f"SELECT {_EVENT} FROM usage_event WHERE seq BETWEEN ? AND ? AND admitted_at >= ? AND admitted_at < ?",
+            (*span, since, until),
+        ):
+            yield series_of(row[1]), self._packer.unpack(row)
+
     def events(self, since: Instant, until: Instant, customer: str | None = None) -> Iterator[UsageEvent]:
         """See ports.books."""
-        span = self._database.one(
-            "SELECT min(first_seq), max(last_seq) FROM reading_events CROSS JOIN series ON no = series "
-            "WHERE hour > ? AND hour < ? AND (?3 IS NULL OR customer = ?3)",
-            (since - HOUR, until, customer),
-        )
-        if span is None or span[0] is None:
-            return
+        span = self._span(since, until, customer)
         for row in self._database.rows(
             f"SELECT {_EVENT} FROM usage_event WHERE seq BETWEEN ? AND ? AND {_WITHIN} ORDER BY {_ID_TEXT}",
             (*span, since, until, customer),
         ):
             yield self._packer.unpack(row)
+
+    def _span(self, since: Instant, until: Instant, customer: str | None) -> tuple[int, int]:
+        """(first, last) seq between which all events admitted in [since, until) lie."""
+        span = self._database.one(
+            "SELECT min(first_seq), max(last_seq) FROM reading_events CROSS JOIN series ON no = series "
+            "WHERE hour > ? AND hour < ? AND (?3 IS NULL OR customer = ?3)",
+            (since - HOUR, until, customer),
+        )
+        return (span[0], span[1]) if span and span[0] is not None else (0, -1)
 
     def newest_events(
         self, limit: int, since: Instant = 0, until: Instant = END_OF_TIME, customer: str | None = None

@@ -1,0 +1,93 @@
+"""What we counted at a partner's upstreams, by day of its zone, with what was on its way at each midnight."""
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, NamedTuple, get_args
+
+from entrepot.core.log_records import AttemptEnded
+from entrepot.core.periods import Instant
+from entrepot.core.usage_event import UsageEvent
+from entrepot.reconciling.steps import Midnight
+
+# Partners do not tell reasoning apart from other output.
+_COMPARED_AS = {f"{medium}reasoning_tokens": f"{medium}output_tokens" for medium in ("", "audio_", "image_")}
+
+
+class Cell(NamedTuple):
+    """What is compared day by day. upstream: "" where the partner does not tell its keys apart."""
+
+    model: str
+    upstream: str
+    meter: str
+
+
+# When a request counts: when it ended, when it began, or on either day where a midnight lies between.
+CountedAt = Literal["end", "start", "either"]
+COUNTED_AT: tuple[CountedAt, ...] = get_args(CountedAt)
+
+
+class OurCounts:
+    """Units by cell and day. bounds: the start of each day, and the end of the last.
+
+    The usage of attempts that gave no answer is in it: the upstream served it, whoever pays for it here.
+    """
+
+    def __init__(
+        self,
+        counted_at: CountedAt,
+        bounds: Sequence[Instant],
+        upstreams: Iterable[str],
+        skew_us: int,
+        *,
+        by_key: bool,
+    ) -> None:
+        self.counted_at = counted_at
+        self._bounds = bounds
+        self._upstreams = frozenset(upstreams)
+        self._skew_us = skew_us
+        self._by_key = by_key
+        self.units: dict[Cell, list[int]] = {}
+        self._late: dict[Cell, list[int]] = {}
+        self._early: dict[Cell, list[int]] = {}
+        self.waiting: dict[Cell, int] = defaultdict(int)
+
+    def add_event(self, event: UsageEvent, *, waits: bool = False) -> None:
+        """Counts a usage event. waits: it is in quarantine, though the upstream has served it."""
+        self._add(event.upstream, event.model, event.meters, event.admitted_at, event.finished_at, waits)
+
+    def add_attempt(self, model: str, attempt: AttemptEnded) -> None:
+        """Counts the usage of an attempt."""
+        self._add(attempt.upstream, model, attempt.meters, attempt.began_at, attempt.at, False)
+
+    def midnights(self, cell: Cell) -> list[Midnight]:
+        """What crossed the start of the first day and the end of each day."""
+        none = [0] * len(self._bounds)
+        return [
+            Midnight(late, early)
+            for late, early in zip(self._late.get(cell, none), self._early.get(cell, none), strict=True)
+        ]
+
+    def _add(
+        self, upstream: str, model: str, meters: Mapping[str, int], began: Instant, ended: Instant, waits: bool
+    ) -> None:
+        if upstream not in self._upstreams:
+            return
+        if self.counted_at == "end":
+            began = ended
+        elif self.counted_at == "start":
+            ended = began
+        bounds, skew = self._bounds, self._skew_us
+        day = bisect_right(bounds, began) - 1
+        is_within = 0 <= day < len(bounds) - 1
+        ends = bounds[day + 1] if day + 1 < len(bounds) else None
+        for meter, quantity in meters.items():
+            cell = Cell(model, upstream if self._by_key else "", _COMPARED_AS.get(meter, meter))
+            if is_within:
+                self.units.setdefault(cell, [0] * (len(bounds) - 1))[day] += quantity
+                if waits:
+                    self.waiting[cell] += quantity
+            if ends is not None and ended + skew >= ends:
+                self._late.setdefault(cell, [0] * len(bounds))[day + 1] += quantity
+            if day >= 0 and began - skew < bounds[day]:
+                self._early.setdefault(cell, [0] * len(bounds))[day] += quantity
