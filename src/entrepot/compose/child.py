@@ -15,6 +15,7 @@ from collections.abc import Sequence
 # The module of each role, whose main(arguments) runs until it is told to stop and returns an exit status.
 ROLES = {
     "log": "entrepot.compose.log_process",
+    "counters": "entrepot.compose.counter_process",
     "gateway": "entrepot.compose.gateway",
     "model": "entrepot.compose.model_server",
     "worker": "entrepot.compose.worker",

@@ -1,5 +1,6 @@
 """What `entrepot doctor` looks at: whether machine and data directory can run the product, and how they are."""
 
+import asyncio
 import platform
 import shutil
 import socket
@@ -12,6 +13,7 @@ import msgspec
 
 from entrepot.adapters.snapshot_file import FileSnapshots
 from entrepot.compose.books import open_books
+from entrepot.compose.counters import counter_store, reach_valkey
 from entrepot.compose.running import read_running
 from entrepot.compose.settings import Settings, unknown_variables
 from entrepot.compose.upstream_keys import upstream_keys
@@ -39,6 +41,7 @@ def diagnose(settings: Settings, environment: Mapping[str, str]) -> Iterator[Fin
     yield _processor(Path("/proc/cpuinfo"))
     yield _disk(settings)
     yield from _addresses(settings)
+    yield _counters(settings)
     yield _log(settings)
     yield from _books(settings, environment)
     yield _snapshot(settings)
@@ -84,6 +87,21 @@ def _addresses(settings: Settings) -> Iterator[Finding]:
                 yield Finding(name, "good", f"{address} is free")
         except OSError as error:
             yield Finding(name, "bad", f"{address}: {error.strerror}; set ENTREPOT_{name.upper()} to another address")
+
+
+def _counters(settings: Settings) -> Finding:
+    def look() -> str:
+        store = counter_store(settings)
+        if store == "valkey":
+            return f"limits are counted in Valkey at {asyncio.run(reach_valkey(settings))}"
+        if store == "process":
+            return "limits are counted in the gateway process, which is the only one"
+        kept = any(name == "counters" for name in running.children) if (running := read_running(settings)) else None
+        if kept is False:
+            raise BadInput("the process that counts limits for all gateways is not running; it is being started again")
+        return "limits are counted in one process for all gateways of this machine"
+
+    return _guarded("counters", look)
 
 
 def _log(settings: Settings) -> Finding:

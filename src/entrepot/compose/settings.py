@@ -98,6 +98,12 @@ def _lost(text: str) -> str:
     return text
 
 
+def _counters(text: str) -> str:
+    if text not in {"auto", "process", "machine", "valkey"}:
+        raise ValueError("must be auto, process, machine or valkey")
+    return text
+
+
 def _path_or_none(text: str) -> Path | None:
     return _path(text) if text else None
 
@@ -132,6 +138,7 @@ DEFINITIONS = (
     Definition("model_threads", "1", _count, "threads of each local model"),
     Definition("cache_memory_mb", "64", _count, "what each gateway process keeps of answers in its memory"),
     Definition("valkey_url", "", _valkey_url, "the Valkey server that gateways share", secret=True),
+    Definition("counters", "auto", _counters, "where limits are counted: auto, process, machine or valkey"),
     Definition("counters_lost", "closed", _lost, "what becomes of requests that meet limits when nobody can count"),
     Definition("drain_seconds", "20", _count, "how long running answers may take to end when stopping"),
     Definition("reload_drain_seconds", "900", _count, "how long a replaced gateway may take to end its answers"),
@@ -162,6 +169,7 @@ class Settings:
     model_threads: int
     cache_memory_mb: int
     valkey_url: str
+    counters: Literal["auto", "process", "machine", "valkey"]
     counters_lost: str
     drain_seconds: int
     reload_drain_seconds: int
@@ -198,6 +206,11 @@ class Settings:
     def log_socket(self) -> Path:
         """The log process's socket."""
         return self._socket("log")
+
+    @property
+    def counter_socket(self) -> Path:
+        """The socket of the process that keeps the counters of limits."""
+        return self._socket("counters")
 
     @property
     def jobs_socket(self) -> Path:

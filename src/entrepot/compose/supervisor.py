@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
+from entrepot.compose.counters import counter_store
 from entrepot.compose.gateway_keeper import READY_S_MAX, STOP_S_MAX, GatewayKeeper, reloaded, remove_socket
 from entrepot.compose.listening import take_address
 from entrepot.compose.model_keeper import ModelKeeper
@@ -47,6 +48,7 @@ class Supervisor:
         self._plan = plan
         self._say = say
         self._children: dict[str, list[ChildProcess]] = {role: [] for role in ROLES}
+        self._counters: list[ChildProcess] = []
         self._models = ModelKeeper(settings, self._child, say)
         self._stop = asyncio.Event()
         self._reload = asyncio.Event()
@@ -96,12 +98,19 @@ class Supervisor:
             self._begin("control", [Role("control", "control")])
         await self._await_models()
         if "gateway" in self._plan.roles:
+            await self._keep_counters(self.settings)
             self._gateways.begin(self.settings)
         if "jobs" in self._plan.roles:
             self._begin("jobs", [Role("jobs", "jobs")])
         for children in (*(self._children[role] for role in ("worker", "control", "jobs")), self._gateways.children):
             await self._require(children, READY_S_MAX)
         await asyncio.to_thread(self._plan.finish, self.settings)
+
+    async def _keep_counters(self, settings: Settings) -> None:
+        """Starts the process that keeps counters for several gateways, where there shall be one and is none."""
+        if counter_store(settings) == "machine" and not self._counters:
+            self._counters = [self._child(Role("counters", "counters", ("--home", str(settings.home))))]
+            await self._require(self._counters, READY_S_MAX)
 
     async def _await_models(self) -> None:
         """Waits for the models, so that gateways start with a snapshot that knows where they are."""
@@ -157,6 +166,7 @@ class Supervisor:
                 self._say(f"the settings cannot be read again, so nothing changes: {error.message}")
                 continue
             settings = reloaded(self.settings, self._asked, asked, self._say)
+            await self._keep_counters(settings)
             if await self._gateways.reload(settings):
                 self.settings = settings
                 self._say("reloaded: new gateways serve; the old ones finish their answers")
@@ -184,7 +194,7 @@ class Supervisor:
         drain_s = self.settings.drain_seconds + STOP_S_MAX
         facing_clients = (*self._children["control"], *self._children["jobs"])
         await asyncio.gather(self._gateways.stop(drain_s), *(child.stop(drain_s) for child in facing_clients))
-        await asyncio.gather(*(child.stop(STOP_S_MAX) for child in self._children["worker"]))
+        await asyncio.gather(*(child.stop(STOP_S_MAX) for child in (*self._counters, *self._children["worker"])))
         await self._models.stop()
         await asyncio.gather(*(child.stop(STOP_S_MAX) for child in self._children["log"]))
 
@@ -215,7 +225,7 @@ class Supervisor:
 
     def _everyone(self) -> list[ChildProcess]:
         others = (child for role in ROLES for child in self._children[role])
-        return [*others, *self._gateways.children, *self._models.children]
+        return [*others, *self._counters, *self._gateways.children, *self._models.children]
 
 
 def has_terminal() -> bool:

@@ -45,6 +45,18 @@ class Counter:
         self._used = 0  # Of a bucket in units x microseconds of a minute, so that what leaks is a whole number.
         self._at: Instant = 0
 
+    @classmethod
+    def of(cls, state: tuple[int, Instant]) -> "Counter":
+        """The counter that had this state."""
+        counter = cls()
+        counter._used, counter._at = state
+        return counter
+
+    @property
+    def state(self) -> tuple[int, Instant]:
+        """What is used, in the counter's own grain, and since when it has been told nothing; for `of`."""
+        return self._used, self._at
+
     def used(self, limit: Limit, at: Instant) -> int:
         """Units that are not free; of a bucket, those that have not leaked yet, rounded up."""
         self._advance(limit, at)
@@ -81,7 +93,7 @@ class Counter:
         """
         self._advance(limit, at)
         if limit.refill == "bucket":
-            kept = units * MINUTE - limit.drain * (self._at - taken_at)
+            kept = units * MINUTE - limit.drain * max(0, self._at - taken_at)
             self._used = max(0, self._used - max(0, kept))
         elif limit.refill == "budget" or taken_at // limit.window == self._at // limit.window:
             self._used = max(0, self._used - units)

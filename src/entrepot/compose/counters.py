@@ -1,0 +1,80 @@
+"""Where a gateway's limits are counted: in its own process, in one process of the machine, or in Valkey."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Literal
+
+from entrepot.adapters.machine_counters import MachineCounters
+from entrepot.adapters.memory.counters import MemoryCounters
+from entrepot.adapters.valkey.client import CONNECT_S_MAX, ValkeyClient, parse_server
+from entrepot.adapters.valkey.counters import ValkeyCounters
+from entrepot.compose.settings import Settings
+from entrepot.core.errors import BadInput
+from entrepot.core.periods import Instant
+from entrepot.ports.counters import Counters
+
+READY_S_MAX = 3.0
+_LOOK_S = 0.005
+
+_log = logging.getLogger("entrepot.counters")
+
+
+def counter_store(settings: Settings) -> Literal["process", "machine", "valkey"]:
+    """The place. Raises: BadInput."""
+    if settings.counters == "auto":
+        return "process" if settings.gateway_workers == 1 else "machine"
+    if settings.counters == "process" and settings.gateway_workers > 1:
+        raise BadInput(
+            "counters = process counts each gateway process by itself, and gateway_workers is more than 1; "
+            "set counters to machine or auto",
+            param="counters",
+        )
+    if settings.counters == "valkey" and not settings.valkey_url:
+        raise BadInput("counters = valkey needs a server; set ENTREPOT_VALKEY_URL", param="counters")
+    return settings.counters
+
+
+async def open_counters(
+    settings: Settings, name: str, now: Callable[[], Instant]
+) -> tuple[Counters, Callable[[], None]]:
+    """The counters of a gateway, and what ends their connection. name: of the gateway. Raises: BadInput.
+
+    Counters that cannot be asked yet will be, by themselves.
+    """
+    loop = asyncio.get_running_loop()
+    store = counter_store(settings)
+    if store == "process":
+        return MemoryCounters().holder(name), _nothing
+    counters = (
+        MachineCounters(loop, settings.counter_socket, name)
+        if store == "machine"
+        else ValkeyCounters(loop, parse_server(settings.valkey_url), name)
+    )
+    end = loop.time() + READY_S_MAX
+    while not counters.drawing.is_ready and loop.time() < end:
+        counters.tick(now())
+        await asyncio.sleep(_LOOK_S)
+    if not counters.drawing.is_ready:
+        _log.error("counters_not_ready store=%s; what has limits is decided as settings say until they are", store)
+    return counters, counters.close
+
+
+async def reach_valkey(settings: Settings) -> str:
+    """The server's name, once it has answered. Raises: BadInput when it cannot be reached."""
+    server = parse_server(settings.valkey_url)
+    client = ValkeyClient(asyncio.get_running_loop(), server)
+    end = asyncio.get_running_loop().time() + CONNECT_S_MAX
+    while not client.is_connected and asyncio.get_running_loop().time() < end:
+        client.tick()
+        await asyncio.sleep(_LOOK_S)
+    reached = client.is_connected
+    client.close()
+    await asyncio.sleep(0)
+    if not reached:
+        raise BadInput(f"Valkey at {server.name} cannot be reached, and limits are counted there", param="valkey_url")
+    return server.name
+
+
+def _nothing() -> None:
+    """What ends where there is no connection."""
