@@ -71,14 +71,12 @@ class Room:
         if outcome is None or isinstance(outcome, Shortage):
             self._put_back(part)
             self.world.let_go(part.units)
-        if outcome is None:
-            self.world.not_answered += 1
-        elif isinstance(outcome, Shortage):
+        if isinstance(outcome, Shortage):
             if outcome.idle and self.world.at - began < 2 * SECOND:
                 self.world.later(TICK_US, lambda: self.ask(units, began))
             else:
                 self.world.refused(units)
-        else:
+        elif outcome is not None:
             missing = units - part.units
             self._put_back(Part(outcome[0].units - missing, outcome[0].taken_at))
             self._admit([part, Part(missing, outcome[0].taken_at)])
@@ -180,7 +178,7 @@ class World:
         self.keeper = SharedCounters("first")
         self.truth = Counter()  # What has been admitted and not been given back, by those who know.
         self.peak = 0
-        self.not_answered = self.admissions = self.refusals = self.wrong_refusals = 0
+        self.admissions = self.refusals = self.wrong_refusals = 0
         self.restarts = 0
         self.rooms = [Room(self, f"gateway {number}") for number in range(gateways)]
         self._ended: list[tuple[Instant, int]] = []

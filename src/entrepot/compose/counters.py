@@ -16,6 +16,7 @@ from entrepot.ports.counters import Counters
 
 READY_S_MAX = 3.0
 _LOOK_S = 0.005
+_LAST_WORDS_S = 0.02
 
 _log = logging.getLogger("entrepot.counters")
 
@@ -35,29 +36,38 @@ def counter_store(settings: Settings) -> Literal["process", "machine", "valkey"]
     return settings.counters
 
 
-async def open_counters(
-    settings: Settings, name: str, now: Callable[[], Instant]
-) -> tuple[Counters, Callable[[], None]]:
-    """The counters of a gateway, and what ends their connection. name: of the gateway. Raises: BadInput.
+class GatewayCounters:
+    """The counters of one gateway, and how they end."""
 
-    Counters that cannot be asked yet will be, by themselves.
-    """
+    def __init__(self, counters: Counters, shared: MachineCounters | ValkeyCounters | None = None) -> None:
+        self.counters = counters
+        self._shared = shared
+
+    async def close(self) -> None:
+        """Ends the connection, once what was said last is on its way."""
+        if self._shared is not None:
+            await asyncio.sleep(_LAST_WORDS_S)
+            self._shared.close()
+
+
+async def open_counters(settings: Settings, name: str, now: Callable[[], Instant]) -> GatewayCounters:
+    """The counters of the gateway of this name. Raises: BadInput. Those that cannot be asked yet will be, in time."""
     loop = asyncio.get_running_loop()
     store = counter_store(settings)
     if store == "process":
-        return MemoryCounters().holder(name), _nothing
-    counters = (
-        MachineCounters(loop, settings.counter_socket, name)
-        if store == "machine"
-        else ValkeyCounters(loop, parse_server(settings.valkey_url), name)
-    )
+        return GatewayCounters(MemoryCounters().holder(name))
+    shared: MachineCounters | ValkeyCounters
+    if store == "machine":
+        shared = MachineCounters(loop, settings.counter_socket, name)
+    else:
+        shared = ValkeyCounters(loop, parse_server(settings.valkey_url), name)
     end = loop.time() + READY_S_MAX
-    while not counters.drawing.is_ready and loop.time() < end:
-        counters.tick(now())
+    while not shared.drawing.is_ready and loop.time() < end:
+        shared.tick(now())
         await asyncio.sleep(_LOOK_S)
-    if not counters.drawing.is_ready:
-        _log.error("counters_not_ready store=%s; what has limits is decided as settings say until they are", store)
-    return counters, counters.close
+    if not shared.drawing.is_ready:
+        _log.error("counters_not_ready store=%s; until they are, counters_lost decides", store)
+    return GatewayCounters(shared, shared)
 
 
 async def reach_valkey(settings: Settings) -> str:
@@ -74,7 +84,3 @@ async def reach_valkey(settings: Settings) -> str:
     if not reached:
         raise BadInput(f"Valkey at {server.name} cannot be reached, and limits are counted there", param="valkey_url")
     return server.name
-
-
-def _nothing() -> None:
-    """What ends where there is no connection."""

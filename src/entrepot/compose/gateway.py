@@ -30,11 +30,11 @@ from entrepot.adapters.clocks import SystemClock
 from entrepot.adapters.handed_on.batch_thread import BatchThread
 from entrepot.adapters.handed_on.line_file import LineFile
 from entrepot.adapters.handed_on.otlp_exporter import OtlpExporter
-from entrepot.adapters.memory.counters import MemoryCounters
 from entrepot.adapters.metric_files import MetricFiles
 from entrepot.adapters.snapshot_file import FileSnapshots
 from entrepot.admission.desk import Desk
 from entrepot.compose.answer_stores import AnswerStores
+from entrepot.compose.counters import open_counters
 from entrepot.compose.gateway_doors import Doors, first_of
 from entrepot.compose.server_tls import ServerTls, server_tls
 from entrepot.compose.settings import Address, Settings, load_settings
@@ -113,12 +113,13 @@ async def _serve(settings: Settings, address: Address, inherited: Sequence[socke
     clock = SystemClock()
     pool = UpstreamPool(loop, UpstreamLimits(), upstream_tls(settings))
     stores = AnswerStores(settings, loop)
+    counters = await open_counters(settings, f"{instance:08x}", clock.now)
     flow = ServeInference(
         instance=f"{instance:08x}",
         usage=UsageWriter(sink, clock),
         pool=pool,
         secret_of=upstream_keys(os.environ),
-        desk=Desk(MemoryCounters().holder(f"{instance:08x}"), settings.counters_lost_share),
+        desk=Desk(counters.counters, settings.counters_lost_share),
         stores=stores.by_name,
     )
     token = internal_token(settings)
@@ -141,6 +142,9 @@ async def _serve(settings: Settings, address: Address, inherited: Sequence[socke
     api.report.publish(clock.now())
     pool.close()
     stores.close()
+    for _ in range(2):  # What lay idle from one sweep to the next is given back.
+        flow.sweep(clock.now())
+    await counters.close()
     if not lost.is_set():
         await sink.close()
         return 0
