@@ -23,6 +23,7 @@ from entrepot.core.errors import BadInput, EntrepotError
 from entrepot.edge.console import Console
 from entrepot.edge.console_pages import Part
 from entrepot.edge.control_api import ControlApi
+from entrepot.edge.organization_api import OrganizationApi
 from entrepot.edge.sessions import Sessions
 
 _GIB = 1 << 30
@@ -43,8 +44,9 @@ def control_app(settings: Settings) -> Starlette:
     """The application of the control process."""
     sessions, clock = Sessions(admin_token(settings)), SystemClock()
     api = ControlApi(lambda: open_books(settings), sessions, clock)
+    organization = OrganizationApi(lambda: open_books(settings), sessions, clock)
     console = Console(lambda: open_books(settings), sessions, clock, lambda: list(parts(settings)), renderer(settings))
-    return Starlette(routes=[Route("/healthz", _alive), *api.routes(), *console.routes()])
+    return Starlette(routes=[Route("/healthz", _alive), *api.routes(), *organization.routes(), *console.routes()])
 
 
 def parts(settings: Settings) -> Iterator[Part]:

@@ -16,7 +16,7 @@ CostKind = Literal["used", "term", "tax", "rounding", "unused"]
 class UsedPart(NamedTuple):
     """Usage at one price. Amounts are exact, in pico of the currency of prices; those of units None as PricedPart's.
 
-    priced: how many times a unit price is charged; priced_by: for how many units at a time.
+    priced: how many times a unit price is charged; priced_by: for how many units at a time, 0 for an hour of them.
     """
 
     reading: Reading

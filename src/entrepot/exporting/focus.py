@@ -98,7 +98,7 @@ def _used(cost: Cost) -> Cells:
         "PricingCurrencyContractedUnitPrice": _price(used.agreed_unit_pico, PICO),
         "PricingCurrencyListUnitPrice": _price(used.list_unit_pico, PICO),
         "PricingQuantity": str(used.priced),
-        "PricingUnit": unit if used.priced_by == 1 else f"{used.priced_by} {unit}",
+        "PricingUnit": {0: "Hours", 1: unit}.get(used.priced_by, f"{used.priced_by} {unit}"),
         "ResourceId": f"{series.project}/{series.deployment}" if named else None,
         "ResourceName": series.deployment if named else None,
         "ResourceType": "Model Deployment" if named else None,

@@ -15,6 +15,8 @@ def unit_of(meter: str) -> str:
     """The unit, in the plural: "Tokens", "Images". Source: FOCUS 1.2, Unit Format."""
     if meter.endswith("_tokens"):
         return "Tokens"
+    if meter.endswith("_unit_minutes"):
+        return "Unit-Minutes"
     return "Calls" if meter.endswith("_calls") else _UNITS[meter]
 
 

@@ -20,6 +20,7 @@ from entrepot.core.usage_event import UsageEvent
 from entrepot.core.world import World
 from entrepot.ports.event_log import Position
 from entrepot.ports.partner_store import PartnerStore
+from entrepot.ports.usage_windows import UsageWindows
 
 QuarantineKind = Literal["invalid", "unpriced", "conflict"]
 
@@ -380,7 +381,7 @@ class ControlStore(Protocol):
         ...
 
 
-class Books(EventStore, LedgerStore, InvoiceStore, StatementStore, PartnerStore, ControlStore, Protocol):
+class Books(EventStore, UsageWindows, LedgerStore, InvoiceStore, StatementStore, PartnerStore, ControlStore, Protocol):
     """The whole store."""
 
     def transaction(self) -> AbstractContextManager[None]:

@@ -15,6 +15,7 @@ from entrepot.adapters.sql.partner_reports import PartnerReports
 from entrepot.adapters.sql.quarantine import Quarantine
 from entrepot.adapters.sql.readings import Readings
 from entrepot.adapters.sql.statements import Statements
+from entrepot.adapters.sql.usage_windows import UsageWindows
 from entrepot.ports.books import Books
 
 _HASHED_AT_ONCE = 1000  # Rows; part of what a digest means.
@@ -49,7 +50,9 @@ _TABLES = {
 _encode = msgspec.msgpack.Encoder().encode
 
 
-class SqliteBooks(OpenRequests, Invoices, Readings, Quarantine, Journal, Statements, PartnerReports, Control):
+class SqliteBooks(
+    OpenRequests, UsageWindows, Invoices, Readings, Quarantine, Journal, Statements, PartnerReports, Control
+):
     """The books; see ports.books for what each method promises."""
 
     def transaction(self) -> AbstractContextManager[None]:

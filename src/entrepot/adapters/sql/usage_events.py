@@ -132,7 +132,7 @@ class UsageEvents(Store):
             return None
         # An hour that a month cuts begins later in one contract than in another: all within the hour may hold the last.
         groups = self._database.all(f"SELECT first_seq, later {of_wanted} AND hour > ?", (wanted, last[0] - HOUR))
-        return max(event.admitted_at for event in self._of_seqs(_seqs(groups)))
+        return max(event.admitted_at for event in self._of_seqs(seqs_of(groups)))
 
     def usage_counts(self) -> UsageCounts:
         """See ports.books. seq has no gaps, so its greatest is the number of events."""
@@ -187,7 +187,7 @@ class UsageEvents(Store):
             "AND first_seq > ? AND first_seq <= ? ORDER BY first_seq",
             (series, hour, after_seq, through_seq),
         )
-        return self._of_seqs(_seqs(groups))
+        return self._of_seqs(seqs_of(groups))
 
     def _of_seqs(self, seqs: Iterator[int]) -> Iterator[UsageEvent]:
         for part in parts(list(seqs)):
@@ -204,7 +204,8 @@ def _later(seqs: Sequence[int]) -> bytes:
     return struct.pack(f"<{len(seqs) - 1}I", *(seq - first for seq in seqs[1:]))
 
 
-def _seqs(groups: Iterable[Row]) -> Iterator[int]:
+def seqs_of(groups: Iterable[Row]) -> Iterator[int]:
+    """The seqs of rows of (first_seq, later)."""
     for first, later in groups:
         yield first
         for (distance,) in struct.iter_unpack("<I", later):
