@@ -1,17 +1,22 @@
 """A shortcut never leads elsewhere than the long way, whatever bytes it is given; nor does its compiled twin."""
 
 import json
-from typing import Any
+from bisect import bisect_left
+from typing import Any, get_args, get_origin, get_type_hints
 from unittest.mock import patch
 
+import msgspec
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from entrepot.core.errors import EntrepotError
-from entrepot.core.segments import split_frames
+from entrepot.core.log_records import Admitted, LogRecord, UsageRecorded, encode_record
+from entrepot.core.segments import frame, split_frames
+from entrepot.core.usage_event import UsageEvent
 from entrepot.dialects import openai, openai_usage
 from entrepot.dialects import shortcuts as dialect_shortcuts
+from entrepot.edge import http_answers
 from entrepot.relay.http1 import AnswerReader
 from entrepot.relay.usage_tap import StreamTap
 from tests.support.twins import kind, twins
@@ -169,7 +174,9 @@ def test_what_an_answer_says(body: bytes) -> None:
     if plain is not None:
         long = openai.read_answer(body)
         assert long is not None
-        assert plain == (long.usage, long.finish)
+        usage, finish, meters = plain
+        assert (usage, finish) == (long.usage, long.finish)
+        assert meters == (dialect_shortcuts.text_meters(usage) if usage else None)
 
 
 @settings(max_examples=600)
@@ -200,3 +207,105 @@ def test_ids_and_frames(shortcuts: Any, at: int, instance: int, sequence: int, p
     if payload:
         framed = shortcuts.frame(payload)
         assert split_frames(framed, 0, 0, len(framed)).payloads == [payload]
+
+
+def built(shape: Any) -> st.SearchStrategy[Any]:
+    """Values of a record's class, every field of it drawn by its type, so that a field that is added is drawn, too."""
+    hints = get_type_hints(shape)
+    drawn = {field.name: like(hints[field.name]) for field in msgspec.structs.fields(shape)}
+    return st.builds(shape, **drawn)
+
+
+def like(hint: Any) -> st.SearchStrategy[Any]:
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        return built(hint)
+    if get_origin(hint) is tuple and get_args(hint)[1:] == (...,):
+        return st.lists(like(get_args(hint)[0]), max_size=3).map(tuple)
+    if hint is int:
+        return st.one_of(st.integers(0, 300), st.integers(-(2**63), 2**63 - 1))
+    if hint is str:
+        return st.one_of(st.text(max_size=5), st.text("ab-09", max_size=300))
+    if hint is bytes:
+        return st.one_of(st.binary(max_size=9), st.sampled_from([255, 256, 5_000, 70_000]).map(bytes))
+    return st.from_type(hint)
+
+
+@pytest.mark.parametrize("shortcuts", CORE, ids=kind)
+@pytest.mark.parametrize("shape", get_args(LogRecord), ids=lambda shape: shape.__name__)
+@settings(max_examples=30)
+@given(data=st.data())
+def test_records(shortcuts: Any, shape: Any, data: st.DataObject) -> None:
+    record = data.draw(built(shape))
+    try:
+        expected = frame(encode_record(record))
+    except OverflowError:  # A number of more than 64 bits.
+        expected = None
+    assert shortcuts.framed(record) in {None, expected}
+
+
+def test_the_usual_records_are_not_left_to_the_long_way() -> None:
+    event = UsageEvent(
+        id="0" * 32, admitted_at=1, finished_at=2**50, customer="c", project="p", deployment="d", model="m",
+        tier="default", meters={"input_tokens": 212, "output_tokens": 70_000}, raw=USAGE[0],
+    )  # fmt: skip
+    admitted = Admitted(
+        id="0" * 32, at=1, instance="i", customer="c", project="p", deployment="d", model="m" * 40, tier="default",
+        upstream="u", key="k", prompt_tokens_estimate=5, counts=(("characters", 3),),
+    )  # fmt: skip
+    for shortcuts in CORE:
+        for record in (admitted, UsageRecorded(event)):
+            expected = frame(encode_record(record)) if kind(shortcuts) == "compiled" else None
+            assert shortcuts.framed(record) == expected
+        disordered = msgspec.structs.replace(event, meters={"output_tokens": 1, "input_tokens": 2})
+        assert shortcuts.framed(UsageRecorded(disordered)) is None
+        assert shortcuts.framed(UsageRecorded(msgspec.structs.replace(event, raw=bytes(5000)))) is None
+        assert shortcuts.framed(object()) is shortcuts.framed("text") is None
+
+
+@pytest.mark.parametrize("shortcuts", CORE, ids=kind)
+@given(content=st.binary(max_size=20), at=st.integers(0, 40), bounds=st.integers(0, 2**64 - 1))
+def test_what_is_kept(shortcuts: Any, content: bytes, at: int, bounds: int) -> None:
+    memory = bytearray(32)
+    if 8 <= at <= 32 - len(content):
+        shortcuts.keep(memory, at, content, bounds)
+        assert memory == (bounds.to_bytes(8, "little") + bytes(at - 8) + content).ljust(32, b"\0")
+    else:
+        with pytest.raises(ValueError, match="does not fit"):
+            shortcuts.keep(memory, at, content, bounds)
+        assert memory == bytearray(32)
+
+
+@given(
+    values=st.lists(st.one_of(st.integers(0, 1000), st.integers(0, 2**70))),
+    first=st.integers(1, 10),
+    doublings=st.integers(1, 3),
+    units=st.lists(st.dictionaries(st.sampled_from("abc"), st.integers(-5, 2**70))),
+)
+def test_counting(values: list[int], first: int, doublings: int, units: list[dict[str, int]]) -> None:
+    bounds = tuple(first << doublings * n for n in range(6))
+    expected = [0] * 7 + [sum(values)]
+    for value in values:
+        expected[bisect_left(bounds, value)] += 1
+    for shortcuts in CORE:
+        counts, totals = [0] * 8, dict[str, int]()
+        for value in values:
+            shortcuts.count_in(counts, value, first, doublings)
+        assert counts == expected
+        for each in units:
+            shortcuts.add_up(totals, each)
+        assert totals == {name: sum(each.get(name, 0) for each in units) for name in set[str]().union(*units)}
+
+
+@given(
+    status=st.integers(100, 999),
+    texts=st.lists(st.text(st.characters(max_codepoint=255), max_size=40), min_size=3, max_size=3),
+    took_ms=st.integers(0, 2**40),
+    body=st.binary(max_size=200),
+)
+def test_whole_answers(status: int, texts: list[str], took_ms: int, body: bytes) -> None:
+    media_type, fields, request_id = texts
+    with patch.object(http_answers, "answer_of", return_value=None):
+        long = http_answers.whole_answer(status, media_type, fields, request_id, took_ms, body)
+    assert http_answers.whole_answer(status, media_type, fields, request_id, took_ms, body) == long
+    with pytest.raises(UnicodeEncodeError):
+        http_answers.whole_answer(status, media_type, "x: \u20ac\r\n", request_id, took_ms, body)

@@ -1,6 +1,6 @@
 """Clocks."""
 
-import time
+from time import time_ns
 
 from entrepot.core.periods import Instant
 
@@ -10,4 +10,4 @@ class SystemClock:
 
     def now(self) -> Instant:
         """Now, in UTC; steps when the machine's clock is set."""
-        return time.time_ns() // 1000
+        return time_ns() // 1000

@@ -16,6 +16,8 @@ import os
 import struct
 from pathlib import Path
 
+from entrepot.core.shortcuts import keep
+
 KEPT_BYTES = 4 * 2**20
 
 _BOUNDS = struct.Struct("<Q")
@@ -42,9 +44,8 @@ class KeptFrames:
             if not self._make_room(len(frame)):
                 return False
             end = self._end + len(frame)
-        self._memory[self._end : end] = frame
+        keep(self._memory, self._end, frame, self._start << 32 | end)
         self._end = end
-        self._write_bounds()
         return True
 
     def drop(self, size: int) -> None:
@@ -70,7 +71,7 @@ class KeptFrames:
         return True
 
     def _write_bounds(self) -> None:
-        _BOUNDS.pack_into(self._memory, 0, self._start << 32 | self._end)
+        keep(self._memory, _BOUNDS.size, b"", self._start << 32 | self._end)
 
 
 class LeftFrames:

@@ -31,6 +31,7 @@ from entrepot.core.log_wire import (
     read_state,
 )
 from entrepot.core.segments import frame
+from entrepot.core.shortcuts import framed as framed_at_once
 from entrepot.ports.event_log import KeepsFrames
 
 HELD_S = 0.005  # About as long as a flush on a slow disk: what a power cut may take with it hardly grows.
@@ -149,7 +150,7 @@ class SocketUsageSink(asyncio.Protocol):
 
     def _frame(self, record: LogRecord) -> int:
         """Keeps the record's frame, and puts it into the next batch. Returns its size."""
-        framed = frame(encode_record(record))
+        framed = framed_at_once(record) or frame(encode_record(record))
         self._frames.append(framed)
         size = len(framed)
         if self._kept is not None:

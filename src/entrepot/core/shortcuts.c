@@ -1,8 +1,10 @@
 /* The shortcuts of shortcuts.py, in C. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
+#include <structmember.h>
 
 static PyObject *event_id(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t count)
 {
@@ -77,9 +79,281 @@ static PyObject *frame(PyObject *Py_UNUSED(module), PyObject *payload)
     return framed;
 }
 
+/* ---- records: msgspec's structs of the kind array_like, as msgpack, with their frame
+ *
+ * Where a struct has its fields is learnt from its class when one is met for the first time. Whatever a record holds
+ * beside text, whole numbers, bytes, None, and tuples, structs and dicts of them is left to msgspec, and so is what
+ * does not fit.
+ */
+
+#define KINDS_MAX 64
+#define FIELDS_MAX 32
+#define RECORD_MAX 4096
+#define DEPTH_MAX 4
+
+typedef struct {
+    PyTypeObject *type;
+    PyObject *tag; /* NULL for none */
+    Py_ssize_t fields, at[FIELDS_MAX];
+    bool known; /* else it is none of these */
+} Kind;
+
+typedef struct {
+    unsigned char *at, *end;
+} Out;
+
+static Kind kinds[KINDS_MAX];
+static int kinds_met;
+
+static bool is_true(PyObject *object, const char *name)
+{
+    PyObject *value = PyObject_GetAttrString(object, name);
+    bool found = value == Py_True;
+    Py_XDECREF(value);
+    return found;
+}
+
+/* Whether the fields of a struct's class are where a C program can read them. May leave an exception behind. */
+static bool learn_fields(Kind *kind, PyObject *names, PyObject *settings)
+{
+    if (!PyTuple_Check(names) || PyTuple_GET_SIZE(names) > FIELDS_MAX || !is_true(settings, "array_like")
+        || is_true(settings, "omit_defaults"))
+        return false;
+    kind->fields = PyTuple_GET_SIZE(names);
+    for (Py_ssize_t number = 0; number < kind->fields; number++) {
+        PyObject *field = PyObject_GetAttr((PyObject *)kind->type, PyTuple_GET_ITEM(names, number));
+        bool readable = field && Py_IS_TYPE(field, &PyMemberDescr_Type)
+                        && ((PyMemberDescrObject *)field)->d_member->type == T_OBJECT_EX;
+        if (readable)
+            kind->at[number] = ((PyMemberDescrObject *)field)->d_member->offset;
+        Py_XDECREF(field);
+        if (!readable)
+            return false;
+    }
+    kind->tag = PyObject_GetAttrString(settings, "tag");
+    if (kind->tag == Py_None)
+        Py_CLEAR(kind->tag);
+    return !kind->tag || PyUnicode_CheckExact(kind->tag);
+}
+
+static const Kind *kind_of(PyObject *record)
+{
+    for (int number = 0; number < kinds_met; number++)
+        if (kinds[number].type == Py_TYPE(record))
+            return kinds[number].known ? &kinds[number] : NULL;
+    if (kinds_met == KINDS_MAX)
+        return NULL;
+    Kind *kind = &kinds[kinds_met];
+    kind->type = (PyTypeObject *)Py_NewRef(Py_TYPE(record));
+    PyObject *names = PyObject_GetAttrString((PyObject *)kind->type, "__struct_fields__");
+    PyObject *settings = names ? PyObject_GetAttrString((PyObject *)kind->type, "__struct_config__") : NULL;
+    kind->known = settings && learn_fields(kind, names, settings);
+    PyErr_Clear();
+    Py_XDECREF(names);
+    Py_XDECREF(settings);
+    kinds_met++;
+    return kind->known ? kind : NULL;
+}
+
+/* The size bytes of number, the first one last, behind a byte that says what they are. */
+static bool put_number(Out *out, int what, uint64_t number, int size)
+{
+    if (out->end - out->at < 1 + size)
+        return false;
+    *out->at++ = (unsigned char)what;
+    while (size--)
+        *out->at++ = (unsigned char)(number >> 8 * size);
+    return true;
+}
+
+/* What a text, bytes or a group of so many begin with. Each has a form for up to fixed, written in the byte itself. */
+static bool put_size(Out *out, Py_ssize_t size, Py_ssize_t fixed, int shortest, int what8, int what16)
+{
+    if (size < fixed)
+        return put_number(out, shortest | (int)size, 0, 0);
+    if (what8 && size < 0x100)
+        return put_number(out, what8, (uint64_t)size, 1);
+    return size < 0x10000 && put_number(out, what16, (uint64_t)size, 2);
+}
+
+static bool put_bytes(Out *out, const char *bytes, Py_ssize_t size)
+{
+    if (out->end - out->at < size)
+        return false;
+    memcpy(out->at, bytes, (size_t)size);
+    out->at += size;
+    return true;
+}
+
+static bool put_text(Out *out, PyObject *text)
+{
+    if (!PyUnicode_IS_COMPACT_ASCII(text))
+        return false;
+    Py_ssize_t size = PyUnicode_GET_LENGTH(text);
+    return put_size(out, size, 32, 0xa0, 0xd9, 0xda) && put_bytes(out, (const char *)PyUnicode_1BYTE_DATA(text), size);
+}
+
+static bool put_int(Out *out, PyObject *value)
+{
+    int beyond;
+    long long number = PyLong_AsLongLongAndOverflow(value, &beyond);
+    if (beyond || number < 0)
+        return false;
+    return number < 0x80      ? put_number(out, (int)number, 0, 0)
+           : number < 0x100   ? put_number(out, 0xcc, (uint64_t)number, 1)
+           : number < 0x10000 ? put_number(out, 0xcd, (uint64_t)number, 2)
+           : number >> 32     ? put_number(out, 0xcf, (uint64_t)number, 8)
+                              : put_number(out, 0xce, (uint64_t)number, 4);
+}
+
+static bool put_value(Out *out, PyObject *value, int depth);
+
+/* Units by meter, their names in order. */
+static bool put_dict(Out *out, PyObject *dict, int depth)
+{
+    PyObject *key, *value, *before = NULL;
+    Py_ssize_t place = 0;
+    if (!put_size(out, PyDict_GET_SIZE(dict), 16, 0x80, 0, 0xde))
+        return false;
+    while (PyDict_Next(dict, &place, &key, &value)) {
+        if (!PyUnicode_CheckExact(key) || (before && PyUnicode_Compare(before, key) >= 0) || !put_text(out, key)
+            || !put_value(out, value, depth))
+            return false;
+        before = key;
+    }
+    return true;
+}
+
+static bool put_struct(Out *out, PyObject *record, int depth)
+{
+    const Kind *kind = kind_of(record);
+    if (!kind || !put_size(out, kind->fields + (kind->tag ? 1 : 0), 16, 0x90, 0, 0xdc)
+        || (kind->tag && !put_text(out, kind->tag)))
+        return false;
+    for (Py_ssize_t number = 0; number < kind->fields; number++) {
+        PyObject *value = *(PyObject **)((char *)record + kind->at[number]);
+        if (!value || !put_value(out, value, depth))
+            return false;
+    }
+    return true;
+}
+
+static bool put_value(Out *out, PyObject *value, int depth)
+{
+    if (PyUnicode_CheckExact(value))
+        return put_text(out, value);
+    if (PyLong_CheckExact(value))
+        return put_int(out, value);
+    if (PyBytes_CheckExact(value)) {
+        Py_ssize_t size = PyBytes_GET_SIZE(value);
+        return put_size(out, size, 0, 0, 0xc4, 0xc5) && put_bytes(out, PyBytes_AS_STRING(value), size);
+    }
+    if (value == Py_None)
+        return put_number(out, 0xc0, 0, 0);
+    if (depth == DEPTH_MAX)
+        return false;
+    if (PyDict_CheckExact(value))
+        return put_dict(out, value, depth + 1);
+    if (PyTuple_CheckExact(value)) {
+        bool put = put_size(out, PyTuple_GET_SIZE(value), 16, 0x90, 0, 0xdc);
+        for (Py_ssize_t number = 0; put && number < PyTuple_GET_SIZE(value); number++)
+            put = put_value(out, PyTuple_GET_ITEM(value, number), depth + 1);
+        return put;
+    }
+    return put_struct(out, value, depth + 1);
+}
+
+static PyObject *framed(PyObject *Py_UNUSED(module), PyObject *record)
+{
+    unsigned char space[RECORD_MAX];
+    Out out = {space + 8, space + RECORD_MAX};
+    if (!put_struct(&out, record, 0))
+        Py_RETURN_NONE;
+    size_t length = (size_t)(out.at - space) - 8;
+    put32((char *)space, (uint32_t)length);
+    put32((char *)space + 4, crc32(space + 8, length, (uint32_t)length));
+    return PyBytes_FromStringAndSize((char *)space, (Py_ssize_t)length + 8);
+}
+
+/* ---- what is kept in memory that others read */
+
+static PyObject *keep(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t count)
+{
+    Py_buffer memory;
+    if (count != 4 || !PyBytes_CheckExact(given[2]))
+        return PyErr_Format(PyExc_TypeError, "memory, at, content, bounds");
+    Py_ssize_t at = PyLong_AsSsize_t(given[1]), size = PyBytes_GET_SIZE(given[2]);
+    unsigned long long bounds = PyLong_AsUnsignedLongLong(given[3]);
+    if (PyErr_Occurred() || PyObject_GetBuffer(given[0], &memory, PyBUF_WRITABLE))
+        return NULL;
+    bool fits = at >= 8 && at <= memory.len && size <= memory.len - at;
+    if (fits) {
+        memcpy((char *)memory.buf + at, PyBytes_AS_STRING(given[2]), (size_t)size);
+        char said[8];
+        put32(said, (uint32_t)bounds);
+        put32(said + 4, (uint32_t)(bounds >> 32));
+        uint64_t whole;
+        memcpy(&whole, said, sizeof whole);
+        __atomic_store_n((uint64_t *)memory.buf, whole, __ATOMIC_RELEASE);
+    }
+    PyBuffer_Release(&memory);
+    return fits ? Py_NewRef(Py_None) : PyErr_Format(PyExc_ValueError, "it does not fit");
+}
+
+/* ---- counting */
+
+static PyObject *one;
+
+/* Adds to the number at a place of a list. */
+static bool add_at(PyObject *numbers, Py_ssize_t place, PyObject *number)
+{
+    PyObject *sum = PyNumber_Add(PyList_GET_ITEM(numbers, place), number);
+    return sum && !PyList_SetItem(numbers, place, sum);
+}
+
+static PyObject *count_in(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t count)
+{
+    if (count != 4 || !PyList_CheckExact(given[0]) || PyList_GET_SIZE(given[0]) < 2)
+        return PyErr_Format(PyExc_TypeError, "counts, value, first, doublings");
+    int beyond;
+    long long value = PyLong_AsLongLongAndOverflow(given[1], &beyond);
+    long long bound = PyLong_AsLongLong(given[2]), doublings = PyLong_AsLongLong(given[3]);
+    if (PyErr_Occurred())
+        return NULL;
+    Py_ssize_t at = 0, above = PyList_GET_SIZE(given[0]) - 2;
+    while (at < above && (beyond > 0 || value > bound)) {
+        bound <<= doublings;
+        at++;
+    }
+    return add_at(given[0], at, one) && add_at(given[0], above + 1, given[1]) ? Py_NewRef(Py_None) : NULL;
+}
+
+static PyObject *add_up(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t count)
+{
+    PyObject *name, *number;
+    Py_ssize_t place = 0;
+    if (count != 2 || !PyDict_CheckExact(given[0]) || !PyDict_CheckExact(given[1]) || given[0] == given[1])
+        return PyErr_Format(PyExc_TypeError, "totals, units");
+    while (PyDict_Next(given[1], &place, &name, &number)) {
+        PyObject *before = PyDict_GetItemWithError(given[0], name);
+        if (!before && PyErr_Occurred())
+            return NULL;
+        PyObject *sum = before ? PyNumber_Add(before, number) : Py_NewRef(number);
+        int failed = !sum || PyDict_SetItem(given[0], name, sum);
+        Py_XDECREF(sum);
+        if (failed)
+            return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef functions[] = {
+    {"add_up", (PyCFunction)(void (*)(void))add_up, METH_FASTCALL, NULL},
+    {"count_in", (PyCFunction)(void (*)(void))count_in, METH_FASTCALL, NULL},
     {"event_id", (PyCFunction)(void (*)(void))event_id, METH_FASTCALL, NULL},
     {"frame", frame, METH_O, NULL},
+    {"framed", framed, METH_O, NULL},
+    {"keep", (PyCFunction)(void (*)(void))keep, METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL},
 };
 
@@ -89,5 +363,6 @@ static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "entrepot.core.shortc
 PyMODINIT_FUNC PyInit_shortcuts(void)
 {
     make_tables();
-    return PyModule_Create(&module);
+    one = PyLong_FromLong(1);
+    return one ? PyModule_Create(&module) : NULL;
 }

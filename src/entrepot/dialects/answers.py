@@ -15,7 +15,8 @@ MIB = 2**20
 class Said(msgspec.Struct, frozen=True, gc=False):
     """What an answer or one of its events says. See relay.usage_tap.Said.
 
-    usage: the usage object verbatim, or b""; also: by meter, what was used beside it.
+    usage: the usage object verbatim, or b""; also: by meter, what was used beside it; meters: the usage object's, where
+    they were read along with it.
     """
 
     usage: bytes = b""
@@ -24,6 +25,7 @@ class Said(msgspec.Struct, frozen=True, gc=False):
     is_usage_only: bool = False
     is_last: bool = False
     also: Counts = {}
+    meters: Counts | None = None
 
 
 def present(raw: msgspec.Raw) -> bytes:

@@ -5,59 +5,28 @@ Fields we do not decide by are never decoded: they pass from the client's body t
 
 from typing import Final
 
-import msgspec
-
-from entrepot.core.errors import InvalidRequest
 from entrepot.core.snapshot import ServedDeployment
 from entrepot.core.usage_event import Outcome
 from entrepot.dialects import openai_usage
 from entrepot.dialects.answers import Answers, Said, present
-from entrepot.dialects.asked import Asked, Fields, as_raw, encode, flag_of, read_fields, text_of
+from entrepot.dialects.asked import Asked, Fields, encode, flag_of, read_fields, text_of
 from entrepot.dialects.openai_estimates import estimate_answer
+from entrepot.dialects.openai_wire import (
+    AskedPlainly,
+    AskedText,
+    UpstreamError,
+    decode_answer,
+    decode_error,
+    decode_usage_only,
+    options_of,
+)
 from entrepot.dialects.shortcuts import answered, asked_for
 
 # What an event of a stream holds when it says more than content. A quote inside JSON text is written \", so none of
 # these can be a part of somebody's words; servers differ in the space after the colon.
 STREAM_MARKS: Final = (b'"finish_reason":"', b'"prompt_tokens"', b"[DONE]", b'"finish_reason": "')
 
-_ASK_USAGE = b'{"stream_options":{"include_usage":true},'
 _NO_FIELDS: Fields = {}
-_decode_options = msgspec.json.Decoder(Fields | None).decode
-
-
-class AskedText(Asked, gc=False):
-    """A request for text, whose stream is asked for its usage."""
-
-    def write(self, model: str, project: str = "") -> bytes:
-        """See Asked."""
-        if self.stream and not self.wants_usage:
-            self.known["stream_options"] = as_raw({**_options(self.known), "include_usage": True})
-        return Asked.write(self, model, project)
-
-
-class AskedPlainly(Asked, gc=False):
-    """A request for text that a shortcut has read: it goes on as it came, but for the model's name.
-
-    begins, ends: of the model's name, quotes included.
-    """
-
-    body: bytes = b""
-    begins: int = 0
-    ends: int = 0
-
-    def write(self, model: str, project: str = "") -> bytes:
-        """See Asked."""
-        del project
-        body = self.body
-        if model != self.model:
-            body = b"%b%b%b" % (body[: self.begins], encode(model), body[self.ends :])
-        if self.stream and not self.wants_usage:
-            body = body.replace(b"{", _ASK_USAGE, 1)
-        return body
-
-    def all_fields(self) -> Fields:
-        """See Asked."""
-        return read_fields(self.body)
 
 
 def read_request(body: bytes, media_type: bytes = b"") -> Asked:
@@ -73,37 +42,10 @@ def read_request(body: bytes, media_type: bytes = b"") -> Asked:
 
 
 def _wants_usage(fields: Fields) -> bool:
-    options = _options(fields)
+    options = options_of(fields)
     return "include_usage" in options and flag_of(options, "include_usage")
 
 
-def _options(fields: Fields) -> Fields:
-    raw = fields.get("stream_options")
-    if raw is None:
-        return {}
-    try:
-        return _decode_options(raw) or {}
-    except ValueError:
-        raise InvalidRequest("stream_options must be an object.", param="stream_options") from None
-
-
-class _Choice(msgspec.Struct, gc=False):
-    finish_reason: str | None = None
-    delta: Fields | None = None
-    text: str | None = None
-
-
-class _Answer(msgspec.Struct, gc=False):
-    choices: list[_Choice] | None = None
-    usage: msgspec.Raw = msgspec.Raw(b"null")
-
-
-class _UsageOnly(msgspec.Struct, gc=False):
-    usage: msgspec.Raw = msgspec.Raw(b"null")
-
-
-_decode_answer = msgspec.json.Decoder(_Answer).decode
-_decode_usage_only = msgspec.json.Decoder(_UsageOnly).decode
 _EMPTY = frozenset({b"null", b'""', b"[]", b"{}"})
 _NOTHING = Said()
 _LAST = Said(is_last=True)
@@ -112,7 +54,10 @@ _LAST = Said(is_last=True)
 def read_whole(body: bytes) -> Said | None:
     """What a whole answer says, or None when it is no JSON object."""
     plain = answered(body)
-    return read_answer(body) if plain is None else Said(*plain)
+    if plain is None:
+        return read_answer(body)
+    usage, finish, meters = plain
+    return Said(usage, finish, meters=meters)
 
 
 def read_event(data: bytes) -> Said:
@@ -125,10 +70,10 @@ def read_event(data: bytes) -> Said:
 def read_answer(body: bytes) -> Said | None:
     """What a whole answer says, or None when it is no JSON object. Usage is found beside choices of any shape."""
     try:
-        answer = _decode_answer(body)
+        answer = decode_answer(body)
     except ValueError:  # Of another shape, or not UTF-8 where we look; its usage may be as it should.
         try:
-            return Said(usage=present(_decode_usage_only(body).usage))
+            return Said(usage=present(decode_usage_only(body).usage))
         except ValueError:
             return None
     except RecursionError:
@@ -163,26 +108,10 @@ def outcome_of(finish: str) -> Outcome:
     return _OUTCOMES.get(finish, "stop")
 
 
-class UpstreamError(msgspec.Struct, frozen=True):
-    """The error object of an upstream's answer, as far as it has one."""
-
-    message: str = ""
-    type: str | None = None
-    param: str | None = None
-    code: str | int | None = None
-
-
-class _ErrorAnswer(msgspec.Struct):
-    error: UpstreamError | str = ""
-
-
-_decode_error = msgspec.json.Decoder(_ErrorAnswer).decode
-
-
 def read_error(body: bytes) -> UpstreamError:
     """The error an upstream described; without a message when it described none that can be read."""
     try:
-        error = _decode_error(body).error
+        error = decode_error(body).error
     except (ValueError, RecursionError):
         return UpstreamError()
     return UpstreamError(error) if isinstance(error, str) else error

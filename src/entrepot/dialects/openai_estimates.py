@@ -1,11 +1,8 @@
-"""Token counts where no upstream has counted: rough, from bytes, and never shown as exact.
-
-Four bytes of text a token, the usual figure for English; other languages have more tokens to a byte.
-"""
+"""Token counts of answers that no upstream has counted: rough, from bytes, and never shown as exact."""
 
 import msgspec
 
-BYTES_PER_TOKEN = 4
+from entrepot.dialects.prompt_estimates import BYTES_PER_TOKEN
 
 
 class _Message(msgspec.Struct, gc=False):
@@ -24,17 +21,6 @@ class _Answer(msgspec.Struct, gc=False):
 
 
 _decode_answer = msgspec.json.Decoder(_Answer).decode
-
-
-def estimate_prompt(size: int, context_tokens: int) -> int:
-    """The tokens of a prompt by the bytes of its request; no more than fit the context."""
-    return min(size // BYTES_PER_TOKEN, context_tokens)
-
-
-def estimate_texts(size: int, context_tokens: int) -> int:
-    """The same of a list of texts, each of which may fill the context."""
-    del context_tokens
-    return size // BYTES_PER_TOKEN
 
 
 def estimate_answer(body: bytes) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from entrepot.core import catalog
-from entrepot.dialects import audio, images, openai, openai_estimates, responses, scores
+from entrepot.dialects import audio, images, openai, prompt_estimates, responses, scores
 from entrepot.dialects.answers import MIB, Answers
 from entrepot.dialects.asked import Asked
 
@@ -27,13 +27,13 @@ class Operation:
     offered: catalog.Operation
     read: Callable[[bytes, bytes], Asked]
     answers: Answers
-    estimate: Callable[[int, int], int] = openai_estimates.estimate_prompt
+    estimate: Callable[[int, int], int] = prompt_estimates.estimate_prompt
     model_optional: bool = False
     is_form: bool = False
     body_bytes_max: int = 16 * MIB
 
 
-_TEXTS = openai_estimates.estimate_texts
+_TEXTS = prompt_estimates.estimate_texts
 _PICTURES_MAX = 52 * MIB  # OpenAI takes pictures of up to 50 MB,
 _RECORDING_MAX = 26 * MIB  # and recordings of up to 25 MB; a form adds a little.
 

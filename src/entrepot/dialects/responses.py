@@ -15,7 +15,7 @@ from entrepot.core.errors import InvalidRequest, UnsupportedValue
 from entrepot.core.tokens import TOOL_METERS
 from entrepot.dialects.answers import Answers, Said, as_asked, present
 from entrepot.dialects.asked import Asked, Fields, as_raw, encode, flag_of, read_fields, text_of
-from entrepot.dialects.openai_estimates import BYTES_PER_TOKEN
+from entrepot.dialects.prompt_estimates import BYTES_PER_TOKEN
 from entrepot.dialects.usage_by_medium import meters_of
 
 OWNER: Final = "entrepot_project"  # The key in a stored response's metadata that names its project.

@@ -28,7 +28,7 @@ typedef struct {
 
 static inline void skip_space(Walk *w)
 {
-    while (w->at < w->end && (*w->at == ' ' || *w->at == '\n' || *w->at == '\r' || *w->at == '\t'))
+    while (w->at < w->end && *w->at <= ' ' && (*w->at == ' ' || *w->at == '\n' || *w->at == '\r' || *w->at == '\t'))
         w->at++;
 }
 
@@ -225,7 +225,7 @@ static bool skip_value(Walk *w, int depth)
 
 static inline bool is(Text text, const char *name)
 {
-    return (size_t)text.length == strlen(name) && !memcmp(text.at, name, (size_t)text.length);
+    return (size_t)text.length == strlen(name) && !memcmp(text.at, name, strlen(name));
 }
 
 static inline bool at_end(Walk *w)
@@ -258,6 +258,46 @@ static Walk walk(PyObject *bytes)
 {
     const unsigned char *start = (const unsigned char *)PyBytes_AS_STRING(bytes);
     return (Walk){start, start + PyBytes_GET_SIZE(bytes)};
+}
+
+/* ---- what is given back */
+
+/* A tuple of so many values, which it takes; NULL where one of them could not be made. */
+static PyObject *tuple_of(Py_ssize_t size, PyObject **values)
+{
+    PyObject *made = PyTuple_New(size);
+    bool good = made;
+    for (Py_ssize_t number = 0; number < size; number++)
+        good = good && values[number];
+    for (Py_ssize_t number = 0; number < size; number++)
+        if (good)
+            PyTuple_SET_ITEM(made, number, values[number]);
+        else
+            Py_XDECREF(values[number]);
+    if (!good)
+        Py_CLEAR(made);
+    return made;
+}
+
+/* A text of ASCII. */
+static PyObject *text_of(Text text)
+{
+    PyObject *made = PyUnicode_New(text.length, 127);
+    if (made && text.length)
+        memcpy(PyUnicode_1BYTE_DATA(made), text.at, (size_t)text.length);
+    return made;
+}
+
+static PyObject *input_tokens, *output_tokens; /* their names */
+
+static PyObject *meters_of(int64_t prompt, int64_t completion)
+{
+    PyObject *made = PyDict_New(), *taken = PyLong_FromLongLong(prompt), *given = PyLong_FromLongLong(completion);
+    if (made && (!taken || !given || PyDict_SetItem(made, input_tokens, taken) || PyDict_SetItem(made, output_tokens, given)))
+        Py_CLEAR(made);
+    Py_XDECREF(taken);
+    Py_XDECREF(given);
+    return made;
 }
 
 /* ---- requests */
@@ -329,8 +369,13 @@ static PyObject *asked_for(PyObject *Py_UNUSED(module), PyObject *body)
     if (!read_asked(&w, &asked))
         Py_RETURN_NONE;
     Py_ssize_t start = asked.model.at - 1 - PyBytes_AS_STRING(body);
-    return Py_BuildValue("(s#nnOO)", asked.model.at, asked.model.length, start, start + asked.model.length + 2,
-                         asked.stream ? Py_True : Py_False, asked.wants_usage ? Py_True : Py_False);
+    return tuple_of(5, (PyObject *[]){
+                           text_of(asked.model),
+                           PyLong_FromSsize_t(start),
+                           PyLong_FromSsize_t(start + asked.model.length + 2),
+                           PyBool_FromLong(asked.stream),
+                           PyBool_FromLong(asked.wants_usage),
+                       });
 }
 
 /* ---- answers */
@@ -387,7 +432,34 @@ static bool read_choices(Walk *w, Text *finish)
     return !next;
 }
 
-static bool read_answered(Walk *w, Text *usage, Text *finish)
+typedef struct {
+    Text usage, finish;
+    int64_t prompt, completion;
+    bool is_plain; /* the usage is, and these two are its meters */
+} Answered;
+
+static bool read_usage(Walk *w, int64_t *prompt, int64_t *completion);
+
+/* A usage object, or null. */
+static bool read_own_usage(Walk *w, Answered *answered)
+{
+    skip_space(w);
+    const unsigned char *start = w->at;
+    if (start >= w->end || (*start != '{' && *start != 'n'))
+        return false;
+    if (*start == 'n')
+        return skip_value(w, 2);
+    answered->is_plain = read_usage(w, &answered->prompt, &answered->completion);
+    if (!answered->is_plain) {
+        w->at = start;
+        if (!skip_value(w, 2))
+            return false;
+    }
+    answered->usage = (Text){(const char *)start, w->at - start};
+    return true;
+}
+
+static bool read_answered(Walk *w, Answered *answered)
 {
     bool empty, told_choices = false, told_usage = false;
     int next = 0; /* of an empty object nothing follows */
@@ -399,17 +471,13 @@ static bool read_answered(Walk *w, Text *usage, Text *finish)
             if (!next_key(w, &key))
                 return false;
             if (is(key, "choices")) {
-                if (told_choices || !read_choices(w, finish))
+                if (told_choices || !read_choices(w, &answered->finish))
                     return false;
                 told_choices = true;
             } else if (is(key, "usage")) {
-                skip_space(w);
-                const unsigned char *start = w->at;
-                if (told_usage || start >= w->end || (*start != '{' && *start != 'n') || !skip_value(w, 2))
+                if (told_usage || !read_own_usage(w, answered))
                     return false;
                 told_usage = true;
-                if (*start == '{')
-                    *usage = (Text){(const char *)start, w->at - start};
             } else if (!skip_value(w, 1)) {
                 return false;
             }
@@ -423,10 +491,14 @@ static PyObject *answered(PyObject *Py_UNUSED(module), PyObject *body)
     if (!PyBytes_CheckExact(body))
         return PyErr_Format(PyExc_TypeError, "a body is bytes");
     Walk w = walk(body);
-    Text usage = {"", 0}, finish = {"", 0};
-    if (!read_answered(&w, &usage, &finish))
+    Answered said = {{"", 0}, {"", 0}, 0, 0, false};
+    if (!read_answered(&w, &said))
         Py_RETURN_NONE;
-    return Py_BuildValue("(y#s#)", usage.at, usage.length, finish.at, finish.length);
+    return tuple_of(3, (PyObject *[]){
+                           PyBytes_FromStringAndSize(said.usage.at, said.usage.length),
+                           text_of(said.finish),
+                           said.is_plain ? meters_of(said.prompt, said.completion) : Py_NewRef(Py_None),
+                       });
 }
 
 /* ---- usage */
@@ -445,6 +517,7 @@ static bool read_number(Walk *w, int64_t *number)
     return *w->at == ',' || *w->at == '}' || *w->at == ' ' || *w->at == '\n' || *w->at == '\r' || *w->at == '\t';
 }
 
+/* Of a usage object's details: what has a meter of its own. */
 static const char *const PROMPT_PARTS[] = {"cached_tokens", "cache_write_tokens", "audio_tokens", "image_tokens", NULL};
 static const char *const COMPLETION_PARTS[] = {"reasoning_tokens", "audio_tokens", "image_tokens", NULL};
 
@@ -464,7 +537,7 @@ static bool no_parts(Walk *w, const char *const *parts)
         if (!next_key(w, &key))
             return false;
         const char *const *part = parts;
-        while (*part && !is(key, *part))
+        while (*part && (**part != *key.at || !is(key, *part)))
             part++;
         int64_t number;
         if (*part ? !read_number(w, &number) || number : !skip_value(w, 2))
@@ -507,7 +580,7 @@ static bool read_usage(Walk *w, int64_t *prompt, int64_t *completion)
             return false;
         next = more(w, '}');
     } while (next > 0);
-    if (next || !at_end(w) || !(told & PROMPT) || *completion <= 0)
+    if (next || !(told & PROMPT) || *completion <= 0)
         return false;
     return !(told & TOTAL) || total_null || total == *prompt + *completion;
 }
@@ -518,9 +591,9 @@ static PyObject *text_meters(PyObject *Py_UNUSED(module), PyObject *usage)
         return PyErr_Format(PyExc_TypeError, "usage is bytes");
     Walk w = walk(usage);
     int64_t prompt = 0, completion = 0;
-    if (!read_usage(&w, &prompt, &completion))
+    if (!read_usage(&w, &prompt, &completion) || !at_end(&w))
         Py_RETURN_NONE;
-    return Py_BuildValue("{sLsL}", "input_tokens", (long long)prompt, "output_tokens", (long long)completion);
+    return meters_of(prompt, completion);
 }
 
 static PyMethodDef functions[] = {
@@ -535,5 +608,7 @@ static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "entrepot.dialects.sh
 
 PyMODINIT_FUNC PyInit_shortcuts(void)
 {
-    return PyModule_Create(&module);
+    input_tokens = PyUnicode_InternFromString("input_tokens");
+    output_tokens = PyUnicode_InternFromString("output_tokens");
+    return input_tokens && output_tokens ? PyModule_Create(&module) : NULL;
 }

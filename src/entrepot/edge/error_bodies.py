@@ -5,6 +5,7 @@ from typing import NamedTuple
 from entrepot.core import errors
 from entrepot.core.errors import EntrepotError
 from entrepot.dialects import azure, openai
+from entrepot.dialects.openai_wire import UpstreamError
 
 
 class Shape(NamedTuple):
@@ -89,7 +90,7 @@ def protocol_error(status: int, message: str, *, is_azure: bool) -> ErrorAnswer:
     return ErrorAnswer(status, openai.write_error(message, kind=_REQUEST, param=None, code=f"http_{status}"))
 
 
-def upstream_error(status: int, error: openai.UpstreamError, *, is_azure: bool) -> ErrorAnswer:
+def upstream_error(status: int, error: UpstreamError, *, is_azure: bool) -> ErrorAnswer:
     """An upstream's own error with its status, in OpenAI's form, which Azure uses for its models' errors as well."""
     message = error.message or f"The upstream answered with the status {status}."
     kind = error.type or (_SERVER if status >= 500 else _REQUEST)

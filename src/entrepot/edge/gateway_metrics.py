@@ -9,6 +9,7 @@ from bisect import bisect_left
 from collections.abc import Callable
 
 from entrepot.core.metrics import Labels, Measured, Metric, Report
+from entrepot.core.shortcuts import count_in
 from entrepot.core.tokens import TOKEN_METERS
 
 SERIES_MAX = 100
@@ -17,7 +18,7 @@ OTHER = "other"  # What has no series of its own any more.
 _US = 1_000_000
 OPERATIONS = {"chat": "chat", "completions": "text_completion", "embeddings": "embeddings"}  # As OpenTelemetry does.
 _SERVED = ("gen_ai_operation_name", "gen_ai_request_model", "gen_ai_provider_name", "entrepot_upstream")
-# Where each bound is a power of two times the one before, the bucket is found by doubling (_bucket).
+# Where each bound is a power of two times the one before, the bucket is found by doubling (count_in).
 _SECONDS_FIRST, _SECONDS_BUCKETS = 10_000, 14
 _SECONDS = tuple(_SECONDS_FIRST << n for n in range(_SECONDS_BUCKETS))
 _FIRST_TOKEN_SECONDS = tuple(
@@ -114,7 +115,7 @@ class _Series:
 class Tally:
     """What a process has counted since it began.
 
-    answers: {(route, status): n}; errors: {code: n}.
+    answers: {route: {status: n}}; errors: {code: n}.
     """
 
     __slots__ = ("_ended", "_flush_wait", "_provider_of", "_series", "answers", "errors", "unpublished")
@@ -122,7 +123,7 @@ class Tally:
     def __init__(self, provider_of: Callable[[str], str]) -> None:
         """provider_of: who makes a model."""
         self._provider_of = provider_of
-        self.answers: dict[tuple[str, int], int] = {}
+        self.answers: dict[str, dict[int, int]] = {}
         self.errors: dict[str, int] = {}
         self.unpublished = 0
         self._ended: dict[str, int] = {}
@@ -131,8 +132,10 @@ class Tally:
 
     def answered(self, route: str, status: int) -> None:
         """An answer was begun."""
-        key = (route, status)
-        self.answers[key] = self.answers.get(key, 0) + 1
+        counts = self.answers.get(route)
+        if counts is None:
+            counts = self.answers[route] = {}
+        counts[status] = counts.get(status, 0) + 1
 
     def failed(self, code: str) -> None:
         """An error of our own was answered."""
@@ -145,22 +148,17 @@ class Tally:
         durations = series.durations
         if error:
             durations = series.failed.setdefault(error, DURATION.zeros())
-        durations[_bucket(took_us, _SECONDS_FIRST, 1, _SECONDS_BUCKETS)] += 1
-        durations[-1] += took_us
+        count_in(durations, took_us, _SECONDS_FIRST, 1)
         return series
 
     def settled(self, series: _Series, waited_us: int, meters: dict[str, int]) -> int:
         """Counts what such a request used, and how long its end waited for the log. Returns its output tokens."""
-        waits = self._flush_wait
-        waits[_bucket(waited_us, _FLUSH_FIRST, 1, _FLUSH_BUCKETS)] += 1
-        waits[-1] += waited_us
+        count_in(self._flush_wait, waited_us, _FLUSH_FIRST, 1)
         taken, given = tokens_of(meters)
         if taken:
-            series.tokens_in[_bucket(taken, 1, 2, _TOKENS_BUCKETS)] += 1
-            series.tokens_in[-1] += taken
+            count_in(series.tokens_in, taken, 1, 2)
         if given:
-            series.tokens_out[_bucket(given, 1, 2, _TOKENS_BUCKETS)] += 1
-            series.tokens_out[-1] += given
+            count_in(series.tokens_out, given, 1, 2)
         return given
 
     def streamed(self, series: _Series, first_us: int, rest_us: int, tokens: int) -> None:
@@ -175,7 +173,9 @@ class Tally:
     def report(self) -> Report:
         """Everything counted here."""
         series = list(self._series.values())
-        answers: dict[Labels, list[int]] = {(route, str(status)): [n] for (route, status), n in self.answers.items()}
+        answers: dict[Labels, list[int]] = {
+            (route, str(status)): [n] for route, counts in self.answers.items() for status, n in counts.items()
+        }
         return (
             Measured(REQUESTS, answers),
             Measured(ERRORS, {(code,): [n] for code, n in self.errors.items()}),
@@ -211,6 +211,8 @@ class Tally:
 
 def tokens_of(meters: dict[str, int]) -> tuple[int, int]:
     """(taken in, given out): the tokens of both sides, whatever they were."""
+    if len(meters) == 2 and "input_tokens" in meters and "output_tokens" in meters:  # Nearly always.
+        return meters["input_tokens"], meters["output_tokens"]
     taken = given = 0
     for meter, quantity in meters.items():
         side = _GIVEN_OUT.get(meter)
@@ -219,12 +221,3 @@ def tokens_of(meters: dict[str, int]) -> tuple[int, int]:
         elif side is not None:
             taken += quantity
     return taken, given
-
-
-def _bucket(value: int, bound: int, doublings: int, buckets: int) -> int:
-    """Which bucket a value is in: the first whose bound it does not pass, or the one above all."""
-    at = 0
-    while value > bound and at < buckets:
-        bound <<= doublings
-        at += 1
-    return at

@@ -2,6 +2,8 @@
 
 from http import HTTPStatus
 
+from entrepot.edge.shortcuts import answer_of
+
 JSON = "application/json"
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 EVENTS = "text/event-stream; charset=utf-8"
@@ -17,6 +19,20 @@ def whole_head(status: int, media_type: str, length: int, fields: str) -> bytes:
     """The head of an answer whose length is known. An upstream's unusual status has no phrase."""
     line = _STATUS_LINES.get(status) or f"HTTP/1.1 {status} "
     return f"{line}\r\nContent-Type: {media_type}\r\nContent-Length: {length}\r\n{fields}\r\n".encode("latin-1")
+
+
+def own_fields(request_id: str, took_ms: int) -> str:
+    """What every answer says of its request."""
+    return f"x-request-id: {request_id}\r\napim-request-id: {request_id}\r\nopenai-processing-ms: {took_ms}\r\n"
+
+
+def whole_answer(status: int, media_type: str, fields: str, request_id: str, took_ms: int, body: bytes) -> bytes:
+    """An answer whose length is known, with what every answer says of its request behind the fields."""
+    line = _STATUS_LINES.get(status) or f"HTTP/1.1 {status} "
+    answer = answer_of(line, media_type, fields, request_id, took_ms, body)
+    if answer is None:
+        answer = whole_head(status, media_type, len(body), fields + own_fields(request_id, took_ms)) + body
+    return answer
 
 
 def stream_head(fields: str, *, chunked: bool, media_type: str = "") -> bytes:

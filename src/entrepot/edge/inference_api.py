@@ -149,14 +149,12 @@ class InferenceApi:
         operation = OPERATIONS[found.route.operation]
         ask = Ask(call.id, call.at, operation, found.name, head.credential, request.body)
         if operation.is_form:
-            ask = ask._replace(media_type=head.field(b"content-type"))
+            ask.media_type = head.field(b"content-type")
         if head.credential.text.startswith(_INTERNAL):
-            project, tier = _acting_for(head)
-            ask = ask._replace(project=project, tier=tier)
+            ask.project, ask.tier = _acting_for(head)
         tracer = self.report.tracer
         if tracer is not None or call.marks is not None:
-            call.stages = begin_stages(call, tracer, self.now)
-            ask = ask._replace(stages=call.stages)
+            call.stages = ask.stages = begin_stages(call, tracer, self.now)
         exchange = self._flow.serve(ask, call)
         if not call.finished:
             connection.wait_for(exchange)

@@ -9,11 +9,12 @@ from entrepot.core.log_records import Admitted
 from entrepot.core.periods import Instant
 from entrepot.core.usage_event import Outcome, UsageEvent
 from entrepot.dialects import openai
+from entrepot.dialects.openai_wire import UpstreamError
 from entrepot.edge import error_bodies
 from entrepot.edge.client_connection import ClientConnection
 from entrepot.edge.error_bodies import ErrorAnswer
 from entrepot.edge.gateway_metrics import Tally
-from entrepot.edge.http_answers import CLOSE, JSON, LAST_CHUNK, chunk, stream_head, whole_head
+from entrepot.edge.http_answers import CLOSE, JSON, LAST_CHUNK, chunk, own_fields, stream_head, whole_answer, whole_head
 from entrepot.edge.http_requests import RequestHead
 from entrepot.edge.request_marks import Marks
 from entrepot.edge.routes import Found
@@ -150,7 +151,7 @@ class InferenceCall:
         shaped = error_bodies.azure_error(error) if self._speaks_azure else error_bodies.openai_error(error)
         self.reply_error(shaped, retry_after_s=error.retry_after_s)
 
-    def relay_error(self, status: int, error: openai.UpstreamError, retry_after: bytes) -> None:
+    def relay_error(self, status: int, error: UpstreamError, retry_after: bytes) -> None:
         """An error of the upstream's."""
         fields = f"Retry-After: {retry_after.decode()}\r\n" if retry_after.isdigit() else ""
         self.reply(*_as_json(error_bodies.upstream_error(status, error, is_azure=self._speaks_azure)), fields)
@@ -175,8 +176,13 @@ class InferenceCall:
         self._count(status)
         if not self._keep:
             fields += CLOSE
-        head = whole_head(status, media_type, len(body), self._fields(fields))
-        self._connection.write(head if self._wants_no_body else head + body)
+        fields = self._more_fields(fields)
+        if self._wants_no_body:
+            fields += own_fields(self.id, self._took_ms)
+            answer = whole_head(status, media_type, len(body), fields)
+        else:
+            answer = whole_answer(status, media_type, fields, self.id, self._took_ms, body)
+        self._connection.write(answer)
         self._finish(self.head_at)
 
     def reply_error(self, error: ErrorAnswer, fields: str = "", *, retry_after_s: float | None = None) -> None:
@@ -209,18 +215,25 @@ class InferenceCall:
 
     def _fields(self, fields: str) -> str:
         """The header lines of every answer, behind the given ones."""
+        return self._more_fields(fields) + own_fields(self.id, self._took_ms)
+
+    @property
+    def _took_ms(self) -> int:
+        return max(0, self.head_at - self.at) // 1000
+
+    def _more_fields(self, fields: str) -> str:
+        """The header lines that only some answers have, behind the given ones. The head is written now."""
         found = self.found
         if found is not None and found.segment and found.route.kind == "inference":
             fields += f"x-ms-deployment-name: {found.segment.decode()}\r\n"
         if self._told:
             fields += self._told
         self.head_at = now = self._desk.now()
-        took_ms = max(0, now - self.at) // 1000
         if self.marks is not None:
             fields += self.marks.echo
             if self.marks.timed:
                 fields += timing_field(self.at, self.stages, self.usage, now)
-        return f"{fields}x-request-id: {self.id}\r\napim-request-id: {self.id}\r\nopenai-processing-ms: {took_ms}\r\n"
+        return fields
 
     def _finish(self, at: Instant) -> None:
         self.finished = True

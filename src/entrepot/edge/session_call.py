@@ -2,7 +2,7 @@
 
 from entrepot.core.errors import EntrepotError
 from entrepot.core.usage_event import Outcome
-from entrepot.dialects import openai
+from entrepot.dialects.openai_wire import UpstreamError
 from entrepot.edge.client_connection import Application, ClientConnection
 from entrepot.edge.inference_call import InferenceCall
 from entrepot.edge.session_connection import SessionConnection, Talk
@@ -29,7 +29,7 @@ class SessionCall:
         """An error of our own."""
         self._call.refuse(error)
 
-    def relay_error(self, status: int, error: openai.UpstreamError, retry_after: bytes) -> None:
+    def relay_error(self, status: int, error: UpstreamError, retry_after: bytes) -> None:
         """An error of the upstream's."""
         self._call.relay_error(status, error, retry_after)
 

@@ -7,6 +7,7 @@ import msgspec
 from entrepot.core.errors import UsageLogUnavailable
 from entrepot.core.log_records import Abandoned, Admitted, Attempted, AttemptEnded, Progressed, UsageRecorded
 from entrepot.core.periods import Instant
+from entrepot.core.shortcuts import add_up
 from entrepot.core.usage_event import Outcome, Source, UsageEvent
 from entrepot.ports.clock import Clock
 from entrepot.ports.event_log import UsageSink
@@ -90,8 +91,7 @@ class UsageWriter:
             key=admitted.key,
             raw=raw[:RAW_BYTES_MAX],
         )
-        for meter, quantity in meters.items():
-            self.settled[meter] = self.settled.get(meter, 0) + quantity
+        add_up(self.settled, meters)
         self._sink.settle(UsageRecorded(event), done, failed)
         return event
 

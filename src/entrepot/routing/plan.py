@@ -32,7 +32,7 @@ def deployment_for(project: ServedProject, name: str, operation: Operation) -> S
 
 def check_tier(deployment: ServedDeployment, tier: str, at: Instant) -> None:
     """Nothing, when the deployment can be used at the tier now. Raises: UnsupportedValue."""
-    if not deployment.offers(tier, at):
+    if tier != "default" and not deployment.offers(tier, at):  # Nearly always; the default needs no price of its own.
         raise UnsupportedValue(
             f"The deployment {deployment.name!r} cannot be used at the tier {tier}: the contract has no {tier} price "
             f"for the model {deployment.model}. An administrator can add one, or use a deployment that has one.",

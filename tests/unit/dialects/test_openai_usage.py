@@ -5,8 +5,9 @@ import json
 import pytest
 
 from entrepot.core.tokens import TOKEN_METERS
-from entrepot.dialects.openai_estimates import estimate_answer, estimate_prompt, estimate_texts
+from entrepot.dialects.openai_estimates import estimate_answer
 from entrepot.dialects.openai_usage import UsageMismatch, meters_of
+from entrepot.dialects.prompt_estimates import estimate_prompt, estimate_texts
 
 
 def usage(prompt: int, completion: int, total: int | None = None, **parts: int) -> bytes:

@@ -37,16 +37,23 @@ def judge(fleet: Fleet[Way], endpoint: Endpoint, head: AnswerHead | None, at: In
 
 
 def metered(
-    operation: Operation, admitted: Admitted, usage: bytes, counted: int | None, also: dict[str, int] = _NOTHING
+    operation: Operation,
+    admitted: Admitted,
+    usage: bytes,
+    counted: int | None,
+    also: dict[str, int] = _NOTHING,
+    known: dict[str, int] | None = None,
 ) -> tuple[dict[str, int] | None, Source]:
     """(units by meter, how sure they are); None for a usage object that does not sum up.
 
     counted: what of the answer we counted ourselves, for an upstream that reports none; None when nothing was served.
-    also: by meter, what was used beside the usage object.
+    also: by meter, what was used beside the usage object. known: its meters, where they were read with the answer.
     """
     meters: dict[str, int] = {}
     source: Source = "reported"
-    if usage:
+    if known is not None:
+        meters = known
+    elif usage:
         try:
             meters = operation.answers.meters_of(usage)
         except UsageMismatch:

@@ -6,7 +6,7 @@ from typing import Protocol
 from entrepot.core.errors import EntrepotError
 from entrepot.core.log_records import Admitted
 from entrepot.core.usage_event import Outcome, UsageEvent
-from entrepot.dialects import openai
+from entrepot.dialects.openai_wire import UpstreamError
 
 
 class Client(Protocol):
@@ -38,7 +38,7 @@ class Client(Protocol):
         """* An error of our own, before anything was sent."""
         ...
 
-    def relay_error(self, status: int, error: openai.UpstreamError, retry_after: bytes) -> None:
+    def relay_error(self, status: int, error: UpstreamError, retry_after: bytes) -> None:
         """* An error of the upstream's, before anything was sent."""
         ...
 
@@ -91,7 +91,7 @@ class Departed:
         del error
         self._end()
 
-    def relay_error(self, status: int, error: openai.UpstreamError, retry_after: bytes) -> None:
+    def relay_error(self, status: int, error: UpstreamError, retry_after: bytes) -> None:
         """See Client."""
         del status, error, retry_after
         self._end()

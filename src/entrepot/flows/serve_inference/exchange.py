@@ -112,7 +112,8 @@ class Exchange:
         if not self._announced and not self._announce():
             return None
         body = asked.write(self._way.model, self._admitted.project)
-        return self._way.destination.request(self._operation.path, self._admitted.id, body, asked.media_type)
+        media_type = asked.media_type if self._operation.is_form else ""
+        return self._way.destination.request(self._operation.path, self._admitted.id, body, media_type)
 
     def _announce(self) -> bool:
         """Whether the attempt that begins now is in the log: the first with the admission."""
@@ -179,7 +180,7 @@ class Exchange:
         else:
             outcome = openai.outcome_of(said.finish)
             counted = None if outcome == "upstream_failed" else 0 if said.usage else answers.count(body)
-            self._settle(said.usage, counted, outcome, self._send_answer, said.also)
+            self._settle(said.usage, counted, outcome, self._send_answer, said.also, said.meters)
 
     def _refused(self, head: AnswerHead, body: bytes) -> None:
         """Tries elsewhere what may fare better there; settles the rest, which used nothing unless it says so."""
@@ -347,15 +348,16 @@ class Exchange:
         outcome: Outcome,
         then: Callable[[], None],
         also: dict[str, int] = NOTHING_ELSE,
+        known: dict[str, int] | None = None,
     ) -> None:
         """Makes the usage durable, and only then does what ends the request.
 
         counted: what of the answer we counted ourselves, for an upstream that reports none; None when nothing was
-        served. also: by meter, what was used beside the usage object.
+        served. also, known: see metered.
         """
         self._end()
         self._then = then
-        meters, source = metered(self._operation, self._admitted, usage, counted, also)
+        meters, source = metered(self._operation, self._admitted, usage, counted, also, known)
         if meters is None:  # Raw usage without meters goes to quarantine, where it is seen; nobody guesses.
             self._shared.mismatches += 1
         if self._hold is not None:

@@ -48,23 +48,30 @@ from entrepot.routing.plan import check_tier, deployment_for
 from entrepot.routing.pool import Pool
 
 
-class Ask(NamedTuple):
-    """A request as read. deployment: "" where the body's model names it. project, tier: see identity's Directory.
+class Ask:
+    """A request as read. deployment: "" where the body's model names it.
 
-    media_type: of the body, where it is not JSON.
-    stages: where it is noted how far the request has come, when somebody wants to know.
+    To be set where it is so: project, tier, see identity's Directory; media_type, of a body that is not JSON; stages,
+    where it is noted how far the request has come, when somebody wants to know.
     """
 
-    id: str
-    at: Instant
-    operation: Operation
-    deployment: str
-    credential: Credential
-    body: bytes
-    project: bytes = b""
-    tier: bytes = b""
-    media_type: bytes = b""
-    stages: Stages | None = None
+    __slots__ = (
+        "at", "body", "credential", "deployment", "id", "media_type", "operation", "project", "stages", "tier",
+    )  # fmt: skip
+
+    def __init__(
+        self, request_id: str, at: Instant, operation: Operation, deployment: str, credential: Credential, body: bytes
+    ) -> None:
+        self.id = request_id
+        self.at = at
+        self.operation = operation
+        self.deployment = deployment
+        self.credential = credential
+        self.body = body
+        self.project = b""
+        self.tier = b""
+        self.media_type = b""
+        self.stages: Stages | None = None
 
 
 class SessionAsk(NamedTuple):

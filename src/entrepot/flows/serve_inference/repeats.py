@@ -20,8 +20,8 @@ from entrepot.core.snapshot import ServedDeployment, ServedProject
 from entrepot.core.tenancy import AnswerCaching, CacheStore
 from entrepot.core.tokens import CACHED_TIER
 from entrepot.core.usage_event import Outcome, UsageEvent
-from entrepot.dialects import openai
 from entrepot.dialects.asked import Asked
+from entrepot.dialects.openai_wire import UpstreamError
 from entrepot.dialects.operations import Operation
 from entrepot.flows.serve_inference.client import Client
 from entrepot.flows.serve_inference.exchange import Exchange
@@ -271,7 +271,7 @@ class _Copying:
         """An error of our own."""
         self._client.refuse(error)
 
-    def relay_error(self, status: int, error: openai.UpstreamError, retry_after: bytes) -> None:
+    def relay_error(self, status: int, error: UpstreamError, retry_after: bytes) -> None:
         """An error of the upstream's."""
         self._client.relay_error(status, error, retry_after)
 

@@ -22,6 +22,7 @@ from entrepot.core.log_records import Admitted
 from entrepot.core.periods import Instant
 from entrepot.core.usage_event import Outcome
 from entrepot.dialects import openai, realtime
+from entrepot.dialects.openai_wire import UpstreamError
 from entrepot.flows.serve_inference.attempts import judge, speaks_of_itself
 from entrepot.flows.serve_inference.session_records import SessionRecords
 from entrepot.flows.serve_inference.shared import Shared
@@ -72,7 +73,7 @@ class SessionClient(Protocol):
         """* An error of our own."""
         ...
 
-    def relay_error(self, status: int, error: openai.UpstreamError, retry_after: bytes) -> None:
+    def relay_error(self, status: int, error: UpstreamError, retry_after: bytes) -> None:
         """* An error of the upstream's."""
         ...
 
