@@ -9,7 +9,6 @@ does not depend on how the log is cut, and a request that begins and ends within
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import reduce
-from itertools import islice
 
 import msgspec
 
@@ -33,7 +32,7 @@ from entrepot.core.log_records import (
     UsageRecorded,
     WorldApplied,
 )
-from entrepot.core.periods import DAY, MINUTE, SECOND, Instant, hour_of, parse_period, period_of
+from entrepot.core.periods import MINUTE, SECOND, Instant, hour_of, parse_period
 from entrepot.core.tenancy import ApiKey
 from entrepot.core.usage_event import UsageEvent
 from entrepot.core.world import (
@@ -41,18 +40,16 @@ from entrepot.core.world import (
     World,
     WorldIndex,
     decode_world,
-    encode_world,
     installed_after,
     with_history,
 )
 from entrepot.flows.accrue import accrue, count_units, pass_mark, recount_units
-from entrepot.flows.close_month import check_closable, close_month, end_everywhere, first_charge
+from entrepot.flows.close_month import check_closable, close_month, end_everywhere
 from entrepot.flows.compare_books import check, compare
 from entrepot.flows.credit_invoice import credit_invoice
 from entrepot.flows.process_usage import process_usage, recorder_of, retry_unpriced
 from entrepot.flows.resolve_usage import resolve_usage
 from entrepot.flows.settle_accounts import check_settleable, settle_accounts
-from entrepot.flows.show_bill import Bill, show_bill
 from entrepot.ports.books import Books, Closing
 from entrepot.ports.clock import Clock
 from entrepot.ports.event_log import EventLog, LogReader, Position
@@ -227,13 +224,16 @@ class Fold:
 
     def _close(self, record: MonthClosed, done: str | None) -> str | None:
         """The recovery point behind the next piece of a close; None at its end."""
-        period, refused = None, ""
-        try:
-            period = check_closable(self._books, self._terms, record.at, record.period)
-        except PeriodNotClosable as reason:
-            refused = reason.message
-        if period is not None and self._terms is not None:
-            count_units(self._books, self._terms, end_everywhere(self._terms, period))
+        refused = ""
+        if done is None:
+            try:
+                check_closable(self._books, self._terms, record.at, record.period)
+            except PeriodNotClosable as reason:
+                refused = reason.message
+        if not refused and self._terms is not None:
+            period = parse_period(record.period)
+            if done is None:
+                count_units(self._books, self._terms, end_everywhere(self._terms, period))
             reached = accrue(self._books, self._terms, end_everywhere(self._terms, period), self._piece)
             if reached is not None:
                 self._note(f"closing {period}: usage of contracts up to {reached} is posted")
@@ -299,39 +299,6 @@ def fold(
         if report is not None:
             report(folded)
     return folded
-
-
-def bill(books: Books, world: World, events: Iterable[UsageEvent], period: str) -> Bill:
-    """What a month's invoices would be if each month up to it were closed and settled with all of its usage in.
-
-    books: empty ones, which are filled. Nothing else is touched. Raises: BadInput.
-    """
-    try:
-        wanted = parse_period(period)
-    except ValueError as error:
-        raise BadInput(str(error)) from None
-    worker = Fold(books)
-    earliest = wanted.start("UTC")
-    with books.transaction():
-        worker.apply([WorldApplied(at=0, world=encode_world(world))])
-    pending = iter(events)
-    while batch := list(islice(pending, BATCH)):
-        earliest = min(earliest, *(event.admitted_at for event in batch))
-        with books.transaction():
-            worker.apply([UsageRecorded(event=event) for event in batch])
-    terms = WorldIndex(world, installed_after({}, 0, world))
-    begins = min(earliest, first_charge(terms) or earliest)
-    # A zone may count the first hours of a month in UTC to the month before.
-    month = period_of(max(begins - DAY, 0), "UTC")
-    while month <= wanted:
-        with books.transaction():
-            at = end_everywhere(terms, month)
-            worker.apply([MonthClosed(at=at, period=str(month)), MonthSettled(at=at, period=str(month))])
-        month = month.next()
-    for closing in books.closings(period):
-        if closing.refused:
-            raise BadInput(closing.refused)
-    return show_bill(books, wanted)
 
 
 def verify(kept: Books, rebuilt: Books, reader: LogReader, report: Callable[[int], object] | None = None) -> list[str]:

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from entrepot.adapters.sql.books import open_books
+from entrepot.bills import bill
 from entrepot.core.usage_event import UsageEvent
-from entrepot.workers import bill
 from tests.support.billing import contract, prices, usage, version, world
 
 ZONES = ["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Asia/Kathmandu", "Australia/Lord_Howe"]

@@ -5,11 +5,11 @@ from collections.abc import Iterable
 import pytest
 
 from entrepot.adapters.sql.books import open_books
+from entrepot.bills import bill
 from entrepot.core.errors import BadInput
 from entrepot.core.usage_event import UsageEvent
 from entrepot.core.world import World
 from entrepot.flows.show_bill import Bill, BilledInvoice
-from entrepot.workers import bill
 from tests.support.billing import contract, prices, usage, version, world
 
 

@@ -31,8 +31,8 @@ def add_commands(subparsers: "Subparsers") -> None:
 
 
 def _bill(args: argparse.Namespace) -> int:
+    from entrepot.bills import bill
     from entrepot.compose.books import open_scratch_books
-    from entrepot.workers import bill
 
     period = period_of(args.period)
     world = read_world_files(args.world)

@@ -226,14 +226,6 @@ class EventStore(Protocol):
         """What a line of an issued invoice took of which readings, by hour."""
         ...
 
-    def booked_events(self, since: Instant, until: Instant) -> Iterator[tuple[Series, UsageEvent]]:
-        """Usage events admitted in [since, until) with what they are counted in, in no order that means anything."""
-        ...
-
-    def ended_attempts(self, since: Instant, until: Instant) -> Iterator[tuple[str, AttemptEnded]]:
-        """(model, attempt) of attempts that began in [since, until), gave no answer and whose usage was reported."""
-        ...
-
     def events(self, since: Instant, until: Instant, customer: str | None = None) -> Iterator[UsageEvent]:
         """Usage events admitted in [since, until), by id; all of them or a customer's."""
         ...
