@@ -5,6 +5,7 @@ from itertools import islice
 
 from entrepot.core.charges import Series
 from entrepot.core.errors import BadInput
+from entrepot.core.invoices import Invoice
 from entrepot.core.log_records import MonthClosed, MonthSettled, UsageRecorded, WorldApplied
 from entrepot.core.periods import DAY, Instant, Period, parse_period, period_of
 from entrepot.core.usage_event import UsageEvent
@@ -50,10 +51,11 @@ def bill(books: Books, world: World, events: Iterable[UsageEvent], period: str) 
 
 def rebill(
     books: Books, world: World, readings: Mapping[tuple[Series, str, Instant], int], first: Period, last: Period
-) -> Bill:
+) -> list[Invoice]:
     """What the last month's invoices would be under a world if the months from the first on were closed with readings.
 
     books: empty ones, which are filled. readings: {(series, meter, hour): quantity} as the world counts usage.
+    Raises: BadInput when the world cannot close a month.
     """
     worker = Fold(books)
     terms = WorldIndex(world)
@@ -64,5 +66,8 @@ def rebill(
     while month <= last:
         with books.transaction():
             worker.apply([MonthClosed(at=end_everywhere(terms, month), period=str(month))])
+        refused = [closing.refused for closing in books.closings(str(month)) if closing.refused]
+        if refused:
+            raise BadInput(refused[0])
         month = month.next()
-    return show_bill(books, last)
+    return books.invoices(str(last))

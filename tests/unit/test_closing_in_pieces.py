@@ -202,6 +202,10 @@ def test_a_month_waits_for_the_months_before_it() -> None:
         check_order(folded(*used), terms, parse_period("2024-04"))
     check_order(folded(*used), terms, parse_period("2024-03"))
     check_order(folded(*used), terms, parse_period("2023-01"))
+    edges = [usage("west", MARCH + HOUR, customer="c0"), usage("east", MARCH - HOUR, customer="c1")]
+    zones = [contract("c0", zone="America/New_York"), contract("c1", zone="Asia/Tokyo")]
+    apart = world(version(PRICES), customers=["c0", "c1"], contracts=zones)
+    check_order(folded(applied(apart), *recorded(*edges)), WorldIndex(apart), parse_period("2024-03"))
     march = folded(*used, MonthClosed(at=APRIL, period="2024-03"))
     check_order(march, terms, parse_period("2024-04"))
     with pytest.raises(PeriodNotClosable, match="2024-04 is not closed yet"):

@@ -18,6 +18,7 @@ GROUPS = (
     "close",
     "settle",
     "reconcile",
+    "price",
     "invoice",
     "ledger",
     "report",

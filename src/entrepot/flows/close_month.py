@@ -75,7 +75,11 @@ def check_order(books: Books, terms: WorldIndex, period: Period) -> None:
     adjustments on a later month's invoice. But no customer expects that, and it is a slip more often than a wish.
     """
     closed = {parse_period(closing.period) for closing in books.closings() if not closing.refused}
-    used = {period_of(at, terms.contract(contract).zone) for contract, at in books.uninvoiced_since().items()}
+    # The first hours of a month in UTC are another month's in some zones; a few hours alone are no month to close.
+    used = {
+        max(period_of(at, zone) for zone in ("UTC", terms.contract(contract).zone))
+        for contract, at in books.uninvoiced_since().items()
+    }
     month = min(closed | used, default=period)
     while month < period:
         if month not in closed:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from entrepot.core.charges import Series
+from entrepot.core.charges import Reading, Series
 from entrepot.core.installed import is_provisioned
 from entrepot.core.money import PICO
 from entrepot.core.periods import END_OF_TIME, HOUR, Instant, format_instant, hour_of, period_of
@@ -90,6 +90,22 @@ class Recorder:
                             continue
             self._look_up(event, metered, refused)
         return metered, refused
+
+    def recount(self, reading: Reading) -> Series | str | None:
+        """What all usage of a reading's series, meter and hour is counted in; None where that differs within the hour.
+
+        A sentence where there is no price for it.
+        """
+        of, at = reading.series, reading.hour
+        usage = UsageEvent("", at, at, of.customer, of.project, of.deployment, of.model, of.tier, {reading.meter: 1})
+        try:
+            place = self._kept_place(msgspec.structs.replace(usage, meters={}))
+            if place.longer or not place.begins <= at < hour_of(at) + HOUR <= place.ends:
+                return None
+            _check_prices(usage, place)
+        except _Unpriced as reason:
+            return str(reason)
+        return place.series
 
     def _look_up(self, event: UsageEvent, metered: list[MeteredUsage], refused: list[Quarantined]) -> None:
         """The same answer from the beginning, for what the short way above could not tell, with the reason."""

@@ -1,0 +1,91 @@
+"""Two bills of the same usage beside each other: by customer, and by what is charged for."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import msgspec
+
+from entrepot.core.invoices import USAGE_KINDS, Invoice, InvoiceLine, LineKind
+from entrepot.core.money import format_pico, parse_pico
+
+
+class LineDiff(msgspec.Struct, frozen=True):
+    """What a month's usage of one meter comes to under both, exact; or a minimum, or a commitment."""
+
+    kind: LineKind
+    model: str
+    meter: str
+    old_quantity: str
+    new_quantity: str
+    old: str
+    new: str
+    difference: str
+
+
+class CustomerDiff(msgspec.Struct, frozen=True):
+    """A customer's month under both, before tax, rounded as on invoices. difference: None where currencies differ."""
+
+    customer: str
+    name: str
+    currency: str
+    new_currency: str
+    old: str
+    new: str
+    difference: str | None
+    lines: tuple[LineDiff, ...]
+
+
+_Key = tuple[LineKind, str, str]
+
+
+def customer_diffs(
+    old: Iterable[Invoice], new: Iterable[Invoice], period: str, names: Mapping[str, str]
+) -> Iterator[CustomerDiff]:
+    """A difference for each customer with a line of the period under either, by customer and currency."""
+    before, after = _by_customer(old, period), _by_customer(new, period)
+    for customer in sorted(before.keys() | after.keys()):
+        currency, lines = before.get(customer, ("", []))
+        new_currency, new_lines = after.get(customer, (currency, []))
+        currency = currency or new_currency
+        one, other = _sum(lines), _sum(new_lines)
+        yield CustomerDiff(
+            customer=customer,
+            name=names.get(customer, customer),
+            currency=currency,
+            new_currency=new_currency,
+            old=format_pico(one, 2),
+            new=format_pico(other, 2),
+            difference=format_pico(other - one, 2) if currency == new_currency else None,
+            lines=tuple(_line_diffs(lines, new_lines)),
+        )
+
+
+def _by_customer(invoices: Iterable[Invoice], period: str) -> dict[str, tuple[str, list[InvoiceLine]]]:
+    """{customer: (currency, lines of the period)}; a customer whose contract changed within it has two invoices."""
+    found: dict[str, tuple[str, list[InvoiceLine]]] = {}
+    for invoice in invoices:
+        lines = [line for line in invoice.lines if line.period == period]
+        if lines:
+            found.setdefault(invoice.customer, (invoice.currency, []))[1].extend(lines)
+    return found
+
+
+def _sum(lines: Iterable[InvoiceLine]) -> int:
+    return sum(parse_pico(line.amount) for line in lines)
+
+
+def _line_diffs(old: Iterable[InvoiceLine], new: Iterable[InvoiceLine]) -> Iterator[LineDiff]:
+    before, after = _by_key(old), _by_key(new)
+    for key in sorted(before.keys() | after.keys()):
+        (old_units, one), (new_units, other) = before.get(key, (0, 0)), after.get(key, (0, 0))
+        amounts = (format_pico(amount, 2) for amount in (one, other, other - one))
+        yield LineDiff(*key, str(old_units), str(new_units), *amounts)
+
+
+def _by_key(lines: Iterable[InvoiceLine]) -> dict[_Key, tuple[int, int]]:
+    """{(kind, model, meter): (units, exact pico)}; tiers and classes together, since a new book may cut them anew."""
+    sums: dict[_Key, tuple[int, int]] = {}
+    for line in lines:
+        key: _Key = ("usage" if line.kind in USAGE_KINDS else line.kind, line.model, line.meter)
+        units, exact = sums.get(key, (0, 0))
+        sums[key] = (units + int(line.quantity), exact + parse_pico(line.exact))
+    return sums
