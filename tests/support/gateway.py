@@ -12,6 +12,7 @@ import uvloop
 
 from entrepot.adapters.clocks import SystemClock
 from entrepot.adapters.memory.counters import MemoryCounters
+from entrepot.adapters.tokenizers import BundledTokenizers
 from entrepot.admission.desk import Desk
 from entrepot.core.identifiers import key_digest
 from entrepot.core.log_records import Abandoned, Admitted, LogRecord, Progressed, UsageRecorded
@@ -186,6 +187,7 @@ class Gateway:
             pool=self.pool,
             secret_of=self.keys.__getitem__,
             desk=Desk(self.counters, self.lost_share),
+            tokenizers=BundledTokenizers(),
             stores=self.stores(self.loop) if self.stores else None,
         )
         jobs = ForwardJobs(self.pool, "/nowhere", "ei-unused")

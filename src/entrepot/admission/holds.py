@@ -29,6 +29,13 @@ class Hold:
         for part in parts:
             part.allotment.held += 1
 
+    def end(self, meters: dict[str, int] | None, tier: str, at: Instant) -> None:
+        """* What was used is known, at the tier, or None: it is not known yet."""
+        if meters is None:
+            self.keep(at)
+        else:
+            self.settle(Used(meters, tier), at)
+
     def settle(self, used: Used, at: Instant) -> None:
         """* What was used is known."""
         for served, allotment, units, taken_at in self._end(at):

@@ -32,6 +32,7 @@ from entrepot.adapters.handed_on.line_file import LineFile
 from entrepot.adapters.handed_on.otlp_exporter import OtlpExporter
 from entrepot.adapters.metric_files import MetricFiles
 from entrepot.adapters.snapshot_file import FileSnapshots
+from entrepot.adapters.tokenizers import BundledTokenizers
 from entrepot.admission.desk import Desk
 from entrepot.compose.answer_stores import AnswerStores
 from entrepot.compose.counters import open_counters
@@ -120,6 +121,7 @@ async def _serve(settings: Settings, address: Address, inherited: Sequence[socke
         pool=pool,
         secret_of=upstream_keys(os.environ),
         desk=Desk(counters.counters, settings.counters_lost_share),
+        tokenizers=BundledTokenizers(),
         stores=stores.by_name,
     )
     token = internal_token(settings)

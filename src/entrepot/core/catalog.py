@@ -6,6 +6,7 @@ import msgspec
 
 from entrepot.core.partner_usage import PartnerCharges
 from entrepot.core.provisioned import SizingRule
+from entrepot.core.quotas import RequestRatio
 from entrepot.core.upstream_rules import PoolRules, UpstreamRules
 
 Stage = Literal["preview", "early_access", "general", "deprecated", "retired"]
@@ -58,7 +59,8 @@ class Model(msgspec.Struct, frozen=True):
     """A catalog entry. context_tokens bounds prompt and answer together; operations are what it can be asked.
 
     provisioned: how its provisioned deployments are sized (core.provisioned.sizing_at). compatible: other models whose
-    deployments may answer what a provisioned one of this model spills.
+    deployments may answer what a provisioned one of this model spills. quota: None for what holds for its name.
+    tokenizer: that its prompts are counted with, or "".
     """
 
     id: str
@@ -70,6 +72,8 @@ class Model(msgspec.Struct, frozen=True):
     routing: PoolRules = PoolRules()
     provisioned: tuple[SizingRule, ...] = ()
     compatible: tuple[str, ...] = ()
+    quota: RequestRatio | None = None
+    tokenizer: str = ""
 
 
 class Upstream(msgspec.Struct, frozen=True):

@@ -42,7 +42,7 @@ class ServedDeployment(msgspec.Struct, frozen=True):
 
     targets: by rank. tiers: beside the default one, when the customer's contract has prices for it.
     cache: whether answers are kept. revision: differs when what answers does: the model's version, an upstream's model.
-    limits: that its requests meet.
+    limits: that its requests meet. tokenizer: see Model.
     """
 
     name: str
@@ -57,6 +57,7 @@ class ServedDeployment(msgspec.Struct, frozen=True):
     revision: str = ""
     routing: PoolRules = PoolRules()
     limits: tuple[ServedLimit, ...] = ()
+    tokenizer: str = ""
 
     def offers(self, tier: str, at: Instant) -> bool:
         """Whether the deployment can be used at the tier at the instant."""

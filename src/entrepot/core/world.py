@@ -17,6 +17,7 @@ from entrepot.core.money import Rounding
 from entrepot.core.parties import Party
 from entrepot.core.periods import Instant
 from entrepot.core.prices import PriceBookVersion, PriceTable
+from entrepot.core.quotas import Quota
 from entrepot.core.tenancy import Contract, Customer, Deployment, IdentityProvider, Principal, Project
 from entrepot.core.terms import discounted
 
@@ -47,6 +48,7 @@ class World(msgspec.Struct, frozen=True):
     exchange_rates: tuple[ExchangeRate, ...] = ()
     agreements: tuple[Agreement, ...] = ()
     partner_reports: tuple[PartnerReport, ...] = ()
+    quotas: tuple[Quota, ...] = ()
 
 
 _encoder = msgspec.json.Encoder(order="deterministic")

@@ -1,8 +1,9 @@
 """What a request may use, before it is served: the tokens of its prompt, and how long its answer may get.
 
-A prompt is counted as chat models frame it: its texts, three tokens around each message and three before the answer
-(OpenAI cookbook, "How to count tokens with tiktoken"); tools and schemas by the JSON they are written in. What is no
-text (pictures, sound, files, an earlier response) cannot be counted here: it may fill the context.
+A prompt is counted as chat models frame it: its texts, three tokens around each message, one before a name and three
+before the answer (OpenAI cookbook, "How to count tokens with tiktoken"); tools and schemas by the JSON they are
+written in. What is no text (pictures, sound, files, an earlier response) cannot be counted here: it may fill the
+context.
 """
 
 from collections.abc import Callable
@@ -55,12 +56,12 @@ def estimate_of(
     """The estimate of a request. count: the tokens of a text, or no less than there are."""
     if operation.name not in _READ:
         return Estimate(operation.estimate(asked.size, context_tokens), 0, context_tokens, context_tokens)
+    tally = _Tally(count)
     try:
         read = _decode(body)
-    except ValueError:  # The upstream will say what is wrong with it.
-        return Estimate(context_tokens, 0, context_tokens, context_tokens)
-    tally = _Tally(count)
-    tally.body(read)
+        tally.body(read)
+    except (ValueError, RecursionError):  # The upstream will say what is wrong with it.
+        return Estimate(0, context_tokens, context_tokens, context_tokens, is_guess=True)
     fits_context = operation.name in _ANSWERED_IN_TOKENS
     prompt = min(tally.tokens, context_tokens) if fits_context else tally.tokens
     prompt_max = context_tokens if tally.is_uncounted or asked.previous else prompt
@@ -86,6 +87,7 @@ class _Tally:
         """Adds all of it."""
         if read.messages:
             self.tokens += _BEFORE_ANSWER + _AROUND_MESSAGE * len(read.messages)
+            self.tokens += sum(isinstance(message, dict) and "name" in message for message in read.messages)
             self._add(read.messages)
         for value in (read.prompt, read.input, read.instructions, read.query, read.documents):
             if value is not None:

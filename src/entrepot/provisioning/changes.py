@@ -61,6 +61,7 @@ def _records(world: World) -> dict[tuple[str, str], msgspec.Struct]:
     records |= {("principal", item.id): item for item in world.principals}
     records |= {("exchange rate", item.id): item for item in world.exchange_rates}
     records |= {("agreement", item.id): item for item in world.agreements}
+    records |= {("quota", item.id): item for item in world.quotas}
     records |= {("partner report", item.id): item for item in world.partner_reports}
     return records
 

@@ -15,6 +15,7 @@ from entrepot.provisioning.charges import check_charges
 from entrepot.provisioning.draft import Declared, Draft
 from entrepot.provisioning.faults import suggestion
 from entrepot.provisioning.provisioned import check_capacity
+from entrepot.provisioning.quotas import check_quotas
 
 OWN = "own"  # The operator's own models belong to this partner, which nobody declares.
 
@@ -26,6 +27,7 @@ def check(draft: Draft) -> None:
     _check_ids(draft)
     _check_references(draft)
     _check_regions(draft)
+    check_quotas(draft)
     check_capacity(draft.deployments, {item.value.id: item.value for item in draft.models})
     _check_prices(draft)
     _check_contracts(draft)
@@ -46,6 +48,7 @@ def _check_ids(draft: Draft) -> None:
     _once(draft.identity_providers, lambda provider: provider.issuer)
     _once(draft.principals, lambda principal: principal.id)
     _once(draft.exchange_rates, lambda rate: rate.id, "on")
+    _once(draft.quotas, lambda quota: quota.id, "customer")
     _once(draft.agreements, lambda agreement: agreement.id, "kind")
     _once(draft.partner_reports, lambda report: report.id, "period")
     for partner in draft.partners:

@@ -7,6 +7,7 @@ from entrepot.core.agreements import Agreement, PartnerReport
 from entrepot.core.catalog import Model, Partner, Upstream
 from entrepot.core.exchange import ExchangeRate
 from entrepot.core.prices import Price, PriceBookVersion
+from entrepot.core.quotas import Quota
 from entrepot.core.tenancy import Contract, Customer, Deployment, IdentityProvider, Principal, Project
 from entrepot.core.terms import Term
 from entrepot.core.world import Operator
@@ -51,4 +52,5 @@ class Draft:
     agreements: list[Declared[Agreement]] = field(default_factory=list)
     partner_reports: list[Declared[PartnerReport]] = field(default_factory=list)
     identity_providers: list[Declared[IdentityProvider]] = field(default_factory=list)
+    quotas: list[Declared[Quota]] = field(default_factory=list)
     principals: list[Declared[Principal]] = field(default_factory=list)

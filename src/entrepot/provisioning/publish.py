@@ -84,7 +84,8 @@ def _served(
         cache=deployment.cache,
         revision=_revision(world.upstreams, model),
         routing=deployment.routing or model.routing,
-        limits=tuple(quota_of(deployment)),
+        limits=tuple(quota_of(deployment, model)),
+        tokenizer=model.tokenizer,
     )
 
 

@@ -9,6 +9,7 @@ from entrepot.core.catalog import Model, Operation, Partner, Stage, Upstream, Up
 from entrepot.core.exchange import ExchangeRate
 from entrepot.core.money import Rounding
 from entrepot.core.provisioned import GEOGRAPHIES
+from entrepot.core.quotas import TOKENIZERS
 from entrepot.core.tenancy import Customer, Deployment, DeploymentKind, IdentityProvider, Principal, Project, Role
 from entrepot.core.upstream_rules import PoolRules
 from entrepot.core.world import Operator
@@ -18,6 +19,7 @@ from entrepot.provisioning.draft import Declared, Draft
 from entrepot.provisioning.fields import Fields
 from entrepot.provisioning.parties import read_buyer, read_seller
 from entrepot.provisioning.provisioned import PROVISIONED_KEYS, read_sizing, read_units
+from entrepot.provisioning.quotas import read_ratio
 from entrepot.provisioning.routing_rules import (
     REGION_KEYS,
     UPSTREAM_KEYS,
@@ -73,6 +75,8 @@ def read_models(root: Fields, draft: Draft) -> None:
         "routing",
         "provisioned",
         "compatible",
+        "quota",
+        "tokenizer",
     )
     for fields in root.rows("models", "model", known):
         model = Model(
@@ -85,6 +89,8 @@ def read_models(root: Fields, draft: Draft) -> None:
             routing=read_pool(fields) or PoolRules(),
             provisioned=read_sizing(fields),
             compatible=tuple(text for text, _ in fields.texts("compatible")) if fields.has("compatible") else (),
+            quota=read_ratio(fields),
+            tokenizer=fields.choice("tokenizer", TOKENIZERS) if fields.has("tokenizer") else "",
         )
         draft.models.append(Declared(model, fields))
 

@@ -20,6 +20,7 @@ from entrepot.provisioning.checks import check
 from entrepot.provisioning.draft import Declared, Draft
 from entrepot.provisioning.faults import Fault, Place
 from entrepot.provisioning.fields import Fields
+from entrepot.provisioning.quotas import read_quotas
 from entrepot.provisioning.sections import (
     read_customers,
     read_deployments,
@@ -36,7 +37,7 @@ from entrepot.provisioning.terms import read_contracts, read_price_books
 SECTIONS = (
     *("operator", "partners", "models", "upstreams", "price_books", "customers", "contracts", "projects"),
     *("deployments", "identity_providers", "principals", "exchange_rates"),
-    *("agreements", "partner_reports"),
+    *("agreements", "partner_reports", "quotas"),
 )
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -96,6 +97,7 @@ def _read(roots: Sequence[Fields]) -> Draft:
         read_contracts(root, draft, currency)
         read_projects(root, draft)
         read_deployments(root, draft)
+        read_quotas(root, draft)
         read_identities(root, draft)
         read_exchange_rates(root, draft)
         read_agreements(root, draft, currency)
@@ -148,6 +150,7 @@ def _assemble(draft: Draft) -> World:
         exchange_rates=_by_id(item.value for item in draft.exchange_rates),
         agreements=_by_id(item.value for item in draft.agreements),
         partner_reports=_by_id(item.value for item in draft.partner_reports),
+        quotas=_by_id(item.value for item in draft.quotas),
     )
 
 

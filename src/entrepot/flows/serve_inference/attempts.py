@@ -1,11 +1,19 @@
 """What one attempt at an upstream means for the next one, for the upstream's health, and for the log."""
 
+from typing import Protocol
+
+import msgspec
+
+from entrepot.core.errors import EntrepotError, UpstreamFailed
 from entrepot.core.log_records import Admitted
 from entrepot.core.periods import SECOND, Instant
 from entrepot.core.usage_event import Source
+from entrepot.dialects import openai
 from entrepot.dialects.openai_usage import UsageMismatch
+from entrepot.dialects.openai_wire import UpstreamError
 from entrepot.dialects.operations import Operation
 from entrepot.flows.serve_inference.ways import Way
+from entrepot.relay.destination import Destination, redact
 from entrepot.relay.http1 import AnswerHead
 from entrepot.routing.endpoint import Endpoint
 from entrepot.routing.fleet import Fleet
@@ -34,6 +42,29 @@ def judge(fleet: Fleet[Way], endpoint: Endpoint, head: AnswerHead | None, at: In
     after = head.field(b"retry-after")
     if after.isdigit() and len(after) <= _SECONDS_MAX:
         fleet.rest(endpoint, at, int(after) * SECOND)
+
+
+class Told(Protocol):
+    """A client, as far as it is told of errors."""
+
+    def refuse(self, error: EntrepotError) -> None:
+        """An error of our own."""
+        ...
+
+    def relay_error(self, status: int, error: UpstreamError, retry_after: bytes) -> None:
+        """An error of the upstream's."""
+        ...
+
+
+def relay_refusal(client: Told, head: AnswerHead, body: bytes, destination: Destination) -> None:
+    """Tells the upstream's error in the client's dialect; where our own key or request is at fault, ours."""
+    status = head.status
+    if status < 400 or status in {401, 403}:
+        client.refuse(UpstreamFailed(f"The upstream refused the gateway itself (status {status})."))
+        return
+    error = openai.read_error(body)
+    error = msgspec.structs.replace(error, message=redact(error.message, destination.secrets))
+    client.relay_error(status, error, head.field(b"retry-after"))
 
 
 def metered(

@@ -1,11 +1,11 @@
 """One request from its admission to its usage record, as its upstream, its client and the usage log tell it."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import msgspec
 
 from entrepot.admission.holds import Hold
-from entrepot.core.capacity import Used
 from entrepot.core.errors import EntrepotError, UpstreamFailed
 from entrepot.core.log_records import Admitted, AttemptEnded
 from entrepot.core.upstream_rules import AbortRule
@@ -14,14 +14,13 @@ from entrepot.dialects import openai
 from entrepot.dialects.answers import Said
 from entrepot.dialects.asked import Asked
 from entrepot.dialects.operations import Operation
-from entrepot.flows.serve_inference.attempts import judge, metered, speaks_of_itself
+from entrepot.flows.serve_inference.attempts import judge, metered, relay_refusal, speaks_of_itself
 from entrepot.flows.serve_inference.client import Client, Departed
 from entrepot.flows.serve_inference.shared import Shared
 from entrepot.flows.serve_inference.taps import NewTap, taps_of
 from entrepot.flows.serve_inference.ways import Way
 from entrepot.metering.usage_writer import log_unavailable
 from entrepot.relay.attempt import Attempt, Failure, Outlet, Taker
-from entrepot.relay.destination import redact
 from entrepot.relay.failures import all_busy, error_of, unreachable
 from entrepot.relay.http1 import AnswerHead
 from entrepot.relay.usage_tap import StreamTap
@@ -31,7 +30,7 @@ NOTHING_ELSE: dict[str, int] = {}
 
 
 class Exchange:
-    """One request from the moment it may go upstream; the taker of its attempts."""
+    """One request from the moment it may go upstream, with its hold of limits; the taker of its attempts."""
 
     __slots__ = (
         "_admitted", "_announced", "_asked", "_attempt", "_attempts", "_began_at", "_body", "_client", "_ended",
@@ -56,7 +55,6 @@ class Exchange:
         admitted: Admitted,
         hold: Hold | None = None,
     ) -> None:
-        """hold: of the limits it meets; it ends with the request."""
         self._shared = shared
         self._client = client
         self._asked: Asked | None = asked  # Let go of when the answer begins.
@@ -193,8 +191,8 @@ class Exchange:
                 return
         else:
             self._leave_well()
-        self._head, self._body = head, body
-        self._settle(usage, None, openai.outcome_of_refusal(body), self._send_refusal)
+        then = partial(relay_refusal, self._client, head, body, self._way.destination)
+        self._settle(usage, None, openai.outcome_of_refusal(body), then)
 
     def failed(self, failure: Failure) -> None:
         """Tries the next upstream if the client has nothing of an answer yet; else the request ends here."""
@@ -330,8 +328,7 @@ class Exchange:
         else:
             if self._hold is not None:
                 self._hold.keep(self._now())
-            counted = 0 if tap is None else tap.counted
-            outcome = "client_left" if self._left else outcome
+            counted, outcome = 0 if tap is None else tap.counted, "client_left" if self._left else outcome
             self._shared.usage.abandon(self._admitted, outcome, answered=answered, output_tokens=counted)
         return False
 
@@ -361,7 +358,7 @@ class Exchange:
         if meters is None:  # Raw usage without meters goes to quarantine, where it is seen; nobody guesses.
             self._shared.mismatches += 1
         if self._hold is not None:
-            self._end_hold(self._hold, meters)
+            self._hold.end(meters, self._admitted.tier, self._now())
         self._client.usage = self._shared.usage.settle(
             self._admitted,
             meters or {},
@@ -371,13 +368,6 @@ class Exchange:
             done=self._settled,
             failed=self._not_settled,
         )
-
-    def _end_hold(self, hold: Hold, meters: dict[str, int] | None) -> None:
-        """meters: None where they are not known yet."""
-        if meters is None:
-            hold.keep(self._now())
-        else:
-            hold.settle(Used(meters, self._admitted.tier), self._now())
 
     def _settled(self) -> None:
         then, self._then = self._then, _nothing
@@ -398,16 +388,6 @@ class Exchange:
     def _end_stream(self) -> None:
         tap = self._attempt.tap
         self._client.end_stream(tap.held if tap is not None else b"")
-
-    def _send_refusal(self) -> None:
-        """The upstream's error in the client's dialect; where our own key or request is at fault, ours."""
-        status = self._head.status
-        if status < 400 or status in {401, 403}:
-            self._client.refuse(UpstreamFailed(f"The upstream refused the gateway itself (status {status})."))
-            return
-        error = openai.read_error(self._body)
-        error = msgspec.structs.replace(error, message=redact(error.message, self._way.destination.secrets))
-        self._client.relay_error(status, error, self._head.field(b"retry-after"))
 
     def _send_error(self) -> None:
         if self._attempt.tap is None:

@@ -41,6 +41,7 @@ from entrepot.identity.authenticate import Caller, Directory
 from entrepot.identity.authorize import check_inference
 from entrepot.metering.usage_writer import UsageWriter, log_unavailable
 from entrepot.ports.answer_store import AnswerStore
+from entrepot.ports.tokenizers import Tokenizers
 from entrepot.relay.failures import unreachable
 from entrepot.relay.upgrade import Upgrade
 from entrepot.relay.upstream import UpstreamPool
@@ -97,6 +98,7 @@ class ServeInference:
         pool: UpstreamPool,
         secret_of: Callable[[str], str],
         desk: Desk,
+        tokenizers: Tokenizers,
         stores: Mapping[CacheStore, AnswerStore] | None = None,
     ) -> None:
         """secret_of: see ways.Ways. desk: where limits are held. stores: where answers are kept, for caches."""
@@ -110,6 +112,7 @@ class ServeInference:
         self.repeats = Repeats(usage, stores or {})
         self.sessions: set[Session] = set()
         self.desk = desk
+        self._tokenizers = tokenizers
         self._waiting: list[Admitting] = []
 
     def adopt(self, snapshot: GatewaySnapshot, trusted: str = "") -> list[str]:
@@ -118,7 +121,10 @@ class ServeInference:
         faults = self.ways.adopt(snapshot)
         self._directory = directory
         self.snapshot = snapshot
-        served = (item for project in snapshot.projects.values() for item in project.deployments.values())
+        served = [item for project in snapshot.projects.values() for item in project.deployments.values()]
+        for item in served:
+            if item.limits:
+                self._counter(item.tokenizer)  # It takes a while to load.
         return [*faults, *self.repeats.missing(served)]
 
     def serve(self, ask: Ask, client: Client) -> Exchange | Repeat | Continuation | Admitting:
@@ -148,7 +154,9 @@ class ServeInference:
         self, ask: Ask, client: Client, caller: Caller, deployment: ServedDeployment, asked: Asked
     ) -> Exchange | Repeat | Continuation | Admitting:
         """The request with what it may use held, at once or when the counters have answered."""
-        estimate = estimate_of(ask.operation, asked, ask.body, deployment.context_tokens, bytes_of)
+        estimate = estimate_of(
+            ask.operation, asked, ask.body, deployment.context_tokens, self._counter(deployment.tokenizer)
+        )
         needs = self.desk.needs(deployment.limits, estimate, caller.tier)
         begin = partial(self._begin, ask, client, caller, deployment, asked)
         hold = self.desk.hold(needs, ask.at)
@@ -157,6 +165,10 @@ class ServeInference:
         admitting = Admitting(self.desk, self._waiting, needs, estimate, ask.at, client, begin)
         admitting.start()
         return admitting
+
+    def _counter(self, tokenizer: str) -> Callable[[str], int]:
+        """What counts the tokens of a text; their bytes, where it is not known how a model counts."""
+        return self._tokenizers.counter(tokenizer) if tokenizer else bytes_of
 
     def _begin(
         self,

@@ -8,19 +8,17 @@ None of this is metered: what a response used was recorded when it was made.
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import msgspec
-
 from entrepot.admission.holds import Hold
 from entrepot.core.errors import EntrepotError, NotFound, UpstreamFailed
 from entrepot.core.periods import Instant
 from entrepot.core.usage_event import Outcome
-from entrepot.dialects import openai, responses
+from entrepot.dialects import responses
+from entrepot.flows.serve_inference.attempts import relay_refusal
 from entrepot.flows.serve_inference.client import Client
 from entrepot.flows.serve_inference.exchange import Exchange
 from entrepot.flows.serve_inference.ways import Way
 from entrepot.relay import sse
 from entrepot.relay.attempt import Attempt, Failure, Outlet
-from entrepot.relay.destination import redact
 from entrepot.relay.failures import error_of, unreachable
 from entrepot.relay.http1 import AnswerHead
 from entrepot.relay.usage_tap import StreamTap
@@ -218,12 +216,8 @@ class StoredErrand:
         """Hands the answer back; where our own key or request is at fault, an error of ours."""
         if head.status < 300:
             self._client.answer(head.status, body, head.content_type)
-        elif head.status < 400 or head.status in {401, 403}:
-            self._client.refuse(UpstreamFailed(f"The upstream refused the gateway itself (status {head.status})."))
         else:
-            error = openai.read_error(body)
-            error = msgspec.structs.replace(error, message=redact(error.message, self._way.destination.secrets))
-            self._client.relay_error(head.status, error, head.field(b"retry-after"))
+            relay_refusal(self._client, head, body, self._way.destination)
 
     def failed(self, failure: Failure) -> None:
         """Says so."""

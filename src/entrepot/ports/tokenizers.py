@@ -1,0 +1,12 @@
+"""What counts the tokens of texts as a model does."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+
+class Tokenizers(Protocol):
+    """Tokenizers by the names that models have for them (core.quotas.TOKENIZERS)."""
+
+    def counter(self, name: str) -> Callable[[str], int]:
+        """What counts the tokens of a text, special ones as the ordinary text they are written as."""
+        ...
