@@ -80,18 +80,20 @@ class _Kept:
         self.short_at: Instant = -1
 
     def restore(self, limit: Limit, claim: State, at: Instant) -> None:
-        """Adds what a gateway was told of this counter's earlier life and nobody has said yet."""
-        told = claim[1]
+        """Goes by what a gateway was told of this counter's earlier life, where that is later than what others were."""
+        used, told = claim
         if told < self.base[1]:
             return
-        gone = limit.refill == "window" and told // limit.window != at // limit.window
         known = Counter.of(self.base)
         known.take(limit, 0, told)
-        more = 0 if gone else max(0, claim[0] - known.state[0])
+        more = used - known.state[0]
+        if told == self.base[1]:  # Which of the two came later, nobody knows.
+            more = max(0, more)
+        self.base = (known.state[0] + more, told)
         self.counter.take(limit, 0, told)
-        used, since = self.counter.state
-        self.base = (max(claim[0], known.state[0]), told)
-        self.counter = Counter.of((used + more, max(since, told)))
+        if limit.refill != "window" or told // limit.window == at // limit.window:
+            now_used, since = self.counter.state
+            self.counter = Counter.of((max(0, now_used + more), since))
 
     def is_scarce(self, limit: Limit, at: Instant) -> bool:
         if self.short_at < 0 or at - self.short_at >= SCARCE_US:

@@ -202,10 +202,12 @@ class _Connection(asyncio.Protocol):
         for done in waiting:
             done(UNANSWERED)
 
-    def _check(self, sent: int) -> None:
+    def _check(self, sent: int, again: bool = True) -> None:
         """What had been sent when the timer was set must be answered by now; a later command gets another timer."""
         self._timer = None
-        if self._answered < sent:
+        if self._answered < sent and again:  # Perhaps it is, and this loop was late: it reads first.
+            self._timer = self._loop.call_later(0, self._check, sent, False)
+        elif self._answered < sent:
             self.give_up(f"no reply within {self._reply_s_max:g} s")
         elif self._waiting:
             self._timer = self._loop.call_later(self._reply_s_max, self._check, self._sent)

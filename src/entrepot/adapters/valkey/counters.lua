@@ -131,17 +131,17 @@ local function closed()
   return head[2] and math.max(0, head[2] + REMEMBER - now) or 0
 end
 
-local function restore(c, told_used, told_at)
+local function restore(c, used, told)
   local base = redis.call('HMGET', c.key, 'bu', 'bt')
   local known = {refill = c.refill, window = c.window, drain = c.drain, u = number(base[1]), t = tonumber(base[2] or 0)}
-  if told_at < known.t then return end
-  advance(known, told_at)
-  local more = minus(told_used, known.u)
-  if c.refill == 'window' and told_at - told_at % c.window ~= now - now % c.window then more = NOTHING end
-  advance(c, told_at)
-  c.u = add(c.u, more)
-  local base_used = less(told_used, known.u) and known.u or told_used
-  redis.call('HSET', c.key, 'bu', text(base_used), 'bt', string.format('%.0f', told_at))
+  if told < known.t then return end
+  if told == known.t and less(used, known.u) then used = known.u end -- Which came later, nobody knows.
+  advance(known, told)
+  advance(c, told)
+  if c.refill ~= 'window' or told - told % c.window == now - now % c.window then
+    c.u = minus(add(c.u, used), known.u)
+  end
+  redis.call('HSET', c.key, 'bu', text(used), 'bt', string.format('%.0f', told))
 end
 
 local function join()

@@ -17,7 +17,7 @@ from entrepot.core.draws import Draw, Grant, Return, Shortage
 from entrepot.core.periods import Instant
 
 PREFIX = b"entrepot:{counters}:"
-REPLY_S_MAX = 0.25  # Requests wait for it; a server that is slower is as good as gone.
+REPLY_S_MAX = 1.0  # Requests wait for it; a server that is slower is as good as gone.
 SCRIPT = resources.files(__package__).joinpath("counters.lua").read_bytes()
 
 
