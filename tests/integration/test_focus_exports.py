@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import get_args
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,7 +15,8 @@ import pytest
 from entrepot.cli.main import main
 from entrepot.compose.books import open_books
 from entrepot.compose.settings import load_settings
-from entrepot.core.invoices import Invoice
+from entrepot.core.invoices import USAGE_KINDS, Invoice, LineKind
+from entrepot.exporting.focus import _TERMS
 from tests.support.focus_rules import RULES, Row, broken_rules
 from tests.support.rich_books import make_books
 
@@ -92,15 +94,16 @@ def test_the_rows_of_a_line_sum_to_it_and_say_what_was_rounded(rows: list[Row], 
             ]
             rounding = [row for row in found if (row["ChargeDescription"] or "").startswith("Rounding")]
             used = [row for row in found if row not in rounding]
-            if line.kind != "purchase":
+            if line.kind != "purchase":  # A reservation costs what was used of it and what was not.
                 assert total(used, "EffectiveCost") == Decimal(line.exact)
             assert total(rounding) == Decimal(line.amount) - Decimal(line.exact)
 
 
 def test_usage_is_counted_once(rows: list[Row], invoices: dict[str, Invoice]) -> None:
     """What was consumed is what lines count; a credit note counts nothing."""
-    counted = sum(int(line.quantity) for invoice in invoices.values() for line in invoice.lines)
-    assert total(rows, "ConsumedQuantity") == counted
+    lines = [line for invoice in invoices.values() for line in invoice.lines if line.meter != "provisioned_unit_hours"]
+    counted = by(rows, lambda row: row["ConsumedUnit"] not in {"Unit-Minutes", "Unit-Hours"})
+    assert total(counted, "ConsumedQuantity") == sum(int(line.quantity) for line in lines)
 
 
 def by(rows: list[Row], test: Callable[[Row], bool]) -> list[Row]:
@@ -149,9 +152,29 @@ def test_what_was_paid_ahead_and_not_drawn_is_unused_at_the_end(rows: list[Row])
     assert total(of_term, "EffectiveCost") == 1000
 
 
+def test_reservations_are_bought_and_then_used_or_not(rows: list[Row]) -> None:
+    reserved = by(rows, lambda row: row["CommitmentDiscountType"] == "Reservation")
+    told = [
+        (row["ChargeCategory"], row["CommitmentDiscountStatus"], row["BilledCost"], row["EffectiveCost"])
+        for row in reserved
+    ]
+    assert told == [
+        ("Purchase", None, "21", "0"),
+        ("Usage", "Used", "0", "15.3125"),
+        ("Usage", "Unused", "0", "5.6875"),
+    ]
+    units = by(rows, lambda row: row["ConsumedUnit"] == "Unit-Minutes")
+    assert total(units, "ConsumedQuantity") == 725 + 1500 + 375
+    assert total(units).quantize(Decimal("0.000000000001")) == Decimal("43.766666666667")
+
+
+def test_every_kind_of_line_has_its_category() -> None:
+    assert set(_TERMS) | set(USAGE_KINDS) == set(get_args(LineKind))
+
+
 def test_late_usage_and_credit_notes_are_corrections(rows: list[Row], invoices: dict[str, Invoice]) -> None:
     late = {row["InvoiceId"] for row in rows if row["ChargeClass"] == "Correction"}
-    supplements = {f"2024-03-00000{number}" for number in (6, 7, 8, 9)} | {"2024-03-000010"}
+    supplements = {f"2024-03-00000{number}" for number in (7, 8, 9)} | {"2024-03-000010", "2024-03-000011"}
     assert late == supplements | {number for number, invoice in invoices.items() if invoice.corrects}
 
 

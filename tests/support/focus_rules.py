@@ -79,7 +79,7 @@ PRODUCTS = {
 }
 _NUMERIC = re.compile(r"[+-]?([0-9]*[.])?[0-9]+([eE][+-]?[0-9]+)?")
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?Z")
-_UNIT = re.compile(r"(\d+ )?[A-Z][A-Za-z]*( [A-Z][A-Za-z]*)*(-Hours)?")
+_UNIT = re.compile(r"(\d+ )?[A-Z][A-Za-z]*( [A-Z][A-Za-z]*)*(-Hours|-Minutes)?")
 
 
 def _number(row: Row, name: str) -> Decimal:

@@ -27,6 +27,7 @@ price_books:
           - {model: gpt-4.1, meter: output_tokens, per_million: "60"}
           - {model: gpt-4.1, meter: input_tokens, tier: batch, per_million: "15"}
           - {model: gpt-4.1, meter: output_tokens, tier: batch, per_million: "30"}
+          - {model: gpt-4.1, meter: provisioned_unit_hours, each: "1.01"}
           - model: gpt-4-1
             meter: input_tokens
             tiers: {mode: graduated, steps: [{up_to: 5000, per_million: "0.40"}, {per_million: "0.30"}]}
@@ -44,6 +45,7 @@ customers:
   - {id: blau, name: Blau GmbH}
   - {id: cobalt, name: Cobalt}
   - {id: dune, name: Dune}
+  - {id: erg, name: Erg}
 contracts:
   - {customer: acme, effective_from: 2024-01-01, price_book: list, currency: USD}
   - customer: Acme
@@ -74,17 +76,35 @@ contracts:
     effective_from: 2024-01-01
     price_book: list
     terms: [{kind: commitment, amount: "1000", term: {from: 2024-03-01, to: 2024-05-01}}]
+  - customer: erg
+    effective_from: 2024-01-01
+    price_book: list
+    terms:
+      - kind: reservation
+        units: 15
+        each_hour: "0.35"
+        from: 2024-03-10T10:00:00Z
+        to: 2024-03-10T14:00:00Z
 projects:
   - {id: search, customer: acme}
   - {id: other, customer: Acme}
   - {id: suche, customer: blau}
   - {id: khoj, customer: cobalt}
   - {id: sand, customer: dune}
+  - {id: power, customer: erg}
 deployments:
   - {id: chat, project: search, model: gpt-4.1}
   - {id: chat, project: other, model: gpt-4.1}
   - {id: chat, project: suche, model: gpt-4.1}
   - {id: chat, project: khoj, model: gpt-4.1}
+  - id: units
+    project: power
+    model: gpt-4.1
+    kind: provisioned
+    units:
+      - {from: 2024-03-10T10:20:00Z, units: 15}
+      - {from: 2024-03-10T11:31:00Z, units: 40}
+      - {from: 2024-03-10T13:15:00Z, units: 0}
 agreements:
   - {partner: openai, kind: resale_share, direction: pay, percent: "20", from: 2023-01-01}
 exchange_rates: [{from: EUR, to: USD, rate: "1.08", on: 2024-01-01}]

@@ -9,8 +9,9 @@ from entrepot.core.periods import Instant
 from entrepot.core.tenancy import Contract
 from entrepot.core.terms import Commitment
 
-# used: a reading, or a part of one at one price. term: a line without usage. rounding: what a line was rounded by.
-CostKind = Literal["used", "term", "tax", "rounding", "unused"]
+# used: a reading, or a part of one at one price. term: a line without usage. share: what of a reservation was used, or
+# what was not. rounding: what a line was rounded by. unused: what is left of a prepaid commitment at its end.
+CostKind = Literal["used", "term", "share", "tax", "rounding", "unused"]
 
 
 class UsedPart(NamedTuple):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from entrepot.core.invoices import USAGE_KINDS
+from entrepot.core.invoices import USAGE_KINDS, LineKind
 from entrepot.core.money import PICO, format_pico
 from entrepot.core.periods import parse_period
 from entrepot.core.world import WorldIndex
@@ -133,21 +133,70 @@ def _price_details(used: UsedPart) -> str:
 def _of_term(cost: Cost) -> Cells:
     line = cost.line
     assert line is not None
-    if line.kind == "purchase":
-        return {
-            "ChargeCategory": "Purchase",
-            "ChargeDescription": "Commitment, paid ahead",
-            **_single(cost, "commitment"),
-        }
-    if line.kind == "shortfall":
-        described = "What was not spent of a commitment"
-        return {"ChargeCategory": "Usage", "ChargeDescription": described, **_single(cost, "commitment")}
     if line.kind in USAGE_KINDS:
-        what = f"{line.model} {line.what}".strip()
-        return {"ChargeCategory": "Usage", "ChargeDescription": f"Usage of {what}", **_single(cost, line.model)}
-    if line.kind == "credit":
-        return {"ChargeCategory": "Credit", "ChargeDescription": f"Given back: {cost.invoice.reason}"}
-    return {"ChargeCategory": "Adjustment", "ChargeDescription": f"{line.kind.capitalize()} of {line.period}"}
+        return {**_whole("Usage", f"Usage of {line.model}", cost, line.model), "ChargeFrequency": "Usage-Based"}
+    category, described = _TERMS[line.kind]
+    if category in {"Usage", "Purchase"}:
+        return _whole(category, described, cost, _SKUS.get(line.kind, line.kind)) | (
+            _reserved(cost, None) if line.kind == "reservation" else {}
+        )
+    return {"ChargeCategory": category, "ChargeDescription": f"{described}: {cost.invoice.reason or line.period}"}
+
+
+def _whole(category: str, described: str, cost: Cost, sku: str) -> Cells:
+    """A line that is one charge. Of usage it says how much that was, in units of its meter."""
+    cells: Cells = {"ChargeCategory": category, "ChargeDescription": described, **_single(cost, sku)}
+    if category == "Usage" and cells.get("CommitmentDiscountStatus") != "Unused":
+        line = cost.line
+        cells |= {"ConsumedQuantity": line.quantity if line else "0", "ConsumedUnit": "Units"}
+    return cells
+
+
+# {kind of line that is not of usage: (ChargeCategory, what it is)}
+_TERMS: dict[LineKind, tuple[str, str]] = {
+    "reservation": ("Purchase", "Reserved provisioned units"),
+    "subscription": ("Purchase", "Seats"),
+    "purchase": ("Purchase", "Commitment, paid ahead"),
+    "shortfall": ("Usage", "What was not spent of a commitment"),
+    "minimum": ("Adjustment", "Rest of a monthly minimum"),
+    "cap": ("Adjustment", "What is above a cap"),
+    "credit_bought": ("Purchase", "Credit, paid ahead"),
+    "credit_used": ("Credit", "Paid from credit"),
+    "commitment": ("Credit", "Drawn from a commitment"),
+    "credit": ("Credit", "Given back"),
+}
+_SKUS: dict[LineKind, str] = {"purchase": "commitment", "shortfall": "commitment", "credit_bought": "credit"}
+_RECURRING: tuple[LineKind, ...] = ("reservation", "subscription")
+
+
+def _share(cost: Cost) -> Cells:
+    """What a reservation was used, or not: it was billed as the reservation."""
+    line = cost.line
+    assert line is not None
+    share = next(item for item in line.shares or () if item.name == cost.label)
+    status = cost.label.capitalize()
+    cells = _single(cost, "reservation") | _reserved(cost, status)
+    cells |= {"ChargeCategory": "Usage", "ChargeDescription": f"Reserved provisioned units, {cost.label}"}
+    cells |= {"PricingCategory": "Committed", "CommitmentDiscountQuantity": share.quantity}
+    if status == "Used":
+        cells |= {"ConsumedQuantity": share.quantity, "ConsumedUnit": "Unit-Hours"}
+    return cells
+
+
+def _reserved(cost: Cost, status: str | None) -> Cells:
+    line = cost.line
+    assert line is not None
+    named = f"{cost.contract.id}/{line.price_class}"
+    return {
+        "CommitmentDiscountCategory": "Usage",
+        "CommitmentDiscountId": named,
+        "CommitmentDiscountQuantity": line.quantity,
+        "CommitmentDiscountStatus": status,
+        "CommitmentDiscountType": "Reservation",
+        "CommitmentDiscountUnit": "Unit-Hours",
+        "ResourceId": named,
+        "ResourceType": "Reservation",
+    }
 
 
 def _single(cost: Cost, sku: str) -> Cells:
@@ -163,6 +212,7 @@ def _single(cost: Cost, sku: str) -> Cells:
         "PricingCurrencyListUnitPrice": price if cost.rate_pico == PICO else None,
         "PricingQuantity": str(once),
         "PricingUnit": "Units",
+        "ChargeFrequency": "Recurring" if cost.line is not None and cost.line.kind in _RECURRING else "One-Time",
         "SkuId": sku,
         "SkuMeter": sku.title(),
         "SkuPriceId": sku,
@@ -210,6 +260,7 @@ def _unused(cost: Cost) -> Cells:
 _KINDS: dict[CostKind, Callable[[Cost], Cells]] = {
     "used": _used,
     "term": _of_term,
+    "share": _share,
     "tax": _tax,
     "rounding": _rounding,
     "unused": _unused,

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from entrepot.core.charges import Charge, Pool, Reading
 from entrepot.core.exchange import convert_pico
-from entrepot.core.invoices import USAGE_KINDS, Invoice, InvoiceLine
+from entrepot.core.invoices import USAGE_KINDS, Invoice, InvoiceLine, LineKind
 from entrepot.core.money import PICO, parse_pico
 from entrepot.core.periods import HOUR, hour_of, parse_instant, parse_period, period_of
 from entrepot.core.prices import Price
@@ -18,6 +18,9 @@ from entrepot.rating.priced_parts import PoolSpan, priced_parts
 from entrepot.rating.rate_usage import Rater, pool_of
 
 Pools = Mapping[Pool, int]
+
+# What is paid for something else than itself: it costs nothing, and what it pays for costs what it costs.
+PAID_AHEAD: tuple[LineKind, ...] = ("purchase", "reservation", "credit_bought", "credit_used")
 
 
 def costs(books: Books, terms: WorldIndex, period: str | None = None, customer: str | None = None) -> Iterator[Cost]:
@@ -133,12 +136,14 @@ class ContractCosts:
                 rest += sum(parse_pico(item.exact) for item in drawn)
         elif line.kind not in USAGE_KINDS:
             cost = self._cost(invoice, line, "term", parse_pico(line.exact))
-            effective_pico = 0 if line.kind == "purchase" else cost.effective_pico
             is_of_commitment = line.kind in {"purchase", "shortfall"}
             yield cost._replace(
-                effective_pico=effective_pico,
+                effective_pico=0 if line.kind in PAID_AHEAD else cost.effective_pico,
                 commitment=self._commitment_of(line.period) if is_of_commitment else None,
             )
+            for share in line.shares or ():
+                effective_pico = parse_pico(share.exact)
+                yield cost._replace(kind="share", billed_pico=0, effective_pico=effective_pico, label=share.name)
         if rest:
             yield self._cost(invoice, line, "rounding", rest)
 
