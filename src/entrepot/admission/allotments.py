@@ -13,17 +13,19 @@ _AHEAD = 4  # Times a request's units are wished for beside them, where no pace 
 class Allotment:
     """Of one limit. free: units; left: what the counters have for everybody, as far as this process knows.
 
-    held: holds that are open; lent: units taken while the counters could not be asked.
+    is_known: whether they have said. held: holds that are open; lent: units taken while they could not be asked.
     """
 
     __slots__ = (
-        "_counters", "_low", "_pace", "_taken", "at", "free", "held", "left", "lent", "limit", "spent", "taken_at",
+        "_counters", "_low", "_pace", "_taken", "at", "free", "held", "is_known", "left", "lent", "limit", "spent",
+        "taken_at",
     )  # fmt: skip
 
     def __init__(self, limit: Limit, counters: Counters) -> None:
         self._counters = counters
         self.limit = limit
         self.left = limit.units
+        self.is_known = False
         self.free = self.spent = self.held = self.lent = 0
         self.at: Instant = 0
         self.taken_at: Instant = 0  # Of what is free and was drawn first.
@@ -61,7 +63,13 @@ class Allotment:
         if self._is_over(grant.taken_at):
             return
         self.left = grant.left
+        self.is_known = True
         self._add(grant.units - need, grant.taken_at)
+
+    def short(self, used: int) -> None:
+        """Takes note of how much of it is used, drawn ahead by whomever or not."""
+        self.left = max(0, self.limit.units - used)
+        self.is_known = True
 
     def lend(self, units: int, share: int) -> bool:
         """Whether units could be taken unasked, within a share (percent) of the limit: of each window, or in all."""

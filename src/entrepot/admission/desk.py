@@ -1,13 +1,14 @@
 """Whether a request may be served now: what it needs of its limits is taken, all of it or nothing."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
 from entrepot.admission.allotments import Allotment, Allotments
+from entrepot.admission.counts import Counts
 from entrepot.admission.holds import Hold, Part
 from entrepot.admission.measures import expected
-from entrepot.core.capacity import Estimate, ServedLimit
+from entrepot.core.capacity import Estimate, ServedLimit, Standing
 from entrepot.core.periods import Instant
 from entrepot.ports.counters import Counters, Draw, Grant, Shortage
 
@@ -53,13 +54,14 @@ class _Share:
 
 class Desk:
     """Of one gateway process. lost_share: of a limit, in percent, what may be used without asking while its counters
-    cannot be asked; 0 to refuse.
+    cannot be asked; 0 to refuse. counts: what it has done.
     """
 
     def __init__(self, counters: Counters, lost_share: int = 0) -> None:
         self._allotments = Allotments(counters)
         self._counters = counters
         self._lost_share = lost_share
+        self.counts = Counts()
 
     def needs(self, limits: Sequence[ServedLimit], estimate: Estimate, tier: str) -> list[Need]:
         """What a request needs of the limits that count it."""
@@ -78,6 +80,7 @@ class Desk:
             taken_at = allotment.taken_at
             allotment.take(need.units)
             parts.append(Part(need.served, allotment, need.units, taken_at))
+        self.counts.held(parts)
         return Hold(parts)
 
     def draw(self, needs: Sequence[Need], at: Instant, done: Callable[[Hold | Short], None]) -> None:
@@ -97,6 +100,15 @@ class Desk:
         else:
             self._drawn(shares, at, done, ())
 
+    def standings(self, needs: Sequence[Need], at: Instant) -> Iterator[Standing]:
+        """How the windows that a request counts in stand now, as far as this process knows."""
+        for need in needs:
+            limit = need.served.limit
+            allotment = self._allotments.of(limit, at)
+            if limit.refill == "window" and allotment.is_known:
+                remaining = max(0, allotment.left + allotment.free)
+                yield Standing(limit.measure, limit.units, remaining, limit.window - allotment.at % limit.window)
+
     def sweep(self, at: Instant) -> None:
         """To be called a few times a second."""
         self._allotments.sweep(at)
@@ -113,15 +125,23 @@ class Desk:
             share.allotment.held -= 1
         short = None
         if isinstance(result, Shortage):
-            short = Short(asked[result.draw].need, result)
+            share = asked[result.draw]
+            share.allotment.short(result.used)
+            idle = result.idle + share.allotment.free + share.got  # What nobody holds, and nobody else could draw.
+            short = Short(share.need, result._replace(used=result.used - idle))
+            self.counts.draws["short"] += 1
         elif result is None:
             short = self._borrow(asked, at)
+            self.counts.draws["lost"] += 1
         else:
+            self.counts.granted([share.allotment.limit for share in asked], result)
             for share, grant in zip(asked, result, strict=True):
                 share.allotment.granted(grant, share.missing)
                 share.add(share.missing, grant.taken_at)
         if short is None:
-            done(Hold([Part(share.need.served, share.allotment, share.got, share.taken_at) for share in shares]))
+            parts = [Part(share.need.served, share.allotment, share.got, share.taken_at) for share in shares]
+            self.counts.held(parts)
+            done(Hold(parts))
             return
         for share in shares:
             share.allotment.advance(at)

@@ -11,11 +11,12 @@ from entrepot.core.errors import (
     Refusal,
     RequestNeverFits,
 )
+from entrepot.core.periods import Instant
 
 _MS = 1000
 
 
-def error_of(short: Short, estimate: Estimate) -> EntrepotError:
+def error_of(short: Short, estimate: Estimate, at: Instant) -> EntrepotError:
     """The error."""
     served, units = short.need
     if short.shortage is None and not short.never:
@@ -35,6 +36,8 @@ def error_of(short: Short, estimate: Estimate) -> EntrepotError:
         prompt_tokens=estimate.prompt_tokens,
         output_tokens=units - estimate.prompt_tokens if limit.measure == "tokens" else estimate.output_tokens,
         wait_ms=None if wait_us is None else -(-wait_us // _MS),
+        can_ever_fit=not short.never,
+        at=at,
     )
     of = f"{served.name} of {served.whose}"
     needs = f"this request needs {_said(units, limit)}"

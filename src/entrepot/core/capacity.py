@@ -133,6 +133,15 @@ class Estimate(NamedTuple):
     is_guess: bool = False
 
 
+class Standing(NamedTuple):
+    """How a limit of requests or tokens stands for who meets it. reset_us: until its window begins anew."""
+
+    measure: Measure
+    units: int
+    remaining: int
+    reset_us: Instant
+
+
 class Used(NamedTuple):
     """What a request has used: units by meter, at the tier it was served at."""
 

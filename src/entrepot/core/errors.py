@@ -25,7 +25,8 @@ class Refusal(NamedTuple):
     """Why a limit does not let a request through. limit: the name it is declared by; whose: what for, in words.
 
     units: of the limit; window_ms: in which, 0 where none begins anew. used: held or spent; requested: units that were
-    asked for, with the tokens they were estimated by. wait_ms: until the same request would fit, None for never.
+    asked for, with the tokens they were estimated by. wait_ms: from the instant at until the same request would fit by
+    itself, None where that is not known; can_ever_fit: whether it is no larger than the limit.
     """
 
     limit: str
@@ -38,6 +39,8 @@ class Refusal(NamedTuple):
     prompt_tokens: int
     output_tokens: int
     wait_ms: int | None
+    can_ever_fit: bool
+    at: int
 
 
 class LimitReached(EntrepotError):

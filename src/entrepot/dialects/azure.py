@@ -82,9 +82,10 @@ def _version_in(query: bytes) -> str:
     return dict(parse_qsl(query.decode("ascii", "replace"), keep_blank_values=True)).get("api-version", "")
 
 
-def write_error(code: str, message: str) -> bytes:
-    """An error body as Azure's gateway writes it."""
-    return msgspec.json.encode({"error": {"code": code, "message": message}})
+def write_error(code: str, message: str, more: dict[str, object] | None = None) -> bytes:
+    """An error body as Azure's gateway writes it. more: what only we say."""
+    error: dict[str, object] = {"code": code, "message": message}
+    return msgspec.json.encode({"error": error if more is None else {**error, "entrepot": more}})
 
 
 _LIFECYCLE: dict[Stage, str] = {

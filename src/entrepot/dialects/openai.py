@@ -122,9 +122,12 @@ def outcome_of_refusal(body: bytes) -> Outcome:
     return "content_filter" if read_error(body).code == "content_filter" else "upstream_failed"
 
 
-def write_error(message: str, *, kind: str | None, param: str | None, code: str | None) -> bytes:
-    """An error body; all four members are always there, as OpenAI's schema requires."""
-    return encode({"error": {"message": message, "type": kind, "param": param, "code": code}})
+def write_error(
+    message: str, *, kind: str | None, param: str | None, code: str | None, more: dict[str, object] | None = None
+) -> bytes:
+    """An error body; all four members are always there, as OpenAI's schema requires. more: what only we say."""
+    error: dict[str, object] = {"message": message, "type": kind, "param": param, "code": code}
+    return encode({"error": error if more is None else {**error, "entrepot": more}})
 
 
 def error_event(body: bytes) -> bytes:

@@ -3,9 +3,10 @@
 from typing import NamedTuple
 
 from entrepot.core import errors
-from entrepot.core.errors import EntrepotError
+from entrepot.core.errors import EntrepotError, LimitReached, RateLimitExceeded
 from entrepot.dialects import azure, openai
 from entrepot.dialects.openai_wire import UpstreamError
+from entrepot.edge.limit_fields import explained
 
 
 class Shape(NamedTuple):
@@ -72,15 +73,21 @@ def shape_of(error: EntrepotError) -> Shape:
 def openai_error(error: EntrepotError) -> ErrorAnswer:
     """The error as OpenAI's routes answer it; all four members are always there."""
     shape = shape_of(error)
-    return ErrorAnswer(
-        shape.status, openai.write_error(error.message, kind=shape.type, param=error.param, code=shape.code)
-    )
+    kind, more = shape.type, None
+    if isinstance(error, LimitReached) and error.refusal is not None:
+        more = explained(error.refusal)
+        if isinstance(error, RateLimitExceeded):
+            kind = error.refusal.measure
+    body = openai.write_error(error.message, kind=kind, param=error.param, code=shape.code, more=more)
+    return ErrorAnswer(shape.status, body)
 
 
 def azure_error(error: EntrepotError) -> ErrorAnswer:
-    """The error as Azure's routes answer what their gateway itself refuses: code and message alone."""
+    """The error as Azure's routes answer what their gateway itself refuses: code and message, and why a limit did."""
     shape = shape_of(error)
-    return ErrorAnswer(shape.azure_status or shape.status, azure.write_error(shape.azure_code, error.message))
+    more = explained(error.refusal) if isinstance(error, LimitReached) and error.refusal is not None else None
+    body = azure.write_error(shape.azure_code, error.message, more)
+    return ErrorAnswer(shape.azure_status or shape.status, body)
 
 
 def protocol_error(status: int, message: str, *, is_azure: bool) -> ErrorAnswer:

@@ -16,6 +16,7 @@ from entrepot.edge.attempt_metrics import attempt_report
 from entrepot.edge.cache_metrics import cache_report
 from entrepot.edge.gateway_metrics import Tally
 from entrepot.edge.inference_call import InferenceCall, outcome_of
+from entrepot.edge.limit_metrics import limit_report
 from entrepot.edge.prometheus_text import written
 from entrepot.edge.tracing import Tracer
 from entrepot.edge.upstream_metrics import UpstreamCounts
@@ -111,7 +112,14 @@ class GatewayReport:
         flow = self._flow
         upstreams = self._upstreams.report(flow.ways.fleet.endpoints.values())
         attempts = attempt_report(flow.shared)
-        return (*self.tally.report(), *self._gauges(at), *upstreams, *attempts, *cache_report(flow.repeats))
+        return (
+            *self.tally.report(),
+            *self._gauges(at),
+            *upstreams,
+            *attempts,
+            *cache_report(flow.repeats),
+            *limit_report(flow.desk.counts),
+        )
 
     def _publish(self, report: Report) -> None:
         try:

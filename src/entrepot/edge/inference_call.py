@@ -1,10 +1,11 @@
 """One request as its answer is shaped: in its client's dialect, with its id on every answer."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from entrepot.core.errors import EntrepotError
+from entrepot.core.capacity import Standing
+from entrepot.core.errors import EntrepotError, LimitReached
 from entrepot.core.log_records import Admitted
 from entrepot.core.periods import Instant
 from entrepot.core.usage_event import Outcome, UsageEvent
@@ -16,6 +17,7 @@ from entrepot.edge.error_bodies import ErrorAnswer
 from entrepot.edge.gateway_metrics import Tally
 from entrepot.edge.http_answers import CLOSE, JSON, LAST_CHUNK, chunk, own_fields, stream_head, whole_answer, whole_head
 from entrepot.edge.http_requests import RequestHead
+from entrepot.edge.limit_fields import limit_fields, retry_fields
 from entrepot.edge.request_marks import Marks
 from entrepot.edge.routes import Found
 from entrepot.edge.server_timing import timing_comment, timing_field
@@ -59,8 +61,8 @@ class InferenceCall:
     """
 
     __slots__ = (
-        "_connection", "_desk", "_head", "_keep", "_sends_events", "_told", "admitted", "at", "ended_at", "error",
-        "finished", "first_at", "found", "head_at", "id", "is_azure", "left_as", "marks", "stages", "status",
+        "_connection", "_desk", "_head", "_keep", "_sends_events", "_standings", "_told", "admitted", "at", "ended_at",
+        "error", "finished", "first_at", "found", "head_at", "id", "is_azure", "left_as", "marks", "stages", "status",
         "trace_id", "usage",
     )  # fmt: skip
 
@@ -85,6 +87,7 @@ class InferenceCall:
         self._connection = connection
         self._head = head
         self._told = ""  # Of the cache.
+        self._standings: Callable[[Instant], Iterable[Standing]] | None = None
         self._keep = False
         self._sends_events = True
         self.marks: Marks | None = None  # What the client said of its request.
@@ -103,6 +106,10 @@ class InferenceCall:
         """Whether the answer was kept, in its head."""
         age = "" if age_s is None else f"Age: {age_s}\r\n"
         self._told = f"x-entrepot-cache: {status}\r\n{age}"
+
+    def tell_limits(self, standings: Callable[[Instant], Iterable[Standing]]) -> None:
+        """How the limits stand, in its head."""
+        self._standings = standings
 
     def answer(self, status: int, body: bytes, media_type: str = JSON) -> None:
         """A whole answer."""
@@ -149,7 +156,10 @@ class InferenceCall:
         """An error of our own."""
         self._fail(error)
         shaped = error_bodies.azure_error(error) if self._speaks_azure else error_bodies.openai_error(error)
-        self.reply_error(shaped, retry_after_s=error.retry_after_s)
+        if isinstance(error, LimitReached) and error.refusal is not None:
+            self.reply_error(shaped, retry_fields(error.refusal))
+        else:
+            self.reply_error(shaped, retry_after_s=error.retry_after_s)
 
     def relay_error(self, status: int, error: UpstreamError, retry_after: bytes) -> None:
         """An error of the upstream's."""
@@ -229,6 +239,8 @@ class InferenceCall:
         if self._told:
             fields += self._told
         self.head_at = now = self._desk.now()
+        if self._standings is not None:
+            fields += limit_fields(self._standings(now), is_azure=self._speaks_azure)
         if self.marks is not None:
             fields += self.marks.echo
             if self.marks.timed:

@@ -106,7 +106,9 @@ class Admitting:
             waiting, self._waiting = self._waiting, None
             waiting.append(self)
         else:
-            self._client.refuse(error_of(result, self._estimate))
+            error = error_of(result, self._estimate, self._at)
+            self._desk.counts.refuse(result.need.served.name, error.code)
+            self._client.refuse(error)
 
     def _admit(self, hold: Hold) -> None:
         try:

@@ -1,10 +1,12 @@
 """What the client's side of a request is asked to do; and what stands for a client that has left."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from entrepot.core.capacity import Standing
 from entrepot.core.errors import EntrepotError
 from entrepot.core.log_records import Admitted
+from entrepot.core.periods import Instant
 from entrepot.core.usage_event import Outcome, UsageEvent
 from entrepot.dialects.openai_wire import UpstreamError
 
@@ -57,6 +59,14 @@ class Client(Protocol):
 
     def tell_cache(self, status: str, age_s: int | None = None) -> None:
         """To be said in the head of the answer: whether it was kept, and since when."""
+        ...
+
+
+class LimitedClient(Client, Protocol):
+    """A client that can be told how the limits stand that its request meets."""
+
+    def tell_limits(self, standings: Callable[[Instant], Iterable[Standing]]) -> None:
+        """To be said in the head of the answer, whatever it is; asked for when that is written."""
         ...
 
 

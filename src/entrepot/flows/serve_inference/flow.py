@@ -27,7 +27,7 @@ from entrepot.dialects.operations import Operation
 from entrepot.dialects.prompt_cache import cache_key
 from entrepot.flows.serve_inference.admitting import Admitting
 from entrepot.flows.serve_inference.checks import Checks
-from entrepot.flows.serve_inference.client import Client
+from entrepot.flows.serve_inference.client import Client, LimitedClient
 from entrepot.flows.serve_inference.exchange import Exchange
 from entrepot.flows.serve_inference.hedged_exchange import HedgedExchange
 from entrepot.flows.serve_inference.repeats import Repeat, Repeats
@@ -127,7 +127,7 @@ class ServeInference:
                 self._counter(item.tokenizer)  # It takes a while to load.
         return [*faults, *self.repeats.missing(served)]
 
-    def serve(self, ask: Ask, client: Client) -> Exchange | Repeat | Continuation | Admitting:
+    def serve(self, ask: Ask, client: LimitedClient) -> Exchange | Repeat | Continuation | Admitting:
         """What answers the client, perhaps already.
 
         Raises: EntrepotError; then nothing was written to the log, or sent to an upstream.
@@ -151,13 +151,14 @@ class ServeInference:
         return self._begin(ask, client, caller, deployment, asked, None)
 
     def _admit(
-        self, ask: Ask, client: Client, caller: Caller, deployment: ServedDeployment, asked: Asked
+        self, ask: Ask, client: LimitedClient, caller: Caller, deployment: ServedDeployment, asked: Asked
     ) -> Exchange | Repeat | Continuation | Admitting:
         """The request with what it may use held, at once or when the counters have answered."""
         estimate = estimate_of(
             ask.operation, asked, ask.body, deployment.context_tokens, self._counter(deployment.tokenizer)
         )
         needs = self.desk.needs(deployment.limits, estimate, caller.tier)
+        client.tell_limits(partial(self.desk.standings, needs))
         begin = partial(self._begin, ask, client, caller, deployment, asked)
         hold = self.desk.hold(needs, ask.at)
         if hold is not None:

@@ -1,0 +1,43 @@
+"""What a process has let through to limits and what not, since it began."""
+
+from bisect import bisect_left
+from collections.abc import Iterable
+
+from entrepot.admission.holds import Part
+from entrepot.core.capacity import Limit
+from entrepot.ports.counters import Grant
+
+FILL_PERCENT = (10, 25, 50, 75, 90, 95, 99, 100)
+
+
+class Counts:
+    """holds: requests admitted; units: of these, by measure; draws: exchanges with the counters, by what came of them.
+
+    refused: {(limit, error code): n}; fill: how full limits were when drawn from, as a histogram of FILL_PERCENT.
+    """
+
+    def __init__(self) -> None:
+        self.holds = 0
+        self.units: dict[str, int] = {}
+        self.draws = {"granted": 0, "short": 0, "lost": 0}
+        self.refused: dict[tuple[str, str], int] = {}
+        self.fill = [0] * (len(FILL_PERCENT) + 2)
+
+    def held(self, parts: Iterable[Part]) -> None:
+        """A request was admitted."""
+        self.holds += 1
+        for part in parts:
+            measure = part.served.limit.measure
+            self.units[measure] = self.units.get(measure, 0) + part.units
+
+    def granted(self, limits: Iterable[Limit], grants: Iterable[Grant]) -> None:
+        """The counters gave what was asked for."""
+        self.draws["granted"] += 1
+        for limit, grant in zip(limits, grants, strict=True):
+            percent = 100 - 100 * grant.left // max(1, limit.units)
+            self.fill[bisect_left(FILL_PERCENT, percent)] += 1
+            self.fill[-1] += percent
+
+    def refuse(self, limit: str, code: str) -> None:
+        """A request was refused."""
+        self.refused[limit, code] = self.refused.get((limit, code), 0) + 1

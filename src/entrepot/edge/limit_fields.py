@@ -1,0 +1,65 @@
+"""What answers say of limits: header lines in each dialect's way, and the object that explains a refusal."""
+
+from collections.abc import Iterable
+
+from entrepot.core.capacity import Standing
+from entrepot.core.errors import Refusal
+from entrepot.core.periods import MINUTE, SECOND, Instant, format_instant
+
+_MS = SECOND // 1000
+
+
+def limit_fields(standings: Iterable[Standing], *, is_azure: bool) -> str:
+    """The x-ratelimit- lines; of several limits of one measure, those of the one of which least is left."""
+    tightest: dict[str, Standing] = {}
+    for standing in standings:
+        known = tightest.get(standing.measure)
+        if known is None or standing.remaining < known.remaining:
+            tightest[standing.measure] = standing
+    lines = ""
+    for measure, (_, units, remaining, reset_us) in tightest.items():
+        reset = str(-(-reset_us // SECOND)) if is_azure else _duration(reset_us)
+        lines += (
+            f"x-ratelimit-limit-{measure}: {units}\r\n"
+            f"x-ratelimit-remaining-{measure}: {remaining}\r\n"
+            f"x-ratelimit-reset-{measure}: {reset}\r\n"
+        )
+    return lines
+
+
+def retry_fields(refusal: Refusal) -> str:
+    """Whether, and when, trying again can help; clients of OpenAI's go by it."""
+    if refusal.wait_ms is None:
+        return "x-should-retry: false\r\n"
+    seconds = -(-refusal.wait_ms // 1000)
+    return f"Retry-After: {seconds}\r\nretry-after-ms: {refusal.wait_ms}\r\nx-should-retry: true\r\n"
+
+
+def explained(refusal: Refusal) -> dict[str, object]:
+    """The refusal as a body has it."""
+    wait_ms = refusal.wait_ms
+    return {
+        "limit": refusal.limit,
+        "of": refusal.whose,
+        "measure": refusal.measure,
+        "units": refusal.units,
+        "window_ms": refusal.window_ms or None,
+        "used": refusal.used,
+        "requested": refusal.requested,
+        "estimate": {"prompt_tokens": refusal.prompt_tokens, "output_tokens": refusal.output_tokens},
+        "can_ever_fit": refusal.can_ever_fit,
+        "retry_after_ms": wait_ms,
+        "fits_at": None if wait_ms is None else format_instant(refusal.at + wait_ms * _MS),
+    }
+
+
+def _duration(us: Instant) -> str:
+    """As OpenAI writes a duration: 17ms, 5.25s, 6m0s."""
+    ms = -(-us // _MS)
+    if ms < 1000:
+        return f"{ms}ms"
+    if us < MINUTE:
+        return f"{ms // 1000}.{ms % 1000:03}".rstrip("0").rstrip(".") + "s"
+    seconds = -(-us // SECOND)
+    hours, minutes, seconds = seconds // 3600, seconds % 3600 // 60, seconds % 60
+    return f"{hours}h{minutes}m{seconds}s" if hours else f"{minutes}m{seconds}s"

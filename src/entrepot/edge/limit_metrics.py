@@ -1,0 +1,29 @@
+"""What limits have let through and what not, as metrics."""
+
+from entrepot.admission.counts import FILL_PERCENT, Counts
+from entrepot.core.metrics import Measured, Metric, Report, alone
+
+HOLDS = Metric("entrepot_limit_holds_total", "counter", "Requests admitted by the limits they meet.")
+UNITS = Metric("entrepot_limit_units_total", "counter", "Units that these held, as estimated.", ("measure",))
+DRAWS = Metric("entrepot_limit_draws_total", "counter", "Times the counters of limits were asked.", ("result",))
+REFUSALS = Metric("entrepot_limit_refusals_total", "counter", "Requests that limits refused.", ("limit", "code"))
+FILL = Metric(
+    "entrepot_limit_utilization_ratio",
+    "histogram",
+    "How full a limit was when units were drawn.",
+    per=100,
+    bounds=FILL_PERCENT,
+)
+
+
+def limit_report(counts: Counts) -> Report:
+    """Nothing where no request has met a limit."""
+    if not (counts.holds or counts.refused):
+        return ()
+    return (
+        alone(HOLDS, counts.holds),
+        Measured(UNITS, {(measure,): [units] for measure, units in counts.units.items()}),
+        Measured(DRAWS, {(result,): [count] for result, count in counts.draws.items()}),
+        Measured(REFUSALS, {labels: [count] for labels, count in counts.refused.items()}),
+        Measured(FILL, {(): counts.fill}),
+    )
