@@ -62,6 +62,8 @@ def rebill(
     with books.transaction():
         worker.apply([WorldApplied(at=0, world=encode_world(world))])
         books.add_readings(readings)
+        zones = {contract.zone for contract in world.contracts}
+        books.save_units_through(min(map(first.start, zones), default=0))  # No month before is asked for.
     month = first
     while month <= last:
         with books.transaction():

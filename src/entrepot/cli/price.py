@@ -59,8 +59,10 @@ _PARTS = ("  model", "meter", "quantity", "old", "new", "difference")
 
 
 def _part(line: "LineDiff") -> tuple[str, ...]:
+    from entrepot.reporting.figures import grouped
+
     name = f"  {line.model or line.kind}"
-    return (name, line.meter, f"{int(line.new_quantity):,}", line.old, line.new, line.difference)
+    return (name, line.meter, grouped(line.new_quantity), line.old, line.new, line.difference)
 
 
 def _instant(text: str) -> int:

@@ -24,6 +24,12 @@ LineKind = Literal[
 USAGE_KINDS: tuple[LineKind, ...] = ("usage", "adjustment", "overage")
 # Of lines that readings are behind: they were accrued hour by hour.
 ACCRUED_KINDS: tuple[LineKind, ...] = (*USAGE_KINDS, "reservation")
+# Of lines that say what a month comes to, before it is made up to a minimum.
+MONTHLY_KINDS: tuple[LineKind, ...] = (*ACCRUED_KINDS, "subscription")
+# Of lines that credit pays.
+PAID_KINDS: tuple[LineKind, ...] = (*MONTHLY_KINDS, "commitment", "shortfall", "minimum", "cap")
+# Where lines stand; those of other kinds come last.
+_RANKS: dict[LineKind, int] = {"usage": 0, "adjustment": 0, "overage": 1, "reservation": 2, "subscription": 3}
 
 
 class ReservedShare(msgspec.Struct, frozen=True):
@@ -56,9 +62,9 @@ class LineDraft(msgspec.Struct, frozen=True):
     def place(self) -> tuple[object, ...]:
         """Where the line stands among others."""
         unit = -1 if self.unit_pico is None else self.unit_pico
-        rank = (self.kind not in ACCRUED_KINDS, self.kind == "reservation", self.kind == "overage")
+        rank = _RANKS.get(self.kind, len(_RANKS))
         of = (self.period, self.model, self.meter, self.tier, self.price_class)
-        return (*rank, *of, self.quantity, self.exact_pico, unit, self.kind)
+        return (rank, *of, self.quantity, self.exact_pico, unit, self.kind)
 
 
 class InvoiceLine(msgspec.Struct, frozen=True):

@@ -88,13 +88,32 @@ class Reservation(msgspec.Struct, frozen=True, tag="reservation"):
         return (not self.models or model in self.models) and self.geography in {None, geography}
 
 
+class Cap(msgspec.Struct, frozen=True, tag="cap"):
+    """The most that a month is billed at, before tax; of a part of a month its part by days."""
+
+    monthly_pico: int
+
+
+class Credit(msgspec.Struct, frozen=True, tag="credit"):
+    """So much that pays what whole months in [begins, ends) come to, and is lost at the end.
+
+    In the invoices' currency. granted: given, else bought with the first invoice. id: of its contract, by their order.
+    """
+
+    id: str
+    amount_pico: int
+    begins: Instant
+    ends: Instant
+    granted: bool = False
+
+
 class LockedRate(msgspec.Struct, frozen=True, tag="exchange"):
     """The rate at which prices become the currency of the contract's invoices, whatever the market's is."""
 
     rate_pico: int
 
 
-Term = Discount | Minimum | Tax | Commitment | Reservation | LockedRate
+Term = Discount | Minimum | Tax | Commitment | Reservation | Cap | Credit | LockedRate
 
 
 def parse_percent(text: str) -> int:

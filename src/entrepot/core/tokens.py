@@ -7,6 +7,7 @@ TOKEN_METERS = frozenset(
 )
 # Calls of an upstream's own tools, which it charges beside the tokens.
 TOOL_METERS = frozenset({"code_interpreter_calls", "file_search_calls", "image_generation_calls", "web_search_calls"})
+SEATS = "seats"
 UNIT_HOURS = "provisioned_unit_hours"  # From deployments, not from requests.
 # Counted by the minute: units that are charged at their price, units that a reservation covers, units it is for.
 UNIT_MINUTES, COVERED_MINUTES, RESERVED_MINUTES = (
@@ -18,7 +19,7 @@ MINUTES_PER_HOUR = 60
 METERS = (
     TOKEN_METERS
     | TOOL_METERS
-    | {"images", "audio_seconds", "characters", "search_units", UNIT_HOURS, "seats", "requests"}
+    | {"images", "audio_seconds", "characters", "search_units", UNIT_HOURS, SEATS, "requests"}
 )
 
 # What a request was made of; together, how long its input is.

@@ -3,7 +3,7 @@
 Entities keep the order of their ids, so that equal worlds have equal bytes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import reduce
 from typing import Literal, Protocol, TypeVar
 
@@ -18,6 +18,7 @@ from entrepot.core.parties import Party
 from entrepot.core.periods import Instant
 from entrepot.core.prices import PriceBookVersion, PriceTable
 from entrepot.core.quotas import Quota
+from entrepot.core.subscriptions import Subscription
 from entrepot.core.tenancy import Contract, Customer, Deployment, IdentityProvider, Principal, Project
 from entrepot.core.terms import discounted
 
@@ -49,6 +50,7 @@ class World(msgspec.Struct, frozen=True):
     agreements: tuple[Agreement, ...] = ()
     partner_reports: tuple[PartnerReport, ...] = ()
     quotas: tuple[Quota, ...] = ()
+    subscriptions: tuple[Subscription, ...] = ()
 
 
 _encoder = msgspec.json.Encoder(order="deterministic")
@@ -72,6 +74,7 @@ def with_history(current: World, earlier: World | None) -> World:
         current,
         customers=_united(current.customers, earlier.customers),
         contracts=_united(current.contracts, earlier.contracts),
+        subscriptions=_united(current.subscriptions, earlier.subscriptions),
         price_books=_united(_with_dropped_prices(current.price_books, earlier.price_books), earlier.price_books),
     )
 
@@ -159,6 +162,7 @@ class WorldIndex:
         "_begins",
         "_contracts",
         "_contracts_by_id",
+        "_subscriptions",
         "_tables",
         "_versions",
         "customers",
@@ -181,6 +185,9 @@ class WorldIndex:
         self._contracts: dict[str, list[Contract]] = {}
         for contract in sorted(world.contracts, key=lambda contract: contract.effective_from):
             self._contracts.setdefault(contract.customer, []).append(contract)
+        self._subscriptions: dict[str, list[Subscription]] = {}
+        for subscription in world.subscriptions:
+            self._subscriptions.setdefault(subscription.customer, []).append(subscription)
         self._versions: dict[str, list[PriceBookVersion]] = {}
         for version in world.price_books:
             self._versions.setdefault(version.book, []).append(version)
@@ -194,6 +201,10 @@ class WorldIndex:
             if contract.effective_from <= at < contract.effective_to:
                 return contract
         return None
+
+    def subscriptions_of(self, customer: str) -> Sequence[Subscription]:
+        """The customer's subscriptions."""
+        return self._subscriptions.get(customer, ())
 
     def contract(self, contract_id: str) -> Contract:
         """The contract of this id; a missing one is a bug."""

@@ -65,13 +65,14 @@ def badge(text: str, mood: str) -> str:
 
 
 def grouped(number: int | str) -> str:
-    """A whole number with thin spaces between its thousands."""
-    sign, digits = ("-", str(number)[1:]) if str(number).startswith("-") else ("", str(number))
+    """A number with thin spaces between its thousands."""
+    whole, point, fraction = str(number).partition(".")
+    sign, digits = ("-", whole[1:]) if whole.startswith("-") else ("", whole)
     parts = []
     while digits:
         parts.append(digits[-3:])
         digits = digits[:-3]
-    return sign + "\u2009".join(reversed(parts))
+    return sign + "\u2009".join(reversed(parts)) + point + fraction
 
 
 def money(pico: int, currency: str) -> str:

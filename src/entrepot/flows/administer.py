@@ -19,6 +19,7 @@ from entrepot.ports.snapshots import Snapshots
 from entrepot.provisioning.changes import Difference, differences
 from entrepot.provisioning.metered import contract_conflicts, price_conflicts, rate_conflicts, removal_conflicts
 from entrepot.provisioning.publish import compile_snapshot, unserved
+from entrepot.provisioning.subscriptions import seat_conflicts
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ def apply_world(office: Office, world: World, *, dry_run: bool = False) -> Appli
     number, current = office.books.world() or (0, None)
     changes = differences(current, world)
     if current is not None:
-        _refuse_rewriting(office.books, current, world)
+        _refuse_rewriting(office.books, current, world, office.clock.now())
     if changes and not dry_run:
         _record(office, WorldApplied(at=office.clock.now(), world=encode_world(world)))
         number = (office.books.world() or (0, world))[0]
@@ -123,7 +124,7 @@ def publish(office: Office) -> bool:
     return True
 
 
-def _refuse_rewriting(books: Books, current: World, world: World) -> None:
+def _refuse_rewriting(books: Books, current: World, world: World, now: Instant) -> None:
     counted = WorldIndex(current, installed_of(books.worlds()))
     through = books.units_through()
 
@@ -142,6 +143,7 @@ def _refuse_rewriting(books: Books, current: World, world: World) -> None:
         *contract_conflicts(current, world, of_customer),
         *price_conflicts(current, world, of_book),
         *removal_conflicts(current, world, of_customer),
+        *seat_conflicts(current, world, now),
         *rate_conflicts(current, world, {parse_period(item.period) for item in books.closings() if not item.refused}),
     ]
     if conflicts:

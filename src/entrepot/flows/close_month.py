@@ -5,17 +5,18 @@ from functools import partial
 
 from entrepot.core.charges import Charge, reading_of
 from entrepot.core.errors import PeriodNotClosable
-from entrepot.core.invoices import sums
+from entrepot.core.invoices import InvoiceLine, sums
 from entrepot.core.periods import Instant, Period, format_instant, parse_period, period_of
 from entrepot.core.tenancy import Contract
 from entrepot.core.terms import Commitment
 from entrepot.core.world import WorldIndex
+from entrepot.invoicing.credits import credits_of, granted_pico, unused_pico
 from entrepot.invoicing.draft import draft
 from entrepot.invoicing.exchange import conversions_of, converted, missing_rates
 from entrepot.invoicing.issue import draw_up, number_of
 from entrepot.invoicing.reservations import is_of_reservation, reservation_lines
 from entrepot.invoicing.terms import commitment_lines
-from entrepot.ledger.post import forfeit_entry, forfeit_key, free_key, invoice_entry
+from entrepot.ledger.post import breakage_entry, breakage_key, forfeit_entry, forfeit_key, free_key, invoice_entry
 from entrepot.metering.completeness import watermark
 from entrepot.metering.units import first_unit, unpriced_units
 from entrepot.ports.books import Books, Spending
@@ -30,7 +31,11 @@ def end_everywhere(terms: WorldIndex, period: Period) -> Instant:
 
 def first_charge(terms: WorldIndex) -> Instant | None:
     """When there is something to charge for that no usage tells of; None where there is nothing."""
-    return first_unit(terms)
+    begins = [subscription.begins for subscription in terms.world.subscriptions]
+    for contract in terms.world.contracts:
+        begins += [max(credit.begins, contract.effective_from) for credit in credits_of(contract)]
+    units = first_unit(terms)
+    return min(begins if units is None else [*begins, units], default=None)
 
 
 def check_closable(books: Books, terms: WorldIndex | None, at: Instant, period: str) -> Period:
@@ -118,7 +123,8 @@ def _invoice(books: Books, terms: WorldIndex, at: Instant, period: Period, contr
     covered, overage, spent = _draw_down(books, contract, plain)
     drafts = draft(covered, contract, period, supplement) + draft(overage, contract, period, supplement, "overage")
     drafts += reservation_lines(reserved, contract)
-    invoices = books.invoices(contract=contract.id) if contract.terms else []
+    subscriptions = terms.subscriptions_of(contract.customer)
+    invoices = books.invoices(contract=contract.id) if contract.terms or subscriptions else []
     earlier = [line for invoice in invoices for line in invoice.lines]
     settled = {
         commitment: _missing(books, contract, period, commitment, drawdown) for commitment, drawdown in spent.items()
@@ -139,15 +145,18 @@ def _invoice(books: Books, terms: WorldIndex, at: Instant, period: Period, contr
         at,
         conversions,
         terms.world.operator.party,
+        subscriptions,
     )
     if made is not None:
         invoice, totals = made
         books.issue(invoice)
         accrued = sum(charge.amount_pico for charge in charges)
-        books.append_entries([invoice_entry(invoice, totals, contract.charged_in, accrued, sums(lines), at)])
+        granted = granted_pico(contract, invoice.lines)
+        books.append_entries([invoice_entry(invoice, totals, contract.charged_in, accrued, sums(lines), at, granted)])
         for line, item in enumerate(drafts, start=1):
             books.mark_invoiced([reading_of(charge) for charge in item.charges], invoice.number, line)
         books.save_invoiced_pools(rater.pooled)
+    _expire(books, contract, period, [*earlier, *(made[0].lines if made else ())], at)
     for commitment, drawdown in spent.items():
         known = books.spending(contract.id, commitment.begins)
         if commitment.prepaid and settled[commitment]:
@@ -155,6 +164,19 @@ def _invoice(books: Books, terms: WorldIndex, at: Instant, period: Period, contr
         spending = Spending(drawdown.charged_pico, known.settled_pico + settled[commitment])
         books.save_spending(contract.id, commitment.begins, spending)
     return len(readings)
+
+
+def _expire(books: Books, contract: Contract, period: Period, lines: Sequence[InvoiceLine], at: Instant) -> None:
+    """Posts what was bought as credit and is lost, once the last month that it could pay is closed."""
+    for credit in credits_of(contract):
+        if credit.granted or period.end(contract.zone) < credit.ends:
+            continue
+        unused, known = unused_pico(credit, lines), books.expired_credit(contract.id, credit.id)
+        if unused != known:
+            key = free_key(books.has_entry, partial(breakage_key, contract.id, credit.id))
+            lost = breakage_entry(key, contract.customer, contract.currency, unused - known, at)
+            books.append_entries([lost])
+            books.save_expired_credit(contract.id, credit.id, unused)
 
 
 def _draw_down(

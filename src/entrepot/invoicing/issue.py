@@ -8,8 +8,11 @@ from entrepot.core.invoices import Conversion, Invoice, InvoiceLine, LineDraft, 
 from entrepot.core.money import Rounding, format_minor, format_pico, parse_pico
 from entrepot.core.parties import Party
 from entrepot.core.periods import Instant, Period, format_instant
+from entrepot.core.subscriptions import Subscription
 from entrepot.core.tenancy import Contract, Customer
-from entrepot.invoicing.terms import minimum_lines, tax_lines
+from entrepot.invoicing.credits import credit_lines
+from entrepot.invoicing.subscriptions import subscription_lines
+from entrepot.invoicing.terms import cap_lines, minimum_lines, tax_lines
 
 
 def number_of(period: Period, sequence: int) -> str:
@@ -28,16 +31,20 @@ def draw_up(
     at: Instant,
     conversions: tuple[Conversion, ...] = (),
     seller: Party | None = None,
+    subscriptions: Sequence[Subscription] = (),
 ) -> tuple[Invoice, Totals] | None:
     """The invoice of a contract and its totals in pico, or None when there is nothing to invoice.
 
     Each line is rounded once, the residual shown. earlier: lines of the contract's invoices so far.
+    drafts: in the invoice's currency, as all that is added here: seats, then what the contract makes of the sum.
     """
-    usage, _ = draw_lines(drafts, contract.currency, rounding)
-    rest = minimum_lines(contract, period, usage, earlier, rounding)
-    if not drafts and not rest:
+    whole = [*drafts, *subscription_lines(contract, period, subscriptions, earlier)]
+    for more in (minimum_lines, cap_lines, credit_lines):
+        so_far, _ = draw_lines(whole, contract.currency, rounding)
+        whole += more(contract, period, so_far, earlier, rounding)
+    if not whole:
         return None
-    lines, totals = draw_lines([*drafts, *rest], contract.currency, rounding)
+    lines, totals = draw_lines(whole, contract.currency, rounding)
     taxes = tax_lines(contract, lines, rounding)
     tax_pico = sum(parse_pico(tax.amount) for tax in taxes)
     invoice = Invoice(

@@ -6,11 +6,11 @@ Minimums and taxes look at rounded amounts, everything else at exact ones.
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
-from entrepot.core.invoices import ACCRUED_KINDS, InvoiceLine, LineDraft, LineKind, TaxLine
+from entrepot.core.invoices import MONTHLY_KINDS, InvoiceLine, LineDraft, LineKind, TaxLine
 from entrepot.core.money import Rounding, format_minor, format_pico, parse_pico, round_share_to_minor
 from entrepot.core.periods import Period, local_time, parse_period, period_of
 from entrepot.core.tenancy import Contract
-from entrepot.core.terms import SHARE, Commitment, Minimum, Tax
+from entrepot.core.terms import SHARE, Cap, Commitment, Minimum, Tax
 
 
 def commitment_lines(
@@ -71,9 +71,32 @@ def _true_up(
 ) -> LineDraft:
     due = round_share_to_minor(monthly_pico * part_of_month(contract, month), contract.currency, rounding)
     of_month = [line for line in (*earlier, *new) if line.period == str(month)]
-    charged = sum(parse_pico(line.amount) for line in of_month if line.kind in ACCRUED_KINDS)
+    charged = sum(parse_pico(line.amount) for line in of_month if line.kind in MONTHLY_KINDS)
     trued_up = sum(parse_pico(line.amount) for line in of_month if line.kind == "minimum")
     return _plain_line("minimum", month, max(0, due - charged) - trued_up)
+
+
+def cap_lines(
+    contract: Contract,
+    period: Period,
+    new: Sequence[InvoiceLine],
+    earlier: Sequence[InvoiceLine],
+    rounding: Rounding,
+) -> list[LineDraft]:
+    """What is not billed of a month, since it is above the contract's cap; of each month that new lines are of.
+
+    A month comes to what its lines do with what a commitment has paid of them. Usage that comes late to a full month
+    adds to what is not billed.
+    """
+    caps = [term.monthly_pico for term in contract.terms if isinstance(term, Cap)]
+    drafts = []
+    for month in sorted({period, *(parse_period(line.period) for line in new)}) if caps else ():
+        most = round_share_to_minor(min(caps) * part_of_month(contract, month), contract.currency, rounding)
+        of_month = [line for line in (*earlier, *new) if line.period == str(month)]
+        charged = sum(parse_pico(line.amount) for line in of_month if line.kind in (*MONTHLY_KINDS, "commitment"))
+        capped = sum(parse_pico(line.amount) for line in of_month if line.kind == "cap")
+        drafts.append(_plain_line("cap", month, min(0, most - charged) - capped))
+    return [draft for draft in drafts if draft.exact_pico]
 
 
 def part_of_month(contract: Contract, month: Period) -> Fraction:

@@ -21,6 +21,31 @@ def income_reservations() -> str:
     return "income:reservations"
 
 
+def income_subscriptions() -> str:
+    """What seats have earned."""
+    return "income:subscriptions"
+
+
+def income_caps() -> str:
+    """What was not billed because it was above a cap (debit)."""
+    return "income:caps"
+
+
+def income_grants() -> str:
+    """What granted credit has paid (debit)."""
+    return "income:grants"
+
+
+def income_breakage() -> str:
+    """What was bought as credit and expired unused."""
+    return "income:breakage"
+
+
+def credit_held(customer: str) -> str:
+    """What a customer has bought as credit and not used yet; whole minor units."""
+    return f"liabilities:credit:{customer}"
+
+
 def income_rounding() -> str:
     """What rounding invoice lines to minor units has won (credit) or lost (debit)."""
     return "income:rounding"

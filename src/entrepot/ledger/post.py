@@ -14,14 +14,19 @@ from entrepot.core.tokens import RESERVED_MINUTES
 from entrepot.ledger.chart_of_accounts import (
     commitment_held,
     cost_of_partner,
+    credit_held,
     exchange_clearing,
+    income_breakage,
+    income_caps,
     income_credits,
     income_discounts,
     income_from_partner,
+    income_grants,
     income_minimums,
     income_reservations,
     income_rounding,
     income_shortfalls,
+    income_subscriptions,
     income_usage,
     partner_payable,
     partner_receivable,
@@ -29,6 +34,9 @@ from entrepot.ledger.chart_of_accounts import (
     receivable_invoiced,
     tax_payable,
 )
+
+# Of lines whose amounts are in the invoice's currency from the beginning.
+_IN_INVOICE_CURRENCY: tuple[LineKind, ...] = ("minimum", "subscription", "cap", "credit_bought", "credit_used")
 
 
 def free_key(is_taken: Callable[[str], bool], key_of: Callable[[int], str]) -> str:
@@ -57,13 +65,19 @@ def usage_entry(key: str, currency: str, charges: Sequence[Charge]) -> JournalEn
 
 
 def invoice_entry(
-    invoice: Invoice, totals: Totals, charged_in: str, accrued_pico: int, charged: Mapping[LineKind, int], at: Instant
+    invoice: Invoice,
+    totals: Totals,
+    charged_in: str,
+    accrued_pico: int,
+    charged: Mapping[LineKind, int],
+    at: Instant,
+    granted_pico: int = 0,
 ) -> JournalEntry:
     """What was accrued, exact, becomes the rounded receivable of an invoice, with what its terms add and take.
 
     accrued_pico: of the usage on it. charged: {kind: exact pico of lines} in charged_in, the currency of prices; where
     that is not the invoice's, each currency balances through the clearing account. What rounding left over is posted by
-    name.
+    name. granted_pico: what granted credit pays of it.
     """
     customer, currency = invoice.customer, invoice.currency
     exact = totals.exact_pico
@@ -77,8 +91,14 @@ def invoice_entry(
     ]
     if charged_in != currency:
         legs.append(Posting(exchange_clearing(), charged_in, sum(charged.values())))
-        legs.append(Posting(exchange_clearing(), currency, exact.get("minimum", 0) - sum(exact.values())))
+        never_converted = sum(exact.get(kind, 0) for kind in _IN_INVOICE_CURRENCY)
+        legs.append(Posting(exchange_clearing(), currency, never_converted - sum(exact.values())))
+    credit = exact.get("credit_bought", 0) + exact.get("credit_used", 0)
     legs += [
+        Posting(income_subscriptions(), currency, -exact.get("subscription", 0)),
+        Posting(income_caps(), currency, -exact.get("cap", 0)),
+        Posting(credit_held(customer), currency, granted_pico - credit),
+        Posting(income_grants(), currency, -granted_pico),
         Posting(income_minimums(), currency, -exact.get("minimum", 0)),
         *(Posting(tax_payable(tax.name), currency, -parse_pico(tax.amount)) for tax in invoice.taxes),
         Posting(income_rounding(), currency, totals.residual_pico),
@@ -93,6 +113,17 @@ def credit_entry(note: Invoice, at: Instant) -> JournalEntry:
     legs += [Posting(income_credits(line.model), note.currency, -parse_pico(line.amount)) for line in note.lines]
     legs += [Posting(tax_payable(tax.name), note.currency, -parse_pico(tax.amount)) for tax in note.taxes]
     return entry(f"credit:{note.number}", "credit", at, legs)
+
+
+def breakage_key(contract: str, credit: str, revision: int) -> str:
+    """The key of the entry that ends a credit; late usage of its months makes the next revision."""
+    return f"breakage:{contract}:{credit}:{revision}"
+
+
+def breakage_entry(key: str, customer: str, currency: str, amount_pico: int, at: Instant) -> JournalEntry:
+    """Credit that was bought and not used in time is owed to nobody any more."""
+    legs = (Posting(credit_held(customer), currency, amount_pico), Posting(income_breakage(), currency, -amount_pico))
+    return entry(key, "breakage", at, legs)
 
 
 def forfeit_key(contract: str, begins: Instant, revision: int) -> str:

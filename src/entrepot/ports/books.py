@@ -10,15 +10,14 @@ from typing import Literal, Protocol
 import msgspec
 
 from entrepot.core.charges import Pool, Reading, Series
-from entrepot.core.invoices import Invoice
 from entrepot.core.journal import JournalEntry
 from entrepot.core.log_records import Abandoned, Admitted, Attempted, AttemptEnded
 from entrepot.core.periods import END_OF_TIME, Instant
-from entrepot.core.statements import Statement
 from entrepot.core.tenancy import ApiKey
 from entrepot.core.usage_event import UsageEvent
 from entrepot.core.world import World
 from entrepot.ports.event_log import Position
+from entrepot.ports.paper_stores import InvoiceStore, StatementStore
 from entrepot.ports.partner_store import PartnerStore
 from entrepot.ports.usage_windows import UsageWindows
 
@@ -202,6 +201,14 @@ class EventStore(Protocol):
         """Replaces what is spent of a commitment."""
         ...
 
+    def expired_credit(self, contract: str, credit: str) -> int:
+        """How much of a contract's credit was posted as expired, in pico."""
+        ...
+
+    def save_expired_credit(self, contract: str, credit: str, pico: int) -> None:
+        """Replaces how much of a credit was posted as expired."""
+        ...
+
     def uninvoiced_readings(self, contract: str, before: Instant) -> list[Reading]:
         """Posted readings of a contract for hours that start before the instant, less what is invoiced, ordered."""
         ...
@@ -262,50 +269,6 @@ class LedgerStore(Protocol):
 
     def balances(self) -> dict[tuple[str, str], int]:
         """{(account, currency): pico}, without the zeros."""
-        ...
-
-
-class InvoiceStore(Protocol):
-    """Issued invoices, immutable."""
-
-    def issue(self, invoice: Invoice) -> None:
-        """Freezes an invoice. Raises: AssertionError for a number that exists (a bug)."""
-        ...
-
-    def next_number(self, period: str, *, of_credit: bool = False) -> int:
-        """The next sequence number of the period's invoices, or of its credit notes, without gaps, from 1."""
-        ...
-
-    def invoice(self, number: str) -> Invoice:
-        """Raises: NotFound."""
-        ...
-
-    def invoices(self, period: str | None = None, contract: str | None = None) -> list[Invoice]:
-        """Issued invoices by number: all, or those of a period, of a contract."""
-        ...
-
-    def invoiced_contracts(self, period: str | None = None) -> list[str]:
-        """Ids of the contracts that have issued invoices, of a period if one is named, in order."""
-        ...
-
-    def price_versions_of(self, number: str) -> dict[int, list[str]]:
-        """{line of an issued invoice: ids of the price book versions it was rated by}; without lines that had none."""
-        ...
-
-    def damaged_invoices(self) -> list[str]:
-        """Numbers of invoices whose stored bytes do not have the stored hash."""
-        ...
-
-
-class StatementStore(Protocol):
-    """Issued statements of partners, immutable."""
-
-    def issue_statement(self, statement: Statement) -> None:
-        """Freezes a statement. Raises: AssertionError for a number that exists (a bug)."""
-        ...
-
-    def statements(self, period: str | None = None, partner: str | None = None) -> list[Statement]:
-        """Issued statements in the order they were issued in: all, or those of a period, of a partner."""
         ...
 
 

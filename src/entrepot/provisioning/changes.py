@@ -58,6 +58,7 @@ def _records(world: World) -> dict[tuple[str, str], msgspec.Struct]:
     records |= {("project", item.id): item for item in world.projects}
     records |= {("deployment", f"{item.project}/{item.id}"): item for item in world.deployments}
     records |= {("identity provider", item.issuer): item for item in world.identity_providers}
+    records |= {("subscription", item.id): item for item in world.subscriptions}
     records |= {("principal", item.id): item for item in world.principals}
     records |= {("exchange rate", item.id): item for item in world.exchange_rates}
     records |= {("agreement", item.id): item for item in world.agreements}

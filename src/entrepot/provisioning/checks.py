@@ -5,10 +5,11 @@ from itertools import pairwise
 from typing import TypeVar
 
 from entrepot.core.catalog import COUNTED_IN, Model
+from entrepot.core.money import round_to_minor
 from entrepot.core.periods import END_OF_TIME
 from entrepot.core.prices import PriceBookVersion, PriceTable
 from entrepot.core.tenancy import Contract, Deployment
-from entrepot.core.terms import Discount, LockedRate, Reservation, Tax
+from entrepot.core.terms import Credit, Discount, LockedRate, Reservation, Tax
 from entrepot.core.tokens import UNIT_HOURS
 from entrepot.provisioning.caches import check_cached_prices
 from entrepot.provisioning.charges import check_charges
@@ -16,6 +17,7 @@ from entrepot.provisioning.draft import Declared, Draft
 from entrepot.provisioning.faults import suggestion
 from entrepot.provisioning.provisioned import check_capacity
 from entrepot.provisioning.quotas import check_quotas
+from entrepot.provisioning.subscriptions import check_subscriptions
 
 OWN = "own"  # The operator's own models belong to this partner, which nobody declares.
 
@@ -31,6 +33,7 @@ def check(draft: Draft) -> None:
     check_capacity(draft.deployments, {item.value.id: item.value for item in draft.models})
     _check_prices(draft)
     _check_contracts(draft)
+    check_subscriptions(draft)
     _check_currencies(draft)
     _check_that_sold_models_have_prices(draft)
     check_charges(draft)
@@ -50,6 +53,7 @@ def _check_ids(draft: Draft) -> None:
     _once(draft.exchange_rates, lambda rate: rate.id, "on")
     _once(draft.quotas, lambda quota: quota.id, "customer")
     _once(draft.agreements, lambda agreement: agreement.id, "kind")
+    _once(draft.subscriptions, lambda subscription: subscription.id)
     _once(draft.partner_reports, lambda report: report.id, "period")
     for partner in draft.partners:
         if partner.value.id == OWN:
@@ -83,6 +87,7 @@ def _check_references(draft: Draft) -> None:
     for price in draft.prices:
         _known(price, "model", price.value[1].model, models)
     _check_models_of_terms(draft, models)
+    _check_customers_of_subscriptions(draft, customers)
     _check_partners_of_agreements(draft, partners - {OWN})
     for contract in draft.contracts:
         _known(contract, "customer", contract.value.customer, customers)
@@ -107,6 +112,11 @@ def _check_partners_of_agreements(draft: Draft, partners: Collection[str]) -> No
             report.fields.fault(
                 f"there is no agreement of kind {report.value.kind} with {report.value.partner}", "kind"
             )
+
+
+def _check_customers_of_subscriptions(draft: Draft, customers: Collection[str]) -> None:
+    for subscription in draft.subscriptions:
+        _known(subscription, "customer", subscription.value.customer, customers)
 
 
 def _check_models_of_terms(draft: Draft, models: Collection[str]) -> None:
@@ -192,7 +202,9 @@ def _explicit_end(contract: Declared[Contract]) -> int:
 
 
 def _check_currencies(draft: Draft) -> None:
-    """A price is a number in one currency, so a book has one: its own, or that of the contracts that use it.
+    """Credit is whole minor units.
+
+    A price is a number in one currency, so a book has one: its own, or that of the contracts that use it.
 
     A contract may be invoiced in another one than its book declares, if there is a rate to convert by.
     """
@@ -200,6 +212,9 @@ def _check_currencies(draft: Draft) -> None:
     implied: dict[str, tuple[str, str]] = {}
     pairs = {(rate.value.sold, rate.value.bought) for rate in draft.exchange_rates}
     for contract in draft.contracts:
+        amounts = [term.amount_pico for term in contract.value.terms if isinstance(term, Credit)]
+        if any(amount != round_to_minor(amount, contract.value.currency) for amount in amounts):
+            contract.fields.fault(f"credit must be in whole minor units of {contract.value.currency}", "terms")
         book, currency = contract.value.price_book, contract.value.currency
         if not (book and currency) or declared.get(book) == currency:
             continue

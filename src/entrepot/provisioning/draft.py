@@ -8,6 +8,7 @@ from entrepot.core.catalog import Model, Partner, Upstream
 from entrepot.core.exchange import ExchangeRate
 from entrepot.core.prices import Price, PriceBookVersion
 from entrepot.core.quotas import Quota
+from entrepot.core.subscriptions import Subscription
 from entrepot.core.tenancy import Contract, Customer, Deployment, IdentityProvider, Principal, Project
 from entrepot.core.terms import Term
 from entrepot.core.world import Operator
@@ -51,6 +52,7 @@ class Draft:
     exchange_rates: list[Declared[ExchangeRate]] = field(default_factory=list)
     agreements: list[Declared[Agreement]] = field(default_factory=list)
     partner_reports: list[Declared[PartnerReport]] = field(default_factory=list)
+    subscriptions: list[Declared[Subscription]] = field(default_factory=list)
     identity_providers: list[Declared[IdentityProvider]] = field(default_factory=list)
     quotas: list[Declared[Quota]] = field(default_factory=list)
     principals: list[Declared[Principal]] = field(default_factory=list)

@@ -11,7 +11,7 @@ from entrepot.core.price_windows import PriceWindow
 from entrepot.core.prices import Price, PriceBookVersion
 from entrepot.core.provisioned import GEOGRAPHIES
 from entrepot.core.tenancy import Contract
-from entrepot.core.terms import SHARE, Commitment, Discount, LockedRate, Minimum, Reservation, Tax, Term
+from entrepot.core.terms import SHARE, Cap, Commitment, Credit, Discount, LockedRate, Minimum, Reservation, Tax, Term
 from entrepot.provisioning.draft import Declared, Draft, PriceBook
 from entrepot.provisioning.faults import suggestion
 from entrepot.provisioning.fields import Fields
@@ -31,7 +31,7 @@ LineGrain = Literal["meter", "model"]
 _GRAINS: tuple[LineGrain, ...] = get_args(LineGrain)
 _TERM_KEYS = (
     *("kind", "grain", "percent", "models", "monthly", "amount", "term", "discount_percent", "overage"),
-    *("units", "each_hour", "from", "to", "geography", "name", "payment", "rate"),
+    *("units", "each_hour", "from", "to", "geography", "name", "payment", "rate", "expires"),
 )
 
 
@@ -105,11 +105,11 @@ def _terms(fields: Fields, draft: Draft, zone: str) -> tuple[LineGrain, list[Ter
 
 
 def _numbered(term: Term, before: list[Term]) -> Term:
-    """The term, a reservation with the number that it has among those of its contract."""
-    if not isinstance(term, Reservation):
+    """The term, a reservation or credit with the number that it has among those of its contract."""
+    if not isinstance(term, Reservation | Credit):
         return term
-    number = 1 + sum(isinstance(other, Reservation) for other in before)
-    return msgspec.structs.replace(term, id=f"reservation-{number}")
+    number = 1 + sum(type(other) is type(term) for other in before)
+    return msgspec.structs.replace(term, id=f"{'credit' if isinstance(term, Credit) else 'reservation'}-{number}")
 
 
 def _discount(fields: Fields, zone: str) -> Discount:
@@ -122,6 +122,24 @@ def _minimum(fields: Fields, zone: str) -> Minimum:
     del zone
     fields.only(("kind", "monthly"))
     return Minimum(read_amount(fields, "monthly"))
+
+
+def _cap(fields: Fields, zone: str) -> Cap:
+    del zone
+    fields.only(("kind", "monthly"))
+    return Cap(read_amount(fields, "monthly"))
+
+
+def _credit(fields: Fields, zone: str) -> Credit:
+    fields.only(("kind", "amount", "from", "expires", "payment"))
+    begins, ends = fields.instant("from", zone), fields.instant("expires", zone)
+    for key, at in (("from", begins), ("expires", ends)):
+        if at and at != period_of(at, zone).start(zone):
+            fields.fault(f"{key} must be the beginning of a month, for credit pays whole months", key)
+    if begins and ends and ends <= begins:
+        fields.fault("expires must be later than from", "expires")
+    granted = fields.choice("payment", ("prepaid", "granted"), "prepaid") == "granted"
+    return Credit("", read_amount(fields, "amount"), begins, max(ends, begins + 1), granted)
 
 
 def _tax(fields: Fields, zone: str) -> Tax:
@@ -177,6 +195,8 @@ _READERS: dict[str, Callable[[Fields, str], Term]] = {
     "discount": _discount,
     "minimum": _minimum,
     "tax": _tax,
+    "cap": _cap,
+    "credit": _credit,
     "commitment": _commitment,
     "reservation": _reservation,
     "exchange": _locked_rate,

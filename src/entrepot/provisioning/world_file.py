@@ -32,12 +32,13 @@ from entrepot.provisioning.sections import (
     read_projects,
     read_upstreams,
 )
+from entrepot.provisioning.subscriptions import read_subscriptions
 from entrepot.provisioning.terms import read_contracts, read_price_books
 
 SECTIONS = (
     *("operator", "partners", "models", "upstreams", "price_books", "customers", "contracts", "projects"),
     *("deployments", "identity_providers", "principals", "exchange_rates"),
-    *("agreements", "partner_reports", "quotas"),
+    *("agreements", "partner_reports", "quotas", "subscriptions"),
 )
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -107,6 +108,7 @@ def _read(roots: Sequence[Fields]) -> Draft:
         zones.setdefault(contract.value.customer, contract.value.zone)
     for root in roots:
         read_customers(root, draft, zones)
+        read_subscriptions(root, draft, zones)
     return draft
 
 
@@ -151,6 +153,7 @@ def _assemble(draft: Draft) -> World:
         agreements=_by_id(item.value for item in draft.agreements),
         partner_reports=_by_id(item.value for item in draft.partner_reports),
         quotas=_by_id(item.value for item in draft.quotas),
+        subscriptions=_by_id(item.value for item in draft.subscriptions),
     )
 
 

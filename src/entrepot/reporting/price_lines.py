@@ -78,14 +78,14 @@ def _line_diffs(old: Iterable[InvoiceLine], new: Iterable[InvoiceLine]) -> Itera
     for key in sorted(before.keys() | after.keys()):
         (old_units, one), (new_units, other) = before.get(key, (0, 0)), after.get(key, (0, 0))
         amounts = (format_pico(amount, 2) for amount in (one, other, other - one))
-        yield LineDiff(*key, str(old_units), str(new_units), *amounts)
+        yield LineDiff(*key, format_pico(old_units), format_pico(new_units), *amounts)
 
 
 def _by_key(lines: Iterable[InvoiceLine]) -> dict[_Key, tuple[int, int]]:
-    """{(kind, model, meter): (units, exact pico)}; tiers and classes together, since a new book may cut them anew."""
+    """{(kind, model, meter): (quantity, exact)} in pico; tiers and classes together: a new book may cut them anew."""
     sums: dict[_Key, tuple[int, int]] = {}
     for line in lines:
         key: _Key = ("usage" if line.kind in USAGE_KINDS else line.kind, line.model, line.meter)
         units, exact = sums.get(key, (0, 0))
-        sums[key] = (units + int(line.quantity), exact + parse_pico(line.exact))
+        sums[key] = (units + parse_pico(line.quantity), exact + parse_pico(line.exact))
     return sums

@@ -62,7 +62,7 @@ def test_terms_are_read_in_their_order() -> None:
         ),
         (
             "kind: rebate",
-            "term: kind 'rebate' is not one of lines, discount, minimum, tax, commitment, reservation, exchange",
+            "term: kind 'rebate' is not one of lines, discount, minimum, tax, cap, credit, commitment",
         ),
     ],
 )

@@ -27,6 +27,7 @@ _TABLES = {
     "attempt": "id, number",
     "closing": "period, at",
     "commitment": "contract, begins",
+    "credit": "contract, credit",
     "invoice": "no",
     "invoice_reading": "invoice, line, series, hour, meter",
     "journal": "no",

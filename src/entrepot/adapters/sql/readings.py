@@ -90,6 +90,17 @@ class Readings(Store):
             (contract, begins, str(spending.charged_pico), str(spending.settled_pico)),
         )
 
+    def expired_credit(self, contract: str, credit: str) -> int:
+        """See ports.books. As text, like what is spent of a commitment."""
+        row = self._database.one(
+            "SELECT expired_pico FROM credit WHERE contract = ? AND credit = ?", (contract, credit)
+        )
+        return int(row[0]) if row else 0
+
+    def save_expired_credit(self, contract: str, credit: str, pico: int) -> None:
+        """See ports.books."""
+        self._database.execute("INSERT OR REPLACE INTO credit VALUES (?, ?, ?)", (contract, credit, str(pico)))
+
     def uninvoiced_readings(self, contract: str, before: Instant) -> list[Reading]:
         """See ports.books."""
         rows = self._database.rows(

@@ -1,0 +1,69 @@
+"""Seats on an invoice: for each subscription and month what was bought, what was added within it, what was trued up."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from entrepot.core.invoices import InvoiceLine, LineDraft
+from entrepot.core.money import PICO, parse_pico
+from entrepot.core.periods import Period, period_of
+from entrepot.core.subscriptions import Subscription, seat_days
+from entrepot.core.tenancy import Contract
+from entrepot.core.tokens import SEATS
+
+
+def subscription_lines(
+    contract: Contract, period: Period, subscriptions: Iterable[Subscription], earlier: Sequence[InvoiceLine]
+) -> list[LineDraft]:
+    """The seats of all months until the period, less what earlier invoices of the contract have of them.
+
+    So seats of a past day that are told late come to what they would have come to in time. A month is the contract's
+    that is in force at its beginning.
+    """
+    drafts: list[LineDraft] = []
+    for subscription in subscriptions:
+        if subscription.customer == contract.customer:
+            for month in _months(subscription, contract, period):
+                drafts += _lines(subscription, contract, month, earlier)
+    return drafts
+
+
+def _months(subscription: Subscription, contract: Contract, period: Period) -> Iterator[Period]:
+    zone = contract.zone
+    month = period_of(max(subscription.begins, contract.effective_from), zone)
+    while month <= period and month.start(zone) < min(subscription.ends, contract.effective_to):
+        if month.start(zone) >= max(subscription.begins, contract.effective_from):
+            yield month
+        month = month.next()
+
+
+def _lines(
+    subscription: Subscription, contract: Contract, month: Period, earlier: Sequence[InvoiceLine]
+) -> Iterator[LineDraft]:
+    counted = seat_days(subscription, month, contract.zone)
+    for name, days in (("", counted.bought), ("added", counted.added), ("true_up", counted.true_up)):
+        charged = [
+            line
+            for line in earlier
+            if (line.kind, line.model, line.period, line.price_class)
+            == ("subscription", subscription.product, str(month), name)
+        ]
+        exact_pico = _part(subscription.each_pico * days, counted.days)
+        exact_pico -= sum(parse_pico(line.exact) for line in charged)
+        seats_pico = _part(PICO * days, counted.days) - sum(parse_pico(line.quantity) for line in charged)
+        if exact_pico or seats_pico:
+            yield LineDraft(
+                period=str(month),
+                model=subscription.product,
+                meter=SEATS,
+                tier="default",
+                quantity=seats_pico,
+                exact_pico=exact_pico,
+                unit_pico=subscription.each_pico,
+                kind="subscription",
+                price_class=name,
+                parts=PICO,
+            )
+
+
+def _part(whole: int, of: int) -> int:
+    """Rounded half up to whole pico."""
+    return (2 * whole + of) // (2 * of)
