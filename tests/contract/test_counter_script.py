@@ -6,18 +6,15 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
-from entrepot.adapters.valkey.client import Answer, ValkeyClient, parse_server
-from entrepot.adapters.valkey.counters import SCRIPT, keys_of
 from entrepot.core import counter_language as language
 from entrepot.core.capacity import Limit
 from entrepot.core.counter_language import Words
 from entrepot.core.draws import Draw
 from entrepot.core.periods import MINUTE, SECOND
 from entrepot.core.shared_counters import Claim, Given, SharedCounters
+from tests.support.told_script import ToldScript, with_told_script
 from tests.support.valkey import ValkeyServer, running_valkey
 
-CLOCK = b"redis.call('TIME')"
-TOLD_TIME = SCRIPT.replace(CLOCK, b"{table.remove(ARGV, #ARGV - 1), table.remove(ARGV, #ARGV)}")
 START = 1_790_000_000 * SECOND
 LIMITS = (
     Limit("tokens", "tokens", "window", 10_000, window=10 * SECOND),
@@ -36,40 +33,8 @@ def server() -> Iterator[ValkeyServer]:
         yield running
 
 
-class Asked:
-    """The server's script on told time."""
-
-    def __init__(self, client: ValkeyClient) -> None:
-        self._client = client
-
-    async def answer(self, words: Words, at: int) -> Words:
-        said: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        keys = list(keys_of(words))
-        clock = (b"%d" % (at // SECOND), b"%d" % (at % SECOND))
-        self._client.execute(b"EVAL", TOLD_TIME, b"%d" % len(keys), *keys, *words, *clock, done=said.set_result)
-        answer = await said
-        assert isinstance(answer, list), answer
-        return [word for word in answer if isinstance(word, bytes)]
-
-    async def flush(self) -> None:
-        said: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._client.execute(b"FLUSHALL", done=said.set_result)
-        assert await said == b"OK"
-
-
-def with_script(server: ValkeyServer, work: Callable[[Asked], Awaitable[None]]) -> None:
-    async def run() -> None:
-        client = ValkeyClient(asyncio.get_running_loop(), parse_server(server.url), 5.0)
-        async with asyncio.timeout(10):
-            while not client.is_connected:
-                client.tick()
-                await asyncio.sleep(0.005)
-        asked = Asked(client)
-        await asked.flush()
-        await work(asked)
-        client.close()
-
-    asyncio.run(run())
+def with_script(server: ValkeyServer, work: Callable[[ToldScript], Awaitable[None]]) -> None:
+    asyncio.run(with_told_script(server, work))
 
 
 def some_units(chance: random.Random, limit: Limit) -> int:
@@ -98,7 +63,7 @@ def some_words(chance: random.Random, epoch: str, at: int, generation: int) -> W
 def test_the_script_answers_like_the_process(server: ValkeyServer, seed: int) -> None:
     chance = random.Random(seed)
 
-    async def work(asked: Asked) -> None:
+    async def work(asked: ToldScript) -> None:
         at = START
         [_, epoch, _] = await asked.answer(language.join("one", 1, "", []), at)
         counters = SharedCounters(epoch.decode())
@@ -118,7 +83,7 @@ def test_the_script_answers_like_the_process(server: ValkeyServer, seed: int) ->
 
 
 def test_the_script_is_exact_where_doubles_are_not(server: ValkeyServer) -> None:
-    async def work(asked: Asked) -> None:
+    async def work(asked: ToldScript) -> None:
         money = Limit("money", "money", "budget", 10**22)
         [_, epoch, _] = await asked.answer(language.join("one", 1, "", []), START)
         used = 0
@@ -135,7 +100,7 @@ def test_the_script_is_exact_where_doubles_are_not(server: ValkeyServer) -> None
 
 
 def test_a_bucket_leaks_exactly(server: ValkeyServer) -> None:
-    async def work(asked: Asked) -> None:
+    async def work(asked: ToldScript) -> None:
         load = Limit("load", "load", "bucket", 10**11, drain=999_999_999_989)
         [_, epoch, _] = await asked.answer(language.join("one", 1, "", []), START)
         await asked.answer(language.draw("one", 1, epoch.decode(), [Draw(load, 10**11)]), START)

@@ -96,13 +96,13 @@ class Drawing:
     def give(self, returns: Sequence[Return], at: Instant) -> None:
         """See the port."""
         given, cleared = [], []
-        for limit, free, spent, taken_at in returns:
+        for limit, free, _, taken_at in returns:
             known = self._of(limit)
             if free:
                 known.held -= free
                 known.unheard += free
                 given.append(Given(limit, max(0, free), max(0, -free), taken_at))
-            elif not spent and known.lent and known.scarce_ticks:
+            if free >= 0 and known.lent and known.scarce_ticks:  # Of what is scarce, all that is free is given.
                 cleared.append((known, True))
         if given:
             self._say(given, at)

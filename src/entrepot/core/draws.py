@@ -30,8 +30,8 @@ class Grant(NamedTuple):
 class Shortage(NamedTuple):
     """Why nothing was taken. draw: the number of the draw that does not fit, from 0. used: of its limit, held or spent.
 
-    wait_us: until it would fit, None for never. idle: units of it that gateways have drawn ahead and not used yet; they
-    have been asked to give them back, so trying once more soon may succeed.
+    wait_us: until it would fit, None for never. idle: units of it that other gateways have and may not need; they have
+    been asked to give those back, so trying once more soon may succeed.
     """
 
     draw: int
