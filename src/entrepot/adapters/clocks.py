@@ -1,8 +1,11 @@
 """Clocks."""
 
-from time import time_ns
+import time
+from typing import Final
 
 from entrepot.core.periods import Instant
+
+_time_ns: Final = time.time_ns
 
 
 class SystemClock:
@@ -10,4 +13,4 @@ class SystemClock:
 
     def now(self) -> Instant:
         """Now, in UTC; steps when the machine's clock is set."""
-        return time_ns() // 1000
+        return _time_ns() // 1000

@@ -15,13 +15,15 @@ import mmap
 import os
 import struct
 from pathlib import Path
+from typing import Final
 
-from entrepot.core.shortcuts import keep
+from entrepot.core import shortcuts
 
 KEPT_BYTES = 4 * 2**20
 
-_BOUNDS = struct.Struct("<Q")
+_BOUNDS: Final = struct.Struct("<Q")
 _SUFFIX = ".kept"
+_keep: Final = shortcuts.keep
 
 
 class KeptFrames:
@@ -44,7 +46,7 @@ class KeptFrames:
             if not self._make_room(len(frame)):
                 return False
             end = self._end + len(frame)
-        keep(self._memory, self._end, frame, self._start << 32 | end)
+        _keep(self._memory, self._end, frame, self._start << 32 | end)
         self._end = end
         return True
 
@@ -71,7 +73,7 @@ class KeptFrames:
         return True
 
     def _write_bounds(self) -> None:
-        keep(self._memory, _BOUNDS.size, b"", self._start << 32 | self._end)
+        _keep(self._memory, _BOUNDS.size, b"", self._start << 32 | self._end)
 
 
 class LeftFrames:

@@ -14,8 +14,9 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple, cast
+from typing import Final, NamedTuple, cast
 
+from entrepot.core import shortcuts
 from entrepot.core.errors import BadInput, UsageLogUnavailable
 from entrepot.core.log_records import LogRecord, encode_record
 from entrepot.core.log_wire import (
@@ -31,13 +32,13 @@ from entrepot.core.log_wire import (
     read_state,
 )
 from entrepot.core.segments import frame
-from entrepot.core.shortcuts import framed as framed_at_once
 from entrepot.ports.event_log import KeepsFrames
 
-HELD_S = 0.005  # About as long as a flush on a slow disk: what a power cut may take with it hardly grows.
-HOARDED_BYTES_MAX = 32 * 2**20  # Half of what one batch may hold; hours of an unwritable disk on a busy gateway.
+HELD_S: Final = 0.005  # About as long as a flush on a slow disk: what a power cut may take with it hardly grows.
+HOARDED_BYTES_MAX: Final = 32 * 2**20  # Half of what one batch may hold; hours of an unwritable disk on a busy gateway.
 UNSENT_BYTES_MAX = 4 * 2**20  # While a flush lasts; beyond this, new requests would only wait.
 
+_framed: Final = shortcuts.framed
 _events = logging.getLogger("entrepot.gateway")
 
 Callback = Callable[[], None]
@@ -150,7 +151,7 @@ class SocketUsageSink(asyncio.Protocol):
 
     def _frame(self, record: LogRecord) -> int:
         """Keeps the record's frame, and puts it into the next batch. Returns its size."""
-        framed = framed_at_once(record) or frame(encode_record(record))
+        framed = _framed(record) or frame(encode_record(record))
         self._frames.append(framed)
         size = len(framed)
         if self._kept is not None:

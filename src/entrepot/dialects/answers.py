@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 
@@ -9,23 +10,37 @@ from entrepot.dialects.asked import Known
 
 Counts = dict[str, int]
 
+NOTHING_ELSE: Final[Counts] = {}
+
 MIB = 2**20
 
 
-class Said(msgspec.Struct, frozen=True, gc=False):
+class Said:
     """What an answer or one of its events says. See relay.usage_tap.Said.
 
     usage: the usage object verbatim, or b""; also: by meter, what was used beside it; meters: the usage object's, where
     they were read along with it.
     """
 
-    usage: bytes = b""
-    finish: str = ""
-    has_content: bool = False
-    is_usage_only: bool = False
-    is_last: bool = False
-    also: Counts = {}
-    meters: Counts | None = None
+    __slots__ = ("also", "finish", "has_content", "is_last", "is_usage_only", "meters", "usage")
+
+    def __init__(
+        self,
+        usage: bytes = b"",
+        finish: str = "",
+        has_content: bool = False,
+        is_usage_only: bool = False,
+        is_last: bool = False,
+        also: Counts = NOTHING_ELSE,
+        meters: Counts | None = None,
+    ) -> None:
+        self.usage = usage
+        self.finish = finish
+        self.has_content = has_content
+        self.is_usage_only = is_usage_only
+        self.is_last = is_last
+        self.also = also
+        self.meters = meters
 
 
 def present(raw: msgspec.Raw) -> bytes:

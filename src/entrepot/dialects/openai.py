@@ -26,7 +26,7 @@ from entrepot.dialects.shortcuts import answered, asked_for
 # these can be a part of somebody's words; servers differ in the space after the colon.
 STREAM_MARKS: Final = (b'"finish_reason":"', b'"prompt_tokens"', b"[DONE]", b'"finish_reason": "')
 
-_NO_FIELDS: Fields = {}
+_NO_FIELDS: Final[Fields] = {}
 
 
 def read_request(body: bytes, media_type: bytes = b"") -> Asked:
@@ -92,9 +92,11 @@ def _has_words(delta: Fields | None) -> bool:
     return delta is not None and any(name != "role" and bytes(raw) not in _EMPTY for name, raw in delta.items())
 
 
-TEXT: Final = Answers(read_whole, openai_usage.meters_of, estimate_answer, marks=STREAM_MARKS, event=read_event)
+TEXT: Final[Answers] = Answers(
+    read_whole, openai_usage.meters_of, estimate_answer, marks=STREAM_MARKS, event=read_event
+)
 
-_OUTCOMES: dict[str, Outcome] = {
+_OUTCOMES: Final[dict[str, Outcome]] = {
     "length": "length",
     "tool_calls": "tool_calls",
     "function_call": "tool_calls",

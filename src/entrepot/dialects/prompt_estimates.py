@@ -3,7 +3,9 @@
 Four bytes of text a token, the usual figure for English; other languages have more tokens to a byte.
 """
 
-BYTES_PER_TOKEN = 4
+from typing import Final
+
+BYTES_PER_TOKEN: Final = 4
 
 
 def estimate_prompt(size: int, context_tokens: int) -> int:

@@ -153,7 +153,9 @@ def read_event(data: bytes) -> Said:
         return _NOTHING
     if event.type in _LAST and event.response is not None:
         said = _said(event.response)
-        return msgspec.structs.replace(said, is_last=True, finish=said.finish or "stop")
+        said.is_last = True
+        said.finish = said.finish or "stop"
+        return said
     return _CONTENT if event.type.endswith(".delta") else _NOTHING
 
 

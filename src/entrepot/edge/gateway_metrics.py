@@ -7,9 +7,10 @@ Source: OpenTelemetry semantic conventions 1.37, "Generative AI metrics"; "Prome
 
 from bisect import bisect_left
 from collections.abc import Callable
+from typing import Final
 
+from entrepot.core import shortcuts
 from entrepot.core.metrics import Labels, Measured, Metric, Report
-from entrepot.core.shortcuts import count_in
 from entrepot.core.tokens import TOKEN_METERS
 
 SERIES_MAX = 100
@@ -32,7 +33,8 @@ _FLUSH_FIRST, _FLUSH_BUCKETS = 100, 16
 _FLUSH_SECONDS = tuple(_FLUSH_FIRST << n for n in range(_FLUSH_BUCKETS))
 _TOKENS_BUCKETS = 14
 _TOKENS = tuple(1 << 2 * n for n in range(_TOKENS_BUCKETS))
-_GIVEN_OUT = {meter: meter.endswith(("output_tokens", "reasoning_tokens")) for meter in TOKEN_METERS}
+_GIVEN_OUT: Final = {meter: meter.endswith(("output_tokens", "reasoning_tokens")) for meter in TOKEN_METERS}
+_count_in: Final = shortcuts.count_in  # Bound once; see decisions/0009.
 
 
 def _histogram(name: str, text: str, labels: Labels, bounds: tuple[int, ...]) -> Metric:
@@ -148,17 +150,17 @@ class Tally:
         durations = series.durations
         if error:
             durations = series.failed.setdefault(error, DURATION.zeros())
-        count_in(durations, took_us, _SECONDS_FIRST, 1)
+        _count_in(durations, took_us, _SECONDS_FIRST, 1)
         return series
 
     def settled(self, series: _Series, waited_us: int, meters: dict[str, int]) -> int:
         """Counts what such a request used, and how long its end waited for the log. Returns its output tokens."""
-        count_in(self._flush_wait, waited_us, _FLUSH_FIRST, 1)
+        _count_in(self._flush_wait, waited_us, _FLUSH_FIRST, 1)
         taken, given = tokens_of(meters)
         if taken:
-            count_in(series.tokens_in, taken, 1, 2)
+            _count_in(series.tokens_in, taken, 1, 2)
         if given:
-            count_in(series.tokens_out, given, 1, 2)
+            _count_in(series.tokens_out, given, 1, 2)
         return given
 
     def streamed(self, series: _Series, first_us: int, rest_us: int, tokens: int) -> None:

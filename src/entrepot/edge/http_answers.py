@@ -1,18 +1,19 @@
 """HTTP/1.1 answers to clients as text and bytes. Fields are header lines, each with its CRLF."""
 
 from http import HTTPStatus
+from typing import Final
 
 from entrepot.edge.shortcuts import answer_of
 
-JSON = "application/json"
+JSON: Final = "application/json"
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 EVENTS = "text/event-stream; charset=utf-8"
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-CLOSE = "Connection: close\r\n"
+CLOSE: Final = "Connection: close\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
 
-_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}" for status in HTTPStatus}
+_STATUS_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}" for status in HTTPStatus}
 
 
 def whole_head(status: int, media_type: str, length: int, fields: str) -> bytes:

@@ -3,13 +3,14 @@
 import logging
 from collections.abc import Callable
 from http import HTTPStatus
+from typing import Final
 
 import msgspec
 
+from entrepot.core import shortcuts
 from entrepot.core.errors import DeploymentNotFound, EntrepotError, RequestTooLarge
 from entrepot.core.identifiers import INTERNAL_PREFIX
 from entrepot.core.periods import Instant
-from entrepot.core.shortcuts import event_id
 from entrepot.core.snapshot import ServedDeployment
 from entrepot.dialects import azure, openai, realtime
 from entrepot.dialects.operations import OPERATIONS
@@ -29,7 +30,8 @@ from entrepot.flows.serve_inference.stored import StoredAsk, checked_id
 from entrepot.ports.clock import Clock
 
 _log = logging.getLogger("entrepot.gateway")
-_INTERNAL = INTERNAL_PREFIX.encode()
+_event_id: Final = shortcuts.event_id  # Bound once; see decisions/0009.
+_INTERNAL: Final = INTERNAL_PREFIX.encode()
 
 
 class InferenceApi:
@@ -129,7 +131,7 @@ class InferenceApi:
     def _begin(self, head: RequestHead | None, connection: ClientConnection) -> InferenceCall:
         at = self.now()
         self._sequence += 1
-        return InferenceCall(event_id(at, self._instance, self._sequence), at, self, connection, head)
+        return InferenceCall(_event_id(at, self._instance, self._sequence), at, self, connection, head)
 
     def _find(self, head: RequestHead, call: InferenceCall) -> Found:
         """The route of a head, which is remembered with it. Raises: EntrepotError, MethodRefused."""

@@ -1,11 +1,13 @@
 """May this caller do this?"""
 
+from typing import Final
+
 from entrepot.core.catalog import Operation
 from entrepot.core.errors import PermissionDenied
 from entrepot.identity.authenticate import Caller
 
 # The data actions as Azure's roles name them, which is how administrators know them.
-_ACTIONS: dict[Operation, str] = {
+_ACTIONS: Final[dict[Operation, str]] = {
     "chat": "deployments/chat/completions/action",
     "completions": "deployments/completions/action",
     "embeddings": "deployments/embeddings/action",

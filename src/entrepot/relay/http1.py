@@ -5,12 +5,14 @@ Requests of clients, the other side of HTTP, are read in edge/http_requests.py.
 """
 
 import re
+from typing import Final
 
 from entrepot.core.chunked_coding import BadChunk, ChunkedReader
-from entrepot.relay.shortcuts import whole_answer
+from entrepot.relay import shortcuts
 
 HEAD_BYTES_MAX = 64 * 1024
-_UNTIL_CLOSE = -1
+_UNTIL_CLOSE: Final = -1
+_whole_answer: Final = shortcuts.whole_answer  # Bound once; see decisions/0009.
 
 _SAYABLE = re.compile(rb"[ -~]{1,200}")
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])[ \r]")
@@ -54,7 +56,7 @@ def read_whole(data: bytes) -> tuple[AnswerHead, bytes] | None:
 
     None for any other, and for what has a field that is worth a second look; AnswerReader is for them.
     """
-    body = whole_answer(data)
+    body = _whole_answer(data)
     return None if body < 0 else (AnswerHead(200, data[: body - 4], keep_alive=True), data[body:])
 
 

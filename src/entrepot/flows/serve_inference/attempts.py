@@ -9,6 +9,7 @@ from entrepot.core.log_records import Admitted
 from entrepot.core.periods import SECOND, Instant
 from entrepot.core.usage_event import Source
 from entrepot.dialects import openai
+from entrepot.dialects.answers import NOTHING_ELSE
 from entrepot.dialects.openai_usage import UsageMismatch
 from entrepot.dialects.openai_wire import UpstreamError
 from entrepot.dialects.operations import Operation
@@ -20,7 +21,6 @@ from entrepot.routing.fleet import Fleet
 
 # What an upstream says of itself and not of the request: our key, its load, its faults. Another one may do better.
 _OF_ITSELF = frozenset({401, 403, 429, 500, 502, 503, 504})
-_NOTHING: dict[str, int] = {}
 _SECONDS_MAX = 6  # Digits of a Retry-After that are worth a look.
 
 
@@ -72,7 +72,7 @@ def metered(
     admitted: Admitted,
     usage: bytes,
     counted: int | None,
-    also: dict[str, int] = _NOTHING,
+    also: dict[str, int] = NOTHING_ELSE,
     known: dict[str, int] | None = None,
 ) -> tuple[dict[str, int] | None, Source]:
     """(units by meter, how sure they are); None for a usage object that does not sum up.

@@ -11,7 +11,7 @@ from entrepot.core.log_records import Admitted, AttemptEnded
 from entrepot.core.upstream_rules import AbortRule
 from entrepot.core.usage_event import AttemptOutcome, Outcome
 from entrepot.dialects import openai
-from entrepot.dialects.answers import Said
+from entrepot.dialects.answers import NOTHING_ELSE, Said
 from entrepot.dialects.asked import Asked
 from entrepot.dialects.operations import Operation
 from entrepot.flows.serve_inference.attempts import judge, metered, relay_refusal, speaks_of_itself
@@ -25,8 +25,6 @@ from entrepot.relay.failures import all_busy, error_of, unreachable
 from entrepot.relay.http1 import AnswerHead
 from entrepot.relay.usage_tap import StreamTap
 from entrepot.routing.pool import Pool
-
-NOTHING_ELSE: dict[str, int] = {}
 
 
 class Exchange:
@@ -109,9 +107,10 @@ class Exchange:
         assert asked is not None
         if not self._announced and not self._announce():
             return None
-        body = asked.write(self._way.model, self._admitted.project)
-        media_type = asked.media_type if self._operation.is_form else ""
-        return self._way.destination.request(self._operation.path, self._admitted.id, body, media_type)
+        way, operation = self._way, self._operation
+        body = asked.write(way.model, self._admitted.project)
+        media_type = asked.media_type if operation.is_form else ""
+        return way.destination.request(operation.path, self._admitted.id, body, media_type)
 
     def _announce(self) -> bool:
         """Whether the attempt that begins now is in the log: the first with the admission."""
@@ -230,9 +229,7 @@ class Exchange:
         pool, tried = self._pool, self._tried
         if self._left or self._attempts > pool.rules.retries or tried >= len(self._ways):
             return False
-        if not pool.budget.take(pool.requests):
-            return False
-        at = pool.enter(self._ways, tried)
+        at = pool.enter(self._ways, tried) if pool.budget.take(pool.requests) else -1
         if at < 0:
             return False
         self._end_attempt(outcome, status, usage)
@@ -243,20 +240,12 @@ class Exchange:
     def _end_attempt(self, outcome: AttemptOutcome, status: int = 0, usage: bytes = b"") -> None:
         tap = self._attempt.tap
         counted = 0 if tap is None else tap.counted
-        self._shared.usage.end_attempt(
-            AttemptEnded(
-                id=self._admitted.id,
-                number=self._number,
-                began_at=self._began_at,
-                at=self._now(),
-                upstream=self._way.upstream,
-                outcome=outcome,
-                status=status,
-                output_tokens=counted,
-                meters=metered(self._operation, self._admitted, usage, None)[0] or {},
-                raw=usage,
-            )
-        )
+        meters = metered(self._operation, self._admitted, usage, None)[0] or {}
+        ended = AttemptEnded(
+            self._admitted.id, self._number, self._began_at, self._now(), self._way.upstream, outcome, status, counted,
+            meters, usage,
+        )  # fmt: skip
+        self._shared.usage.end_attempt(ended)
 
     def _judge(self, head: AnswerHead | None) -> None:
         """Tells the fleet of an answer that speaks of its upstream, or that there was none."""
@@ -304,8 +293,7 @@ class Exchange:
 
     def _give_up(self, error: EntrepotError, *, answered: bool) -> None:
         """Ends a request whose upstream failed, or at whose end something of ours did."""
-        self._error = error
-        self._then = self._send_error
+        self._error, self._then = error, self._send_error
         if self._ended or not self._record_unfinished("upstream_failed", answered=answered):
             self._settled()
 

@@ -11,7 +11,7 @@ for a request.
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from entrepot.admission.desk import Desk
 from entrepot.admission.holds import Hold
@@ -47,6 +47,8 @@ from entrepot.relay.upgrade import Upgrade
 from entrepot.relay.upstream import UpstreamPool
 from entrepot.routing.plan import check_tier, deployment_for
 from entrepot.routing.pool import Pool
+
+_Admitted: Final = Admitted  # Bound once; see decisions/0009.
 
 
 class Ask:
@@ -206,7 +208,7 @@ class ServeInference:
         ways = pool.order_for(key) if key else pool.order()
         if not ways:
             raise unreachable(pool.back_in(ask.at))
-        admitted = Admitted(
+        admitted = _Admitted(
             id=ask.id,
             at=ask.at,
             instance=self._instance,

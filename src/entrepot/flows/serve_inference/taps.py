@@ -1,6 +1,7 @@
 """Which answers of an operation are relayed as they come, and through which tap."""
 
 from collections.abc import Callable
+from typing import Final
 
 from entrepot.dialects.operations import OPERATIONS, Operation
 from entrepot.relay import sse
@@ -31,5 +32,5 @@ def _taps(operation: Operation, *, drop_usage: bool) -> NewTap:
     return new_tap
 
 
-_USAGE_KEPT = {name: _taps(row, drop_usage=False) for name, row in OPERATIONS.items()}
-_USAGE_DROPPED = {name: _taps(row, drop_usage=True) for name, row in OPERATIONS.items()}
+_USAGE_KEPT: Final = {name: _taps(row, drop_usage=False) for name, row in OPERATIONS.items()}
+_USAGE_DROPPED: Final = {name: _taps(row, drop_usage=True) for name, row in OPERATIONS.items()}

@@ -1,7 +1,6 @@
 """A snapshot's upstreams made ready: connections, keys, and the pools that requests take their ways from."""
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
 from entrepot.core.errors import BadInput
 from entrepot.core.snapshot import GatewaySnapshot, Target
@@ -14,15 +13,20 @@ from entrepot.routing.fleet import Fleet
 from entrepot.routing.pool import Member, Pool
 
 
-class Way(NamedTuple):
+class Way:
     """What leads a request to one upstream. model: the upstream's own name for it."""
 
-    upstream: str
-    model: str
-    destination: Destination
-    lane: Lane
-    endpoint: Endpoint
-    key_at: str
+    __slots__ = ("destination", "endpoint", "key_at", "lane", "model", "upstream")
+
+    def __init__(
+        self, upstream: str, model: str, destination: Destination, lane: Lane, endpoint: Endpoint, key_at: str
+    ) -> None:
+        self.upstream = upstream
+        self.model = model
+        self.destination = destination
+        self.lane = lane
+        self.endpoint = endpoint
+        self.key_at = key_at
 
 
 class Ways:
@@ -33,7 +37,7 @@ class Ways:
         self.later = connections.later
         self._connections = connections
         self._secret_of = secret_of
-        self._pools: dict[tuple[str, str], Pool[Way]] = {}
+        self._pools: dict[str, dict[str, Pool[Way]]] = {}  # By project and deployment.
         self.places: dict[Place, Way] = {}
 
     def adopt(self, snapshot: GatewaySnapshot) -> list[str]:
@@ -54,13 +58,13 @@ class Ways:
             if pool is None:
                 members = self._members(deployment.targets, destinations, snapshot.upstreams)
                 pool = shared[like] = Pool(members, deployment.routing)
-            self._pools[project.id, deployment.name] = pool
+            self._pools.setdefault(project.id, {})[deployment.name] = pool
         self.fleet.serve(shared.values(), self.places)
         return faults
 
     def pool(self, project: str, deployment: str) -> Pool[Way]:
         """The upstreams of a deployment of the snapshot."""
-        return self._pools[project, deployment]
+        return self._pools[project][deployment]
 
     def renew_keys(self, changed: Callable[[str], bool]) -> list[str]:
         """Reads anew the keys at places that have changed; which could not be used, the old ones staying in use."""
