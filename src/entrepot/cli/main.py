@@ -17,6 +17,7 @@ GROUPS = (
     "usage",
     "close",
     "settle",
+    "statement",
     "reconcile",
     "price",
     "invoice",

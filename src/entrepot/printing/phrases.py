@@ -54,10 +54,10 @@ class Phrases:
 
 
 @cache
-def phrases_of(code: str) -> Phrases:
-    """The catalogue of a language. Raises: BadInput."""
+def phrases_of(code: str, catalogue: str = "phrases") -> Phrases:
+    """A catalogue in a language; statements have one of their own beside that of invoices. Raises: BadInput."""
     check_language(code)
-    body = resources.files(__package__).joinpath("phrases", f"{code}.json").read_bytes()
+    body = resources.files(__package__).joinpath(catalogue, f"{code}.json").read_bytes()
     return Phrases(msgspec.json.decode(body, type=dict[str, str]))
 
 

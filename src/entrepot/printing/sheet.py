@@ -46,7 +46,6 @@ class _Printer:
         self._phrases: Phrases = phrases_of(language)
         self._language = LANGUAGES[language]
         self._numbers = Numbers(self._language.locale)
-        self._territories = Locale.parse(self._language.locale).territories
         self._background = background
 
     def sheet(self) -> PrintedInvoice:
@@ -78,11 +77,7 @@ class _Printer:
         )
 
     def _party(self, role: str, party: Party) -> PrintedParty:
-        words = self._phrases
-        town = f"{party.postal_code} {party.city}".strip()
-        lines = [party.street, town, self._territories.get(party.country, party.country)]
-        lines += [f"{words[key]}: {value}" for key in ("tax_id", "registration") if (value := getattr(party, key))]
-        return PrintedParty(words[role], party.name, tuple(line for line in (*lines, party.email) if line))
+        return PrintedParty(self._phrases[role], party.name, party_lines(party, self._phrases, self._language.locale))
 
     def _facts(self, seller: Party) -> Iterator[Fact]:
         invoice, words, numbers = self._invoice, self._phrases, self._numbers
@@ -207,6 +202,14 @@ class _Printer:
         month = self._numbers.month(parse_period(conversion.period))
         rate = self._numbers.amount(conversion.rate)
         return f"1 {conversion.currency} = {rate} {self._invoice.currency} ({month})"
+
+
+def party_lines(party: Party, words: Phrases, locale: str) -> tuple[str, ...]:
+    """Address and registrations of a party, as far as it has any."""
+    town = f"{party.postal_code} {party.city}".strip()
+    lines = [party.street, town, Locale.parse(locale).territories.get(party.country, party.country)]
+    lines += [f"{words[key]}: {value}" for key in ("tax_id", "registration") if (value := getattr(party, key))]
+    return tuple(line for line in (*lines, party.email) if line)
 
 
 def days_of(period: Period) -> tuple[date, date]:
