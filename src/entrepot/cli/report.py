@@ -13,13 +13,16 @@ SHOWN = 20
 
 
 def add_commands(subparsers: "Subparsers") -> None:
-    """Adds `report concentration` and `report run-rate`."""
+    """Adds `report concentration`, `report run-rate` and `report seats`."""
     group = add_group(subparsers, "report", "revenue: on whom it hangs, and what it comes to in a year")
     parser = add_command(group, "concentration", "how much of a month's revenue hangs on whom", _concentration)
     parser.add_argument("--period", required=True, metavar="YYYY-MM", help="a month that was closed")
     parser.add_argument("--currency", metavar="XXX", help="of the invoices; the operator's own without it")
     parser.add_argument("--top", type=int, default=SHOWN, metavar="N", help=f"customers shown by name ({SHOWN})")
     add_command(group, "run-rate", "invoiced months, each as the year it would make", _run_rate)
+    seats = add_command(group, "seats", "seats that are bought, assigned and used; cohorts of customers", _seats)
+    seats.add_argument("--period", required=True, metavar="YYYY-MM", help="a month, closed or not")
+    seats.add_argument("--users", action="store_true", help="what was used with each seat")
 
 
 def _concentration(args: argparse.Namespace) -> int:
@@ -54,4 +57,18 @@ def _run_rate(args: argparse.Namespace) -> int:
     if not rates:
         raise NotFound("nothing was invoiced yet; close a month first: entrepot close YYYY-MM")
     show(args, {"currencies": rates}, run_rates_text(rates).splitlines())
+    return 0
+
+
+def _seats(args: argparse.Namespace) -> int:
+    from entrepot.compose.books import open_current_books
+    from entrepot.flows.show_seats import show_seats
+    from entrepot.reporting.paper import seats_text
+
+    period = period_of(args.period)
+    with open_current_books(settings_of(args)) as books:
+        report = show_seats(books, period)
+    if report is None:
+        raise NotFound(f"no subscription has begun by {period}; a world file declares them under subscriptions")
+    show(args, report, seats_text(report, users=args.users).splitlines())
     return 0

@@ -64,13 +64,15 @@ class Subscription(msgspec.Struct, frozen=True):
 class SeatDays(NamedTuple):
     """Seats times days of a month, which has so many days.
 
-    bought: seats at its beginning; added: those that came within it; true_up: those assigned beyond them.
+    bought: seats at its beginning; added: those that came within it; true_up: those assigned beyond them. trued_up: how
+    many of these there are on its last day.
     """
 
     bought: int
     added: int
     true_up: int
     days: int
+    trued_up: int
 
 
 def seat_days(subscription: Subscription, month: Period, zone: str) -> SeatDays:
@@ -79,13 +81,14 @@ def seat_days(subscription: Subscription, month: Period, zone: str) -> SeatDays:
     peak = max((_assigned(subscription, day) for day in _days(subscription, begins, ends, zone)), default=0)
     bounds = list(_month_days(month, zone))
     first = subscription.seats_at(bounds[0][0])
-    added = true_up = 0
+    added = true_up = beyond = 0
     for day in bounds:
         seats = subscription.seats_at(day[1] - 1)
         peak = max(peak, _assigned(subscription, day))
         added += seats - first
-        true_up += max(0, peak - seats)
-    return SeatDays(first * len(bounds), added, true_up, len(bounds))
+        beyond = max(0, peak - seats)
+        true_up += beyond
+    return SeatDays(first * len(bounds), added, true_up, len(bounds), beyond)
 
 
 _Day = tuple[Instant, Instant]

@@ -6,6 +6,7 @@ from entrepot.core.money import PICO, format_pico, minor_digits, parse_pico
 from entrepot.reporting.concentration import Concentration
 from entrepot.reporting.figures import grouped
 from entrepot.reporting.run_rate import RunRates
+from entrepot.reporting.seats import SeatsReport
 
 _GAP = "   "
 NAME_WIDTH_MAX = 32
@@ -117,3 +118,55 @@ def run_rates_text(rates: Sequence[RunRates]) -> str:
 
 def _short(name: str) -> str:
     return name if len(name) <= NAME_WIDTH_MAX else name[: NAME_WIDTH_MAX - 1] + "…"
+
+
+def seats_text(report: SeatsReport, *, users: bool) -> str:
+    """The seats of a month in columns, and the cohorts of the quarters until then. users: with what each user asked."""
+    rows = [
+        [
+            item.subscription,
+            _short(item.customer_name),
+            item.product,
+            grouped(str(item.seats)),
+            grouped(str(item.assigned)),
+            grouped(str(item.unassigned)),
+            f"{grouped(item.unassigned_cost)} {item.currency}",
+            grouped(str(item.trued_up)),
+            f"{grouped(str(item.used))}" + (f" ({item.used_percent} %)" if item.used_percent else ""),
+            item.requests_per_user or "",
+        ]
+        for item in report.subscriptions
+    ]
+    header = ["subscription", "customer", "product", "seats", "assigned", "unassigned", "at a cost of", "trued up"]
+    header += ["used", "requests per user"]
+    lines = [f"Seats in {report.period}", ""]
+    lines += table(header, rows, "lllrrrrrrr") if rows else ["  none"]
+    if users:
+        for item in (item for item in report.subscriptions if item.users):
+            use = [[one.user, grouped(str(one.requests)), grouped(str(one.tokens))] for one in item.users]
+            lines += ["", f"Users of {item.subscription}", "", *table(["user", "requests", "tokens"], use, "lrr")]
+    cohorts = [
+        [
+            one.product,
+            one.quarter,
+            _grouped_band(one.band),
+            grouped(str(one.customers)),
+            _signed(one.customers_change_percent),
+            grouped(str(one.seats)),
+            _signed(one.seats_change_percent),
+        ]
+        for one in report.cohorts
+    ]
+    columns = ["product", "quarter", "seats each", "customers", "change", "seats", "change"]
+    return "\n".join([*lines, "", "Customers by seats", "", *table(columns, cohorts, "llrrrrr")])
+
+
+def _grouped_band(band: str) -> str:
+    """ "1000-9999" as "1,000-9,999"."""
+    return "-".join(grouped(part.removesuffix("+")) for part in band.split("-")) + ("+" if band.endswith("+") else "")
+
+
+def _signed(percent: str | None) -> str:
+    if percent is None:
+        return "new"
+    return f"{percent} %" if percent.startswith("-") else f"+{percent} %"
