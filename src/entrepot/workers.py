@@ -1,4 +1,4 @@
-"""The fold: records in log order, each handed to one flow, one transaction per batch; and the loop that keeps at it.
+"""The fold: records in log order, each handed to one flow, one transaction per batch.
 
 The books are a function of the log alone. A batch is folded in stretches that end at a record which looks at all that
 came before it (a world, a mark, a close). Within a stretch the usage goes first and the rest of the requests' lives
@@ -12,13 +12,15 @@ from functools import reduce
 
 import msgspec
 
-from entrepot.core.errors import BadInput, NotFound, PeriodNotClosable, UsageLogUnavailable
+from entrepot.core.budgets import decode_budget
+from entrepot.core.errors import BadInput, NotFound, PeriodNotClosable
 from entrepot.core.installed import History
 from entrepot.core.log_records import (
     Abandoned,
     Admitted,
     Attempted,
     AttemptEnded,
+    InstanceBegan,
     InstanceLost,
     InvoiceCredited,
     KeyIssued,
@@ -32,9 +34,8 @@ from entrepot.core.log_records import (
     UsageRecorded,
     WorldApplied,
 )
-from entrepot.core.periods import MINUTE, SECOND, Instant, hour_of, parse_period
+from entrepot.core.periods import parse_period
 from entrepot.core.tenancy import ApiKey
-from entrepot.core.usage_event import UsageEvent
 from entrepot.core.world import (
     DeclaredNames,
     World,
@@ -47,24 +48,24 @@ from entrepot.flows.accrue import accrue, count_units, pass_mark, recount_units
 from entrepot.flows.close_month import check_closable, close_month, end_everywhere
 from entrepot.flows.compare_books import check, compare
 from entrepot.flows.credit_invoice import credit_invoice
-from entrepot.flows.process_usage import process_usage, recorder_of, retry_unpriced
-from entrepot.flows.resolve_usage import resolve_usage
+from entrepot.flows.process_usage import count_budgeted, process_usage, recorder_of, retry_unpriced
 from entrepot.flows.settle_accounts import check_settleable, settle_accounts
 from entrepot.ports.books import Books, Closing
-from entrepot.ports.clock import Clock
-from entrepot.ports.event_log import EventLog, LogReader, Position
-from entrepot.ports.upstream_usage import UpstreamUsage
+from entrepot.ports.event_log import LogReader, Position
 
 BATCH = 20_000  # Records in one transaction: a flush and the index pages of a batch are paid once for all of them.
 PIECE = 100_000  # Readings posted or invoiced in one transaction: seconds of work and some ten megabytes.
 
-# A request's record is in the log within a flush or two of its admission, or its gateway is dead; a minute is ample.
-MARK_LAG_US = MINUTE
-ASK_EVERY_US = SECOND
-_IDLE_S = 0.2
-
 _Landmark = (
-    WorldApplied | KeyIssued | KeyRevoked | Marked | MonthClosed | MonthSettled | InvoiceCredited | PartnerReported
+    WorldApplied
+    | KeyIssued
+    | KeyRevoked
+    | Marked
+    | MonthClosed
+    | MonthSettled
+    | InvoiceCredited
+    | PartnerReported
+    | InstanceBegan
 )
 _Life = Admitted | Attempted | AttemptEnded | Progressed | Abandoned | InstanceLost
 _Long = Marked | MonthClosed  # Landmarks whose work has no bound: they are folded in pieces, a transaction each.
@@ -83,6 +84,11 @@ class Fold:
         self._position = Position()
         self._installed: History = {}
         self._load()
+
+    @property
+    def terms(self) -> WorldIndex | None:
+        """The world with what earlier worlds declared."""
+        return self._terms
 
     def step(self, reader: LogReader, limit: int = BATCH, until: Position | None = None) -> int:
         """How many records were folded, in one transaction; 0 at the end of the log, or of `until`.
@@ -123,11 +129,11 @@ class Fold:
 
     def apply(self, records: Iterable[LogRecord]) -> None:
         """Folds records; within a transaction of the books."""
-        usage: list[UsageEvent] = []
+        usage: list[UsageRecorded] = []
         lives: list[_Life] = []
         for record in records:
             if isinstance(record, UsageRecorded):
-                usage.append(record.event)
+                usage.append(record)
             elif isinstance(record, _Life):
                 lives.append(record)
             else:
@@ -136,10 +142,11 @@ class Fold:
                 self._landmark(record)
         self._stretch(usage, lives)
 
-    def _stretch(self, usage: Sequence[UsageEvent], lives: Sequence[_Life]) -> None:
+    def _stretch(self, usage: Sequence[UsageRecorded], lives: Sequence[_Life]) -> None:
         if usage:
-            process_usage(self._books, self._recorder, usage)
-        over = {event.id for event in usage} if lives else ()
+            count_budgeted(self._books, usage)
+            process_usage(self._books, self._recorder, [record.event for record in usage])
+        over = {record.event.id for record in usage} if lives else ()
         for record in lives:
             if isinstance(record, InstanceLost):
                 self._books.lose_instance(record.instance, record.at)
@@ -174,6 +181,8 @@ class Fold:
             case InvoiceCredited():
                 with suppress(BadInput, NotFound):  # Who recorded it looked before.
                     credit_invoice(self._books, self._terms, record)
+            case InstanceBegan():
+                self._books.begin_instance(record.instance, record.at)
 
     def _enter_world(self, record: WorldApplied) -> None:
         world = decode_world(record.world)
@@ -195,6 +204,7 @@ class Fold:
                     project=record.project,
                     name=record.name,
                     created_at=record.at,
+                    budget=decode_budget(record.budget) if record.budget else None,
                 )
             )
 
@@ -312,59 +322,3 @@ def verify(kept: Books, rebuilt: Books, reader: LogReader, report: Callable[[int
                 fold(rebuilt, reader, until=kept.position(), report=report)
                 return [*check(kept), *compare(kept, rebuilt)]
         fold(kept, reader)  # Somebody is in the middle of a close: it is ended first.
-
-
-def keep_folding(
-    books: Books,
-    reader: LogReader,
-    log: EventLog,
-    lookup: UpstreamUsage,
-    clock: Clock,
-    pause: Callable[[float], bool],
-) -> None:
-    """Folds, resolves and marks until pause(seconds) says True: what the worker process does all its life.
-
-    Raises: LogDamaged, BooksUnavailable; the process ends with them and begins again where the books stand.
-    """
-    worker = Fold(books)
-    chores = _Chores(books, log, lookup, clock)
-    while True:
-        busy = worker.step(reader) or chores.do()
-        if pause(0.0 if busy else _IDLE_S):
-            return
-
-
-class _Chores:
-    """What the worker appends to the log when it has folded all of it: what upstreams say, and marks."""
-
-    def __init__(self, books: Books, log: EventLog, lookup: UpstreamUsage, clock: Clock) -> None:
-        self._books, self._log, self._lookup, self._clock = books, log, lookup, clock
-        self._asked_at: Instant = 0
-        self._answered_after: Instant = 0
-        self._marked: Instant = 0
-
-    def do(self) -> int:
-        """How many records were appended that the fold waits for."""
-        now = self._clock.now()
-        try:
-            settled = self._resolve(now)
-            if not settled:  # Else the mark can pass what was open until now, once it is folded.
-                self._mark(now - MARK_LAG_US)
-            return settled
-        except UsageLogUnavailable:
-            return 0  # The log process is down or its disk full; it says so itself, and we try again.
-
-    def _mark(self, at: Instant) -> None:
-        """Marks at the start, and when an hour is over; within an hour a mark would complete nothing."""
-        if hour_of(at) != hour_of(self._marked):
-            self._log.append([Marked(at=at)])
-            self._marked = at
-
-    def _resolve(self, now: Instant) -> int:
-        """Asking takes a tenth of the worker's time at most, however slowly upstreams answer."""
-        if abs(now - self._asked_at) < max(ASK_EVERY_US, 10 * self._answered_after):
-            return 0
-        settled = resolve_usage(self._books, self._log, self._lookup, now)
-        self._asked_at = self._clock.now()
-        self._answered_after = abs(self._asked_at - now)
-        return settled

@@ -186,7 +186,7 @@ class Gateway:
             usage=UsageWriter(self.sink, clock),
             pool=self.pool,
             secret_of=self.keys.__getitem__,
-            desk=Desk(self.counters, self.lost_share),
+            desk=Desk(self.counters, self.lost_share, getattr(self.counters, "spent", None)),
             tokenizers=BundledTokenizers(),
             stores=self.stores(self.loop) if self.stores else None,
         )

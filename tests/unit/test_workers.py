@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from entrepot.adapters.sql.books import open_books
+from entrepot.compose.worker import keep_folding
 from entrepot.core.errors import UsageLogUnavailable
 from entrepot.core.log_records import (
     Abandoned,
@@ -20,7 +21,7 @@ from entrepot.core.periods import DAY, END_OF_TIME, HOUR, MINUTE, Instant, hour_
 from entrepot.core.world import World
 from entrepot.ports.books import Books, Closing
 from entrepot.ports.event_log import Position
-from entrepot.workers import Fold, fold, keep_folding, verify
+from entrepot.workers import Fold, fold, verify
 from tests.support.billing import (
     APRIL,
     MARCH,
@@ -35,6 +36,7 @@ from tests.support.billing import (
     version,
     world,
 )
+from tests.support.budgets import KeptStandings
 
 PRICES = prices(("m", "input_tokens", "1000"), ("m", "output_tokens", "2000"))  # 0.001 and 0.002 a token
 WORLD = world(version(PRICES))
@@ -369,7 +371,7 @@ def test_the_worker_folds_resolves_and_marks_until_it_is_stopped() -> None:
         waits.append(seconds)
         return next(stop)
 
-    keep_folding(books, log, log, Silent(), SteppingClock(MARCH + 2 * HOUR, MINUTE), pause)
+    keep_folding(books, log, log, Silent(), SteppingClock(MARCH + 2 * HOUR, MINUTE), pause, KeptStandings())
     assert books.oldest_open() is None
     assert [event.source for event in books.events(0, APRIL)] == ["estimated"]
     assert books.watermark() > MARCH + 2 * HOUR
@@ -380,7 +382,8 @@ def test_the_worker_folds_resolves_and_marks_until_it_is_stopped() -> None:
 def test_the_worker_marks_at_its_start_and_then_each_hour() -> None:
     log = ListLog([applied(WORLD)])
     stop = pauses(40)
-    keep_folding(open_books(":memory:"), log, log, Silent(), SteppingClock(MARCH, 5 * MINUTE), lambda _: next(stop))
+    clock = SteppingClock(MARCH, 5 * MINUTE)
+    keep_folding(open_books(":memory:"), log, log, Silent(), clock, lambda _: next(stop), KeptStandings())
     marks = [record.at for record in log.records if isinstance(record, Marked)]
     hours = [hour_of(at) for at in marks]
     assert len(marks) >= 3

@@ -5,6 +5,7 @@ from functools import partial
 from typing import NamedTuple
 
 from entrepot.admission.allotments import Allotment, Allotments
+from entrepot.admission.budgets import ServedBudget
 from entrepot.admission.counts import Counts
 from entrepot.admission.holds import Hold, Part
 from entrepot.admission.measures import expected
@@ -16,7 +17,7 @@ from entrepot.ports.counters import Counters, Draw, Grant, Shortage
 class Need(NamedTuple):
     """Units that a request needs of one limit."""
 
-    served: ServedLimit
+    served: ServedLimit | ServedBudget
     units: int
 
 
@@ -54,10 +55,11 @@ class _Share:
 
 class Desk:
     """Of one gateway process. lost_share: of a limit, in percent, what may be used without asking while its counters
-    cannot be asked; 0 to refuse. counts: what it has done.
+    cannot be asked; 0 to refuse. counts: what it has done. spent: of the budget of a counter, as far as the books know.
     """
 
-    def __init__(self, counters: Counters, lost_share: int = 0) -> None:
+    def __init__(self, counters: Counters, lost_share: int = 0, spent: Callable[[str], int] | None = None) -> None:
+        self.spent = spent or _nothing
         self._allotments = Allotments(counters)
         self._counters = counters
         self._lost_share = lost_share
@@ -155,3 +157,7 @@ class Desk:
                 return Short(share.need, None)
             share.add(share.missing, at)
         return None
+
+
+def _nothing(_: str) -> int:
+    return 0

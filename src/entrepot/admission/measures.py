@@ -1,5 +1,6 @@
 """A request in the units of a limit: before it is served, and after."""
 
+from entrepot.admission.budgets import ServedBudget
 from entrepot.core.capacity import Estimate, ServedLimit, Used
 from entrepot.core.tokens import CACHED_TIER, TOKEN_METERS
 
@@ -15,8 +16,10 @@ def expected(served: ServedLimit, estimate: Estimate) -> int:
     return max(estimate.prompt_tokens, min(units, limit.units)) if estimate.is_guess else units
 
 
-def used_up(served: ServedLimit, used: Used) -> int:
+def used_up(served: ServedLimit | ServedBudget, used: Used) -> int:
     """The units that were used. What is repeated from a cache is used, but takes nothing of what a model can do."""
+    if isinstance(served, ServedBudget):
+        return served.used(used)
     limit = served.limit
     if limit.measure == "requests":
         return 1

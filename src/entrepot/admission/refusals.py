@@ -1,9 +1,10 @@
 """A request that is not admitted -> the error that says why, and when the same request would be."""
 
+from entrepot.admission.budget_refusals import budget_exceeded
+from entrepot.admission.budgets import ServedBudget
 from entrepot.admission.desk import Short
 from entrepot.core.capacity import Estimate, Limit
 from entrepot.core.errors import (
-    BudgetExceeded,
     CapacityExceeded,
     CountersUnavailable,
     EntrepotError,
@@ -23,6 +24,8 @@ def error_of(short: Short, estimate: Estimate, at: Instant) -> EntrepotError:
         return CountersUnavailable(
             f"How much is used of {served.name} of {served.whose} cannot be asked now; try again.", retry_after_s=1
         )
+    if isinstance(served, ServedBudget):
+        return budget_exceeded(served, units, estimate, short.shortage, at)
     limit = served.limit
     used, wait_us = (0, None) if short.shortage is None else (short.shortage.used, short.shortage.wait_us)
     refusal = Refusal(
@@ -50,8 +53,6 @@ def error_of(short: Short, estimate: Estimate, at: Instant) -> EntrepotError:
             refusal=refusal,
         )
     left = f"{used} of {_said(limit.units, limit)} are used or held"
-    if limit.refill == "budget":
-        return BudgetExceeded(f"{of} does not suffice: {left}, and {needs}.", refusal=refusal)
     seconds = -(-(refusal.wait_ms or 0) // _MS)
     if limit.refill == "bucket":
         return CapacityExceeded(f"{of} are used to the full; try again in {seconds} s.", refusal=refusal)

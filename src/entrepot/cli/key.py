@@ -18,6 +18,9 @@ def add_commands(subparsers: "Subparsers") -> None:
     create = add_command(group, "create", "make a key of a project and show it, this once", _create)
     create.add_argument("--project", required=True, help="whose deployments the key can use")
     create.add_argument("--name", default="", help="what the key is for")
+    create.add_argument(
+        "--budget", default="", metavar="B", help='what may be spent: "monthly=100", "total=9000 tokens"'
+    )
     rotate = add_command(group, "rotate", "revoke a key and show another one in its place, this once", _rotate)
     rotate.add_argument("id", help="of the key to replace, as `key list` shows it")
     revoke = add_command(group, "revoke", "make a key good for nothing", _revoke)
@@ -29,10 +32,12 @@ def add_commands(subparsers: "Subparsers") -> None:
 def _create(args: argparse.Namespace) -> int:
     from entrepot.compose.books import mint_key, open_office
     from entrepot.flows.administer import issue_key
+    from entrepot.provisioning.budgets import parse_budget
 
     key, key_id = mint_key()
+    budget = parse_budget(args.budget) if args.budget else None
     with open_office(settings_of(args)) as office:
-        record = issue_key(office, key=key, key_id=key_id, project=args.project, name=args.name)
+        record = issue_key(office, key=key, key_id=key_id, project=args.project, name=args.name, budget=budget)
     return _show_new(args, record, key)
 
 
@@ -83,6 +88,7 @@ def _document(key: "ApiKey") -> dict[str, object]:
         "name": key.name,
         "created_at": format_instant(key.created_at),
         "revoked_at": format_instant(key.revoked_at) if revoked else None,
+        "budget": str(key.budget) if key.budget else None,
     }
 
 

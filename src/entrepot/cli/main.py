@@ -14,6 +14,7 @@ GROUPS = (
     "serve",
     "world",
     "key",
+    "budget",
     "usage",
     "close",
     "settle",

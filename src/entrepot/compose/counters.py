@@ -7,12 +7,15 @@ from typing import Literal
 
 from entrepot.adapters.machine_counters import MachineCounters
 from entrepot.adapters.memory.counters import MemoryCounters
+from entrepot.adapters.standings_file import FileStandings
 from entrepot.adapters.valkey.client import CONNECT_S_MAX, ValkeyClient, parse_server
 from entrepot.adapters.valkey.counters import ValkeyCounters
+from entrepot.admission.weighed import OwnBase, WeighedCounters
 from entrepot.compose.settings import Settings
+from entrepot.core.capacity import Limit
+from entrepot.core.draws import Return
 from entrepot.core.errors import BadInput
 from entrepot.core.periods import Instant
-from entrepot.ports.counters import Counters
 
 READY_S_MAX = 3.0
 _LOOK_S = 0.005
@@ -39,9 +42,19 @@ def counter_store(settings: Settings) -> Literal["process", "machine", "valkey"]
 class GatewayCounters:
     """The counters of one gateway, and how they end."""
 
-    def __init__(self, counters: Counters, shared: MachineCounters | ValkeyCounters | None = None) -> None:
+    def __init__(self, counters: WeighedCounters, shared: MachineCounters | ValkeyCounters | None = None) -> None:
         self.counters = counters
         self._shared = shared
+
+    async def wait_for_books(self, now: Callable[[], Instant]) -> None:
+        """Returns once the books have weighed budgets for this gateway, or have taken too long."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + READY_S_MAX
+        while not self.counters.is_weighed and loop.time() < end:
+            self.counters.tick(now())
+            await asyncio.sleep(_LOOK_S)
+        if not self.counters.is_weighed:
+            _log.error("budgets_not_weighed; is the worker running? until it has, counters_lost decides on them")
 
     async def close(self) -> None:
         """Ends the connection, once what was said last is on its way."""
@@ -55,7 +68,7 @@ async def open_counters(settings: Settings, name: str, now: Callable[[], Instant
     loop = asyncio.get_running_loop()
     store = counter_store(settings)
     if store == "process":
-        return GatewayCounters(MemoryCounters().holder(name))
+        return GatewayCounters(_of_this_process(settings, name))
     shared: MachineCounters | ValkeyCounters
     if store == "machine":
         shared = MachineCounters(loop, settings.counter_socket, name)
@@ -67,7 +80,17 @@ async def open_counters(settings: Settings, name: str, now: Callable[[], Instant
         await asyncio.sleep(_LOOK_S)
     if not shared.drawing.is_ready:
         _log.error("counters_not_ready store=%s; until they are, counters_lost decides", store)
-    return GatewayCounters(shared, shared)
+    standings = FileStandings(settings.standings_file)
+    return GatewayCounters(WeighedCounters(shared, shared.drawing.weigh, standings, name), shared)
+
+
+def _of_this_process(settings: Settings, name: str) -> WeighedCounters:
+    kept = MemoryCounters()
+
+    def correct(limit: Limit, more: int, at: Instant) -> None:
+        kept.give("books", (Return(limit, -more, 0, at),), at)
+
+    return WeighedCounters(kept.holder(name), OwnBase(name, correct), FileStandings(settings.standings_file), name)
 
 
 async def reach_valkey(settings: Settings) -> str:

@@ -45,6 +45,7 @@ from entrepot.compose.upstream_tls import upstream_tls
 from entrepot.compose.usage_log import connect_usage_sink
 from entrepot.core.errors import BadInput, EntrepotError, SnapshotRefused
 from entrepot.core.identifiers import key_digest
+from entrepot.core.log_records import InstanceBegan
 from entrepot.edge.access_log import AccessLog
 from entrepot.edge.client_connection import ClientLimits
 from entrepot.edge.gateway_report import Watchers
@@ -115,12 +116,13 @@ async def _serve(settings: Settings, address: Address, inherited: Sequence[socke
     pool = UpstreamPool(loop, UpstreamLimits(), upstream_tls(settings))
     stores = AnswerStores(settings, loop)
     counters = await open_counters(settings, f"{instance:08x}", clock.now)
+    sink.append(InstanceBegan(f"{instance:08x}", clock.now()))
     flow = ServeInference(
         instance=f"{instance:08x}",
         usage=UsageWriter(sink, clock),
         pool=pool,
         secret_of=upstream_keys(os.environ),
-        desk=Desk(counters.counters, settings.counters_lost_share),
+        desk=Desk(counters.counters, settings.counters_lost_share, counters.counters.spent),
         tokenizers=BundledTokenizers(),
         stores=stores.by_name,
     )
@@ -130,6 +132,8 @@ async def _serve(settings: Settings, address: Address, inherited: Sequence[socke
     api = InferenceApi(flow, jobs, clock, instance, ClientLimits(), watchers)
     follower = SnapshotFollower(settings.snapshot_file, flow, key_digest(token))
     follower.look()
+    if flow.snapshot is not None and flow.snapshot.budgets:
+        await counters.wait_for_books(clock.now)
     doors = Doors(api, tls)
     await doors.open(address, inherited)
     _spare_the_collector()

@@ -233,6 +233,11 @@ class Settings:
         return self.home / "snapshot.json"
 
     @property
+    def standings_file(self) -> Path:
+        """What the books know of budgets."""
+        return self.home / "budgets.json"
+
+    @property
     def models_directory(self) -> Path:
         """Prepared weights, and the journals of what local models served."""
         return self.home / "models"

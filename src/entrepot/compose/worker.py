@@ -4,19 +4,34 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
 from entrepot.adapters.clocks import SystemClock
+from entrepot.adapters.standings_file import FileStandings
 from entrepot.adapters.upstream_usage_http import HttpUpstreamUsage
 from entrepot.compose.books import open_books, open_log_of_process
 from entrepot.compose.local_models import base_urls
 from entrepot.compose.settings import Settings, load_settings
 from entrepot.compose.upstream_keys import upstream_keys
 from entrepot.compose.usage_log import open_log_reader
-from entrepot.core.errors import EntrepotError
-from entrepot.workers import keep_folding
+from entrepot.core.errors import EntrepotError, UsageLogUnavailable
+from entrepot.core.log_records import Marked
+from entrepot.core.periods import MINUTE, SECOND, Instant, hour_of
+from entrepot.flows.resolve_usage import resolve_usage
+from entrepot.flows.weigh_budgets import Scales
+from entrepot.ports.books import Books
+from entrepot.ports.clock import Clock
+from entrepot.ports.event_log import EventLog, LogReader
+from entrepot.ports.standings import PublishedStandings
+from entrepot.ports.upstream_usage import UpstreamUsage
+from entrepot.workers import Fold
+
+# A request's record is in the log within a flush or two of its admission, or its gateway is dead; a minute is ample.
+MARK_LAG_US = MINUTE
+ASK_EVERY_US = SECOND
+_IDLE_S = 0.2
 
 
 def main(_: Sequence[str] = ()) -> int:
@@ -37,7 +52,67 @@ def _work(settings: Settings, environment: Mapping[str, str], stop: threading.Ev
     with open_books(settings) as books, open_log_of_process(settings) as log:
         sys.stdout.write(msgspec.json.encode({"ready": True, "pid": os.getpid()}).decode() + "\n")
         sys.stdout.flush()
-        keep_folding(books, open_log_reader(settings.home), log, lookup, SystemClock(), stop.wait)
+        standings = FileStandings(settings.standings_file)
+        keep_folding(books, open_log_reader(settings.home), log, lookup, SystemClock(), stop.wait, standings)
+
+
+def keep_folding(
+    books: Books,
+    reader: LogReader,
+    log: EventLog,
+    lookup: UpstreamUsage,
+    clock: Clock,
+    pause: Callable[[float], bool],
+    standings: PublishedStandings,
+) -> None:
+    """Folds, resolves, marks and weighs budgets until pause(seconds) says True: the worker process, all its life.
+
+    Raises: LogDamaged, BooksUnavailable; the process ends with them and begins again where the books stand.
+    """
+    worker = Fold(books)
+    chores = _Chores(books, log, lookup, clock)
+    scales = Scales(books, standings, clock)
+    while True:
+        busy = worker.step(reader) or chores.do()
+        scales.weigh(worker.terms)
+        if pause(0.0 if busy else _IDLE_S):
+            return
+
+
+class _Chores:
+    """What the worker appends to the log when it has folded all of it: what upstreams say, and marks."""
+
+    def __init__(self, books: Books, log: EventLog, lookup: UpstreamUsage, clock: Clock) -> None:
+        self._books, self._log, self._lookup, self._clock = books, log, lookup, clock
+        self._asked_at: Instant = 0
+        self._answered_after: Instant = 0
+        self._marked: Instant = 0
+
+    def do(self) -> int:
+        """How many records were appended that the fold waits for."""
+        now = self._clock.now()
+        try:
+            settled = self._resolve(now)
+            if not settled:  # Else the mark can pass what was open until now, once it is folded.
+                self._mark(now - MARK_LAG_US)
+            return settled
+        except UsageLogUnavailable:
+            return 0  # The log process is down or its disk full; it says so itself, and we try again.
+
+    def _mark(self, at: Instant) -> None:
+        """Marks at the start, and when an hour is over; within an hour a mark would complete nothing."""
+        if hour_of(at) != hour_of(self._marked):
+            self._log.append([Marked(at=at)])
+            self._marked = at
+
+    def _resolve(self, now: Instant) -> int:
+        """Asking takes a tenth of the worker's time at most, however slowly upstreams answer."""
+        if abs(now - self._asked_at) < max(ASK_EVERY_US, 10 * self._answered_after):
+            return 0
+        settled = resolve_usage(self._books, self._log, self._lookup, now)
+        self._asked_at = self._clock.now()
+        self._answered_after = abs(self._asked_at - now)
+        return settled
 
 
 if __name__ == "__main__":

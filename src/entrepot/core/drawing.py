@@ -5,14 +5,16 @@ ends. A connection begins with what the gateway knows (core.shared_counters says
 there is none, the counters cannot be asked, and what is given is kept to be said then.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from entrepot.core import counter_language as language
+from entrepot.core.budgets import Standings
 from entrepot.core.capacity import Counter, Limit
 from entrepot.core.counter_language import Words
 from entrepot.core.draws import Draw, Grant, Return, Shortage
 from entrepot.core.periods import MINUTE, SECOND, Instant
-from entrepot.core.shared_counters import Claim, Given, Short, State, Taken
+from entrepot.core.shared_counters import Claim, Given, Short, State, Taken, Weighed
 
 Outcome = tuple[Grant, ...] | Shortage | None
 Answered = Callable[[Words | None], None]
@@ -20,6 +22,8 @@ Send = Callable[[Words, Answered], None]
 
 SPEAK_US = SECOND  # A gateway that remembers something speaks at least so often; others may be waiting to hear it.
 _FORGET_US = 10 * MINUTE
+_WEIGHED_AT_ONCE = 200
+_SEGMENT = 10**12  # More bytes than a segment of the log has.
 
 
 class _Known:
@@ -64,6 +68,7 @@ class Drawing:
         self._spoke_at: Instant = 0
         self._looked_back_at: Instant = 0
         self._unsaid: dict[str, Given] = {}
+        self._weighed: dict[str, Weighed] = {}
         self.scarce: frozenset[str] = frozenset()
         self.asked = 0
         self.failed = 0
@@ -125,6 +130,17 @@ class Drawing:
         self._look(asked)
         self._forget(at)
 
+    def weigh(self, standings: Standings, at: Instant) -> None:
+        """Tells what the books say of budgets, where it is not what they said before."""
+        changed = []
+        for weighed in _weighed(standings):
+            before = self._weighed.get(weighed.limit.id)
+            if before is None or before._replace(place=weighed.place, limit=weighed.limit) != weighed:
+                self._weighed[weighed.limit.id] = weighed
+                changed.append(weighed)
+        if self._joined:
+            self._say_weighed(changed, at)
+
     # ---- what is heard
 
     def _drawn(self, draws: Sequence[Draw], at: Instant, answer: Words | None) -> Outcome:
@@ -162,6 +178,13 @@ class Drawing:
         for row, state in zip(given, states, strict=False):
             self._of(row.limit).tell(state, at)
 
+    def _heard_weighed(self, weighed: Sequence[Weighed], at: Instant, answer: Words | None) -> None:
+        if answer is None or answer[0] != b"ok":
+            self._refused(answer)  # Joining says it once more.
+            return
+        for row, state in zip(weighed, language.read_given(answer), strict=True):
+            self._of(row.limit).tell(state, at)
+
     def _looked(self, asked: Sequence[tuple[_Known, bool]], answer: Words | None) -> None:
         scarce = None if answer is None else language.read_looked(answer)
         if scarce is None:
@@ -191,6 +214,7 @@ class Drawing:
             return
         self._epoch = joined[0]
         self._joined = True
+        self._say_weighed(list(self._weighed.values()), self._spoke_at)
         if self._unsaid:
             unsaid, self._unsaid = list(self._unsaid.values()), {}
             self._say(unsaid, self._spoke_at)
@@ -202,6 +226,12 @@ class Drawing:
         self._spoke_at = max(self._spoke_at, at)
         words = language.give(self._name, self._generation, self._epoch, given)
         self._send(words, lambda answer: self._given(given, at, answer))
+
+    def _say_weighed(self, weighed: Sequence[Weighed], at: Instant) -> None:
+        for start in range(0, len(weighed), _WEIGHED_AT_ONCE):
+            part = weighed[start : start + _WEIGHED_AT_ONCE]
+            words = language.weigh(self._name, self._generation, self._epoch, part)
+            self._send(words, partial(self._heard_weighed, part, at))
 
     def _look(self, asked: Sequence[tuple[_Known, bool]]) -> None:
         """Asks which are scarce; said with each is whether nothing of it is idle here, for certain."""
@@ -242,6 +272,15 @@ class Drawing:
             is_old = at - known.told_at > max(_FORGET_US, known.limit.window)
             if is_old and known.limit.refill != "budget" and not known.scarce_ticks:
                 del self._known[name]
+
+
+def _weighed(standings: Standings) -> Iterator[Weighed]:
+    """What the books say, for counters of all living gateways together."""
+    living = frozenset(standings.instances)
+    place = standings.segment * _SEGMENT + standings.offset
+    for standing in standings.budgets:
+        lost = sum(units for instance, units in standing.held.items() if instance not in living)
+        yield Weighed(standing.limit, standing.spent + lost, sum(standing.counted.values()), place, living)
 
 
 def _shortage(short: Short, draw: Draw) -> Shortage:

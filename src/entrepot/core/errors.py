@@ -27,6 +27,9 @@ class Refusal(NamedTuple):
     units: of the limit; window_ms: in which, 0 where none begins anew. used: held or spent; requested: units that were
     asked for, with the tokens they were estimated by. wait_ms: from the instant at until the same request would fit by
     itself, None where that is not known; can_ever_fit: whether it is no larger than the limit.
+
+    Of a budget also: spent, as far as the books know; currency, of money, whose units are pico; cost, the estimate's
+    parts as (meter, quantity, pico); resets_at, when it begins anew or grows, None for never.
     """
 
     limit: str
@@ -41,6 +44,10 @@ class Refusal(NamedTuple):
     wait_ms: int | None
     can_ever_fit: bool
     at: int
+    spent: int | None = None
+    currency: str = ""
+    cost: tuple[tuple[str, int, int], ...] = ()
+    resets_at: int | None = None
 
 
 class LimitReached(EntrepotError):
@@ -76,6 +83,12 @@ class RequestNeverFits(LimitReached):
     """The request is larger than a limit is when nothing of it is used."""
 
     code = "request_never_fits"
+
+
+class NoPrice(EntrepotError):
+    """What a request asks for has no price now, so no money can be held for it, and it has a budget."""
+
+    code = "no_price"
 
 
 class CountersUnavailable(EntrepotError):

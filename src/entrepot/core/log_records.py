@@ -18,6 +18,7 @@ class Admitted(_Record, frozen=True, gc=False):
     """A request is about to go upstream. Without a later UsageRecorded of the same id it is unresolved.
 
     counts: (meter, units) that are known from the request alone; of requests that are not counted in tokens.
+    holds: (counter of a budget, units) that the gateway holds for it; see core.budgets.
     """
 
     id: str
@@ -32,6 +33,7 @@ class Admitted(_Record, frozen=True, gc=False):
     key: str
     prompt_tokens_estimate: int
     counts: tuple[tuple[str, int], ...] = ()
+    holds: tuple[tuple[str, int], ...] = ()
 
 
 class Progressed(_Record, frozen=True, gc=False):
@@ -60,9 +62,14 @@ class InstanceLost(_Record, frozen=True, gc=False):
 
 
 class UsageRecorded(_Record, frozen=True, gc=False):
-    """The outcome of a request, or one imported record."""
+    """The outcome of a request, or one imported record.
+
+    instance, counted: the gateway that held budgets for it, and what its counters keep of each, as Admitted.holds.
+    """
 
     event: UsageEvent
+    instance: str = ""
+    counted: tuple[tuple[str, int], ...] = ()
 
 
 class WorldApplied(_Record, frozen=True, gc=False):
@@ -73,13 +80,14 @@ class WorldApplied(_Record, frozen=True, gc=False):
 
 
 class KeyIssued(_Record, frozen=True, gc=False):
-    """An API key was made; only its digest is here."""
+    """An API key was made; only its digest is here. budget: what may be spent with it, as JSON, or b""."""
 
     at: Instant
     key_id: str
     digest: str
     project: str
     name: str
+    budget: bytes = b""
 
 
 class KeyRevoked(_Record, frozen=True, gc=False):
@@ -161,6 +169,13 @@ class PartnerReported(_Record, frozen=True, gc=False):
     rows: tuple[ReportedRow, ...]
 
 
+class InstanceBegan(_Record, frozen=True, gc=False):
+    """A gateway instance has begun, and its counters of budgets know nothing of what is above."""
+
+    instance: str
+    at: Instant
+
+
 LogRecord = (
     Admitted
     | Progressed
@@ -177,6 +192,7 @@ LogRecord = (
     | MonthSettled
     | InvoiceCredited
     | PartnerReported
+    | InstanceBegan
 )
 
 _encoder = msgspec.msgpack.Encoder(order="deterministic")

@@ -61,6 +61,15 @@ class Price(msgspec.Struct, frozen=True, omit_defaults=True):
         """The most that one unit can cost."""
         return max((step.unit_pico for step in self.steps), default=self.unit_pico)
 
+    def most_pico(self, quantity: int) -> int:
+        """The most that so many units cost, whatever else the month has; of a flat price, what they cost.
+
+        Of a volume price whose steps rise, without what the units before them then cost more.
+        """
+        if self.mode == "package":
+            return -(-quantity // self.package) * self.unit_pico
+        return quantity * self.dearest_pico
+
     def _step_of(self, quantity: int) -> Step:
         return next(step for step in self.steps if step.up_to is None or quantity <= step.up_to)
 

@@ -66,10 +66,25 @@ class Given(NamedTuple):
     taken_at: Instant
 
 
-class _Kept:
-    """One counter. lent: units by holder that may lie idle there. held: of a budget, by holder. base: see `restore`."""
+class Weighed(NamedTuple):
+    """What the books say of a budget at a place in the log: that is used of it what the living have of it, and more,
+    less what they have of it for requests that the books know, too.
+    """
 
-    __slots__ = ("base", "counter", "held", "lent", "limit", "short_at")
+    limit: Limit
+    more: int
+    less: int
+    place: int
+    living: frozenset[str]
+
+
+class _Kept:
+    """One counter. lent: units by holder that may lie idle there. held: of a budget, by holder. base: see `restore`.
+
+    place: in the log, where the books weighed it last; -1 before that.
+    """
+
+    __slots__ = ("base", "counter", "held", "lent", "limit", "place", "short_at")
 
     def __init__(self, limit: Limit) -> None:
         self.limit = limit
@@ -78,6 +93,7 @@ class _Kept:
         self.held: dict[str, int] = {}
         self.base: State = (0, 0)
         self.short_at: Instant = -1
+        self.place = -1
 
     def restore(self, limit: Limit, claim: State, at: Instant) -> None:
         """Goes by what a gateway was told of this counter's earlier life, where that is later than what others were."""
@@ -131,7 +147,7 @@ class SharedCounters:
         for limit, state, held in claims:
             kept = self._of(limit)
             before = kept.held.get(holder, 0)
-            if epoch != self.epoch:
+            if epoch != self.epoch and kept.place < 0:
                 kept.restore(limit, state, at)
             elif limit.refill == "budget" and held > before:
                 kept.counter.take(limit, held - before, at)
@@ -163,6 +179,23 @@ class SharedCounters:
                 kept.counter.give(limit, free, taken_at, at)
             kept.counter.take(limit, over, at)
             kept.hold(limit, holder, over - free)
+            states.append(kept.counter.state)
+        return states
+
+    def weigh(self, holder: str, weighed: Sequence[Weighed], at: Instant) -> list[State]:
+        """Goes by what the books say, where they say something newer; the counters' states.
+
+        What holders have that live no more is forgotten: the books know what became of it.
+        """
+        self._renew(holder, at)
+        states = []
+        for limit, more, less, place, living in weighed:
+            kept = self._of(limit)
+            if place > kept.place:
+                kept.place = place
+                kept.held = {name: units for name, units in kept.held.items() if name in living}
+                since = max(at, kept.counter.state[1])
+                kept.counter = Counter.of((max(0, more + sum(kept.held.values()) - less), since))
             states.append(kept.counter.state)
         return states
 

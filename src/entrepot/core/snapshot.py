@@ -2,8 +2,10 @@
 
 import msgspec
 
+from entrepot.core.budgets import OwnedBudget
 from entrepot.core.capacity import ServedLimit
 from entrepot.core.catalog import Operation, Stage
+from entrepot.core.costs import PricesInForce
 from entrepot.core.errors import SnapshotRefused
 from entrepot.core.periods import Instant
 from entrepot.core.tenancy import AnswerCaching, IdentityProvider, Role
@@ -42,7 +44,7 @@ class ServedDeployment(msgspec.Struct, frozen=True):
 
     targets: by rank. tiers: beside the default one, when the customer's contract has prices for it.
     cache: whether answers are kept. revision: differs when what answers does: the model's version, an upstream's model.
-    limits: that its requests meet. tokenizer: see Model.
+    limits: that its requests meet. tokenizer: see Model. prices: where money is held for its requests.
     """
 
     name: str
@@ -58,6 +60,7 @@ class ServedDeployment(msgspec.Struct, frozen=True):
     routing: PoolRules = PoolRules()
     limits: tuple[ServedLimit, ...] = ()
     tokenizer: str = ""
+    prices: tuple[PricesInForce, ...] = ()
 
     def offers(self, tier: str, at: Instant) -> bool:
         """Whether the deployment can be used at the tier at the instant."""
@@ -81,7 +84,10 @@ class ServedPrincipal(msgspec.Struct, frozen=True):
 
 
 class GatewaySnapshot(msgspec.Struct, frozen=True):
-    """Everything a gateway knows. keys: digest -> (key id, project id). upstreams: by id; one left out has no rules."""
+    """Everything a gateway knows. keys: digest -> (key id, project id). upstreams: by id; one left out has no rules.
+
+    budgets: those that nothing is served beyond.
+    """
 
     schema: int
     version: int
@@ -91,6 +97,7 @@ class GatewaySnapshot(msgspec.Struct, frozen=True):
     identity_providers: tuple[IdentityProvider, ...]
     principals: dict[str, ServedPrincipal]
     upstreams: dict[str, UpstreamRules] = {}
+    budgets: tuple[OwnedBudget, ...] = ()
 
 
 class _SchemaOnly(msgspec.Struct, frozen=True):

@@ -4,6 +4,7 @@ from typing import Literal
 
 import msgspec
 
+from entrepot.core.budgets import Budget, TopUp
 from entrepot.core.parties import Party
 from entrepot.core.periods import END_OF_TIME, Instant
 from entrepot.core.provisioned import Geography, UnitsFrom
@@ -19,7 +20,8 @@ CachedRequests = Literal["repeatable", "all"]
 class Customer(msgspec.Struct, frozen=True):
     """A contracting party. parent names the group under common control that it belongs to, or is empty.
 
-    party: what its invoices say of it beside its name, once it is declared.
+    party: what its invoices say of it beside its name, once it is declared. prepaid: what it paid before it spends it;
+    with any, nothing is served beyond their sum.
     """
 
     id: str
@@ -28,6 +30,8 @@ class Customer(msgspec.Struct, frozen=True):
     market: str = ""
     since: Instant = 0
     party: Party | None = None
+    budget: Budget | None = None
+    prepaid: tuple[TopUp, ...] = ()
 
 
 class Contract(msgspec.Struct, frozen=True):
@@ -62,6 +66,7 @@ class Project(msgspec.Struct, frozen=True):
     customer: str
     region: str = ""
     residency: Residency = "prefer"
+    budget: Budget | None = None
 
 
 class AnswerCaching(msgspec.Struct, frozen=True):
@@ -131,3 +136,4 @@ class ApiKey(msgspec.Struct, frozen=True):
     name: str
     created_at: Instant
     revoked_at: Instant = END_OF_TIME
+    budget: Budget | None = None

@@ -40,6 +40,7 @@ SHAPES: dict[type[EntrepotError], Shape] = {
     errors.CapacityExceeded: Shape(429, "capacity", "capacity_exceeded", "429"),
     errors.BudgetExceeded: Shape(429, "insufficient_quota", "insufficient_quota", "429"),
     errors.RequestNeverFits: Shape(400, _REQUEST, "request_never_fits", "BadRequest"),
+    errors.NoPrice: Shape(403, "insufficient_quota", "no_price", "Forbidden"),
     errors.CountersUnavailable: Shape(503, _SERVER, "counters_unavailable", "ServiceUnavailable"),
     errors.UpstreamFailed: Shape(502, _SERVER, "upstream_failed", "UpstreamFailed"),
     errors.UpstreamUnavailable: Shape(503, _SERVER, "upstream_unavailable", "ServiceUnavailable"),

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from entrepot.core.capacity import Standing
 from entrepot.core.errors import Refusal
+from entrepot.core.money import format_pico
 from entrepot.core.periods import MINUTE, SECOND, Instant, format_instant
 
 _MS = SECOND // 1000
@@ -38,7 +39,7 @@ def retry_fields(refusal: Refusal) -> str:
 def explained(refusal: Refusal) -> dict[str, object]:
     """The refusal as a body has it."""
     wait_ms = refusal.wait_ms
-    return {
+    told: dict[str, object] = {
         "limit": refusal.limit,
         "of": refusal.whose,
         "measure": refusal.measure,
@@ -50,6 +51,25 @@ def explained(refusal: Refusal) -> dict[str, object]:
         "can_ever_fit": refusal.can_ever_fit,
         "retry_after_ms": wait_ms,
         "fits_at": None if wait_ms is None else format_instant(refusal.at + wait_ms * _MS),
+    }
+    return told if refusal.spent is None else told | _of_budget(refusal, refusal.spent)
+
+
+def _of_budget(refusal: Refusal, spent: int) -> dict[str, object]:
+    """What is said of a budget beside; money in decimal text."""
+
+    def told(units: int) -> object:
+        return format_pico(units, 2) if refusal.currency else units
+
+    return {
+        "units": told(refusal.units),
+        "used": told(refusal.used),
+        "spent": told(spent),
+        "held": told(refusal.used - spent),
+        "requested": told(refusal.requested),
+        "currency": refusal.currency or None,
+        "cost": [{"meter": meter, "quantity": count, "at_most": told(pico)} for meter, count, pico in refusal.cost],
+        "resets_at": None if refusal.resets_at is None else format_instant(refusal.resets_at),
     }
 
 

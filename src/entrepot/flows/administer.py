@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from entrepot.core.budgets import Budget, encode_budget
 from entrepot.core.errors import BadInput, NotFound, SnapshotRefused, WorldRejected
 from entrepot.core.identifiers import key_digest
 from entrepot.core.log_records import KeyIssued, KeyRevoked, LogRecord, WorldApplied
@@ -62,14 +63,16 @@ def apply_world(office: Office, world: World, *, dry_run: bool = False) -> Appli
     return Applied(world=number, changes=changes, notes=tuple(unserved(world)))
 
 
-def issue_key(office: Office, *, key: str, key_id: str, project: str, name: str) -> ApiKey:
+def issue_key(
+    office: Office, *, key: str, key_id: str, project: str, name: str, budget: Budget | None = None
+) -> ApiKey:
     """The record of a new key, good from now on. key: its text, of which only the digest is kept.
 
     Raises: NotFound for an unknown project; UsageLogUnavailable.
     """
     office.fold()
     _require_project(office.books, project)
-    issued = _issued(office, key=key, key_id=key_id, project=project, name=name)
+    issued = _issued(office, key=key, key_id=key_id, project=project, name=name, budget=budget)
     _record(office, issued)
     publish(office)
     return _key(office.books, key_id)
@@ -82,7 +85,7 @@ def rotate_key(office: Office, old_id: str, *, key: str, key_id: str) -> ApiKey:
     """
     office.fold()
     old = _good_key(office.books, old_id)
-    issued = _issued(office, key=key, key_id=key_id, project=old.project, name=old.name)
+    issued = _issued(office, key=key, key_id=key_id, project=old.project, name=old.name, budget=old.budget)
     _record(office, issued, KeyRevoked(at=issued.at, key_id=old.id))
     publish(office)
     return _key(office.books, key_id)
@@ -150,8 +153,9 @@ def _refuse_rewriting(books: Books, current: World, world: World, now: Instant) 
         raise WorldRejected("\n".join(conflicts))
 
 
-def _issued(office: Office, *, key: str, key_id: str, project: str, name: str) -> KeyIssued:
-    return KeyIssued(at=office.clock.now(), key_id=key_id, digest=key_digest(key), project=project, name=name)
+def _issued(office: Office, *, key: str, key_id: str, project: str, name: str, budget: Budget | None) -> KeyIssued:
+    told = b"" if budget is None else encode_budget(budget)
+    return KeyIssued(office.clock.now(), key_id, key_digest(key), project, name, told)
 
 
 def _record(office: Office, *records: LogRecord) -> None:

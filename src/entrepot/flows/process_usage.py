@@ -1,10 +1,11 @@
 """Usage events into the books: metered, told apart by id, counted, or quarantined with the reason."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from entrepot.core.log_records import UsageRecorded
 from entrepot.core.usage_event import UsageEvent, payload_digest
 from entrepot.core.world import DeclaredNames, WorldIndex
-from entrepot.metering.aggregate import increments
+from entrepot.metering.aggregate import increments, uses
 from entrepot.metering.record import Recorder
 from entrepot.ports.books import EventStore, Quarantined
 
@@ -21,8 +22,28 @@ def process_usage(store: EventStore, recorder: Recorder, events: Sequence[UsageE
     metered, refused = recorder.record(events)
     new, conflicts = store.insert_events(metered)
     store.add_readings(increments(new))
+    store.add_uses(uses(new, recorder.period_of))
     store.quarantine([*refused, *(_conflict(event) for event in conflicts)])
     store.close_requests([event.id for event in events])
+
+
+def count_budgeted(store: EventStore, records: Iterable[UsageRecorded]) -> None:
+    """Keeps what gateways counted of budgets for requests that are over now; to be called before their usage is booked.
+
+    What is known already was counted when it came first.
+    """
+    counted: dict[str, UsageRecorded] = {}
+    for record in records:
+        if record.instance:
+            counted.setdefault(record.event.id, record)
+    sums: dict[str, dict[str, int]] = {}
+    for event_id, record in counted.items():
+        if not store.is_known(event_id):
+            units = sums.setdefault(record.instance, {})
+            for counter, count in record.counted:
+                units[counter] = units.get(counter, 0) + count
+    for instance, units in sums.items():
+        store.add_counted(instance, units)
 
 
 def retry_unpriced(store: EventStore, recorder: Recorder) -> None:

@@ -39,7 +39,9 @@ def resolve_usage(books: Books, log: EventLog, lookup: UpstreamUsage, now: Insta
                 silent.add(upstream.id)  # One question to a dead upstream per round is enough.
         event = _unbilled(request, upstreams) or _settlement(request, upstream, served, now)
         if event is not None:
-            settled.append(UsageRecorded(event=event))
+            admitted = request.admitted  # Its gateway's counters keep what they held, for they do not hear of this.
+            instance = admitted.instance if admitted.holds else ""
+            settled.append(UsageRecorded(event=event, instance=instance, counted=admitted.holds))
             count += 1
         if len(settled) == _APPENDED_AT_ONCE:
             log.append(settled)

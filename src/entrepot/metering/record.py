@@ -62,6 +62,7 @@ class Recorder:
         self._names = names or DeclaredNames()
         self._places: dict[_Key, _Place] = {}  # The last of each key; usage mostly comes in the order of time.
         self._earlier: dict[_Key, list[_Place]] = {}
+        self._periods: dict[tuple[str, Instant], str] = {}
 
     def record(self, events: Sequence[UsageEvent]) -> tuple[list[MeteredUsage], list[Quarantined]]:
         """(what can be booked, what cannot), each in the order of the events."""
@@ -106,6 +107,16 @@ class Recorder:
         except _Unpriced as reason:
             return str(reason)
         return place.series
+
+    def period_of(self, contract: str, hour: Instant) -> str:
+        """The month of the contract's zone that an hour of its usage is in."""
+        known = self._periods.get((contract, hour))
+        if known is None:
+            assert self._index is not None
+            if len(self._periods) >= _PLACES_MAX:
+                self._periods.clear()
+            known = self._periods[contract, hour] = str(period_of(hour, self._index.contract(contract).zone))
+        return known
 
     def _look_up(self, event: UsageEvent, metered: list[MeteredUsage], refused: list[Quarantined]) -> None:
         """The same answer from the beginning, for what the short way above could not tell, with the reason."""

@@ -77,13 +77,15 @@ class UsageWriter:
         raw: bytes,
         done: Callable[[], None],
         failed: Callable[[], None],
+        budgets: tuple[tuple[str, int], ...] = (),
     ) -> UsageEvent:
         """The usage, on its way to the log; then done is called, or failed, if that is not possible now and it is owed.
 
-        raw: the upstream's usage object; of one longer than RAW_BYTES_MAX, its beginning.
+        raw: the upstream's usage object; of one longer than RAW_BYTES_MAX, its beginning. budgets: what this gateway
+        counts for it, as core.log_records.Admitted.holds.
         """
         # All fields at once, and as many at once for the event: each by itself is a search, and every request pays it.
-        request_id, at, _, customer, project, deployment, model, tier, upstream, key = _astuple(admitted)[:10]
+        request_id, at, instance, customer, project, deployment, model, tier, upstream, key = _astuple(admitted)[:10]
         finished_at = max(self._clock.now(), at)
         raw = raw[:RAW_BYTES_MAX]
         event = _UsageEvent(
@@ -91,7 +93,8 @@ class UsageWriter:
             key, raw,
         )  # fmt: skip
         _add_up(self.settled, meters)
-        self._sink.settle(_UsageRecorded(event), done, failed)
+        record = _UsageRecorded(event, instance, budgets) if admitted.holds else _UsageRecorded(event)
+        self._sink.settle(record, done, failed)
         return event
 
     def now(self, admitted: Admitted) -> Instant:

@@ -16,6 +16,7 @@ from entrepot.core.periods import END_OF_TIME, Instant
 from entrepot.core.tenancy import ApiKey
 from entrepot.core.usage_event import UsageEvent
 from entrepot.core.world import World
+from entrepot.ports.budgets import BudgetStore
 from entrepot.ports.event_log import Position
 from entrepot.ports.paper_stores import InvoiceStore, StatementStore
 from entrepot.ports.partner_store import PartnerStore
@@ -92,7 +93,7 @@ class Closing(msgspec.Struct, frozen=True):
     refused: str = ""
 
 
-class EventStore(Protocol):
+class EventStore(BudgetStore, Protocol):
     """Usage events, unique by id for ever, and their readings."""
 
     def insert_events(self, events: Sequence[MeteredUsage]) -> tuple[list[MeteredUsage], list[UsageEvent]]:
@@ -130,7 +131,10 @@ class EventStore(Protocol):
         ...
 
     def lose_instance(self, instance: str, at: Instant) -> None:
-        """Gives up, with outcome gateway_lost, every open request of the instance that is not given up yet."""
+        """Gives up, with outcome gateway_lost, every open request of the instance that is not given up yet.
+
+        What it had counted is forgotten.
+        """
         ...
 
     def close_requests(self, event_ids: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ from entrepot.core.prices import PriceBookVersion, PriceTable
 from entrepot.core.tenancy import Contract, Deployment
 from entrepot.core.terms import Credit, Discount, LockedRate, Reservation, Tax
 from entrepot.core.tokens import UNIT_HOURS
+from entrepot.provisioning.budgets import check_budgets
 from entrepot.provisioning.caches import check_cached_prices
 from entrepot.provisioning.charges import check_charges
 from entrepot.provisioning.draft import Declared, Draft
@@ -37,6 +38,7 @@ def check(draft: Draft) -> None:
     _check_currencies(draft)
     _check_that_sold_models_have_prices(draft)
     check_charges(draft)
+    check_budgets(draft)
 
 
 def _check_ids(draft: Draft) -> None:

@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Iterator
 
 from entrepot.core.catalog import Model, Upstream
+from entrepot.core.costs import PricesInForce
 from entrepot.core.periods import END_OF_TIME, Instant, format_instant
 from entrepot.core.snapshot import SCHEMA, GatewaySnapshot, ServedDeployment, ServedPrincipal, ServedProject, Target
 from entrepot.core.tenancy import ApiKey, Deployment
 from entrepot.core.world import World, WorldIndex
+from entrepot.provisioning.budgets import owned_budgets, prices_in_force
 from entrepot.provisioning.checks import OWN
 from entrepot.provisioning.quotas import quota_of
 from entrepot.provisioning.targets import Addresses, asked_region, targets_of
@@ -26,24 +28,25 @@ def compile_snapshot(
         for project in world.projects
     }
     index = WorldIndex(world)
+    good = [key for key in keys if key.revoked_at == END_OF_TIME and key.project in projects]
+    budgets = [owned for owned in owned_budgets(world, good) if owned.budget.mode == "hard"]
+    counted = {owned.customer for owned in budgets if owned.budget.measure == "money"}
     for deployment in world.deployments:
         project = projects[deployment.project]
         model = index.models[deployment.model]
         targets = targets_of(world.upstreams, model.id, addresses, asked_region(index, deployment))
-        project.deployments[deployment.id] = _served(index, project.customer, deployment, model, targets)
+        prices = prices_in_force(index, project.customer, model.id) if project.customer in counted else ()
+        project.deployments[deployment.id] = _served(index, project.customer, deployment, model, targets, prices)
     return GatewaySnapshot(
         schema=SCHEMA,
         version=version,
         published_at=format_instant(at),
         projects=projects,
-        keys={
-            key.digest: (key.id, key.project)
-            for key in keys
-            if key.revoked_at == END_OF_TIME and key.project in projects
-        },
+        keys={key.digest: (key.id, key.project) for key in good},
         identity_providers=world.identity_providers,
         principals={item.id: ServedPrincipal(item.project, item.role, item.issuer) for item in world.principals},
         upstreams={upstream.id: upstream.rules for upstream in world.upstreams},
+        budgets=tuple(budgets),
     )
 
 
@@ -69,7 +72,12 @@ def unserved(world: World) -> Iterator[str]:
 
 
 def _served(
-    index: WorldIndex, customer: str, deployment: Deployment, model: Model, targets: tuple[Target, ...]
+    index: WorldIndex,
+    customer: str,
+    deployment: Deployment,
+    model: Model,
+    targets: tuple[Target, ...],
+    prices: tuple[PricesInForce, ...],
 ) -> ServedDeployment:
     world = index.world
     return ServedDeployment(
@@ -86,6 +94,7 @@ def _served(
         routing=deployment.routing or model.routing,
         limits=tuple(quota_of(deployment, model)),
         tokenizer=model.tokenizer,
+        prices=prices,
     )
 
 

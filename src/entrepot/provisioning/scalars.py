@@ -16,11 +16,6 @@ _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
-def not_yet(what: str) -> str:
-    """The sentence that refuses what contracts and worlds will be able to say later."""
-    return f"{what} are not supported yet and would not be applied; remove this to go on"
-
-
 def read_currency(fields: Fields, key: str = "currency") -> str:
     """The currency, which must be there."""
     text = fields.text(key)

@@ -13,6 +13,7 @@ from entrepot.core.quotas import TOKENIZERS
 from entrepot.core.tenancy import Customer, Deployment, DeploymentKind, IdentityProvider, Principal, Project, Role
 from entrepot.core.upstream_rules import PoolRules
 from entrepot.core.world import Operator
+from entrepot.provisioning.budgets import read_budget, read_prepaid
 from entrepot.provisioning.caches import read_cache
 from entrepot.provisioning.charges import read_charges
 from entrepot.provisioning.draft import Declared, Draft
@@ -28,7 +29,7 @@ from entrepot.provisioning.routing_rules import (
     read_upstream_rules,
     read_weights,
 )
-from entrepot.provisioning.scalars import ID, MODEL_ID, not_yet, read_currency, read_rate
+from entrepot.provisioning.scalars import ID, MODEL_ID, read_currency, read_rate
 
 _MARKET = re.compile(r"[A-Z]{2}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -39,9 +40,6 @@ _KINDS: tuple[UpstreamKind, ...] = get_args(UpstreamKind)
 _ROUNDINGS: tuple[Rounding, ...] = get_args(Rounding)
 _ROLES: tuple[Role, ...] = get_args(Role)
 _DEPLOYMENT_KINDS: tuple[DeploymentKind, ...] = get_args(DeploymentKind)
-
-
-_REFUSED_BUDGET = {"budget": not_yet("project budgets")}
 
 
 def read_operator(fields: Fields, draft: Draft) -> None:
@@ -150,7 +148,8 @@ def _base_url(fields: Fields) -> str:
 
 def read_customers(root: Fields, draft: Draft, zones: dict[str, str]) -> None:
     """Adds the customers to the draft. zones: {customer: zone of its first contract}."""
-    for fields in root.rows("customers", "customer", ("id", "name", "parent", "market", "since", "party")):
+    known = ("id", "name", "parent", "market", "since", "party", "budget", "prepaid")
+    for fields in root.rows("customers", "customer", known):
         identifier = fields.identifier("id", ID)
         name = fields.text("name", identifier)
         customer = Customer(
@@ -160,6 +159,8 @@ def read_customers(root: Fields, draft: Draft, zones: dict[str, str]) -> None:
             market=fields.text("market", ""),
             since=fields.instant("since", zones.get(identifier, "UTC"), 0),
             party=read_buyer(fields, name),
+            budget=read_budget(fields),
+            prepaid=read_prepaid(fields, zones.get(identifier, "UTC")),
         )
         if customer.market and not _MARKET.fullmatch(customer.market):
             fields.fault(f"market {customer.market!r} must be two capital letters such as US", "market")
@@ -168,9 +169,10 @@ def read_customers(root: Fields, draft: Draft, zones: dict[str, str]) -> None:
 
 def read_projects(root: Fields, draft: Draft) -> None:
     """Adds the projects to the draft."""
-    for fields in root.rows("projects", "project", ("id", "customer", *REGION_KEYS), _REFUSED_BUDGET):
+    for fields in root.rows("projects", "project", ("id", "customer", "budget", *REGION_KEYS)):
         identifier, customer = fields.identifier("id", ID), fields.identifier("customer", ID)
-        draft.projects.append(Declared(Project(identifier, customer, *read_region(fields)), fields))
+        project = Project(identifier, customer, *read_region(fields), budget=read_budget(fields))
+        draft.projects.append(Declared(project, fields))
 
 
 def read_deployments(root: Fields, draft: Draft) -> None:

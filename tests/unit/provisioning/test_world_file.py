@@ -190,17 +190,6 @@ def test_an_empty_section_declares_nothing_and_is_let_pass() -> None:
     assert world(SMALL + "agreements: []\nexchange_rates:\nprincipals:\n") == world()
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        ("customer: acme}", "customer: acme, budget: {monthly: '5', mode: hard}}", "project budgets"),
-    ],
-)
-def test_what_later_steps_can_say_is_refused_once_and_clearly(old: str, new: str, message: str) -> None:
-    (fault,) = faults_of(changed(old, new))
-    assert f"{message} are not supported yet" in fault
-
-
 def test_all_faults_are_named_at_once_in_the_order_of_the_file() -> None:
     text = changed(
         "partner: openai", "partner: x1", changed('"30"', '"free"', changed("market: US", "market: nowhere"))

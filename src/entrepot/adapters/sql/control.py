@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from entrepot.adapters.sql.store import Store
+from entrepot.core.budgets import Budget, decode_budget, encode_budget
 from entrepot.core.periods import Instant
 from entrepot.core.tenancy import ApiKey
 from entrepot.core.world import World, decode_world, encode_world
@@ -50,15 +51,17 @@ class Control(Store):
     def save_key(self, key: ApiKey) -> None:
         """See ports.books."""
         self._database.execute(
-            "INSERT OR REPLACE INTO api_key (id, digest, project, name, created_at, revoked_at) "
-            "VALUES (?, ?, ?, ?, ?, ?)",
-            (key.id, key.digest, key.project, key.name, key.created_at, key.revoked_at),
+            "INSERT OR REPLACE INTO api_key (id, digest, project, name, created_at, revoked_at, budget) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (key.id, key.digest, key.project, key.name, key.created_at, key.revoked_at, _text_of(key.budget)),
         )
 
     def keys(self) -> list[ApiKey]:
         """See ports.books."""
-        rows = self._database.rows("SELECT id, digest, project, name, created_at, revoked_at FROM api_key ORDER BY id")
-        return [ApiKey(*row) for row in rows]
+        rows = self._database.rows(
+            "SELECT id, digest, project, name, created_at, revoked_at, budget FROM api_key ORDER BY id"
+        )
+        return [_key(*row) for row in rows]
 
     def position(self) -> Position:
         """See ports.books."""
@@ -107,3 +110,14 @@ class Control(Store):
     def _state(self, name: str) -> int:
         row = self._database.one("SELECT value FROM state WHERE name = ?", (name,))
         return row[0] if row else 0
+
+
+def _key(
+    identifier: str, digest: str, project: str, name: str, created_at: Instant, revoked_at: Instant, budget: str
+) -> ApiKey:
+    declared = decode_budget(budget) if budget else None
+    return ApiKey(identifier, digest, project, name, created_at, revoked_at, declared)
+
+
+def _text_of(budget: Budget | None) -> str:
+    return "" if budget is None else encode_budget(budget).decode()

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from entrepot.adapters.sql.attempts import Attempts
+from entrepot.adapters.sql.budgets import Budgets
 from entrepot.adapters.sql.usage_events import UsageEvents
 from entrepot.core.log_records import Abandoned, Admitted
 from entrepot.core.periods import Instant
@@ -15,7 +16,7 @@ _admitted = msgspec.msgpack.Decoder(Admitted).decode
 _abandoned = msgspec.msgpack.Decoder(Abandoned).decode
 
 
-class OpenRequests(UsageEvents, Attempts):
+class OpenRequests(UsageEvents, Attempts, Budgets):
     """The part of the books that waits for usage."""
 
     def open_request(self, admitted: Admitted) -> None:
@@ -40,6 +41,7 @@ class OpenRequests(UsageEvents, Attempts):
 
     def lose_instance(self, instance: str, at: Instant) -> None:
         """See ports.books."""
+        self.forget_instance(instance)
         for event_id, output_tokens in self._database.all(
             "SELECT id, output_tokens FROM open_request WHERE instance = ? AND given_up IS NULL", (instance,)
         ):

@@ -4,7 +4,7 @@
 --          g:<holder>: the number of its newest connection
 -- KEYS[2]  sorted set: holders by the instant their lease ends
 -- KEYS[3…] a hash for each limit: u used and t at, which are the counter's state; s when it was short last; bu and bt,
---          the state that was restored last; l:<holder> units that may lie idle there; h:<holder> what it has of a budget
+--          the state that was restored last; p the place in the log where the books weighed it last; l:<holder> units that may lie idle there; h:<holder> what it has of a budget
 --
 -- Counts are whole numbers beyond what a double holds exactly, so each is two: {millions of millions, the rest}.
 
@@ -157,7 +157,7 @@ local function join()
   for index = 1, limits(8) do
     local c = load(index, 8)
     local held = number(ARGV[c.first + 2])
-    if epoch ~= head[1] then
+    if epoch ~= head[1] and redis.call('HEXISTS', c.key, 'p') == 0 then
       restore(c, number(ARGV[c.first]), tonumber(ARGV[c.first + 1]))
     elseif c.refill == 'budget' then
       advance(c, now)
@@ -166,6 +166,30 @@ local function join()
     if c.refill == 'budget' then save(c, 'h:' .. me, text(held)) else save(c) end
   end
   return {'ok', head[1], string.format('%.0f', closed())}
+end
+
+local function weigh()
+  local answer = {'ok'}
+  for index = 1, limits(9) do
+    local c = load(index, 9)
+    local place, living = number(ARGV[c.first + 2]), ARGV[c.first + 3]
+    local known = redis.call('HGET', c.key, 'p')
+    if not known or less(number(known), place) then
+      local sum, all = number(ARGV[c.first]), redis.call('HGETALL', c.key)
+      for at = 1, #all, 2 do
+        local holder = string.sub(all[at], 1, 2) == 'h:' and string.sub(all[at], 3)
+        if holder and string.find(living, ',' .. holder .. ',', 1, true) then
+          sum = add(sum, number(all[at + 1]))
+        elseif holder then
+          redis.call('HDEL', c.key, all[at])
+        end
+      end
+      c.u, c.t = minus(sum, number(ARGV[c.first + 1])), math.max(c.t, now)
+      save(c, 'p', text(place))
+    end
+    state(answer, c)
+  end
+  return answer
 end
 
 local function short(number_, c)
@@ -248,4 +272,4 @@ local function look()
   return answer
 end
 
-return ({join = join, draw = draw, give = give, look = look})[verb]()
+return ({join = join, draw = draw, give = give, look = look, weigh = weigh})[verb]()

@@ -345,14 +345,14 @@ class Exchange:
         meters, source = metered(self._operation, self._admitted, usage, counted, also, known)
         if meters is None:  # Raw usage without meters goes to quarantine, where it is seen; nobody guesses.
             self._shared.mismatches += 1
-        if self._hold is not None:
-            self._hold.end(meters, self._admitted.tier, self._now())
+        budgets = self._hold.end(meters, self._admitted.tier, self._now()) if self._hold is not None else ()
         self._client.usage = self._shared.usage.settle(
             self._admitted,
             meters or {},
             source=source,
             outcome="client_left" if self._left else outcome,
             raw=usage,
+            budgets=budgets,
             done=self._settled,
             failed=self._not_settled,
         )

@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
-from entrepot.admission.desk import Desk
+from entrepot.admission.budgets import Budgets, Priced, Running
+from entrepot.admission.desk import Desk, Need
 from entrepot.admission.holds import Hold
 from entrepot.core.errors import InvalidRequest, UpstreamUnavailable
 from entrepot.core.identifiers import Credential
@@ -115,6 +116,7 @@ class ServeInference:
         self.sessions: set[Session] = set()
         self.desk = desk
         self._tokenizers = tokenizers
+        self._budgets = Budgets(desk.spent)
         self._waiting: list[Admitting] = []
 
     def adopt(self, snapshot: GatewaySnapshot, trusted: str = "") -> list[str]:
@@ -123,9 +125,10 @@ class ServeInference:
         faults = self.ways.adopt(snapshot)
         self._directory = directory
         self.snapshot = snapshot
+        self._budgets = Budgets(self.desk.spent, snapshot)
         served = [item for project in snapshot.projects.values() for item in project.deployments.values()]
         for item in served:
-            if item.limits:
+            if item.limits or snapshot.budgets:
                 self._counter(item.tokenizer)  # It takes a while to load.
         return [*faults, *self.repeats.missing(served)]
 
@@ -148,18 +151,28 @@ class ServeInference:
             name = _only_one(caller.project, operation)
         deployment = deployment_for(caller.project, name, operation.offered)
         check_tier(deployment, caller.tier, ask.at)
-        if deployment.limits:
-            return self._admit(ask, client, caller, deployment, asked)
+        budgets = self._budgets.met_by(caller.project.id, caller.key)
+        if deployment.limits or budgets:
+            return self._admit(ask, client, caller, deployment, asked, budgets)
         return self._begin(ask, client, caller, deployment, asked, None)
 
     def _admit(
-        self, ask: Ask, client: LimitedClient, caller: Caller, deployment: ServedDeployment, asked: Asked
+        self,
+        ask: Ask,
+        client: LimitedClient,
+        caller: Caller,
+        deployment: ServedDeployment,
+        asked: Asked,
+        budgets: Sequence[Running],
     ) -> Exchange | Repeat | Continuation | Admitting:
         """The request with what it may use held, at once or when the counters have answered."""
         estimate = estimate_of(
             ask.operation, asked, ask.body, deployment.context_tokens, self._counter(deployment.tokenizer)
         )
         needs = self.desk.needs(deployment.limits, estimate, caller.tier)
+        if budgets:
+            priced = Priced(caller.project.id, deployment.name, caller.tier, ask.at, estimate, asked.counts)
+            needs += [Need(served, units) for served, units in self._budgets.needs(budgets, priced)]
         client.tell_limits(partial(self.desk.standings, needs))
         begin = partial(self._begin, ask, client, caller, deployment, asked)
         hold = self.desk.hold(needs, ask.at)
@@ -221,6 +234,7 @@ class ServeInference:
             key=caller.key,
             prompt_tokens_estimate=operation.estimate(asked.size, deployment.context_tokens),
             counts=asked.counts,
+            holds=() if hold is None else hold.budgets,
         )
         make: Callable[..., Exchange] = HedgedExchange if pool.rules.hedge_after_ms else Exchange
         if ask.stages is not None:

@@ -175,8 +175,9 @@ class Repeat:
         admitted = msgspec.structs.replace(self._admitted, tier=CACHED_TIER, upstream="")
         self._caches.usage.admit(admitted)
         hold, self._hold = self._hold, None
+        budgets: tuple[tuple[str, int], ...] = ()
         if hold is not None:
-            hold.settle(Used(kept.meters, CACHED_TIER), self._caches.usage.now(admitted))
+            budgets = hold.settle(Used(kept.meters, CACHED_TIER), self._caches.usage.now(admitted))
         self._client.admitted = admitted
         self._client.usage = self._caches.usage.settle(
             admitted,
@@ -184,6 +185,7 @@ class Repeat:
             source="reported",
             outcome=kept.outcome,
             raw=kept.raw,
+            budgets=budgets,
             done=self._give,
             failed=self._not_settled,
         )

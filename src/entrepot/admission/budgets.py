@@ -1,0 +1,145 @@
+"""Budgets that a request meets: its customer's, its project's, its key's; and what it may cost of each."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+from entrepot.core.budgets import HELD_MAX, OwnedBudget, Term
+from entrepot.core.capacity import Estimate, Limit, Used
+from entrepot.core.costs import CostPart, Costs
+from entrepot.core.errors import NoPrice
+from entrepot.core.periods import END_OF_TIME, Instant
+from entrepot.core.snapshot import GatewaySnapshot
+from entrepot.core.tokens import TOKEN_METERS
+
+
+class Priced(NamedTuple):
+    """What is asked, as budgets look at it. at: of its admission. counts: (meter, units) beside its tokens."""
+
+    project: str
+    deployment: str
+    tier: str
+    at: Instant
+    estimate: Estimate
+    counts: Sequence[tuple[str, int]]
+
+
+class ServedBudget(NamedTuple):
+    """A budget as one request meets it. at: of its admission. spent: as far as the books know. costs: where it is in
+    money; parts: what the request was estimated at then.
+    """
+
+    limit: Limit
+    owned: OwnedBudget
+    ends: Instant
+    at: Instant
+    spent: int
+    costs: Costs | None
+    parts: Sequence[CostPart]
+
+    @property
+    def name(self) -> str:
+        """What it is declared as."""
+        kind = self.owned.budget.kind
+        return "the prepaid balance" if kind == "prepaid" else f"the {kind} budget"
+
+    @property
+    def whose(self) -> str:
+        """What it is declared for."""
+        return f"{self.owned.scope} {self.owned.owner}"
+
+    @property
+    def resets_at(self) -> Instant | None:
+        """When it begins anew, or grows; None for never."""
+        return None if self.ends == END_OF_TIME else self.ends
+
+    def used(self, used: Used) -> int:
+        """The units of what was used."""
+        if self.costs is None:
+            return sum(quantity for meter, quantity in used.meters.items() if meter in TOKEN_METERS)
+        return min(self.costs.cost(used.tier, self.at, used.meters), HELD_MAX)
+
+
+class Running:
+    """A budget with the term that was asked for last."""
+
+    __slots__ = ("_term", "owned")
+
+    def __init__(self, owned: OwnedBudget) -> None:
+        self.owned = owned
+        self._term = Term(0, 0, "", Limit("", "money", "budget", 0))
+
+    def term_at(self, at: Instant) -> Term:
+        """Its term at an instant."""
+        if not self._term.begins <= at < self._term.ends:
+            self._term = self.owned.term_at(at)
+        return self._term
+
+
+class Budgets:
+    """The budgets of a snapshot that nothing is served beyond."""
+
+    __slots__ = ("_by_key", "_by_project", "_costs", "_spent")
+
+    def __init__(self, spent: Callable[[str], int], snapshot: GatewaySnapshot | None = None) -> None:
+        """spent: see Desk."""
+        self._spent = spent
+        self._by_key: dict[str, list[Running]] = {}
+        self._by_project: dict[str, list[Running]] = {}
+        self._costs: dict[tuple[str, str], Costs] = {}
+        if snapshot is None:
+            return
+        of_project: dict[str, list[str]] = {}
+        for project in snapshot.projects.values():
+            of_project.setdefault(project.customer, []).append(project.id)
+        for owned in snapshot.budgets:
+            running = Running(owned)
+            if owned.scope == "key":
+                self._by_key.setdefault(owned.owner, []).append(running)
+            for name in [owned.owner] if owned.scope == "project" else of_project.get(owned.owner, ()):
+                if owned.scope != "key":
+                    self._by_project.setdefault(name, []).append(running)
+        self._costs = {
+            (project.id, item.name): Costs(item.model, item.prices)
+            for project in snapshot.projects.values()
+            for item in project.deployments.values()
+            if item.prices
+        }
+
+    def met_by(self, project: str, key: str) -> Sequence[Running]:
+        """The budgets that a request of a key of the project meets."""
+        if not (self._by_project or self._by_key):
+            return ()
+        return [*self._by_key.get(key, ()), *self._by_project.get(project, ())]
+
+    def needs(self, met: Iterable[Running], asked: Priced) -> list[tuple[ServedBudget, int]]:
+        """What a request needs of the budgets it meets. Raises: NoPrice."""
+        costs = self._costs.get((asked.project, asked.deployment))
+        estimate = asked.estimate
+        tokens = estimate.prompt_tokens_max + estimate.output_tokens_max
+        parts: Sequence[CostPart] | None = None
+        needs = []
+        for running in met:
+            term = running.term_at(asked.at)
+            spent = self._spent(term.limit.id)
+            served = ServedBudget(term.limit, running.owned, term.ends, asked.at, spent, None, ())
+            units = tokens
+            if term.limit.measure == "money":
+                if parts is None:
+                    parts = _parts(costs, asked)
+                if costs is None or parts is None:
+                    raise NoPrice(
+                        f"The deployment {asked.deployment!r} has no price at the tier {asked.tier!r} now, so nothing "
+                        f"can be held of {served.name} of {served.whose}; its operator has to declare one."
+                    )
+                units = sum(part.pico for part in parts)
+                served = served._replace(costs=costs, parts=parts)
+            needs.append((served, min(units, HELD_MAX)))
+        return needs
+
+
+def _parts(costs: Costs | None, asked: Priced) -> list[CostPart] | None:
+    if costs is None:
+        return None
+    estimate = asked.estimate
+    prompt, output = estimate.prompt_tokens_max, estimate.output_tokens_max
+    return costs.most(asked.tier, asked.at, prompt, output, asked.counts)
