@@ -26,6 +26,12 @@ class ValkeyServer:
         """What a setting would say."""
         return f"unix://{self.path}"
 
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> "ValkeyServer":
         """Runs it, and returns once it can be asked."""
         words = [str(program()), "--port", "0", "--unixsocket", str(self.path), "--save", "", "--appendonly", "no"]
