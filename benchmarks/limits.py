@@ -145,7 +145,7 @@ def measure(name: str, rounds: int) -> list[Row]:
 def page(rows: Sequence[Row]) -> str:
     """The table."""
     lines = [
-        "| counted in, gateways | limits | CPU µs, gateways and log | of what counts | × without | requests that asked |",
+        "| counted in, gateways | limits | CPU µs, gateways and log | of what counts | × without | asked |",
         "|---|---:|---:|---:|---:|---:|",
     ]
     lines += [

@@ -129,7 +129,7 @@ class Desk:
         if isinstance(result, Shortage):
             share = asked[result.draw]
             share.allotment.short(result.used)
-            idle = result.idle + share.allotment.free + share.got  # What nobody holds, and nobody else could draw.
+            idle = share.allotment.free + share.got  # What nobody holds, and nobody else could draw.
             short = Short(share.need, result._replace(used=result.used - idle))
             self.counts.draws["short"] += 1
         elif result is None:

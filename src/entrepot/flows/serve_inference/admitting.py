@@ -1,7 +1,7 @@
 """A request that meets limits: its hold, at once or when the counters have answered; what its connection waits for.
 
-Where others hold units that they do not use, and are asked to give them back, the request waits for that, and asks once
-more before it is refused.
+Where others may have units that they do not use, and are asked to give them back, the request waits for that, and asks
+again, until they have nothing more or it has waited long enough.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,6 +16,7 @@ from entrepot.core.periods import SECOND, Instant
 from entrepot.core.usage_event import Outcome
 
 WAITS_US = SECOND // 4  # Others give back at their next sweep; it may take as long again until ours looks.
+WAITS_US_MAX = SECOND
 
 
 class UnderWay(Protocol):
@@ -45,7 +46,19 @@ class Refused(Protocol):
 class Admitting:
     """One such request."""
 
-    __slots__ = ("_at", "_client", "_desk", "_estimate", "_go_on", "_gone", "_needs", "_paused", "_waiting", "_went_on")
+    __slots__ = (
+        "_at",
+        "_began",
+        "_client",
+        "_desk",
+        "_estimate",
+        "_go_on",
+        "_gone",
+        "_needs",
+        "_paused",
+        "_waiting",
+        "_went_on",
+    )
 
     def __init__(
         self,
@@ -59,10 +72,10 @@ class Admitting:
     ) -> None:
         """waiting: where it stands while others are asked to give back. go_on: releases the hold where it raises."""
         self._desk = desk
-        self._waiting: list[Admitting] | None = waiting
+        self._waiting = waiting
         self._needs = needs
         self._estimate = estimate
-        self._at = at
+        self._at = self._began = at
         self._client = client
         self._go_on = go_on
         self._went_on: UnderWay | None = None
@@ -102,13 +115,16 @@ class Admitting:
                 result.release(self._at)
         elif isinstance(result, Hold):
             self._admit(result)
-        elif self._waiting is not None and result.shortage is not None and result.shortage.idle:
-            waiting, self._waiting = self._waiting, None
-            waiting.append(self)
+        elif self._may_wait and result.shortage is not None and result.shortage.idle:
+            self._waiting.append(self)
         else:
             error = error_of(result, self._estimate, self._at)
             self._desk.counts.refuse(result.need.served.name, error.code)
             self._client.refuse(error)
+
+    @property
+    def _may_wait(self) -> bool:
+        return self._at - self._began < WAITS_US_MAX
 
     def _admit(self, hold: Hold) -> None:
         try:
