@@ -58,6 +58,34 @@ def test_settling_late_is_never_more_generous_than_settling_at_once(
     assert later.used(limit, end) >= at_once.used(limit, end)
 
 
+HOLDS = st.lists(st.tuples(st.integers(0, 5 * SECOND), UNITS, UNITS, st.integers(0, 30 * SECOND)), max_size=12)
+
+
+@given(LIMITS, HOLDS)
+def test_many_that_settle_late_are_never_treated_more_generously_together(
+    limit: Limit, holds: list[tuple[int, int, int, int]]
+) -> None:
+    at_once, later, at = Counter(), Counter(), MINUTE
+    open_holds: list[tuple[int, int, int]] = []
+    for step, estimate, actual, late in holds:
+        at += step
+        for ends, unused, taken_at in sorted(item for item in open_holds if item[0] <= at):
+            later.give(limit, unused, taken_at, ends)
+        open_holds = [item for item in open_holds if item[0] > at]
+        unused = max(0, estimate - actual)
+        at_once.give(limit, unused, at_once.take(limit, estimate, at), at)
+        open_holds.append((at + late, unused, later.take(limit, estimate, at)))
+        assert later.used(limit, at) >= at_once.used(limit, at)
+
+
+def test_a_bucket_that_never_ran_low_takes_back_all_of_a_late_settlement() -> None:
+    counter = Counter()
+    counter.take(BUCKET, 10_000, 0)
+    taken_at = counter.take(BUCKET, 400, 0)
+    counter.give(BUCKET, 380, taken_at, 30 * SECOND)
+    assert counter.used(BUCKET, 30 * SECOND) == 10_400 - 3_000 - 380
+
+
 @given(LIMITS, st.lists(UNITS, min_size=1, max_size=8), st.integers(0, 2 * MINUTE))
 def test_splitting_a_hold_changes_nothing(limit: Limit, parts: list[int], later: int) -> None:
     whole, split = Counter(), Counter()

@@ -24,6 +24,7 @@ GROUPS = (
     "invoice",
     "ledger",
     "report",
+    "capacity",
     "bill",
     "verify",
     "replay",

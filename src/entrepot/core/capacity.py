@@ -8,6 +8,7 @@ Units are tokens, requests, a model's input tokens (provisioned throughput) or p
 know which. All arithmetic is exact.
 """
 
+from bisect import bisect_right
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -39,11 +40,12 @@ class Counter:
     The limit is said at each call, since it can be changed while its counter runs; a counter keeps what was used.
     """
 
-    __slots__ = ("_at", "_used")
+    __slots__ = ("_at", "_lows", "_used")
 
     def __init__(self) -> None:
         self._used = 0  # Of a bucket in units x microseconds of a minute, so that what leaks is a whole number.
         self._at: Instant = 0
+        self._lows: list[tuple[Instant, int]] = []  # When a bucket held less than at any later time.
 
     @classmethod
     def of(cls, state: tuple[int, Instant]) -> "Counter":
@@ -89,12 +91,14 @@ class Counter:
         """Frees units that were taken and not used.
 
         Giving them back late frees no more than at once would have: of a window that is over nothing, of a bucket what
-        cannot have leaked since.
+        cannot have leaked since, which is no more than it has held at any time in between.
         """
         self._advance(limit, at)
         if limit.refill == "bucket":
-            kept = units * MINUTE - limit.drain * max(0, self._at - taken_at)
-            self._used = max(0, self._used - max(0, kept))
+            since = bisect_right(self._lows, taken_at, key=_when)
+            lowest = self._lows[since][1] if since < len(self._lows) else self._used
+            self._used -= min(units * MINUTE, lowest)
+            self._note_low()
         elif limit.refill == "budget" or taken_at // limit.window == self._at // limit.window:
             self._used = max(0, self._used - units)
 
@@ -103,9 +107,21 @@ class Counter:
             return
         if limit.refill == "bucket":
             self._used = max(0, self._used - limit.drain * (at - self._at))
+            self._at = at
+            self._note_low()
         elif limit.refill == "window" and at // limit.window != self._at // limit.window:
             self._used = 0
         self._at = at
+
+    def _note_low(self) -> None:
+        lows = self._lows
+        while lows and lows[-1][1] >= self._used:
+            lows.pop()
+        lows.append((self._at, self._used))
+
+
+def _when(low: tuple[Instant, int]) -> Instant:
+    return low[0]
 
 
 class ServedLimit(msgspec.Struct, frozen=True):

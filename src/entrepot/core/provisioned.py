@@ -1,11 +1,13 @@
 """Provisioned throughput: how many units a deployment has when, and what a unit of a model can do."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import msgspec
 
+from entrepot.core.capacity import Limit
 from entrepot.core.periods import Instant, format_instant
+from entrepot.core.tokens import CACHED_INPUT_METERS, INPUT_METERS, OUTPUT_METERS
 
 Geography = Literal["global", "data_zone", "regional"]
 
@@ -27,7 +29,8 @@ class SizingRule(msgspec.Struct, frozen=True):
     """What a provisioned deployment of a model must have and can do, from an instant on.
 
     geography: None for all that no other rule is for. A unit does input_tokens_per_minute, of which each output token
-    takes output_weight; with 0 that is not known.
+    takes output_weight; with 0 that is not known. burst_s: how many seconds of its throughput a deployment takes at
+    once, before it refuses; Azure does not publish its own.
     """
 
     minimum: int
@@ -36,11 +39,12 @@ class SizingRule(msgspec.Struct, frozen=True):
     output_weight: int = 1
     geography: Geography | None = None
     begins: Instant = 0
+    burst_s: int = 10
 
     def __str__(self) -> str:
         return (
             f"{self.geography or 'any'} from {self.minimum} by {self.step}, {self.input_tokens_per_minute} input tokens"
-            f" a minute, output x{self.output_weight}"
+            f" a minute, output x{self.output_weight}, bursts of {self.burst_s} s"
             + (f", since {format_instant(self.begins)}" if self.begins else "")
         )
 
@@ -59,3 +63,25 @@ def sizing_at(rules: Iterable[SizingRule], geography: Geography, at: Instant) ->
         return DEFAULT_SIZING
     holding = [rule for rule in declared if rule.begins <= at and rule.geography in {geography, None}]
     return max(holding, key=lambda rule: (rule.geography is not None, rule.begins), default=None)
+
+
+def load_of(rule: SizingRule, meters: Mapping[str, int]) -> int:
+    """What usage takes of a deployment's throughput, in input tokens: those from the cache are free.
+
+    Source: Azure's documentation, how-to/provisioned-throughput-sizing.
+    """
+    fresh = sum(meters.get(meter, 0) for meter in INPUT_METERS if meter not in CACHED_INPUT_METERS)
+    return fresh + rule.output_weight * sum(meters.get(meter, 0) for meter in OUTPUT_METERS)
+
+
+def units_for(rule: SizingRule, load_per_minute: int) -> int:
+    """The fewest units that can be had and do so much in a minute."""
+    assert rule.input_tokens_per_minute, "what a unit does is not known"
+    needed = -(-load_per_minute // rule.input_tokens_per_minute)
+    return rule.minimum + -(-max(0, needed - rule.minimum) // rule.step) * rule.step
+
+
+def throughput_limit(counter: str, rule: SizingRule, units: int) -> Limit:
+    """The limit of a deployment: a bucket that leaks at its throughput and holds burst_s of it."""
+    drain = units * rule.input_tokens_per_minute
+    return Limit(counter, "load", "bucket", drain * rule.burst_s // 60, drain=drain)

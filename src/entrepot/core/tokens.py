@@ -27,6 +27,9 @@ INPUT_METERS = tuple(
     sorted(meter for meter in TOKEN_METERS if not meter.endswith(("output_tokens", "reasoning_tokens")))
 )
 
+CACHED_INPUT_METERS = tuple(meter for meter in INPUT_METERS if meter.endswith("cached_input_tokens"))
+OUTPUT_METERS = tuple(sorted(TOKEN_METERS.difference(INPUT_METERS)))
+
 # A meter without a price of its own is priced as the one it is a part of in every public list, and never at nothing.
 PRICED_AS = {
     f"{medium}{part}": f"{medium}{whole}"

@@ -11,7 +11,7 @@ from entrepot.provisioning.draft import Declared
 from entrepot.provisioning.faults import suggestion
 from entrepot.provisioning.fields import Fields
 
-SIZING_KEYS = ("from", "geography", "minimum", "step", "input_tokens_per_minute_per_unit", "output_weight")
+SIZING_KEYS = ("from", "geography", "minimum", "step", "input_tokens_per_minute_per_unit", "output_weight", "burst_s")
 PROVISIONED_KEYS = ("units", "spillover")
 
 
@@ -34,6 +34,7 @@ def read_sizing(model: Fields) -> tuple[SizingRule, ...]:
             output_weight=fields.integer("output_weight", 1, 1),
             geography=fields.choice("geography", GEOGRAPHIES) if fields.has("geography") else None,
             begins=fields.instant("from", "UTC", 0),
+            burst_s=fields.integer("burst_s", 10, 1),
         )
         if any((rule.geography, rule.begins) == (other.geography, other.begins) for other in rules):
             fields.fault("there is another rule for the same geography from the same time on", "from")
