@@ -15,6 +15,8 @@ import msgspec
 
 from entrepot.core.periods import MINUTE, Instant
 
+LOWS_MAX = 64  # Of a bucket, that are remembered; with more, the oldest are taken together.
+
 Refill = Literal["window", "bucket", "budget"]
 Measure = Literal["requests", "tokens", "load", "money"]
 
@@ -118,6 +120,8 @@ class Counter:
         while lows and lows[-1][1] >= self._used:
             lows.pop()
         lows.append((self._at, self._used))
+        if len(lows) > LOWS_MAX:  # The lower of the two at the later time: never more generous.
+            lows[:2] = [(lows[1][0], lows[0][1])]
 
 
 def _when(low: tuple[Instant, int]) -> Instant:

@@ -4,11 +4,12 @@
 --          g:<holder>: the number of its newest connection
 -- KEYS[2]  sorted set: holders by the instant their lease ends
 -- KEYS[3…] a hash for each limit: u used and t at, which are the counter's state; s when it was short last; bu and bt,
---          the state that was restored last; p the place in the log where the books weighed it last; l:<holder> units that may lie idle there; h:<holder> what it has of a budget
+--          the state that was restored last; p the place in the log where the books weighed it last; w when a bucket
+--          held less than at any later time; l:<holder> units that may lie idle there; h:<holder> what it has of a budget
 --
 -- Counts are whole numbers beyond what a double holds exactly, so each is two: {millions of millions, the rest}.
 
-local LEASE, SCARCE, REMEMBER, SHARES = 3000000, 2000000, 2000000, 4
+local LEASE, SCARCE, REMEMBER, SHARES, LOWS = 3000000, 2000000, 2000000, 4, 64
 local MINUTE = 60000000
 local BASE, MILLION = 1000000000000, 1000000
 local NOTHING = {0, 0}
@@ -63,10 +64,22 @@ local function grains(c, units)
   return add(times(units[2], MINUTE), {units[1] * MINUTE, 0})
 end
 
+local function note_low(c)
+  local lows = c.lows
+  while lows[1] and not less(lows[#lows][2], c.u) do table.remove(lows) end
+  lows[#lows + 1] = {c.t, c.u}
+  if #lows > LOWS then
+    lows[2][2] = lows[1][2]
+    table.remove(lows, 1)
+  end
+end
+
 local function advance(c, at)
   if at <= c.t then return end
   if c.refill == 'bucket' then
     c.u = minus(c.u, times(c.drain, math.min(at - c.t, BASE - 1)))
+    c.t = at
+    note_low(c)
   elseif c.refill == 'window' and at - at % c.window ~= c.t - c.t % c.window then
     c.u = NOTHING
   end
@@ -75,8 +88,14 @@ end
 
 local function free(c, units, taken_at)
   if c.refill == 'bucket' then
-    local leaked = times(c.drain, math.min(math.max(0, c.t - taken_at), BASE - 1))
-    c.u = minus(c.u, minus(grains(c, units), leaked))
+    local given, lowest = grains(c, units), c.u
+    for at = #c.lows, 1, -1 do
+      if c.lows[at][1] <= taken_at then break end
+      lowest = c.lows[at][2]
+    end
+    if less(lowest, given) then given = lowest end
+    c.u = minus(c.u, given)
+    note_low(c)
   elseif c.refill == 'budget' or taken_at - taken_at % c.window == c.t - c.t % c.window then
     c.u = minus(c.u, units)
   end
@@ -90,11 +109,12 @@ end
 local function load(index, width)
   local first = 5 + (index - 1) * width
   local key = KEYS[index + 2]
-  local kept = redis.call('HMGET', key, 'u', 't', 's', 'h:' .. me, 'l:' .. me)
+  local kept = redis.call('HMGET', key, 'u', 't', 's', 'h:' .. me, 'l:' .. me, 'w')
   local c = {key = key, refill = ARGV[first + 1], window = tonumber(ARGV[first + 3]), drain = tonumber(ARGV[first + 4])}
   c.first = first + 5
   c.u, c.t, c.s = number(kept[1]), tonumber(kept[2] or 0), kept[3] and tonumber(kept[3])
   c.held, c.lent = number(kept[4]), number(kept[5])
+  c.lows = kept[6] and cmsgpack.unpack(kept[6]) or {}
   c.full = grains(c, number(ARGV[first + 2]))
   return c
 end
@@ -104,6 +124,7 @@ local function save(c, ...)
   if c.refill == 'window' then
     redis.call('PEXPIRE', c.key, string.format('%.0f', 2 * c.window / 1000 + 60000))
   elseif c.refill == 'bucket' and c.drain > 0 then
+    redis.call('HSET', c.key, 'w', cmsgpack.pack(c.lows))
     local empty_ms = (c.u[1] * BASE + c.u[2]) / c.drain / 1000
     redis.call('PEXPIRE', c.key, string.format('%.0f', math.min(empty_ms, BASE) + 60000))
   end
@@ -133,7 +154,8 @@ end
 
 local function restore(c, used, told)
   local base = redis.call('HMGET', c.key, 'bu', 'bt')
-  local known = {refill = c.refill, window = c.window, drain = c.drain, u = number(base[1]), t = tonumber(base[2] or 0)}
+  local known = {refill = c.refill, window = c.window, drain = c.drain, u = number(base[1]), t = tonumber(base[2] or 0),
+    lows = {}}
   if told < known.t then return end
   if told == known.t and less(used, known.u) then used = known.u end -- Which came later, nobody knows.
   advance(known, told)
