@@ -273,3 +273,18 @@ def test_a_clock_that_goes_back_stands_still(run: Run) -> None:
         assert (await refused(place.there, Draw(TOKENS, 1), at=AT))[:3] == (0, 1000, MINUTE)
 
     run(work)
+
+
+def test_a_bucket_takes_back_late_what_it_still_holds_and_no_more(run: Run) -> None:
+    async def work(place: Place) -> None:
+        (kept,) = await granted(place.here, Draw(BUCKET, 90))
+        await granted(place.there, Draw(BUCKET, 100), at=AT + SECOND)
+        place.here.give([Return(BUCKET, 80, 10, kept.taken_at)], AT + 31 * SECOND)  # 159 are left, 80 of them unused.
+        await place.settle()
+        (again,) = await granted(place.here, Draw(BUCKET, 10), at=AT + 31 * SECOND)
+        assert again.left == 100 - (159 - 80) - 10
+        place.here.give([Return(BUCKET, 10, 0, again.taken_at)], AT + 120 * SECOND)  # It was empty in between.
+        await place.settle()
+        assert (await granted(place.here, Draw(BUCKET, 1), at=AT + 120 * SECOND))[0].left == 99
+
+    run(work)
