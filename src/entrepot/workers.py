@@ -31,6 +31,7 @@ from entrepot.core.log_records import (
     MonthSettled,
     PartnerReported,
     Progressed,
+    Reconciled,
     UsageRecorded,
     WorldApplied,
 )
@@ -66,6 +67,7 @@ _Landmark = (
     | InvoiceCredited
     | PartnerReported
     | InstanceBegan
+    | Reconciled
 )
 _Life = Admitted | Attempted | AttemptEnded | Progressed | Abandoned | InstanceLost
 _Long = Marked | MonthClosed  # Landmarks whose work has no bound: they are folded in pieces, a transaction each.
@@ -176,8 +178,8 @@ class Fold:
                     pass
             case MonthSettled():
                 self._settle(record)
-            case PartnerReported():
-                self._books.book_report(record)
+            case PartnerReported() | Reconciled():
+                self._books.book_compared(record)
             case InvoiceCredited():
                 with suppress(BadInput, NotFound):  # Who recorded it looked before.
                     credit_invoice(self._books, self._terms, record)

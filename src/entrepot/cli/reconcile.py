@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 from entrepot.cli.command import add_command, add_group, period_of, progress, settings_of, show, table
 from entrepot.core.errors import BadInput
+from entrepot.core.periods import DAY, parse_instant
 
 if TYPE_CHECKING:
     from entrepot.cli.command import Subparsers
+    from entrepot.core.periods import Period
+    from entrepot.flows.reconcile_books import FiveWays
     from entrepot.flows.reconcile_partner import ImportedReport, Reconciliation
     from entrepot.reconciling.compare import Finding
 
@@ -24,7 +27,7 @@ _WORDS = {
 
 
 def add_commands(subparsers: "Subparsers") -> None:
-    """Adds `reconcile import` and `reconcile partner`."""
+    """Adds `reconcile import`, `reconcile partner`, `reconcile day` and `reconcile month`."""
     group = add_group(subparsers, "reconcile", "hold our counts against a partner's, and against one another")
     bring = add_command(group, "import", "book a partner's own usage or cost file; again changes nothing", _import)
     bring.add_argument("partner", help="its id in the world")
@@ -39,6 +42,12 @@ def add_commands(subparsers: "Subparsers") -> None:
     partner = add_command(group, "partner", "a partner's month beside what we counted, by day, model and key", _partner)
     partner.add_argument("partner", help="its id in the world")
     partner.add_argument("period", metavar="YYYY-MM")
+    day = add_command(group, "day", "log, store, readings, ledger and invoices beside each other, of a day (UTC)", _day)
+    day.add_argument("day", metavar="YYYY-MM-DD")
+    month = add_command(group, "month", "the same for a month, with its sums and its invoices line by line", _month)
+    month.add_argument("period", metavar="YYYY-MM")
+    for one in (day, month):
+        one.add_argument("--keep", action="store_true", help="keep in the log what came of it, as the worker does")
 
 
 def _import(args: argparse.Namespace) -> int:
@@ -94,6 +103,44 @@ def _partner(args: argparse.Namespace) -> int:
     progress("")
     show(args, found, _lines(found))
     return 0 if found.agrees else 1
+
+
+def _day(args: argparse.Namespace) -> int:
+    try:
+        since = parse_instant(args.day)
+    except ValueError as error:
+        raise BadInput(str(error), param="day") from None
+    if since % DAY:
+        raise BadInput(f"{args.day} is no day; write 2024-03-05", param="day")
+    return _five_ways(args, since, since + DAY, None)
+
+
+def _month(args: argparse.Namespace) -> int:
+    period = period_of(args.period)
+    return _five_ways(args, period.start("UTC"), period.end("UTC"), period)
+
+
+def _five_ways(args: argparse.Namespace, since: int, until: int, month: "Period | None") -> int:
+    from entrepot.compose.day_keeper import reconcile_now
+
+    settings = settings_of(args)
+    found = reconcile_now(
+        settings, since, until, month, keep=args.keep, report=lambda count: progress(f"{count:,} records")
+    )
+    progress("")
+    show(args, found, _five_lines(found))
+    return 0 if found.agrees else 1
+
+
+def _five_lines(found: "FiveWays") -> Iterator[str]:
+    yield f"{found.since} to {found.until}"
+    yield f"log = store = readings: {found.places:,} hourly sums of a contract's meter"
+    by_quantity = f"; {found.by_quantity:,} priced by quantity, in the month's sum" if found.by_quantity else ""
+    yield f"readings = ledger: {found.accruals:,} hours of a contract's model, to the pico{by_quantity}"
+    yield f"readings = invoices: each reading, {found.invoices:,} invoices line by line"
+    yield ""
+    yield from found.faults
+    yield "INCIDENT: they do not agree" if found.faults else "all five agree"
 
 
 def _lines(found: "Reconciliation") -> Iterator[str]:

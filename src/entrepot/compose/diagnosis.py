@@ -5,7 +5,7 @@ import platform
 import shutil
 import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +19,8 @@ from entrepot.compose.settings import Settings, unknown_variables
 from entrepot.compose.upstream_keys import upstream_keys
 from entrepot.compose.usage_log import open_log_reader
 from entrepot.core.errors import BadInput, EntrepotError
+from entrepot.core.log_records import Reconciled
+from entrepot.core.periods import format_instant
 from entrepot.core.world import World
 
 _PYTHON_MIN = (3, 11)
@@ -117,15 +119,18 @@ def _books(settings: Settings, environment: Mapping[str, str]) -> Iterator[Findi
         yield Finding("books", "good", "none yet; they are made at the first command")
         return
     worlds: list[World] = []
+    kept: list[Reconciled] = []
 
     def look() -> str:
         with open_books(settings) as books:
             counts = books.usage_counts()
+            kept.extend(books.reconciliations())
             declared = books.world()
             worlds.extend([declared[1]] if declared else [])
             return f"{counts.booked:,} usage events booked, {sum(counts.quarantined.values()):,} in quarantine"
 
     yield _guarded("books", look)
+    yield _reconciled(kept)
     for world in worlds:
         for upstream in world.upstreams:
             try:
@@ -133,6 +138,16 @@ def _books(settings: Settings, environment: Mapping[str, str]) -> Iterator[Findi
             except BadInput as error:
                 yield Finding("upstream", "warn", f"{upstream.id}: {error.message}")
         yield _models(settings, world)
+
+
+def _reconciled(kept: Sequence[Reconciled]) -> Finding:
+    """Whether log, store, readings, ledger and invoices agree, as far as they were held against each other."""
+    if not kept:
+        return Finding("reconciliation", "good", "none yet; the worker reconciles each day when it is complete")
+    for record in kept:
+        for fault in record.faults:
+            return Finding("reconciliation", "bad", f"{format_instant(record.since)[:10]}: {fault}")
+    return Finding("reconciliation", "good", f"all five agree, last until {format_instant(kept[-1].until)}")
 
 
 def _models(settings: Settings, world: World) -> Finding:

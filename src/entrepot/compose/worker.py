@@ -12,6 +12,7 @@ from entrepot.adapters.clocks import SystemClock
 from entrepot.adapters.standings_file import FileStandings
 from entrepot.adapters.upstream_usage_http import HttpUpstreamUsage
 from entrepot.compose.books import open_books, open_log_of_process
+from entrepot.compose.day_keeper import keep_reconciling
 from entrepot.compose.local_models import base_urls
 from entrepot.compose.settings import Settings, load_settings
 from entrepot.compose.upstream_keys import upstream_keys
@@ -53,6 +54,7 @@ def _work(settings: Settings, environment: Mapping[str, str], stop: threading.Ev
         sys.stdout.write(msgspec.json.encode({"ready": True, "pid": os.getpid()}).decode() + "\n")
         sys.stdout.flush()
         standings = FileStandings(settings.standings_file)
+        threading.Thread(target=keep_reconciling, args=(settings, stop), daemon=True).start()
         keep_folding(books, open_log_reader(settings.home), log, lookup, SystemClock(), stop.wait, standings)
 
 

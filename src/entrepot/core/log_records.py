@@ -176,6 +176,18 @@ class InstanceBegan(_Record, frozen=True, gc=False):
     at: Instant
 
 
+class Reconciled(_Record, frozen=True, gc=False):
+    """Log, store, readings, ledger and invoices were held against each other for the hours of [since, until).
+
+    faults: what did not agree, the first differing place first; none when all did.
+    """
+
+    at: Instant
+    since: Instant
+    until: Instant
+    faults: tuple[str, ...]
+
+
 LogRecord = (
     Admitted
     | Progressed
@@ -193,6 +205,7 @@ LogRecord = (
     | InvoiceCredited
     | PartnerReported
     | InstanceBegan
+    | Reconciled
 )
 
 _encoder = msgspec.msgpack.Encoder(order="deterministic")

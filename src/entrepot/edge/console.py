@@ -19,6 +19,7 @@ from entrepot.edge.console_pages import (
     login_page,
     overview_page,
     quarantine_page,
+    reconciled_part,
     refusal_page,
 )
 from entrepot.edge.control_api import OpenBooks, line_of
@@ -117,7 +118,8 @@ class Console:
         return Response(made.content, media_type=made.media_type, headers=headers)
 
     def _overview(self, _: Request, books: Books, frame: Frame) -> str:
-        return overview_page(frame, show_overview(books, self._clock.now()), self._parts())
+        parts = [*self._parts(), *reconciled_part(books.reconciliations())]
+        return overview_page(frame, show_overview(books, self._clock.now()), parts)
 
     def _invoices(self, _: Request, books: Books, frame: Frame) -> str:
         return invoices_page(frame, books.invoices())

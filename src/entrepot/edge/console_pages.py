@@ -5,6 +5,7 @@ from html import escape
 from typing import NamedTuple
 
 from entrepot.core.invoices import Invoice
+from entrepot.core.log_records import Reconciled
 from entrepot.core.money import parse_pico
 from entrepot.core.periods import format_instant
 from entrepot.core.usage_event import UsageEvent
@@ -32,6 +33,16 @@ class Frame(NamedTuple):
     operator: str
     path: str
     footer: str
+
+
+def reconciled_part(kept: Sequence[Reconciled]) -> Iterator[Part]:
+    """Whether log, store, readings, ledger and invoices agree, once a day was reconciled; the first incident else."""
+    for record in kept:
+        for fault in record.faults:
+            yield Part("five counts", good=False, detail=f"{format_instant(record.since)[:10]}: {fault}")
+            return
+    if kept:
+        yield Part("five counts", good=True, detail=f"agree until {format_instant(kept[-1].until)[:10]}")
 
 
 def login_page(fault: str = "") -> str:

@@ -17,9 +17,9 @@ from entrepot.core.tenancy import ApiKey
 from entrepot.core.usage_event import UsageEvent
 from entrepot.core.world import World
 from entrepot.ports.budgets import BudgetStore
+from entrepot.ports.count_store import CountStore
 from entrepot.ports.event_log import Position
 from entrepot.ports.paper_stores import InvoiceStore, StatementStore
-from entrepot.ports.partner_store import PartnerStore
 from entrepot.ports.usage_windows import UsageWindows
 
 QuarantineKind = Literal["invalid", "unpriced", "conflict"]
@@ -174,9 +174,8 @@ class EventStore(BudgetStore, Protocol):
         ...
 
     def unposted_readings(self, before: Instant, enough: int) -> Iterator[Reading]:
-        """Readings of hours before the instant, less what is posted, where that differs.
+        """Readings of hours before the instant, less what is posted: all of the first contracts that have enough.
 
-        Those of the first contracts that have enough of them together, each contract's whole.
         Ordered by (contract, hour, series, meter). Those of one contract may be marked before the next is asked for.
         """
         ...
@@ -340,7 +339,7 @@ class ControlStore(Protocol):
         ...
 
 
-class Books(EventStore, UsageWindows, LedgerStore, InvoiceStore, StatementStore, PartnerStore, ControlStore, Protocol):
+class Books(EventStore, UsageWindows, LedgerStore, InvoiceStore, StatementStore, CountStore, ControlStore, Protocol):
     """The whole store."""
 
     def transaction(self) -> AbstractContextManager[None]:

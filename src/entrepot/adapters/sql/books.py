@@ -9,11 +9,10 @@ import msgspec
 from entrepot.adapters.sql.control import Control
 from entrepot.adapters.sql.database import Database
 from entrepot.adapters.sql.invoices import Invoices
-from entrepot.adapters.sql.journal import Journal
 from entrepot.adapters.sql.open_requests import OpenRequests
-from entrepot.adapters.sql.partner_reports import PartnerReports
 from entrepot.adapters.sql.quarantine import Quarantine
 from entrepot.adapters.sql.readings import Readings
+from entrepot.adapters.sql.reconciliations import Reconciliations
 from entrepot.adapters.sql.statements import Statements
 from entrepot.adapters.sql.usage_windows import UsageWindows
 from entrepot.ports.books import Books
@@ -43,6 +42,7 @@ _TABLES = {
     "posting": "entry, leg",
     "quarantine": "id, digest",
     "reading": "hour, series, meter",
+    "reconciliation": "since, until",
     "recovery_point": "point",
     "series": "no",
     "state": "name",
@@ -54,9 +54,7 @@ _TABLES = {
 _encode = msgspec.msgpack.Encoder().encode
 
 
-class SqliteBooks(
-    OpenRequests, UsageWindows, Invoices, Readings, Quarantine, Journal, Statements, PartnerReports, Control
-):
+class SqliteBooks(OpenRequests, UsageWindows, Invoices, Readings, Quarantine, Reconciliations, Statements, Control):
     """The books; see ports.books for what each method promises."""
 
     def transaction(self) -> AbstractContextManager[None]:

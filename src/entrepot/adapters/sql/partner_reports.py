@@ -14,8 +14,7 @@ _decode = msgspec.msgpack.Decoder(ReportedRow).decode
 class PartnerReports(Store):
     """The part of the books that keeps partners' reports."""
 
-    def book_report(self, report: PartnerReported) -> None:
-        """See ports.books."""
+    def _book_report(self, report: PartnerReported) -> None:
         partner = report.partner
         new = self._database.execute(
             "INSERT OR IGNORE INTO partner_file (partner, digest, part, at, file) VALUES (?, ?, ?, ?, ?)",

@@ -1,0 +1,220 @@
+"""Log, store, readings, ledger and invoices: a fault in any of the five is found and named, and nothing else is."""
+
+import hashlib
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from entrepot.adapters.sql.books import open_books
+from entrepot.core.invoices import Invoice
+from entrepot.core.log_records import LogRecord, Marked, MonthClosed, Reconciled, UsageRecorded
+from entrepot.core.periods import DAY, HOUR, MINUTE, parse_instant, parse_period
+from entrepot.core.prices import Price, Step
+from entrepot.core.terms import Commitment, Tax
+from entrepot.core.world import World
+from entrepot.flows.reconcile_books import FiveWays, bounds_of, due_day, reconcile_hours
+from entrepot.flows.show_overview import terms_of
+from entrepot.ports.books import Books
+from entrepot.workers import fold
+from tests.support.billing import APRIL, MARCH, ListLog, applied, contract, prices, recorded, usage, version, world
+
+PERIOD = parse_period("2024-03")
+FLAT = prices(("m", "input_tokens", "0.15"), ("m", "output_tokens", "0.6"), ("n", "input_tokens", "2"))
+STEPS = (Step(3000, 700_000), Step(None, 600_000))
+STEPPED = (Price("m", "output_tokens", "default", 0, mode="graduated", steps=STEPS), FLAT[0])
+HELD = (Commitment(10**9, MARCH, parse_instant("2024-05-01")), Tax(2 * 10**11, "VAT"))
+
+
+def declared(*, priced: bool) -> World:
+    """Four customers: flat prices, another zone, prices by quantity, a commitment. priced: whether model n is."""
+    contracts = [
+        contract("acme", terms=(Tax(2 * 10**11, "VAT"),)),
+        contract("beta", zone="Asia/Kolkata"),
+        contract("gamma", price_book="steps"),
+        contract("held", terms=HELD),
+    ]
+    books = (version(FLAT if priced else FLAT[:2]), version(STEPPED, book="steps"))
+    return world(*books, contracts=contracts, customers=["acme", "beta", "gamma", "held"])
+
+
+def life() -> list[LogRecord]:
+    """Two days of usage, some late, some twice, some in conflict, some priced later; March is closed."""
+    meters = {"input_tokens": 1000, "output_tokens": 300}
+    used = [
+        usage(f"{customer}-{number}", MARCH + number * 5 * HOUR + 40 * MINUTE, customer=customer, meters=meters)
+        for customer in ("acme", "beta", "gamma", "held")
+        for number in range(-2, 10)
+    ]
+    waiting = [usage(f"n-{number}", MARCH + number * HOUR, model="n") for number in range(3)]
+    return [
+        applied(declared(priced=False)),
+        *recorded(*used[:30], *waiting, waiting[0], usage("n-1", MARCH + HOUR, model="n", meters={"input_tokens": 11})),
+        Marked(at=MARCH + 20 * HOUR),
+        *recorded(*used[20:], msgspec.structs.replace(used[0], tier="default", meters={"input_tokens": 5})),
+        applied(declared(priced=True)),
+        Marked(at=MARCH + 2 * DAY),
+        MonthClosed(at=APRIL + DAY, period="2024-03"),
+        *recorded(usage("late", MARCH + HOUR, meters=meters), usage("odd", MARCH, tier="gold")),
+        Marked(at=APRIL + 2 * DAY),
+        *recorded(usage("later", MARCH + HOUR, meters=meters)),
+    ]
+
+
+def looked(books: Books, records: list[LogRecord], *, month: bool = False) -> FiveWays:
+    terms = terms_of(books)
+    assert terms is not None
+    since, until = bounds_of(terms, PERIOD) if month else (MARCH, MARCH + DAY)
+    return reconcile_hours(books, terms, ListLog(records), since, until, month=PERIOD if month else None)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """The file of finished books."""
+    books = open_books(str(tmp_path / "books.db"))
+    fold(books, ListLog(life()))
+    books.close()
+    return tmp_path / "books.db"
+
+
+@pytest.mark.parametrize("month", [False, True])
+def test_zero(file: Path, month: bool) -> None:
+    books = open_books(str(file))
+    found = looked(books, life(), month=month)
+    assert found.faults == ()
+    assert found.agrees
+    assert found.places > 20
+    assert (found.invoices > 3) == month
+    assert found.by_quantity > 0
+    books.close()
+
+
+def altered(file: Path, *statements: str) -> Books:
+    """The books after somebody took the triggers away and wrote into them."""
+    with sqlite3.connect(file) as raw:
+        triggers = [name for (name,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")]
+        for name in triggers:
+            raw.execute(f"DROP TRIGGER {name}")
+        for statement in statements:
+            assert raw.execute(statement).rowcount > 0, statement
+    raw.close()
+    return open_books(str(file))
+
+
+FIVE = MARCH + 5 * HOUR
+ACME = "series = (SELECT no FROM series WHERE customer = 'acme' AND model = 'm')"
+ENTRY = f"(SELECT no FROM journal WHERE key = 'usage:acme@2024-01-01:{FIVE}:0')"
+WHERE = "contract acme@2024-01-01, {}, hour 2024-03-01T05:00:00Z"
+# {whose: (what is done to it, the meter, what is told)}
+PLANTED = {
+    "the store": (
+        f"DELETE FROM usage_event WHERE {ACME} AND admitted_at = {FIVE + 40 * MINUTE}",
+        "input_tokens",
+        "the log 1,000, the store 0, the readings 1,000",
+    ),
+    "the readings": (
+        f"UPDATE reading SET quantity = quantity + 1 WHERE {ACME} AND hour = {FIVE} AND meter = 'output_tokens'",
+        "output_tokens",
+        "the log 300, the store 300, the readings 301",
+    ),
+    "the ledger": (
+        f"UPDATE posting SET pico_rem = pico_rem + 1 WHERE leg = 1 AND pico_rem < 999999 AND entry = {ENTRY}",
+        "input_tokens",
+        "readings come to 0.00033, entries to 0.000329999999",
+    ),
+    "the invoices": (
+        f"UPDATE invoice_reading SET quantity = quantity - 1 WHERE {ACME} AND meter = 'input_tokens' AND hour = {FIVE}",
+        "input_tokens",
+        "readings 1,000 invoiced, lines 999",
+    ),
+}
+
+
+@pytest.mark.parametrize("month", [False, True])
+@pytest.mark.parametrize("where", PLANTED)
+def test_a_planted_fault_is_named(file: Path, where: str, month: bool) -> None:
+    statement, meter, told = PLANTED[where]
+    books = altered(file, statement)
+    first, *_ = looked(books, life(), month=month).faults
+    assert first.startswith(f"{where}: {WHERE.format(meter)}")
+    assert told in first
+    books.close()
+
+
+def test_a_record_that_the_log_lost_is_named(file: Path) -> None:
+    gone = [item for item in life() if not (isinstance(item, UsageRecorded) and item.event.id == "acme-3")]
+    kept = [*gone, *recorded(usage("other", MARCH + 20 * DAY), usage("another", MARCH + 20 * DAY))]
+    books = open_books(str(file))
+    first, *_ = looked(books, kept[: len(life())]).faults
+    assert first.startswith("the log: contract acme@2024-01-01, input_tokens, hour 2024-03-01T15:00:00Z")
+    books.close()
+
+
+def rewritten(change: Callable[[Invoice], Invoice], file: Path) -> Books:
+    """The books with the first invoice changed, and its hash with it."""
+    books = open_books(str(file))
+    body = msgspec.json.encode(change(books.invoice("2024-03-000001")), order="deterministic")
+    books.close()
+    sha256 = hashlib.sha256(body).hexdigest()
+    return altered(
+        file, f"UPDATE invoice SET body = x'{body.hex()}', sha256 = '{sha256}' WHERE number = '2024-03-000001'"
+    )
+
+
+def with_line(invoice: Invoice, **changes: str) -> Invoice:
+    first, *others = invoice.lines
+    return msgspec.structs.replace(invoice, lines=(msgspec.structs.replace(first, **changes), *others))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda made: with_line(made, quantity="1"), "the line has 1, its readings"),
+        (lambda made: with_line(made, exact="7.001"), "the line comes to 7.001, its readings to"),
+        (lambda made: with_line(made, amount="7.00"), "does not round to 7.00"),
+        (lambda made: msgspec.structs.replace(made, net="9.00"), "net is 9.00, and"),
+        (lambda made: msgspec.structs.replace(made, total="9.00"), "total is 9.00, and"),
+    ],
+)
+def test_paper_that_was_rewritten_with_its_hash_is_found_by_the_month(
+    file: Path, change: Callable[[Invoice], Invoice], said: str
+) -> None:
+    books = rewritten(change, file)
+    faults = looked(books, life(), month=True).faults
+    assert any(said in fault and "contract acme@2024-01-01" in fault for fault in faults)
+    books.close()
+
+
+def test_paper_that_was_rewritten_without_its_hash_is_found_every_day(file: Path) -> None:
+    books = altered(file, "UPDATE invoice SET body = CAST(replace(body, '0', '1') AS BLOB) WHERE no = 1")
+    assert looked(books, life()).faults == ("the invoices: 2024-03-000001 is not what was issued",)
+    books.close()
+
+
+def test_prices_by_quantity_are_held_against_the_month(file: Path) -> None:
+    wrong = (
+        "UPDATE posting SET micro = micro + 1 WHERE leg = 0 AND entry = "
+        f"(SELECT min(no) FROM journal WHERE key LIKE 'usage:gamma%' AND at >= {MARCH})"
+    )
+    books = altered(file, wrong)
+    (fault,) = looked(books, life(), month=True).faults
+    assert fault.startswith("the ledger: contract gamma@2024-01-01, month 2024-03")
+    books.close()
+
+
+def test_each_day_is_due_once_and_when_it_is_complete() -> None:
+    def due(*records: LogRecord) -> tuple[int, int] | None:
+        books = open_books(":memory:")
+        fold(books, ListLog([applied(declared(priced=True)), *records]))
+        return due_day(books)
+
+    assert due() is None
+    assert due(Marked(at=MARCH + DAY - 1)) == (MARCH - DAY, MARCH)
+    assert due(Marked(at=MARCH + DAY)) == (MARCH, MARCH + DAY)
+    done = Reconciled(0, MARCH - DAY, MARCH, ())
+    assert due(done, Marked(at=MARCH + DAY - 1)) is None
+    assert due(done, Marked(at=MARCH + 3 * DAY)) == (MARCH, MARCH + DAY)
+    assert due(done, Marked(at=MARCH + 30 * DAY)) == (MARCH + 23 * DAY, MARCH + 24 * DAY)
+    assert due(Reconciled(0, MARCH, MARCH + 31 * DAY, ()), Marked(at=MARCH + DAY)) == (MARCH, MARCH + DAY)
