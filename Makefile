@@ -26,7 +26,7 @@ NODE := $(NODE_TESTS)/node_modules/.installed
 # The request path, compiled beside its sources as they are now.
 COMPILED := build/.compiled
 
-.PHONY: help run test openai-tests sources check simulate fuzz bench bench-instructions bench-peers docs lock clean
+.PHONY: help run test openai-tests focus sources check simulate fuzz bench bench-instructions bench-peers docs lock clean
 
 help:  ## list these words
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -39,6 +39,9 @@ test: $(TEST) $(NODE) $(COMPILED)  ## run every test; ARGS="-k ledger" narrows
 
 openai-tests: $(TEST)  ## run the openai library's own API tests against a gateway; ARGS="-k embeddings" narrows
 	@$(PY) -m tests.openai_library.run $(ARGS)
+
+focus: $(TEST)  ## hold the export of costs to the FinOps Foundation's own validator; needs Python 3.12 as well
+	@$(PY) -m tests.focus_validator.run
 
 sources: $(TEST)  ## test the request path from its sources, nothing of it compiled
 	@rm -rf build/sources && mkdir -p build/sources && cp -R src/entrepot build/sources/

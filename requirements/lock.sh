@@ -9,5 +9,6 @@ lock --no-deps weights.in -o weights.txt
 lock test.in -o test.txt
 lock fuzz.in -o fuzz.txt
 lock openai-library.in -o openai-library.txt
+uv pip compile -q --universal --python-version 3.12 --generate-hashes --no-emit-index-url --no-header focus.in -o focus.txt
 lock lock.in -o lock.txt
 for peer in peers/*.in; do lock "$peer" -o "${peer%.in}.txt"; done

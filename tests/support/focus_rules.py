@@ -145,6 +145,10 @@ _OTHERS: dict[str, Test] = {
     "CommitmentDiscountStatus-C-004-C": lambda row: (
         (row["CommitmentDiscountStatus"] is not None) == (row["CommitmentDiscountId"] is not None and _is(row, "Usage"))
     ),
+    "CommitmentDiscountQuantity-C-005-C": lambda row: (
+        (row["CommitmentDiscountQuantity"] is not None)
+        == (row["CommitmentDiscountId"] is not None and row["ChargeClass"] is None)
+    ),
     "ConsumedQuantity-C-004-C": lambda row: (
         row["ConsumedQuantity"] is None or (_is(row, "Usage") and row["CommitmentDiscountStatus"] != "Unused")
     ),

@@ -32,6 +32,8 @@ class FocusRows:
     def row(self, cost: Cost) -> list[Cell]:
         """The cells of a cost, one for each column."""
         cells = self._common(cost) | _KINDS[cost.kind](cost)
+        if cost.is_correction:  # What is corrected of a commitment's quantity is not told.
+            cells |= {"CommitmentDiscountQuantity": None, "CommitmentDiscountUnit": None}
         return [cells.get(name) for name in self._names]
 
     def _common(self, cost: Cost) -> Cells:
