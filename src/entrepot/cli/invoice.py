@@ -140,14 +140,14 @@ def line_table(lines: "Sequence[InvoiceLine]") -> list[str]:
     """Invoice lines as lines of a table."""
     rows = [("#", "period", "model", "what", "quantity", "unit price", "exact", "amount")]
     for line in lines:
-        price = line.unit_price if line.unit_price is not None else "several"
+        price = line.unit_price if line.unit_price is not None else "several" if line.counts else ""
         rows.append(
             (
                 str(line.number),
                 line.period,
                 line.model,
-                line.what or "all meters",
-                line.quantity,
+                line.title,
+                line.quantity if line.counts else "",
                 price,
                 line.exact,
                 line.amount,

@@ -93,6 +93,18 @@ class InvoiceLine(msgspec.Struct, frozen=True):
         tier = "" if self.tier == "default" else self.tier
         return ", ".join(word for word in (self.meter, tier, self.price_class) if word)
 
+    @property
+    def counts(self) -> bool:
+        """Whether it has a quantity and a price."""
+        return self.kind in MONTHLY_KINDS
+
+    @property
+    def title(self) -> str:
+        """What it counts, or what it is where it counts nothing: "minimum", "credit used, credit-1"."""
+        if self.counts or self.kind == "credit":
+            return self.what or "all meters"
+        return ", ".join(word for word in (self.kind.replace("_", " "), self.price_class) if word)
+
 
 class TaxLine(msgspec.Struct, frozen=True):
     """A tax on an invoice: its name, its rate in per cent, what it is on and what it comes to. lines: their numbers."""

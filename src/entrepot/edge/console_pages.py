@@ -88,8 +88,8 @@ def invoice_page(frame: Frame, invoice: Invoice, line: int | None, requests: Ite
         (
             str(item.number),
             escape(item.model),
-            escape(item.what or "all meters"),
-            grouped(item.quantity),
+            escape(item.title),
+            grouped(item.quantity) if item.counts else "",
             item.unit_price or "",
             item.exact,
             item.amount,

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from babel import Locale
 
-from entrepot.core.invoices import ACCRUED_KINDS, USAGE_KINDS, Conversion, Invoice, InvoiceLine
+from entrepot.core.invoices import MONTHLY_KINDS, USAGE_KINDS, Conversion, Invoice, InvoiceLine
 from entrepot.core.money import format_pico, minor_digits, parse_pico
 from entrepot.core.parties import Party
 from entrepot.core.periods import Period, parse_period
@@ -98,7 +98,7 @@ class _Printer:
             yield PrintedGroup(heading, tuple(map(self._line, lines)))
 
     def _heading(self, line: InvoiceLine) -> str:
-        is_of_month = line.kind in {*USAGE_KINDS, "subscription", "credit"}
+        is_of_month = line.kind in {*MONTHLY_KINDS, "credit"}
         return self._of_month(line) if is_of_month else self._phrases["terms"]
 
     def _of_month(self, line: InvoiceLine) -> str:
@@ -106,14 +106,13 @@ class _Printer:
 
     def _line(self, line: InvoiceLine) -> PrintedLine:
         digits = minor_digits(self._invoice.currency)
-        counted = line.kind in {*ACCRUED_KINDS, "subscription"}
         price, per = self._price(line)
         console = self._background.console
         return PrintedLine(
             number=str(line.number),
-            what=self._what(line) if line.model and line.kind != "reservation" else self._of_month(line),
+            what=self._what(line) if line.model or line.kind == "reservation" else self._of_month(line),
             clause="; ".join((*self._clauses(line), *self._shares(line))),
-            quantity=self._numbers.count(line.quantity) if counted else "",
+            quantity=self._numbers.count(line.quantity) if line.counts else "",
             price=price,
             per=per,
             exact=self._numbers.amount(line.exact, digits),
@@ -132,8 +131,8 @@ class _Printer:
         meter = words.meter(line.meter) if line.meter else words["all_meters"]
         tier = words[line.tier] if line.tier not in {"", "default"} else ""
         price_class = line.price_class
-        if price_class == SERVED_BY_UNITS:
-            price_class = words[SERVED_BY_UNITS]
+        if price_class == SERVED_BY_UNITS or (price_class and line.kind == "subscription"):
+            price_class = words[price_class]
         if price_class.startswith(LONG):
             price_class = words.say("long_input", count=self._numbers.count(price_class.removeprefix(LONG)))
         return " · ".join(word for word in (line.model, meter, tier, price_class) if word)
@@ -154,6 +153,8 @@ class _Printer:
         return self._numbers.amount(price, minor_digits(self._invoice.currency))
 
     def _clauses(self, line: InvoiceLine) -> Iterator[str]:
+        if line.kind == "reservation":
+            return  # Its price is the contract's.
         tier = "" if line.tier == "default" else line.tier
         of = " / ".join(word for word in (line.model, line.meter, tier, line.price_class) if word)
         for version in self._background.clauses.get(line.number, ()):

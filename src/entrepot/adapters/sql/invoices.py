@@ -69,7 +69,7 @@ class Invoices(UsageEvents):
         """See ports.books."""
         rows = self._database.all(
             "SELECT DISTINCT line, price_version FROM invoice JOIN invoice_reading ON invoice = invoice.no "
-            "JOIN series ON series = series.no WHERE number = ? ORDER BY line, price_version",
+            "JOIN series ON series = series.no WHERE number = ? AND price_version <> '' ORDER BY line, price_version",
             (number,),
         )
         versions: dict[int, list[str]] = {}
