@@ -36,7 +36,8 @@ def _concentration(args: argparse.Namespace) -> int:
     if declared is None or not invoices:
         raise NotFound(f"{period} has no invoices yet; close the month first: entrepot close {period}")
     world = declared[1]
-    found = revenues(invoices, {customer.id: customer for customer in world.customers})
+    at = period.end("UTC") - 1
+    found = revenues(invoices, {customer.id: customer.at(at) for customer in world.customers})
     currency = args.currency or (world.operator.currency if world.operator.currency in found else min(found))
     report = concentration(period, currency, found.get(currency, []))
     others = sorted(set(found) - {currency})

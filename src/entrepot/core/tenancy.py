@@ -6,7 +6,7 @@ import msgspec
 
 from entrepot.core.budgets import Budget, TopUp
 from entrepot.core.parties import Party
-from entrepot.core.periods import END_OF_TIME, Instant
+from entrepot.core.periods import END_OF_TIME, Instant, format_instant
 from entrepot.core.provisioned import Geography, UnitsFrom
 from entrepot.core.terms import Term
 from entrepot.core.upstream_rules import PoolRules, Residency
@@ -17,11 +17,22 @@ CacheStore = Literal["memory", "valkey"]
 CachedRequests = Literal["repeatable", "all"]
 
 
+class ParentFrom(msgspec.Struct, frozen=True):
+    """To which group under common control a customer belongs from an instant on; "" to none."""
+
+    begins: Instant
+    parent: str
+
+    def __str__(self) -> str:
+        return f"{self.parent or 'none'} from {format_instant(self.begins)}"
+
+
 class Customer(msgspec.Struct, frozen=True):
     """A contracting party. parent names the group under common control that it belongs to, or is empty.
 
     party: what its invoices say of it beside its name, once it is declared. prepaid: what it paid before it spends it;
-    with any, nothing is served beyond their sum.
+    with any, nothing is served beyond their sum. parents: where the parent changes, in the order of time; parent is the
+    last one.
     """
 
     id: str
@@ -32,6 +43,14 @@ class Customer(msgspec.Struct, frozen=True):
     party: Party | None = None
     budget: Budget | None = None
     prepaid: tuple[TopUp, ...] = ()
+    parents: tuple[ParentFrom, ...] = ()
+
+    def at(self, at: Instant) -> "Customer":
+        """The customer with the parent it has at an instant."""
+        if not self.parents:
+            return self
+        parent = next((item.parent for item in reversed(self.parents) if item.begins <= at), "")
+        return msgspec.structs.replace(self, parent=parent)
 
 
 class Contract(msgspec.Struct, frozen=True):

@@ -151,7 +151,8 @@ class ControlApi:
         if period is None:
             raise InvalidRequest("name the month: ?period=2024-03", param="period")
         declared = books.world()
-        customers = {item.id: item for item in declared[1].customers} if declared else {}
+        at = parse_period(period).end("UTC") - 1
+        customers = {item.id: item.at(at) for item in declared[1].customers} if declared else {}
         found = revenues(books.invoices(period), customers)
         return _data(concentration(parse_period(period), currency, found[currency]) for currency in sorted(found))
 

@@ -1,9 +1,12 @@
 """What a world file says of the operator and of customers for their invoices."""
 
 import re
+from itertools import pairwise
 
 from entrepot.core.parties import Party
+from entrepot.core.tenancy import ParentFrom
 from entrepot.provisioning.fields import Fields
+from entrepot.provisioning.scalars import ID
 
 _BUYER = ("legal_name", "street", "postal_code", "city", "country", "tax_id", "registration", "email")
 _SELLER = (*_BUYER, "iban", "bic", "payment_days")
@@ -25,6 +28,17 @@ def read_seller(of: Fields, name: str) -> Party | None:
     """The party of the operator, with how to pay it, or None where it declares none."""
     fields = of.section("party", f"{of.what}: party", _SELLER)
     return None if fields is None else _read(fields, name)
+
+
+def read_parents(of: Fields, zone: str) -> tuple[ParentFrom, ...]:
+    """Whose a customer is when, where `parent` is a list of {from, parent}; one without a parent is nobody's."""
+    if not of.is_list("parent"):
+        return ()
+    rows = of.rows("parent", f"parent of {of.what}", ("from", "parent"), required=True)
+    parents = tuple(ParentFrom(row.instant("from", zone), row.identifier("parent", ID, "")) for row in rows)
+    if any(later.begins <= earlier.begins for earlier, later in pairwise(parents)):
+        of.fault("parent must be in the order of time, each from later than the one before", "parent")
+    return parents
 
 
 def _read(fields: Fields, name: str) -> Party:

@@ -18,7 +18,7 @@ from entrepot.provisioning.caches import read_cache
 from entrepot.provisioning.charges import read_charges
 from entrepot.provisioning.draft import Declared, Draft
 from entrepot.provisioning.fields import Fields
-from entrepot.provisioning.parties import read_buyer, read_seller
+from entrepot.provisioning.parties import read_buyer, read_parents, read_seller
 from entrepot.provisioning.provisioned import PROVISIONED_KEYS, read_sizing, read_units
 from entrepot.provisioning.quotas import read_ratio
 from entrepot.provisioning.routing_rules import (
@@ -152,15 +152,17 @@ def read_customers(root: Fields, draft: Draft, zones: dict[str, str]) -> None:
     for fields in root.rows("customers", "customer", known):
         identifier = fields.identifier("id", ID)
         name = fields.text("name", identifier)
+        parents = read_parents(fields, zones.get(identifier, "UTC"))
         customer = Customer(
             id=identifier,
             name=name,
-            parent=fields.identifier("parent", ID, ""),
+            parent=parents[-1].parent if parents else fields.identifier("parent", ID, ""),
             market=fields.text("market", ""),
             since=fields.instant("since", zones.get(identifier, "UTC"), 0),
             party=read_buyer(fields, name),
             budget=read_budget(fields),
             prepaid=read_prepaid(fields, zones.get(identifier, "UTC")),
+            parents=parents,
         )
         if customer.market and not _MARKET.fullmatch(customer.market):
             fields.fault(f"market {customer.market!r} must be two capital letters such as US", "market")

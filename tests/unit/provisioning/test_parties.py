@@ -3,6 +3,8 @@
 import pytest
 
 from entrepot.core.parties import Party
+from entrepot.core.periods import parse_instant
+from entrepot.provisioning.world_file import read_world
 from tests.support.worlds import SMALL, changed, faults_of, small_world
 
 
@@ -53,3 +55,15 @@ def test_customers_are_not_paid() -> None:
     text = changed("market: US", "market: US, party: {country: US, iban: DE89370400440532013000}", SMALL)
     (found,) = faults_of(text)
     assert "unknown key 'iban'" in found
+
+
+def test_a_customer_can_change_hands() -> None:
+    dated = "parent: [{from: 2024-01-01, parent: one}, {from: 2024-03-01}, {from: 2024-06-01, parent: two}]"
+    (acme,) = read_world([("world.yaml", changed("parent: acme-group", dated))]).customers
+    months = ("2023-12-31", "2024-01-01", "2024-02-29", "2024-03-01", "2024-06-01")
+    assert [acme.at(parse_instant(day)).parent for day in months] == ["", "one", "one", "", "two"]
+    assert acme.parent == "two"
+    (small,) = read_world([("world.yaml", SMALL)]).customers
+    assert small.at(0) == small
+    (fault,) = faults_of(changed("parent: acme-group", "parent: [{from: 2024-03-01}, {from: 2024-01-01}]"))
+    assert "parent must be in the order of time" in fault
