@@ -7,6 +7,8 @@ SHELL := /bin/sh
 
 PYTHON ?= python3
 SEED ?= 1
+LIVES ?= 2000
+CASES ?= 1000000
 RUNS ?= 20
 SECONDS ?= 600
 ARGS ?=
@@ -55,8 +57,8 @@ check: $(TEST)  ## format, lint, types, import contracts, names that nothing use
 	@.venv/bin/lint-imports --no-logo
 	@$(PY) -m tests.architecture.dead_code
 
-simulate: $(TEST) $(COMPILED)  ## crash it on purpose and count the money: SEED=1 RUNS=20
-	@$(PY) tests/simulation/run.py --runs $(RUNS) --seed $(SEED) $(ARGS)
+simulate: $(TEST) $(COMPILED)  ## break it on purpose, rate it twice, count the money: SEED=1 LIVES=2000 CASES=1000000 RUNS=20
+	@$(PY) tests/simulation/run.py --lives $(LIVES) --cases $(CASES) --runs $(RUNS) --seed $(SEED) $(ARGS)
 
 fuzz: $(TEST) $(FUZZ) $(COMPILED)  ## attack the parsers, guided by coverage: SECONDS=600 in all
 	@$(PY) tests/fuzz/run.py --seconds $(SECONDS) $(ARGS)

@@ -1,12 +1,8 @@
 """The fold, record kind by record kind; and the loop around it."""
 
-from collections.abc import Iterator, Sequence
-
 import pytest
 
 from entrepot.adapters.sql.books import open_books
-from entrepot.compose.worker import keep_folding
-from entrepot.core.errors import UsageLogUnavailable
 from entrepot.core.log_records import (
     Abandoned,
     InstanceLost,
@@ -17,7 +13,7 @@ from entrepot.core.log_records import (
     MonthClosed,
     Progressed,
 )
-from entrepot.core.periods import DAY, END_OF_TIME, HOUR, MINUTE, Instant, hour_of
+from entrepot.core.periods import DAY, END_OF_TIME, HOUR, MINUTE
 from entrepot.core.world import World
 from entrepot.ports.books import Books, Closing
 from entrepot.ports.event_log import Position
@@ -36,7 +32,6 @@ from tests.support.billing import (
     version,
     world,
 )
-from tests.support.budgets import KeptStandings
 
 PRICES = prices(("m", "input_tokens", "1000"), ("m", "output_tokens", "2000"))  # 0.001 and 0.002 a token
 WORLD = world(version(PRICES))
@@ -319,75 +314,6 @@ def test_verify_finds_nothing_in_good_books_and_the_first_difference_in_others()
     assert verify(books, open_books(":memory:"), log) == [
         "state differs in row 3: the books have ('watermark', 7), the log gives nothing"
     ]
-
-
-class SteppingClock:
-    """A clock that moves by a step each time it is asked."""
-
-    def __init__(self, at: Instant, step: Instant) -> None:
-        self._at, self._step = at, step
-
-    def now(self) -> Instant:
-        """See ports.clock."""
-        self._at += self._step
-        return self._at
-
-
-class Silent:
-    """No upstream that answers."""
-
-    def served(self, upstream: object, request_id: str) -> None:
-        """See ports.upstream_usage."""
-
-
-class PausingLog(ListLog):
-    """A log that cannot be written at first."""
-
-    def __init__(self, records: Sequence[LogRecord], failures: int) -> None:
-        super().__init__(records)
-        self._failures = failures
-
-    def append(self, records: Sequence[LogRecord]) -> None:
-        """See ports.event_log."""
-        if self._failures:
-            self._failures -= 1
-            raise UsageLogUnavailable("not now")
-        super().append(records)
-
-
-def pauses(count: int) -> Iterator[bool]:
-    yield from [False] * count
-    yield True
-
-
-def test_the_worker_folds_resolves_and_marks_until_it_is_stopped() -> None:
-    """Given a lost request and a log that is down once, when the worker runs, then all is settled and accrued."""
-    log = PausingLog([applied(WORLD), admitted("a"), InstanceLost(instance="one", at=MARCH + 5)], failures=1)
-    books = open_books(":memory:")
-    stop = pauses(8)
-    waits: list[float] = []
-
-    def pause(seconds: float) -> bool:
-        waits.append(seconds)
-        return next(stop)
-
-    keep_folding(books, log, log, Silent(), SteppingClock(MARCH + 2 * HOUR, MINUTE), pause, KeptStandings())
-    assert books.oldest_open() is None
-    assert [event.source for event in books.events(0, APRIL)] == ["estimated"]
-    assert books.watermark() > MARCH + 2 * HOUR
-    assert 0.0 in waits
-    assert max(waits) > 0
-
-
-def test_the_worker_marks_at_its_start_and_then_each_hour() -> None:
-    log = ListLog([applied(WORLD)])
-    stop = pauses(40)
-    clock = SteppingClock(MARCH, 5 * MINUTE)
-    keep_folding(open_books(":memory:"), log, log, Silent(), clock, lambda _: next(stop), KeptStandings())
-    marks = [record.at for record in log.records if isinstance(record, Marked)]
-    hours = [hour_of(at) for at in marks]
-    assert len(marks) >= 3
-    assert hours == sorted(set(hours))
 
 
 def test_the_world_declares_more_than_prices() -> None:

@@ -22,7 +22,7 @@ from entrepot.core.segments import (
 )
 from entrepot.ports.event_log import START, CheckedLog
 from tests.support.log_disk import held, once, read
-from tests.support.log_records import admitted, numbered, usage
+from tests.support.log_records import admitted, number_of, numbered, usage
 
 
 @pytest.fixture
@@ -177,6 +177,20 @@ def test_a_segment_that_cannot_be_begun_is_tried_again(disk: MemoryDisk, act: Ac
     disk.cut_power()
     DiskEventLog(disk)
     assert read(disk) == [0, 2]
+
+
+def test_who_cannot_tell_where_the_log_ends_does_not_say_that_it_does(disk: MemoryDisk) -> None:
+    """Given a durable length that was written by half, a reader further on waits, until the writer says it again."""
+    log = DiskEventLog(disk)
+    log.append([numbered(0)])
+    reader = DiskLogReader(disk)
+    ((place, _),) = reader.read(START, 10)
+    disk.open("durable").write_at(3, b"torn")
+    assert list(reader.read(START, 10)) == []
+    with pytest.raises(UsageLogUnavailable, match="how far the usage log is durable cannot be read"):
+        list(reader.read(place, 10))
+    log.append([numbered(1)])
+    assert [number_of(record) for _, record in reader.read(place, 10)] == [1]
 
 
 def test_a_durable_group_counts_even_if_readers_cannot_be_told(disk: MemoryDisk) -> None:

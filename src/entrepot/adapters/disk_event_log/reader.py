@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import msgspec
 
 from entrepot.adapters.disk_event_log.files import Durable, read_durable, read_header, scan
-from entrepot.core.errors import LogDamaged
+from entrepot.core.errors import LogDamaged, UsageLogUnavailable
 from entrepot.core.log_records import LogRecord, decode_record
 from entrepot.core.segments import GENESIS_SEAL, HEADER_BYTES, Frames, segment_name, split_frames
 from entrepot.ports.disk import Disk
-from entrepot.ports.event_log import CheckedLog, Position
+from entrepot.ports.event_log import START, CheckedLog, Position
 
 _CHUNK_BYTES = 256 * 2**10
 
@@ -53,6 +53,8 @@ class DiskLogReader:
     def _pieces(self, after: Position, limit: int) -> Iterator[tuple[int, Frames]]:
         """Runs of records after the position, at most limit in all, with their segment's number."""
         durable = read_durable(self._disk)
+        if durable is None and after > START:  # Nobody must take this for the end: there may be more.
+            raise UsageLogUnavailable("how far the usage log is durable cannot be read; its writer will say so again")
         number, offset = max(after.segment, 1), after.offset
         while durable is not None and limit > 0 and number <= durable.segment:
             until = self._until(number, durable)

@@ -1,0 +1,140 @@
+"""Mistakes planted on purpose, one at a time: the simulation, or the second calculation, must find each.
+
+Each is a change of one place of the product's source, made in a process of its own while it runs.
+"""
+
+from multiprocessing import get_context
+from typing import NamedTuple
+
+from tests.mutation.mutants import code_of, put
+from tests.oracle.compare import agree
+from tests.simulation.lives import live
+from tests.support.tree import SOURCE
+
+LIVES_MAX, ROUNDS_MAX = 300, 40
+
+
+class Planted(NamedTuple):
+    """In a function of a file below src/entrepot, a text that stands there once and what is put in its place."""
+
+    what: str
+    file: str
+    function: str
+    old: str
+    new: str
+    by: str = "simulation"
+
+
+PLANTED = (
+    Planted("repeats are counted", "flows/process_usage.py", "process_usage", "increments(new)", "increments(metered)"),
+    Planted("what is posted is not marked", "flows/accrue.py", "accrue", "books.mark_posted(readings)", "None"),
+    Planted(
+        *("the log says yes before its flush", "adapters/disk_event_log/writer.py", "DiskEventLog.commit"),
+        *("            self._file.sync()\n", "            pass\n"),
+    ),
+    Planted(
+        *("the group that meets a full segment is dropped", "adapters/disk_event_log/writer.py", "DiskEventLog.commit"),
+        *(
+            "            self._seal()\n        self.reopen()",
+            "            self._seal()\n            return\n        self.reopen()",
+        ),
+    ),
+    Planted(
+        *("a segment is sealed one byte short", "adapters/disk_event_log/writer.py", "DiskEventLog._begin_segment"),
+        *("previous_length=self._length,", "previous_length=max(self._length - 1, 0),"),
+    ),
+    Planted(
+        *("requests of a lost gateway stay open", "workers.py", "Fold._stretch"),
+        *("self._books.lose_instance(record.instance, record.at)", "pass"),
+    ),
+    Planted(
+        *("a cached token is an input token too", "dialects/openai_usage.py", "meters_of"),
+        *("read.prompt_tokens - cached - written", "read.prompt_tokens - written"),
+    ),
+    Planted(
+        *("a request that nobody settled costs nothing", "flows/resolve_usage.py", "_settlement"),
+        *("return _reported(request, given_up, served.usage)", 'return _event(request, given_up, "reported", {})'),
+    ),
+    Planted(
+        *("what is invoiced is not marked", "flows/close_month.py", "_invoice"),
+        *("books.mark_invoiced([reading_of(charge) for charge in item.charges], invoice.number, line)", "pass"),
+    ),
+    Planted(
+        *("late usage begins the steps again", "flows/close_month.py", "_invoice"),
+        *("Rater(terms, lambda pool: books.pooled(pool).invoiced)", "Rater(terms)"),
+    ),
+    Planted(
+        *("each hour is rounded", "invoicing/draft.py", "_line"),
+        *("sum(charge.amount_pico for", "sum(charge.amount_pico // 10**10 * 10**10 for"),
+    ),
+    Planted(
+        *("a window holds its last minute", "core/price_windows.py", "PriceWindow.holds"),
+        *("self.from_minute <= minute < self.to_minute", "self.from_minute <= minute <= self.to_minute", "oracle"),
+    ),
+    Planted(
+        *("a bound belongs to the next step", "core/prices.py", "Price._step_of"),
+        *("quantity <= step.up_to", "quantity < step.up_to", "oracle"),
+    ),
+    Planted(
+        *("months are those of UTC", "metering/record.py", "Recorder._place"),
+        *("month = period_of(at, contract.zone)", 'month = period_of(at, "UTC")', "oracle"),
+    ),
+    Planted(
+        *("discounts cut off instead of rounding", "core/terms.py", "_rest"),
+        *("(SHARE - share) + SHARE)", "(SHARE - share))", "oracle"),
+    ),
+    Planted(
+        *("a commitment forgets earlier invoices", "flows/close_month.py", "_draw_down"),
+        *("charged = books.spending(contract.id, commitment.begins).charged_pico", "charged = 0", "oracle"),
+    ),
+    Planted(
+        *("a part of a month has the whole minimum", "invoicing/terms.py", "_true_up"),
+        *("monthly_pico * part_of_month(contract, month)", "Fraction(monthly_pico)", "oracle"),
+    ),
+    Planted(
+        *("tax is on amounts before rounding", "invoicing/terms.py", "tax_lines"),
+        *("parse_pico(line.amount) for line in of_tax", "parse_pico(line.exact) for line in of_tax", "oracle"),
+    ),
+    Planted(
+        *("exchange is of rounded amounts", "invoicing/exchange.py", "converted"),
+        *("convert_pico(line.exact_pico,", "convert_pico(line.exact_pico // 10**10 * 10**10,", "oracle"),
+    ),
+)
+
+
+class Caught(NamedTuple):
+    """How a mistake was found; seed None when it was not."""
+
+    planted: Planted
+    seed: int | None
+    first: str
+
+    def line(self) -> str:
+        """In one line."""
+        if self.seed is None:
+            return f"NOT CAUGHT  {self.planted.what}"
+        place = "life" if self.planted.by == "simulation" else "round"
+        return f"caught      {self.planted.what}: {self.planted.by}, {place} {self.seed}: {self.first[:90]}"
+
+
+def hunt(planted: Planted) -> Caught:
+    """Plants the mistake here, for good, and looks until it shows."""
+    path = SOURCE / planted.file
+    source = path.read_text()
+    assert source.count(planted.old) == 1, f"{planted.file} has {planted.old!r} {source.count(planted.old)} times"
+    changed = compile(source.replace(planted.old, planted.new), str(path), "exec")
+    put(path, planted.function, code_of(changed, planted.function))
+    for seed in range(LIVES_MAX if planted.by == "simulation" else ROUNDS_MAX):
+        try:
+            found = live(seed).faults if planted.by == "simulation" else agree(seed).differences
+        except Exception as error:  # noqa: BLE001 - a mistake may well stop the product
+            found = [f"{type(error).__name__}: {error}"]
+        if found:
+            return Caught(planted, seed, " ".join(found[0].split()))
+    return Caught(planted, None, "")
+
+
+def hunt_all(processes: int) -> list[Caught]:
+    """All of them, each in a process of its own."""
+    with get_context("fork").Pool(processes, maxtasksperchild=1) as pool:
+        return pool.map(hunt, PLANTED, chunksize=1)
