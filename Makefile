@@ -28,7 +28,7 @@ NODE := $(NODE_TESTS)/node_modules/.installed
 # The request path, compiled beside its sources as they are now.
 COMPILED := build/.compiled
 
-.PHONY: help run test openai-tests focus sources check simulate fuzz bench bench-instructions bench-peers docs lock clean
+.PHONY: help run test openai-tests focus sources check simulate mutants fuzz bench bench-instructions bench-peers docs lock clean
 
 help:  ## list these words
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -59,6 +59,9 @@ check: $(TEST)  ## format, lint, types, import contracts, names that nothing use
 
 simulate: $(TEST) $(COMPILED)  ## break it on purpose, rate it twice, count the money: SEED=1 LIVES=2000 CASES=1000000 RUNS=20
 	@$(PY) tests/simulation/run.py --lives $(LIVES) --cases $(CASES) --runs $(RUNS) --seed $(SEED) $(ARGS)
+
+mutants: $(TEST)  ## plant small mistakes in the code of money, one at a time; the tests must notice: ARGS="core/money.py"
+	@$(PY) -m tests.mutation.run $(ARGS)
 
 fuzz: $(TEST) $(FUZZ) $(COMPILED)  ## attack the parsers, guided by coverage: SECONDS=600 in all
 	@$(PY) tests/fuzz/run.py --seconds $(SECONDS) $(ARGS)

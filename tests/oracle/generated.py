@@ -35,7 +35,7 @@ def round_of(seed: int, cases: int = CASES) -> Round:
     if chance.random() < 0.15:
         closes.append(calendar.following(months[-1]))
     rates = tuple(
-        (sold, bought, f"{month}-{day:02d}", _amount(chance, 4, 6))
+        (sold, bought, f"{month}-{day:02d}", _amount(chance, 2, 6))
         for sold, bought in _PAIRS
         for month, day in (("2023-10", 1), *((month, chance.randint(1, 28)) for month in months))
     )
@@ -84,7 +84,7 @@ def _deal(chance: Random, customer: str, start: str, end: str, zone: str, closes
         minimum=_amount(chance, chance.randint(0, 4), 3) if chance.random() < 0.2 else "",
         levies=_levies(chance),
         promise=_promise(chance, closes) if roll < 0.2 else None,
-        locked=_amount(chance, 3, 6) if priced_in != currency and chance.random() < 0.5 else "",
+        locked=_amount(chance, 2, 6) if priced_in != currency and chance.random() < 0.5 else "",
     )
 
 

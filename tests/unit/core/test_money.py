@@ -2,7 +2,7 @@
 
 import pytest
 
-from entrepot.core.money import PICO, format_minor, format_pico, minor_digits, parse_pico, round_to_minor
+from entrepot.core.money import PICO, format_minor, format_parts, format_pico, minor_digits, parse_pico, round_to_minor
 
 
 @pytest.mark.parametrize(
@@ -57,3 +57,17 @@ def test_printing_drops_only_needless_zeros() -> None:
     assert format_pico(parse_pico("100.10")) == "100.1"
     assert format_pico(0) == "0"
     assert format_pico(-1) == "-0.000000000001"
+
+
+@pytest.mark.parametrize(
+    ("quantity", "parts", "text"),
+    [
+        (22_750, 60, "379.166666666667"),
+        (-22_750, 60, "-379.166666666667"),
+        (0, 60, "0"),
+        (1, 3, "0.333333333333"),
+        (1, 2 * PICO, "0.000000000001"),
+    ],
+)
+def test_parts_of_a_unit_are_shown_to_the_twelfth_digit(quantity: int, parts: int, text: str) -> None:
+    assert format_parts(quantity, parts) == text

@@ -56,3 +56,11 @@ def test_an_unknown_zone_is_refused() -> None:
 def test_the_hour_holds_its_start_and_not_its_end() -> None:
     assert hour_of(HOUR) == HOUR
     assert hour_of(2 * HOUR - 1) == HOUR
+
+
+def test_months_are_those_that_instants_have() -> None:
+    assert str(parse_period("1970-01")) == "1970-01"
+    assert str(parse_period("9998-12")) == "9998-12"
+    for text in ("1969-12", "9999-01"):
+        with pytest.raises(ValueError, match="is not a month"):
+            parse_period(text)

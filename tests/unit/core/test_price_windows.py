@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from entrepot.core.periods import DAY, parse_instant
+from entrepot.core.periods import DAY, MINUTE, parse_instant
 from entrepot.core.price_windows import PriceWindow, parse_days, parse_minute, stretch_at
 
 PEAK = PriceWindow("peak", "Europe/Berlin", (0, 1, 2, 3, 4), 8 * 60, 20 * 60)
@@ -75,6 +75,54 @@ def _is_within(window: PriceWindow, at: int) -> bool:
     return False
 
 
+ALL_DAY = PriceWindow("shift", "Asia/Kolkata", (6,), 8 * 60, 8 * 60)
+TRANSITIONS = {
+    "Europe/Berlin": ("2024-03-31T01:00:00Z", "2024-10-27T01:00:00Z"),
+    "America/New_York": ("2024-03-10T07:00:00Z", "2024-11-03T06:00:00Z"),
+    "Australia/Lord_Howe": ("2024-04-06T15:00:00Z", "2024-10-05T15:30:00Z"),
+}
+
+
+@pytest.mark.parametrize(("zone", "transition"), [(zone, at) for zone, both in TRANSITIONS.items() for at in both])
+def test_a_stretch_ends_where_clocks_change(zone: str, transition: str) -> None:
+    """Around a change of clocks every instant is told right, and a stretch claims nothing beyond it."""
+    window = PriceWindow("early", zone, tuple(range(7)), 100, 170)
+    change = parse_instant(transition)
+    for at in [change + by * MINUTE + more for by in range(-240, 240, 7) for more in (-1, 0, 1)]:
+        stretch = stretch_at([window], at)
+        assert stretch.begins <= at < stretch.ends
+        for instant in (stretch.begins, stretch.ends - 1, (stretch.begins + stretch.ends) // 2):
+            assert bool(stretch.names) == _is_within(window, instant)
+
+
+@pytest.mark.parametrize("edge", ["07:00", "19:00", "23:00"])
+def test_a_stretch_holds_the_instant_at_its_edge(edge: str) -> None:
+    for more in (-1, 0, 1):
+        at = parse_instant(f"2026-03-26T{edge}:00Z") + more
+        stretch = stretch_at([PEAK], at)
+        assert stretch.begins <= at < stretch.ends
+        assert bool(stretch.names) == _is_within(PEAK, at)
+
+
+def test_without_windows_a_stretch_is_the_day() -> None:
+    at = parse_instant("2026-03-26T12:34:56Z")
+    assert stretch_at([], at) == (parse_instant("2026-03-26"), parse_instant("2026-03-27"), "")
+
+
+def test_windows_that_overlap_are_named_in_their_order() -> None:
+    at = parse_instant("2026-03-27T11:00:00Z")
+    late = PriceWindow("late", "UTC", (4,), 0, 24 * 60)
+    assert stretch_at([late, PEAK], at).names == "late peak"
+
+
+def test_a_window_that_ends_when_it_begins_is_a_whole_day() -> None:
+    assert ALL_DAY.holds(6, 8 * 60)
+    assert ALL_DAY.holds(6, 23 * 60)
+    assert ALL_DAY.holds(0, 8 * 60 - 1)  # A Monday: the Sunday goes on.
+    assert not ALL_DAY.holds(0, 8 * 60)
+    assert not ALL_DAY.holds(6, 8 * 60 - 1)
+
+
 def test_days_and_times_are_read_as_people_write_them() -> None:
     assert parse_days("mon-fri") == (0, 1, 2, 3, 4)
     assert parse_days("fri-mon, wed") == (0, 2, 4, 5, 6)
@@ -88,7 +136,7 @@ def test_what_is_no_time_of_day_is_refused(text: str) -> None:
         parse_minute(text)
 
 
-@pytest.mark.parametrize("text", ["", "mon-", "monday", "-fri", "mon;tue"])
+@pytest.mark.parametrize("text", ["", "mon-", "monday", "-fri", "mon;tue", "mon-tue-wed"])
 def test_what_are_no_days_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="are not days"):
         parse_days(text)

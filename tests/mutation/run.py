@@ -1,0 +1,250 @@
+"""`make mutants`: one small mistake at a time in the modules that money passes; the tests must notice it.
+
+    python -m tests.mutation.run [--sample N] [--seed 1] [--processes 1] [MODULE ...]
+
+All tests below are collected once, and each is run once to see which functions it calls. For each mutant the process
+forks, the child puts the changed code into the function and runs the tests that call it, the quickest first, until one
+fails. A mutant that none notices is a survivor. Those with a reason stand in docs/operations/surviving-mutants.md;
+the exit status is 1 when one does not, or when fewer than 85 % of the mutants are noticed.
+"""
+
+import argparse
+import json
+import os
+import pickle
+import resource
+import signal
+import sys
+import time
+from collections import Counter, defaultdict
+from pathlib import Path
+from random import Random
+from types import CodeType, FrameType
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.mutation.mutants import Mutant, mutants_of, put
+from tests.support.tree import ROOT, SOURCE
+
+MODULES = (
+    *(f"core/{name}.py" for name in ("money", "prices", "price_windows", "terms", "exchange", "charges", "journal")),
+    *("core/invoices.py", "core/periods.py"),
+    *("rating/rate_usage.py", "rating/commitments.py"),
+    *("ledger/post.py", "ledger/chart_of_accounts.py"),
+)
+TESTS = (
+    *(f"unit/core/test_{name}.py" for name in ("exchange", "invoices", "money", "periods")),
+    *(f"unit/core/test_{name}.py" for name in ("price_windows", "prices", "terms", "world")),
+    *("unit/rating", "unit/ledger", "unit/invoicing", "unit/provisioning", "unit/printing"),
+    *("oracle/test_oracle.py", "unit/test_bill.py", "unit/test_closing.py", "unit/test_crediting.py"),
+    *("unit/test_settling.py", "unit/test_workers.py"),
+    *("property/test_commitments.py", "property/test_core.py", "property/test_fold.py", "property/test_price_forms.py"),
+    *("property/test_rating_oracle.py", "property/test_world_files.py"),
+    *("integration/test_billing_scenarios.py", "integration/test_settlement_scenarios.py"),
+)
+SURVIVORS = ROOT / "docs" / "operations" / "surviving-mutants.md"
+KILLED_MIN = 0.85
+CPU_S_MIN, CPU_TIMES = 10, 3  # What the tests of a mutant may take, at least and in times of what they took without.
+MEMORY_BYTES_MAX = 4 * 2**30
+
+_Function = tuple[str, str]  # (file, qualified name)
+
+
+class Seen(NamedTuple):
+    """What a run of all tests without mistakes showed. calls: {function: places of the tests that call it}."""
+
+    calls: dict[_Function, set[int]]
+    seconds: list[float]
+    failed: list[str]
+
+
+class Mutating:
+    """A pytest plugin that runs mutants in place of the tests."""
+
+    def __init__(self, given: argparse.Namespace) -> None:
+        self._given = given
+        self._failed = False
+        self._items: list[pytest.Item] = []
+        self.survivors: list[Mutant] = []
+        self.counts: dict[str, Counter[str]] = defaultdict(Counter)
+        self.broken: list[str] = []
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection(self) -> None:
+        """Hypothesis repeats itself, and does not look for the smallest example."""
+        import hypothesis  # Not before pytest has prepared its assertions.
+
+        phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
+        hypothesis.settings.register_profile("mutants", deadline=None, derandomize=True, database=None, phases=phases)
+        hypothesis.settings.load_profile("mutants")
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Takes note of a test that failed."""
+        self._failed = self._failed or report.failed
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """All mutants, in place of all tests."""
+        self._items = session.items
+        seen: Seen = pickle.loads(_in_child(self._look))
+        self.broken = seen.failed
+        if not self.broken:
+            self._try_all(seen)
+        return True
+
+    def _look(self) -> bytes:
+        """Runs every test once, without a mistake."""
+        files = {str(SOURCE / name) for name in MODULES}
+        calls: dict[_Function, set[int]] = defaultdict(set)
+        seconds, failed = [], []
+        for place, item in enumerate(self._items):
+            called: set[CodeType] = set()
+
+            def note(frame: FrameType, event: str, _: Any, called: set[CodeType] = called) -> None:
+                if event == "call" and frame.f_code.co_filename in files:
+                    called.add(frame.f_code)
+
+            began = time.process_time()
+            sys.setprofile(note)
+            try:
+                noticed = self._fails([item])
+            finally:
+                sys.setprofile(None)
+            seconds.append(time.process_time() - began)
+            if noticed:
+                failed.append(item.nodeid)
+            for code in called:
+                calls[code.co_filename, code.co_qualname.partition(".<locals>")[0]].add(place)
+        return pickle.dumps(Seen(dict(calls), seconds, failed))
+
+    def _fails(self, items: list[pytest.Item]) -> bool:
+        """Whether one of these tests fails; those behind it are not run."""
+        self._failed = False
+        for item, following in zip(items, [*items[1:], None], strict=True):
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            if self._failed:
+                return True
+        return False
+
+    def _try_all(self, seen: Seen) -> None:
+        waiting = [mutant for name in self._given.modules for mutant in self._chosen(name)]
+        running: dict[int, Mutant] = {}
+        total = len(waiting)
+        print(f"{total} mutants in {len(self._given.modules)} modules, {len(self._items)} tests", flush=True)
+        while waiting or running:
+            while waiting and len(running) < self._given.processes:
+                mutant = waiting.pop(0)
+                places = sorted(
+                    seen.calls.get((str(mutant.path), mutant.function), ()), key=lambda at: seen.seconds[at]
+                )
+                running[self._begin(mutant, places, sum(seen.seconds[at] for at in places))] = mutant
+            child, status = os.wait()
+            self._judge(running.pop(child), status)
+
+    def _chosen(self, name: str) -> list[Mutant]:
+        everything = list(mutants_of(SOURCE / name))
+        if self._given.sample and len(everything) > self._given.sample:
+            numbers = Random(f"{self._given.seed} {name}").sample(range(len(everything)), self._given.sample)
+            return [everything[number] for number in sorted(numbers)]
+        return everything
+
+    def _begin(self, mutant: Mutant, places: list[int], seconds: float) -> int:
+        child = os.fork()
+        if child:
+            return child
+        try:
+            limit = int(time.process_time() + max(CPU_S_MIN, CPU_TIMES * seconds))
+            resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 1))
+            resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES_MAX, MEMORY_BYTES_MAX))
+            _be_silent()
+            put(mutant.path, mutant.function, mutant.code)
+            os._exit(1 if self._fails([self._items[place] for place in places]) else 0)
+        finally:
+            os._exit(1)  # An error that even pytest does not survive is noticed.
+
+    def _judge(self, mutant: Mutant, status: int) -> None:
+        counts = self.counts[str(mutant.path.relative_to(SOURCE))]
+        if status == 0:
+            self.survivors.append(mutant)
+            counts["survived"] += 1
+            print(f"survived: {mutant.path.relative_to(SOURCE)}:{mutant.line} {mutant.name}", flush=True)
+        elif os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGKILL):
+            counts["endless"] += 1
+        else:
+            counts["failed"] += 1
+
+
+def _in_child(work: Any) -> bytes:
+    """What the work returns in a child, so that nothing of it stays here."""
+    out, into = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            _be_silent()
+            with os.fdopen(into, "wb") as pipe:
+                pipe.write(work())
+        finally:
+            os._exit(0)
+    os.close(into)
+    with os.fdopen(out, "rb") as pipe:
+        content = pipe.read()
+    os.waitpid(child, 0)
+    return content
+
+
+def _be_silent() -> None:
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+
+
+def known_survivors() -> set[str]:
+    """`module function: change` of the survivors that have a reason."""
+    rows = (line.split(" | ") for line in SURVIVORS.read_text().splitlines() if line.startswith("| `"))
+    return {f"{row[0].strip('| `')} {row[1].strip('` ')}".replace("\\|", "|") for row in rows}
+
+
+def main() -> int:
+    """The exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("modules", nargs="*", default=MODULES, metavar="MODULE")
+    parser.add_argument("--sample", type=int, default=0, help="so many mutants of each module, always the same; 0: all")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--json", type=Path, help="where the counts are written")
+    given = parser.parse_args()
+    mutating = Mutating(given)
+    tests = [str(ROOT / "tests" / name) for name in TESTS]
+    options = ["-q", "-s", "-p", "no:xdist", "-p", "no:cacheprovider", "--timeout=0", "--no-header", "--no-summary"]
+    status = pytest.main([*options, *tests], plugins=[mutating])
+    if status or mutating.broken:
+        print("these tests fail without any mistake:", *mutating.broken, sep="\n  ")
+        return 1
+    return _report(mutating, given.json)
+
+
+def _report(mutating: Mutating, path: Path | None) -> int:
+    total = Counter[str]()
+    for name, counts in mutating.counts.items():
+        total += counts
+        print(_line(name, counts))
+    print(_line("all", total))
+    if path:
+        path.write_text(json.dumps({name: dict(counts) for name, counts in mutating.counts.items()}, indent=1) + "\n")
+    known = known_survivors()
+    names = [f"{mutant.path.relative_to(SOURCE)} {mutant.name}" for mutant in mutating.survivors]
+    unexplained = [name for name in names if name not in known]
+    for name in unexplained:
+        print(f"no reason in {SURVIVORS.relative_to(ROOT)}: {name}")
+    return 1 if unexplained or total["survived"] > (1 - KILLED_MIN) * total.total() else 0
+
+
+def _line(name: str, counts: Counter[str]) -> str:
+    noticed = counts.total() - counts["survived"]
+    share = 100 * noticed / max(counts.total(), 1)
+    return f"{name}: {noticed} of {counts.total()} noticed ({share:.1f} %), {counts['endless']} of them by running on"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
