@@ -70,6 +70,12 @@ _ALL = (
     Contender("bare", "ours", "key", targets.bare),
     Contender(OURS, "ours", "keys, routing, metering synced to disk, metrics", partial(entrepot, 20, 20)),
     Contender("entrepot-1000keys", "ours", "the same, 1000 keys of 200 customers", partial(entrepot, 200, 1000)),
+    Contender(
+        "entrepot-limited",
+        "ours",
+        "the same, prompts counted, two limits held",
+        partial(entrepot, 20, 20, limited=True),
+    ),
     Contender("vllm-router", "gateway", "no key", routers.vllm_router),
     Contender("sglang-router", "gateway", "key", routers.sglang_router),
     Contender("smg", "gateway", "key", routers.smg),

@@ -90,14 +90,17 @@ def entrepot(
     deployments: int = 1,
     more: Mapping[str, str] = MappingProxyType({}),
     module: str = "entrepot.compose.gateway",
+    *,
+    limited: bool = False,
 ) -> Product:
     """The product serving a world of that many customers, keys and deployments of each customer.
 
     workers: gateways on one port, on any core when there are several. more: settings; module: of the gateway.
+    limited: every request meets a limit of requests and one of tokens, which none of them exhausts.
     Raises: RuntimeError when it does not start.
     """
     bench = children.bench
-    name = f"entrepot-{customers}-{keys}-{workers}-{deployments}" + ("-tls" if tls else "")
+    name = f"entrepot-{customers}-{keys}-{workers}-{deployments}" + ("-tls" if tls else "") + "-limited" * limited
     home = bench.scratch / name
     port = free_port()
     environment = {
@@ -109,7 +112,7 @@ def entrepot(
     if tls:
         environment["SSL_CERT_FILE"] = str(tls.authority)
     base_url = f"https://127.0.0.1:{tls.port}/v1" if tls else f"http://127.0.0.1:{mock.port}/v1"
-    world = read_world([("benchmark.yaml", world_text(customers, base_url, deployments))])
+    world = read_world([("benchmark.yaml", world_text(customers, base_url, deployments, limited=limited))])
     publish(environment, world, keys_of(customers, keys), 1)
     core = bench.target_core if workers == 1 else None
     command = [sys.executable, "-m", "entrepot.compose.log_process", "--home", str(home)]
@@ -141,18 +144,19 @@ def publish(environment: Mapping[str, str], world: World, keys: Sequence[ApiKey]
     FileSnapshots(load_settings(environment).snapshot_file).publish(snapshot)
 
 
-def world_text(customers: int, base_url: str, deployments: int = 1) -> str:
+def world_text(customers: int, base_url: str, deployments: int = 1, *, limited: bool = False) -> str:
     """A world file: customers with a project and deployments each, all served by one upstream.
 
-    The first deployment of each is named as the model is.
+    The first deployment of each is named as the model is. limited: see entrepot.
     """
+    counted, quota = (", tokenizer: o200k_base", ", tokens_per_minute: 1000000000000") if limited else ("", "")
     numbers = range(customers)
     names = [MODEL, *(f"deployment-{number}" for number in range(1, deployments))]
     lines = [
         "operator: {name: Benchmark, currency: USD}",
         "partners: [{id: maker, name: Maker}]",
         "models:",
-        f"  - {{id: {MODEL}, version: '1', partner: maker, context_tokens: 128000, stage: general}}",
+        f"  - {{id: {MODEL}, version: '1', partner: maker, context_tokens: 128000, stage: general{counted}}}",
         "upstreams:",
         f"  - {{id: mock, kind: openai, models: [{MODEL}], key_env: {UPSTREAM_KEY},",
         f"     base_url: '{base_url}'}}",
@@ -174,7 +178,7 @@ def world_text(customers: int, base_url: str, deployments: int = 1) -> str:
         *(f"  - {{id: project-{n}, customer: customer-{n}}}" for n in numbers),
         "deployments:",
         *(
-            f"  - {{id: {name}, project: project-{n}, model: {MODEL}, kind: standard}}"
+            f"  - {{id: {name}, project: project-{n}, model: {MODEL}, kind: standard{quota}}}"
             for n in numbers
             for name in names
         ),

@@ -8,8 +8,8 @@ from entrepot.admission.allotments import Allotment, Allotments
 from entrepot.admission.budgets import ServedBudget
 from entrepot.admission.counts import Counts
 from entrepot.admission.holds import Hold, Part
-from entrepot.admission.measures import expected
-from entrepot.core.capacity import Estimate, ServedLimit, Standing
+from entrepot.admission.measures import expected, used_up
+from entrepot.core.capacity import Estimate, ServedLimit, Standing, Used
 from entrepot.core.periods import Instant
 from entrepot.ports.counters import Counters, Draw, Grant, Shortage
 
@@ -110,6 +110,23 @@ class Desk:
             if limit.refill == "window" and allotment.is_known:
                 remaining = max(0, allotment.left + allotment.free)
                 yield Standing(limit.measure, limit.units, remaining, limit.window - allotment.at % limit.window)
+
+    def spend(self, needs: Sequence[Need], used: Used, at: Instant) -> None:
+        """Takes what was used without being held, whether it fits or not. It is not another request.
+
+        Budgets learn of it from the books.
+        """
+        for served, _ in needs:
+            limit = served.limit
+            units = 0 if limit.measure == "requests" or limit.refill == "budget" else used_up(served, used)
+            if units:
+                self._allotments.of(served.limit, at).settle(0, units, at)
+
+    def is_spent(self, needs: Sequence[Need]) -> bool:
+        """Whether a budget among the limits is spent, as far as the books know."""
+        return any(
+            self.spent(served.limit.id) >= served.limit.units for served, _ in needs if served.limit.refill == "budget"
+        )
 
     def sweep(self, at: Instant) -> None:
         """To be called a few times a second."""

@@ -16,13 +16,14 @@ from typing import Final, NamedTuple
 from entrepot.admission.budgets import Budgets, Priced, Running
 from entrepot.admission.desk import Desk, Need
 from entrepot.admission.holds import Hold
+from entrepot.core.capacity import Estimate
 from entrepot.core.errors import InvalidRequest, UpstreamUnavailable
 from entrepot.core.identifiers import Credential
 from entrepot.core.log_records import Admitted
 from entrepot.core.periods import Instant
 from entrepot.core.snapshot import GatewaySnapshot, ServedDeployment, ServedProject
 from entrepot.core.tenancy import CacheStore
-from entrepot.dialects.asked import Asked
+from entrepot.dialects.asked import Asked, Known
 from entrepot.dialects.estimates import bytes_of, estimate_of
 from entrepot.dialects.operations import Operation
 from entrepot.dialects.prompt_cache import cache_key
@@ -33,6 +34,7 @@ from entrepot.flows.serve_inference.exchange import Exchange
 from entrepot.flows.serve_inference.hedged_exchange import HedgedExchange
 from entrepot.flows.serve_inference.repeats import Repeat, Repeats
 from entrepot.flows.serve_inference.session import Session, SessionClient
+from entrepot.flows.serve_inference.session_limits import NOTHING_ASKED, SessionLimits
 from entrepot.flows.serve_inference.shared import Shared
 from entrepot.flows.serve_inference.stages import Stages
 from entrepot.flows.serve_inference.stored import Continuation, StoredAsk, StoredErrand
@@ -169,10 +171,7 @@ class ServeInference:
         estimate = estimate_of(
             ask.operation, asked, ask.body, deployment.context_tokens, self._counter(deployment.tokenizer)
         )
-        needs = self.desk.needs(deployment.limits, estimate, caller.tier)
-        if budgets:
-            priced = Priced(caller.project.id, deployment.name, caller.tier, ask.at, estimate, asked.counts)
-            needs += [Need(served, units) for served, units in self._budgets.needs(budgets, priced)]
+        needs = self._needs(ask.at, caller, deployment, estimate, budgets, asked.counts)
         client.tell_limits(partial(self.desk.standings, needs))
         begin = partial(self._begin, ask, client, caller, deployment, asked)
         hold = self.desk.hold(needs, ask.at)
@@ -181,6 +180,22 @@ class ServeInference:
         admitting = Admitting(self.desk, self._waiting, needs, estimate, ask.at, client, begin)
         admitting.start()
         return admitting
+
+    def _needs(
+        self,
+        at: Instant,
+        caller: Caller,
+        deployment: ServedDeployment,
+        estimate: Estimate,
+        budgets: Sequence[Running],
+        counts: Known = (),
+    ) -> list[Need]:
+        """What is needed of limits and budgets. Raises: NoPrice."""
+        needs = self.desk.needs(deployment.limits, estimate, caller.tier)
+        if budgets:
+            priced = Priced(caller.project.id, deployment.name, caller.tier, at, estimate, counts)
+            needs += [Need(served, units) for served, units in self._budgets.needs(budgets, priced)]
+        return needs
 
     def _counter(self, tokenizer: str) -> Callable[[str], int]:
         """What counts the tokens of a text; their bytes, where it is not known how a model counts."""
@@ -277,7 +292,7 @@ class ServeInference:
     ) -> Exchange:
         return make(self.shared, client, asked, operation, pool, ways, admitted, hold)
 
-    def begin_session(self, ask: SessionAsk, client: SessionClient) -> Session:
+    def begin_session(self, ask: SessionAsk, client: SessionClient) -> Session | Admitting:
         """The session that the client gets, or is refused later.
 
         Raises: EntrepotError; then nothing was sent to an upstream.
@@ -289,9 +304,32 @@ class ServeInference:
         project = caller.project
         deployment = deployment_for(project, ask.deployment, "realtime")
         check_tier(deployment, caller.tier, ask.at)
+        budgets = self._budgets.met_by(project.id, caller.key)
+        if not (deployment.limits or budgets):
+            return self._open_session(ask, client, caller, deployment, None, None)
+        needs = self._needs(ask.at, caller, deployment, NOTHING_ASKED, budgets)
+        needs = [Need(served, max(1, units)) for served, units in needs]  # There must be room at all.
+        begin = partial(self._open_session, ask, client, caller, deployment, needs)
+        admitting = Admitting(self.desk, self._waiting, needs, NOTHING_ASKED, ask.at, client, begin)
+        admitting.start()
+        return admitting
+
+    def _open_session(
+        self,
+        ask: SessionAsk,
+        client: SessionClient,
+        caller: Caller,
+        deployment: ServedDeployment,
+        needs: Sequence[Need] | None,
+        hold: Hold | None,
+    ) -> Session:
+        """The session, asked for upstream. hold: ended, where this raises. Raises: UpstreamUnavailable."""
+        project = caller.project
         pool = self.ways.pool(project.id, deployment.name)
         ways = pool.order()
         if not ways:
+            if hold is not None:
+                hold.release(ask.at)
             raise unreachable(pool.back_in(ask.at))
         admitted = Admitted(
             id=ask.id,
@@ -307,7 +345,8 @@ class ServeInference:
             prompt_tokens_estimate=0,
         )
         asked = Upgrade(ask.key, ask.protocols, ask.fields)
-        session = Session(self.shared, self.sessions, client, asked, pool, ways, admitted)
+        limits = SessionLimits(self.desk, needs, caller.tier, hold) if needs is not None and hold is not None else None
+        session = Session(self.shared, self.sessions, client, asked, pool, ways, admitted, limits)
         session.start()
         return session
 

@@ -24,6 +24,7 @@ from entrepot.core.usage_event import Outcome
 from entrepot.dialects import openai, realtime
 from entrepot.dialects.openai_wire import UpstreamError
 from entrepot.flows.serve_inference.attempts import judge, speaks_of_itself
+from entrepot.flows.serve_inference.session_limits import SessionLimits
 from entrepot.flows.serve_inference.session_records import SessionRecords
 from entrepot.flows.serve_inference.shared import Shared
 from entrepot.flows.serve_inference.ways import Way
@@ -35,7 +36,7 @@ from entrepot.relay.gate import Gate
 from entrepot.relay.upgrade import Refused, Upgrade, UpstreamSocket, upgrade_request
 from entrepot.routing.pool import Pool
 
-NORMAL, GOING_AWAY, PROTOCOL_ERROR, SERVER_FAILED = 1000, 1001, 1002, 1011
+NORMAL, GOING_AWAY, PROTOCOL_ERROR, NOT_ALLOWED, SERVER_FAILED = 1000, 1001, 1002, 1008, 1011
 
 CANCELLED_S_MAX = 5.0  # How long an upstream may take to say what a cancelled response used,
 SILENT_S_MAX = 1.0  # and how long to say that there was none.
@@ -94,6 +95,7 @@ class Session:
         pool: Pool[Way],
         ways: Sequence[Way],
         admitted: Admitted,
+        limits: SessionLimits | None = None,
     ) -> None:
         """sessions: where it stands while it is open. admitted: what responses are, but for their id and time."""
         self._shared = shared
@@ -103,7 +105,8 @@ class Session:
         self._pool = pool
         self._ways = ways
         self._tried = 0
-        self._records = SessionRecords(shared, admitted)
+        self._records = SessionRecords(shared, admitted, limits)
+        self._limits = limits
         self._way: Way
         self._inside = False  # It has entered that upstream's endpoint.
         self._upstream: UpstreamSocket | None = None
@@ -131,6 +134,7 @@ class Session:
         """Asks the first upstream that takes a session, or refuses."""
         if not self._try_next_way():
             self._over = True
+            self._release()
             busy = any(way.endpoint.is_full for way in self._ways)
             self._client.refuse(all_busy() if busy else unreachable())
 
@@ -152,6 +156,8 @@ class Session:
 
     def opened(self, accept: bytes, protocol: bytes) -> None:
         """The session begins."""
+        if self._limits is not None:
+            self._limits.begin(self._now())
         if self._way.endpoint.health.troubled:
             self._shared.ways.fleet.succeeded(self._way.endpoint, self._now())
         self._outlet = self._client.accept(accept, protocol, self)
@@ -168,6 +174,7 @@ class Session:
         if not reached and self._try_next_way():
             return
         self._over = True
+        self._release()
         if not reached:
             self._client.refuse(unreachable())
         elif refused is None or refused.head.status < 400 or refused.head.status in {401, 403}:
@@ -182,6 +189,11 @@ class Session:
         if self._inside:
             self._inside = False
             self._way.endpoint.leave()
+
+    def _release(self) -> None:
+        """It has not begun, and takes nothing of its limits."""
+        if self._limits is not None:
+            self._limits.release(self._now())
 
     def _now(self) -> Instant:
         return self._shared.usage.now(self._records.session)
@@ -254,6 +266,7 @@ class Session:
             return
         self._over = True
         self._leave()
+        self._release()
         if self._upstream is not None:
             self._upstream.close()
         self._client.left(outcome)
@@ -292,6 +305,8 @@ class Session:
             return
         if self._is_lost:
             self.lost()
+        elif self._limits is not None and self.is_idle and self._limits.is_spent:
+            self._end("gateway_lost", NOT_ALLOWED, "the budget is spent")
         else:
             self._end_if_heard_out()
 

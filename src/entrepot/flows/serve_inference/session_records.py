@@ -8,6 +8,7 @@ from entrepot.core.log_records import Admitted
 from entrepot.core.usage_event import Outcome, Source
 from entrepot.dialects import realtime
 from entrepot.dialects.openai_usage import UsageMismatch
+from entrepot.flows.serve_inference.session_limits import SessionLimits
 from entrepot.flows.serve_inference.shared import Shared
 
 
@@ -24,10 +25,11 @@ class _Response:
 class SessionRecords:
     """The records of one session. session: what responses are admitted as, but for their id and time."""
 
-    __slots__ = ("_number", "_open", "_shared", "session")
+    __slots__ = ("_limits", "_number", "_open", "_shared", "session")
 
-    def __init__(self, shared: Shared, session: Admitted) -> None:
+    def __init__(self, shared: Shared, session: Admitted, limits: SessionLimits | None = None) -> None:
         self._shared = shared
+        self._limits = limits
         self.session = session
         self._number = 0
         self._open: dict[str, _Response] = {}
@@ -64,6 +66,8 @@ class SessionRecords:
             if not event.usage and not event.is_free and event.outcome != "upstream_failed":
                 source = "counted"
                 meters = {"output_tokens": counted - begun.counted} if counted > begun.counted else {}
+        if self._limits is not None:
+            self._limits.spend(meters, self._shared.usage.now(admitted))
         self._shared.usage.settle(
             admitted, meters, source=source, outcome=event.outcome, raw=event.usage, done=done, failed=failed
         )
