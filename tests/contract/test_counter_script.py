@@ -11,7 +11,7 @@ from entrepot.core.capacity import Limit
 from entrepot.core.counter_language import Words
 from entrepot.core.draws import Draw
 from entrepot.core.periods import MINUTE, SECOND
-from entrepot.core.shared_counters import Claim, Given, SharedCounters
+from entrepot.core.shared_counters import Claim, Given, SharedCounters, Weighed
 from tests.support.told_script import ToldScript, with_told_script
 from tests.support.valkey import ValkeyServer, running_valkey
 
@@ -53,6 +53,14 @@ def some_words(chance: random.Random, epoch: str, at: int, generation: int) -> W
     if verb < 6:
         given = [Given(limit, some_units(chance, limit), some_units(chance, limit) // 9, before) for limit in limits]
         return language.give(holder, generation, epoch, given)
+    if verb == 6 and chance.random() < 0.5:
+        living = frozenset(chance.sample(HOLDERS, chance.randrange(0, 4)))
+        weighed = [
+            Weighed(limit, chance.randrange(limit.units), some_units(chance, limit), chance.randrange(10**14), living)
+            for limit in limits
+            if limit.refill == "budget"
+        ]
+        return language.weigh(holder, generation, epoch, weighed)
     if verb == 6:
         return language.look(holder, generation, epoch, [(limit, chance.random() < 0.5) for limit in limits])
     told = [Claim(limit, (some_units(chance, limit), before), some_units(chance, limit)) for limit in limits]

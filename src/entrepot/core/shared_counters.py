@@ -191,10 +191,10 @@ class SharedCounters:
         states = []
         for limit, more, less, place, living in weighed:
             kept = self._of(limit)
+            since = kept.counter.take(limit, 0, at)
             if place > kept.place:
                 kept.place = place
                 kept.held = {name: units for name, units in kept.held.items() if name in living}
-                since = max(at, kept.counter.state[1])
                 kept.counter = Counter.of((max(0, more + sum(kept.held.values()) - less), since))
             states.append(kept.counter.state)
         return states

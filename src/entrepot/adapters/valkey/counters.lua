@@ -196,6 +196,7 @@ local function weigh()
     local c = load(index, 9)
     local place, living = number(ARGV[c.first + 2]), ARGV[c.first + 3]
     local known = redis.call('HGET', c.key, 'p')
+    advance(c, now)
     if not known or less(number(known), place) then
       local sum, all = number(ARGV[c.first]), redis.call('HGETALL', c.key)
       for at = 1, #all, 2 do
@@ -206,7 +207,7 @@ local function weigh()
           redis.call('HDEL', c.key, all[at])
         end
       end
-      c.u, c.t = minus(sum, number(ARGV[c.first + 1])), math.max(c.t, now)
+      c.u = minus(sum, number(ARGV[c.first + 1]))
       save(c, 'p', text(place))
     end
     state(answer, c)
