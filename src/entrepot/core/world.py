@@ -12,7 +12,7 @@ import msgspec
 from entrepot.core.agreements import Agreement, PartnerReport
 from entrepot.core.catalog import Model, Partner, Upstream
 from entrepot.core.exchange import ExchangeRate
-from entrepot.core.installed import History, history_after
+from entrepot.core.installed import History, Installed, history_after
 from entrepot.core.money import Rounding
 from entrepot.core.parties import Party
 from entrepot.core.periods import Instant
@@ -162,6 +162,7 @@ class WorldIndex:
         "_begins",
         "_contracts",
         "_contracts_by_id",
+        "_provisioned",
         "_subscriptions",
         "_tables",
         "_versions",
@@ -177,6 +178,10 @@ class WorldIndex:
         """installed: what provisioned deployments were in all worlds so far."""
         self.world = world
         self.installed = installed or {}
+        self._provisioned: dict[str, list[tuple[tuple[str, str], tuple[Installed, ...]]]] = {}
+        for key, steps in self.installed.items():
+            for customer in {step.customer for step in steps if step.customer}:
+                self._provisioned.setdefault(customer, []).append((key, steps))
         self.customers = {customer.id: customer for customer in world.customers}
         self.models = {model.id: model for model in world.models}
         self.projects = {project.id: project for project in world.projects}
@@ -201,6 +206,10 @@ class WorldIndex:
             if contract.effective_from <= at < contract.effective_to:
                 return contract
         return None
+
+    def provisioned_of(self, customer: str) -> Sequence[tuple[tuple[str, str], tuple[Installed, ...]]]:
+        """((project, deployment), what it was) of those that have ever been the customer's, by name."""
+        return self._provisioned.get(customer, ())
 
     def subscriptions_of(self, customer: str) -> Sequence[Subscription]:
         """The customer's subscriptions."""

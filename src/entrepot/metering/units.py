@@ -71,7 +71,7 @@ def first_unit(terms: WorldIndex) -> Instant | None:
     """When the first unit stands, or is reserved, under any contract; None without any."""
     found = []
     for contract in terms.world.contracts:
-        begins = [step.begins for _, steps in _deployments(terms, contract) for step in steps if step.units]
+        begins = [step.begins for _, steps in terms.provisioned_of(contract.customer) for step in steps if step.units]
         begins += [reservation.begins for reservation in _reservations(contract)]
         found += [max(at, contract.effective_from) for at in begins if at < contract.effective_to]
     return min(found, default=None)
@@ -88,21 +88,13 @@ def latest_counted(terms: WorldIndex, customers: Collection[str], until: Instant
     return max((stretch.ends - 1 for stretch in stretches), default=None)
 
 
-def _deployments(terms: WorldIndex, contract: Contract) -> list[tuple[_Key, tuple[Installed, ...]]]:
-    return [
-        (key, steps)
-        for key, steps in terms.installed.items()
-        if any(step.customer == contract.customer for step in steps)
-    ]
-
-
 def _reservations(contract: Contract) -> list[Reservation]:
     return [term for term in contract.terms if isinstance(term, Reservation)]
 
 
 def _stretches(terms: WorldIndex, contract: Contract, since: Instant, until: Instant) -> Iterator[_Stretch]:
     begins, ends = _minute(max(since, contract.effective_from)), _minute(min(until, contract.effective_to))
-    deployments, reservations = _deployments(terms, contract), _reservations(contract)
+    deployments, reservations = terms.provisioned_of(contract.customer), _reservations(contract)
     if begins >= ends or not (deployments or reservations):
         return
     versions = terms.price_versions(contract.price_book, contract.zone)
