@@ -34,8 +34,8 @@ from entrepot.core.log_wire import (
 from entrepot.core.segments import frame
 from entrepot.ports.event_log import KeepsFrames
 
-HELD_S: Final = 0.005  # About as long as a flush on a slow disk: what a power cut may take with it hardly grows.
-HOARDED_BYTES_MAX: Final = 32 * 2**20  # Half of what one batch may hold; hours of an unwritable disk on a busy gateway.
+HELD_S = 0.005  # About as long as a flush on a slow disk: what a power cut may take with it hardly grows.
+HOARDED_BYTES_MAX = 32 * 2**20  # Half of what one batch may hold; hours of an unwritable disk on a busy gateway.
 UNSENT_BYTES_MAX = 4 * 2**20  # While a flush lasts; beyond this, new requests would only wait.
 
 _framed: Final = shortcuts.framed
