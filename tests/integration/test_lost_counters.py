@@ -223,6 +223,21 @@ def test_a_server_that_was_started_again_forgets_nothing(server: ValkeyServer) -
     run(work())
 
 
+def test_installations_share_windows_and_no_budgets(server: ValkeyServer) -> None:
+    async def work() -> None:
+        parsed = parse_server(server.url)
+        one, two = (ValkeyCounters(asyncio.get_running_loop(), parsed, name, name) for name in ("one", "two"))
+        await ready(one, two)
+        await granted(one, WINDOW, 900)
+        assert isinstance(await drawn(two, WINDOW, 101), Shortage)
+        await granted(one, BUDGET, BUDGET.units)
+        await fits(two, BUDGET, BUDGET.units)
+        for counters in (one, two):
+            counters.close()
+
+    run(work())
+
+
 def test_scripts_that_are_gone_are_sent_again(server: ValkeyServer) -> None:
     async def work() -> None:
         async with at_valkey(server, "one") as (one,):

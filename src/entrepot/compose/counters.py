@@ -12,6 +12,7 @@ from entrepot.adapters.valkey.client import CONNECT_S_MAX, ValkeyClient, parse_s
 from entrepot.adapters.valkey.counters import ValkeyCounters
 from entrepot.admission.weighed import OwnBase, WeighedCounters
 from entrepot.compose.settings import Settings
+from entrepot.compose.tokens import installation
 from entrepot.core.capacity import Limit
 from entrepot.core.draws import Return
 from entrepot.core.errors import BadInput
@@ -73,7 +74,7 @@ async def open_counters(settings: Settings, name: str, now: Callable[[], Instant
     if store == "machine":
         shared = MachineCounters(loop, settings.counter_socket, name)
     else:
-        shared = ValkeyCounters(loop, parse_server(settings.valkey_url), name)
+        shared = ValkeyCounters(loop, parse_server(settings.valkey_url), name, installation(settings))
     end = loop.time() + READY_S_MAX
     while not shared.drawing.is_ready and loop.time() < end:
         shared.tick(now())

@@ -18,6 +18,11 @@ def internal_token(settings: Settings) -> str:
     return INTERNAL_PREFIX + (settings.internal_token or _kept(settings.home / "internal_token"))
 
 
+def installation(settings: Settings) -> str:
+    """The name of this data directory, which no other has: what its books alone know goes by it."""
+    return _kept(settings.home / "installation")
+
+
 def _kept(path: Path) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(f".{os.getpid()}.new")

@@ -115,9 +115,9 @@ def weigh(holder: str, generation: int, epoch: str, weighed: Sequence[Weighed]) 
     return words
 
 
-def limits_of(words: Words) -> Words:
-    """The ids of the limits that a gateway's words are about."""
-    return words[_HEAD :: _WIDTHS[words[0]]]
+def limits_of(words: Words) -> list[tuple[bytes, bytes]]:
+    """The limits that a gateway's words are about: (id, refill)."""
+    return [(words[start], words[start + 1]) for start in _starts(words)]
 
 
 def read_joined(words: Words) -> tuple[str, int] | None:

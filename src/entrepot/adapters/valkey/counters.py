@@ -22,17 +22,12 @@ SCRIPT = resources.files(__package__).joinpath("counters.lua").read_bytes()
 
 
 class ValkeyCounters:
-    """name: of this gateway, unique among all machines."""
+    """name: of this gateway, unique among all machines. installation: whose budgets it counts: they go by its books."""
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        server: Server,
-        name: str,
-        reply_s: float = REPLY_S_MAX,
-    ) -> None:
-        self._client = ValkeyClient(loop, server, reply_s)
+    def __init__(self, loop: asyncio.AbstractEventLoop, server: Server, name: str, installation: str = "") -> None:
+        self._client = ValkeyClient(loop, server, REPLY_S_MAX)
         self.drawing = Drawing(name, self._send)
+        self._installation = installation.encode()
         self._digest = b""
         self._is_up = False
 
@@ -73,7 +68,7 @@ class ValkeyCounters:
         self.drawing.disconnected()
 
     def _send(self, words: Words, done: Answered) -> None:
-        keys = list(keys_of(words))
+        keys = list(keys_of(words, self._installation))
         rest = (b"%d" % len(keys), *keys, *words)
 
         def take(answer: Answer) -> None:
@@ -92,9 +87,9 @@ class ValkeyCounters:
         self._client.execute(b"EVALSHA", self._digest, *rest, done=take)
 
 
-def keys_of(words: Words) -> Iterator[bytes]:
+def keys_of(words: Words, installation: bytes = b"") -> Iterator[bytes]:
     """The keys that a message is about, which the server is told."""
     yield PREFIX + b"-head"
     yield PREFIX + b"-leases"
-    for limit in limits_of(words):
-        yield PREFIX + limit
+    for limit, refill in limits_of(words):
+        yield PREFIX + (installation + b"/" if refill == b"budget" else b"") + limit
