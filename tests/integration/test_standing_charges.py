@@ -246,3 +246,13 @@ def test_what_is_above_a_cap_is_not_billed(billing: Billing) -> None:
     assert credited(billing, "2024-01", '{kind: cap, monthly: "45"}') == ([("usage", "", "40.00")], "40.00")
     both = f'{{kind: cap, monthly: "45"}}, {CREDITS}'
     assert credited(billing, "2024-02", both)[0][1:] == [("cap", "", "-5.00"), ("credit_used", "credit-1", "-45.00")]
+
+
+def test_units_that_no_contract_is_for_cannot_be_billed(billing: Billing) -> None:
+    """They may neither begin before the first contract nor stand when the last one is over."""
+    early = deployed("[{from: 2023-12-31, units: 100}]")
+    assert "when customer acme has no contract" in billing.refused([HOURLY], [], more=early)
+    assert billing.refused([HOURLY], [], more=deployed("100"), since="2024-01-01, effective_to: 2024-03-20") == (
+        "entrepot: deployment p/d has 100 units on 2024-03-20T00:00:00Z, and customer acme has no contract then; "
+        "declare one, or when the units end\n"
+    )

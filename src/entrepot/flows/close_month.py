@@ -18,7 +18,7 @@ from entrepot.invoicing.reservations import is_of_reservation, reservation_lines
 from entrepot.invoicing.terms import commitment_lines
 from entrepot.ledger.post import breakage_entry, breakage_key, forfeit_entry, forfeit_key, free_key, invoice_entry
 from entrepot.metering.completeness import watermark
-from entrepot.metering.units import first_unit, unpriced_units
+from entrepot.metering.units import first_unit, units_without_contract, unpriced_units
 from entrepot.ports.books import Books, Spending
 from entrepot.rating.commitments import Drawdown, draw_down
 from entrepot.rating.rate_usage import Rater
@@ -56,7 +56,7 @@ def check_closable(books: Books, terms: WorldIndex | None, at: Instant, period: 
             f"a request admitted at {format_instant(oldest)} is still unresolved, so usage of {period} may still come; "
             "it is resolved while `entrepot serve` runs: close again when it is"
         )
-    for unpriced in unpriced_units(terms, 0, end):
+    for unpriced in (*unpriced_units(terms, 0, end), *units_without_contract(terms, end)):
         raise PeriodNotClosable(unpriced)
     since = books.uninvoiced_since()
     for contract in terms.world.contracts:

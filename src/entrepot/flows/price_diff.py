@@ -12,7 +12,7 @@ from entrepot.core.invoices import Invoice
 from entrepot.core.money import format_pico, parse_pico
 from entrepot.core.periods import END_OF_TIME, Instant, Period, format_instant, period_of
 from entrepot.core.tenancy import Contract
-from entrepot.core.terms import Commitment
+from entrepot.core.terms import Commitment, Credit
 from entrepot.core.tokens import COVERED_MINUTES, RESERVED_MINUTES, UNIT_HOURS, UNIT_MINUTES
 from entrepot.core.world import World, WorldIndex
 from entrepot.metering.aggregate import increments
@@ -206,7 +206,7 @@ def _first_month(world: World, period: Period) -> Period:
 def _commitment_months(contract: Contract, period: Period) -> Iterator[Period]:
     begins, ends = period.start(contract.zone), period.end(contract.zone)
     for term in contract.terms:
-        if isinstance(term, Commitment) and term.begins < ends and begins < term.ends:
+        if isinstance(term, Commitment | Credit) and term.begins < ends and begins < term.ends:
             yield period_of(term.begins, contract.zone)
 
 

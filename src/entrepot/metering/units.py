@@ -7,7 +7,7 @@ minute, deployments in the order of their names, reservations in that of the con
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import NamedTuple
 
 from entrepot.core.charges import Series
@@ -65,6 +65,28 @@ def unpriced_units(terms: WorldIndex, since: Instant, until: Instant) -> Iterato
                         f"{format_instant(stretch.begins)}, and price book {contract.price_book} has no price then "
                         f"for {UNIT_HOURS} of model {installed.model}; declare it"
                     )
+
+
+def units_without_contract(terms: WorldIndex, until: Instant) -> Iterator[str]:
+    """A sentence for each deployment of which units stand before the instant when its customer's contracts are over."""
+    contracts = sorted(terms.world.contracts, key=lambda contract: contract.effective_from)
+    agreed = {name: list(group) for name, group in groupby(sorted(contracts, key=_customer), key=_customer)}
+    for key, steps in terms.installed.items():
+        for step, ends in zip(steps, [*(later.begins for later in steps[1:]), until], strict=True):
+            held = agreed.get(step.customer, []) if step.units else []
+            at = max([step.begins, *(contract.effective_from for contract in held[:1])])
+            for contract in held:
+                at = contract.effective_to if contract.effective_from <= at < contract.effective_to else at
+            if held and at < min(ends, until):
+                yield (
+                    f"deployment {'/'.join(key)} has {step.units} units on {format_instant(at)}, and customer "
+                    f"{step.customer} has no contract then; declare one, or when the units end"
+                )
+                break
+
+
+def _customer(contract: Contract) -> str:
+    return contract.customer
 
 
 def first_unit(terms: WorldIndex) -> Instant | None:

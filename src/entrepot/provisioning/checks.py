@@ -16,7 +16,7 @@ from entrepot.provisioning.caches import check_cached_prices
 from entrepot.provisioning.charges import check_charges
 from entrepot.provisioning.draft import Declared, Draft
 from entrepot.provisioning.faults import suggestion
-from entrepot.provisioning.provisioned import check_capacity
+from entrepot.provisioning.provisioned import check_agreed, check_capacity
 from entrepot.provisioning.quotas import check_quotas
 from entrepot.provisioning.subscriptions import check_subscriptions
 
@@ -34,6 +34,7 @@ def check(draft: Draft) -> None:
     check_capacity(draft.deployments, {item.value.id: item.value for item in draft.models})
     _check_prices(draft)
     _check_contracts(draft)
+    check_agreed(draft)
     check_subscriptions(draft)
     _check_currencies(draft)
     _check_that_sold_models_have_prices(draft)

@@ -7,7 +7,7 @@ from entrepot.core.catalog import Model
 from entrepot.core.periods import END_OF_TIME, MINUTE, format_instant
 from entrepot.core.provisioned import DEFAULT_SIZING, GEOGRAPHIES, SizingRule, UnitsFrom, sizing_at
 from entrepot.core.tenancy import Deployment
-from entrepot.provisioning.draft import Declared
+from entrepot.provisioning.draft import Declared, Draft
 from entrepot.provisioning.faults import suggestion
 from entrepot.provisioning.fields import Fields
 
@@ -76,6 +76,21 @@ def check_capacity(deployments: Sequence[Declared[Deployment]], models: Mapping[
         if value.model in models:
             _check_units(item, models[value.model])
             _check_spillover(item, models[value.model], by_name)
+
+
+def check_agreed(draft: Draft) -> None:
+    """Notes a fault where units begin when no contract says what they cost."""
+    customers = {item.value.id: item.value.customer for item in draft.projects}
+    for item in draft.deployments:
+        customer = customers.get(item.value.project)
+        agreed = [contract.value for contract in draft.contracts if contract.value.customer == customer]
+        for change in item.value.units:
+            held = any(contract.effective_from <= change.begins < contract.effective_to for contract in agreed)
+            if agreed and change.units and change.begins and not held:
+                item.fields.fault(
+                    f"its units begin on {format_instant(change.begins)}, when customer {customer} has no contract",
+                    "units",
+                )
 
 
 def _check_units(item: Declared[Deployment], model: Model) -> None:
