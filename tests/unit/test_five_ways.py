@@ -13,12 +13,14 @@ from entrepot.core.invoices import Invoice
 from entrepot.core.log_records import LogRecord, Marked, MonthClosed, Reconciled, UsageRecorded
 from entrepot.core.periods import DAY, HOUR, MINUTE, parse_instant, parse_period
 from entrepot.core.prices import Price, Step
-from entrepot.core.terms import Commitment, Tax
+from entrepot.core.provisioned import UnitsFrom
+from entrepot.core.terms import Commitment, Reservation, Tax
 from entrepot.core.world import World
 from entrepot.flows.reconcile_books import FiveWays, bounds_of, due_day, reconcile_hours
 from entrepot.flows.show_overview import terms_of
 from entrepot.ports.books import Books
 from entrepot.workers import fold
+from tests.property.test_provisioned import declared as provisioned
 from tests.support.billing import APRIL, MARCH, ListLog, applied, contract, prices, recorded, usage, version, world
 
 PERIOD = parse_period("2024-03")
@@ -218,3 +220,18 @@ def test_each_day_is_due_once_and_when_it_is_complete() -> None:
     assert due(done, Marked(at=MARCH + 3 * DAY)) == (MARCH, MARCH + DAY)
     assert due(done, Marked(at=MARCH + 30 * DAY)) == (MARCH + 23 * DAY, MARCH + 24 * DAY)
     assert due(Reconciled(0, MARCH, MARCH + 31 * DAY, ()), Marked(at=MARCH + DAY)) == (MARCH, MARCH + DAY)
+
+
+def test_provisioned_units_agree_however_they_were_cut() -> None:
+    """Minutes at a price that is no whole number of pico each, accrued in several parts, some covered."""
+    stood = {"m": (UnitsFrom(MARCH + 10 * MINUTE, 100), UnitsFrom(MARCH + 30 * HOUR + 7 * MINUTE, 0)), "n": ()}
+    reserved = [Reservation("reservation-1", 20, 350_000_000_003, MARCH + HOUR, MARCH + 9 * HOUR, ())]
+    marks = [Marked(at=MARCH + hours * HOUR + 25 * MINUTE) for hours in (3, 4, 20)]
+    close = MonthClosed(at=APRIL + DAY, period="2024-03")
+    records: list[LogRecord] = [applied(provisioned(stood, reserved)), *marks, close]
+    books = open_books(":memory:")
+    fold(books, ListLog(records))
+    for month in (False, True):
+        found = looked(books, records, month=month)
+        assert found.faults == ()
+        assert found.by_quantity > 20

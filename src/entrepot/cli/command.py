@@ -92,3 +92,9 @@ def table(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[str]
         ).rstrip()
         for row in rows
     ]
+
+
+def grouped(number: str) -> str:
+    """A decimal number with its thousands apart."""
+    whole, point, fraction = number.removeprefix("-").partition(".")
+    return f"{'-' if number.startswith('-') else ''}{int(whole):,}{point}{fraction}"

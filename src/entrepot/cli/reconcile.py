@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from entrepot.cli.command import add_command, add_group, period_of, progress, settings_of, show, table
+from entrepot.cli.command import add_command, add_group, grouped, period_of, progress, settings_of, show, table
 from entrepot.core.errors import BadInput
 from entrepot.core.periods import DAY, parse_instant
 
@@ -137,7 +137,8 @@ def _five_lines(found: "FiveWays") -> Iterator[str]:
     yield f"log = store = readings: {found.places:,} hourly sums of a contract's meter"
     by_quantity = f"; {found.by_quantity:,} priced by quantity, in the month's sum" if found.by_quantity else ""
     yield f"readings = ledger: {found.accruals:,} hours of a contract's model, to the pico{by_quantity}"
-    yield f"readings = invoices: each reading, {found.invoices:,} invoices line by line"
+    papers = f", {found.invoices:,} invoices line by line" if found.invoices else ""
+    yield f"readings = invoices: each reading{papers}"
     yield ""
     yield from found.faults
     yield "INCIDENT: they do not agree" if found.faults else "all five agree"
@@ -148,7 +149,7 @@ def _lines(found: "Reconciliation") -> Iterator[str]:
     yield ""
     rows: list[tuple[str, ...]] = [("model", "upstream", "meter", "ours", "theirs", "difference")]
     rows += [
-        (item.model, item.upstream or "all", item.meter, *map(_grouped, (item.ours, item.theirs, item.difference)))
+        (item.model, item.upstream or "all", item.meter, *map(grouped, (item.ours, item.theirs, item.difference)))
         for item in found.totals
     ]
     yield from table(rows, right=(3, 4, 5))
@@ -171,7 +172,7 @@ _HEADINGS = ("what", "day", "model", "upstream", "meter", "ours", "theirs", "las
 
 
 def _row(item: "Finding") -> tuple[str, ...]:
-    numbers = (_grouped(item.ours), _grouped(item.theirs), _grouped(item.lasting), item.worth or "no price")
+    numbers = (grouped(item.ours), grouped(item.theirs), grouped(item.lasting), item.worth or "no price")
     return (_WORDS[item.kind], item.day, item.model, item.upstream or "all", item.meter or "all", *numbers)
 
 
@@ -187,8 +188,3 @@ def _verdict(found: "Reconciliation") -> str:
     if found.unmapped:
         parts.append(f"{len(found.unmapped)} things that nothing of ours is declared for")
     return "; ".join(parts) + (f" ({found.currency})" if found.currency else "")
-
-
-def _grouped(number: str) -> str:
-    whole, point, fraction = number.removeprefix("-").partition(".")
-    return f"{'-' if number.startswith('-') else ''}{int(whole):,}{point}{fraction}"

@@ -199,7 +199,7 @@ def _span(terms: WorldIndex, wanted: World, period: Period) -> _Span:
 
 
 def _first_month(world: World, period: Period) -> Period:
-    """The first month whose usage decides what the period costs: that in which a commitment of it begins."""
+    """The first month whose usage decides what the period costs: that in which a commitment or credit of it begins."""
     return min([period, *(month for contract in world.contracts for month in _commitment_months(contract, period))])
 
 

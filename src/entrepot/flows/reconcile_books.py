@@ -31,7 +31,7 @@ _OF_UNITS = frozenset({COVERED_MINUTES, RESERVED_MINUTES, UNIT_HOURS, UNIT_MINUT
 class FiveWays(msgspec.Struct, frozen=True):
     """What came of it. units: how many hourly sums of a contract's meter were compared; accruals: hours of a model.
 
-    by_quantity: accruals with a price that depends on quantity, which are compared over a whole month only.
+    by_quantity: accruals whose price or rounding depends on the month's quantity, compared over a whole month only.
     """
 
     since: str
@@ -161,14 +161,14 @@ def _of_store(books: Books, terms: WorldIndex, since: Instant, until: Instant) -
 def _accruals(
     books: Books, terms: WorldIndex, since: Instant, until: Instant
 ) -> tuple[dict[tuple[str, Instant, str], Accrued], int]:
-    """({(contract, hour, model): both sides}, how many were left out because of a price by quantity)."""
+    """({(contract, hour, model): both sides}, how many were left out because the month's quantity decides)."""
     sides: dict[tuple[str, Instant, str], Accrued] = defaultdict(lambda: Accrued(defaultdict(int), []))
     by_quantity = set()
     rater = Rater(terms)
     for reading in books.counted_readings(since, until):
         key = (reading.series.contract, reading.hour, reading.series.model)
         charge = rater.rate(Reading(reading.series, reading.meter, reading.hour, reading.posted))
-        if charge.unit_pico is None:
+        if charge.unit_pico is None or reading.meter in _OF_UNITS:
             by_quantity.add(key)
         sides[key].rated[reading.meter] += charge.amount_pico
     for entry in books.usage_entries(since, until):

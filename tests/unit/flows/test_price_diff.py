@@ -12,14 +12,17 @@ from entrepot.core.log_records import Marked
 from entrepot.core.money import parse_pico
 from entrepot.core.periods import DAY, HOUR, MINUTE, Period, parse_instant, parse_period
 from entrepot.core.price_windows import PriceWindow
-from entrepot.core.prices import Price, Step
+from entrepot.core.prices import Price, PriceBookVersion, Step
+from entrepot.core.provisioned import UnitsFrom
 from entrepot.core.tenancy import Contract
 from entrepot.core.terms import SHARE, Commitment, Discount, Minimum
+from entrepot.core.tokens import UNIT_HOURS
 from entrepot.core.usage_event import UsageEvent
 from entrepot.core.world import World
 from entrepot.flows.price_diff import PriceDiff, Usage, newest_terms, price_diff
 from entrepot.flows.show_overview import terms_of
 from entrepot.ports.books import Books
+from tests.property.test_provisioned import declared as provisioned
 from tests.support.billing import MARCH, applied, contract, folded, prices, recorded, usage, version, world
 
 PERIOD = parse_period("2024-03")
@@ -150,3 +153,21 @@ def test_a_contract_in_another_currency_has_no_difference() -> None:
 
 def replaced(item: Contract, **changes: object) -> Contract:
     return msgspec.structs.replace(item, **changes)
+
+
+def test_provisioned_units_cost_what_the_new_world_says() -> None:
+    """They come from the world, so they are not counted again from readings."""
+    now = provisioned({"m": (UnitsFrom(MARCH, 100), UnitsFrom(MARCH + 7 * MINUTE, 0)), "n": ()}, [])
+    half = msgspec.structs.replace(now, price_books=tuple(halved(item) for item in now.price_books))
+    books = folded(applied(now), Marked(at=MARCH + 40 * DAY))
+    terms = terms_of(books)
+    assert terms is not None
+    (acme,) = price_diff(books, terms, half, PERIOD, scratch).customers
+    (line,) = acme.lines
+    assert (acme.old, acme.new, acme.difference) == ("11.67", "5.83", "-5.84")
+    assert (line.meter, line.old_quantity, line.new_quantity) == (UNIT_HOURS, "11.666666666667", "11.666666666667")
+
+
+def halved(item: PriceBookVersion) -> PriceBookVersion:
+    rows = tuple(msgspec.structs.replace(price, unit_pico=price.unit_pico // 2) for price in item.prices)
+    return msgspec.structs.replace(item, prices=rows)
