@@ -34,10 +34,13 @@ CRITERIA = (
 )
 # Its rules leave out the conditions that the specification has (InvoiceId is null where there is no invoice, and not
 # null where there is one), or turn them round (CommitmentDiscountStatus is not null where there is a commitment).
+# Every purchase is to cost nothing, where the specification means those that pay for something else; seats do not.
 KNOWN = {
     "CommitmentDiscountStatus-C-000-C",
     "CommitmentDiscountStatus-C-002-C",
     "CommitmentDiscountStatus-C-004-C",
+    "EffectiveCost-C-000-M",
+    "EffectiveCost-C-005-C",
     "InvoiceId-C-000-O",
     "InvoiceId-C-003-C",
     "InvoiceId-C-004-C",

@@ -94,14 +94,19 @@ def test_the_rows_of_a_line_sum_to_it_and_say_what_was_rounded(rows: list[Row], 
             ]
             rounding = [row for row in found if (row["ChargeDescription"] or "").startswith("Rounding")]
             used = [row for row in found if row not in rounding]
-            if line.kind != "purchase":  # A reservation costs what was used of it and what was not.
+            if line.kind not in {
+                "purchase",
+                "credit_bought",
+                "credit_used",
+            }:  # A reservation costs what was used of it and what was not.
                 assert total(used, "EffectiveCost") == Decimal(line.exact)
             assert total(rounding) == Decimal(line.amount) - Decimal(line.exact)
 
 
 def test_usage_is_counted_once(rows: list[Row], invoices: dict[str, Invoice]) -> None:
     """What was consumed is what lines count; a credit note counts nothing."""
-    lines = [line for invoice in invoices.values() for line in invoice.lines if line.meter != "provisioned_unit_hours"]
+    other = {"provisioned_unit_hours", "seats"}
+    lines = [line for invoice in invoices.values() for line in invoice.lines if line.meter not in other]
     counted = by(rows, lambda row: row["ConsumedUnit"] not in {"Unit-Minutes", "Unit-Hours"})
     assert total(counted, "ConsumedQuantity") == sum(int(line.quantity) for line in lines)
 
@@ -168,13 +173,23 @@ def test_reservations_are_bought_and_then_used_or_not(rows: list[Row]) -> None:
     assert total(units).quantize(Decimal("0.000000000001")) == Decimal("43.766666666667")
 
 
+def test_credit_that_was_bought_costs_nothing_until_it_pays_and_granted_credit_costs_nobody(rows: list[Row]) -> None:
+    of_fjord = by(rows, lambda row: row["BillingAccountId"] == "fjord" and row["InvoiceId"] is not None)
+    bought = by(of_fjord, lambda row: row["x_LineKind"] == "credit_bought" and row["ChargeCategory"] == "Purchase")
+    assert [(row["BilledCost"], row["EffectiveCost"]) for row in bought] == [("30", "0")]
+    paid = by(of_fjord, lambda row: row["ChargeCategory"] == "Credit")
+    assert {row["EffectiveCost"] for row in paid} == {"-5", "0"}
+    rest = by(of_fjord, lambda row: row not in bought and row not in paid)
+    assert total(of_fjord, "EffectiveCost") == total(rest, "EffectiveCost") - 5
+
+
 def test_every_kind_of_line_has_its_category() -> None:
     assert set(_TERMS) | set(USAGE_KINDS) == set(get_args(LineKind))
 
 
 def test_late_usage_and_credit_notes_are_corrections(rows: list[Row], invoices: dict[str, Invoice]) -> None:
     late = {row["InvoiceId"] for row in rows if row["ChargeClass"] == "Correction"}
-    supplements = {f"2024-03-00000{number}" for number in (7, 8, 9)} | {"2024-03-000010", "2024-03-000011"}
+    supplements = {f"2024-03-{number:06d}" for number in range(8, 14)}
     assert late == supplements | {number for number, invoice in invoices.items() if invoice.corrects}
 
 

@@ -111,7 +111,7 @@ def tokens_of(page: dict[str, Any]) -> Counter[str]:
     return sums
 
 
-@pytest.mark.parametrize("customer", ["Acme", "acme", "blau", "cobalt", "dune", None])
+@pytest.mark.parametrize("customer", ["Acme", "acme", "blau", "cobalt", "dune", "erg", "fjord", None])
 def test_costs_sum_to_the_invoices(client: TestClient, settings: Settings, customer: str | None) -> None:
     of = {"customer": customer} if customer else {}
     by_currency: Counter[str] = Counter()

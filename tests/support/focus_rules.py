@@ -160,9 +160,15 @@ _OTHERS: dict[str, Test] = {
         or row["CommitmentDiscountStatus"] == "Used"
         or row["ResourceId"] == row["CommitmentDiscountId"]
     ),
-    "EffectiveCost-C-005-C": lambda row: not _is(row, "Purchase") or not _number(row, "EffectiveCost"),
+    "EffectiveCost-C-005-C": lambda row: (
+        not _is(row, "Purchase")
+        or row["x_LineKind"] == "subscription"  # Seats of the month, which pay for nothing else.
+        or not _number(row, "EffectiveCost")
+    ),
     "EffectiveCost-C-010-C": lambda row: (
-        not _is(row, "Credit", "Adjustment") or row["EffectiveCost"] == row["BilledCost"] == row["ListCost"]
+        not _is(row, "Credit", "Adjustment")
+        or row["x_LineKind"] == "credit_used"  # Of credit that was bought: related to that purchase.
+        or row["EffectiveCost"] == row["BilledCost"] == row["ListCost"]
     ),
     "PricingCategory-C-009-C": lambda row: (
         not _is(row, "Usage") or (row["PricingCategory"] == "Committed") == (row["CommitmentDiscountId"] is not None)

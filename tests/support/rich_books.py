@@ -46,6 +46,7 @@ customers:
   - {id: cobalt, name: Cobalt}
   - {id: dune, name: Dune}
   - {id: erg, name: Erg}
+  - {id: fjord, name: Fjord}
 contracts:
   - {customer: acme, effective_from: 2024-01-01, price_book: list, currency: USD}
   - customer: Acme
@@ -85,6 +86,15 @@ contracts:
         each_hour: "0.35"
         from: 2024-03-10T10:00:00Z
         to: 2024-03-10T14:00:00Z
+  - customer: fjord
+    effective_from: 2024-01-01
+    price_book: list
+    terms:
+      - {kind: cap, monthly: "20"}
+      - {kind: credit, amount: "5", from: 2024-03-01, expires: 2024-04-01, payment: granted}
+      - {kind: credit, amount: "30", from: 2024-03-01, expires: 2024-06-01}
+subscriptions:
+  - {id: desks, customer: fjord, each_month: "1.10", from: 2024-03-01, seats: 3}
 projects:
   - {id: search, customer: acme}
   - {id: other, customer: Acme}
@@ -92,6 +102,7 @@ projects:
   - {id: khoj, customer: cobalt}
   - {id: sand, customer: dune}
   - {id: power, customer: erg}
+  - {id: ice, customer: fjord}
 deployments:
   - {id: chat, project: search, model: gpt-4.1}
   - {id: chat, project: other, model: gpt-4.1}
@@ -110,7 +121,7 @@ agreements:
 exchange_rates: [{from: EUR, to: USD, rate: "1.08", on: 2024-01-01}]
 """
 
-_PROJECTS = {"acme": "search", "Acme": "other", "blau": "suche", "cobalt": "khoj", "dune": "sand"}
+_PROJECTS = {"acme": "search", "Acme": "other", "blau": "suche", "cobalt": "khoj", "dune": "sand", "fjord": "ice"}
 _METERS: dict[str, dict[str, int]] = {
     "gpt-4.1": {"input_tokens": 1001, "cached_input_tokens": 77, "output_tokens": 333, "reasoning_tokens": 5},
     "gpt-4-1": {"input_tokens": 997, "output_tokens": 211},

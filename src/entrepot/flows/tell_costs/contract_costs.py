@@ -10,7 +10,7 @@ from entrepot.core.money import PICO, parse_pico
 from entrepot.core.periods import HOUR, hour_of, parse_instant, parse_period, period_of
 from entrepot.core.prices import Price
 from entrepot.core.tenancy import Contract
-from entrepot.core.terms import Commitment
+from entrepot.core.terms import Commitment, Credit
 from entrepot.core.world import WorldIndex
 from entrepot.exporting.costs import Cost, CostKind, UsedPart, allotted
 from entrepot.ports.books import Books
@@ -138,7 +138,7 @@ class ContractCosts:
             cost = self._cost(invoice, line, "term", parse_pico(line.exact))
             is_of_commitment = line.kind in {"purchase", "shortfall"}
             yield cost._replace(
-                effective_pico=0 if line.kind in PAID_AHEAD else cost.effective_pico,
+                effective_pico=0 if self._is_paid_ahead(line) else cost.effective_pico,
                 commitment=self._commitment_of(line.period) if is_of_commitment else None,
             )
             for share in line.shares or ():
@@ -200,6 +200,11 @@ class ContractCosts:
             rate_pico=rates.get(month, PICO),
             is_correction=bool(invoice.corrects) or month < invoice.period or month in self._invoiced,
         )
+
+    def _is_paid_ahead(self, line: InvoiceLine) -> bool:
+        """Granted credit takes off what nobody has paid."""
+        granted = {term.id for term in self._contract.terms if isinstance(term, Credit) and term.granted}
+        return line.kind in PAID_AHEAD and not (line.kind == "credit_used" and line.price_class in granted)
 
     def _drawn_from(self, line: InvoiceLine) -> Commitment | None:
         """The commitment that a line of usage draws from; a commitment's term is whole months."""

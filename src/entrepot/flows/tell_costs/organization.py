@@ -12,7 +12,7 @@ from entrepot.core.charges import Reading, Series
 from entrepot.core.periods import DAY, Instant, Period, parse_period, period_of
 from entrepot.core.prices import Price
 from entrepot.core.tenancy import Contract
-from entrepot.core.terms import Discount, Minimum, Tax
+from entrepot.core.terms import Cap, Credit, Discount, Minimum, Tax
 from entrepot.core.world import WorldIndex
 from entrepot.exporting.costs import Cost
 from entrepot.exporting.organization import Asked, Bucket, buckets_of
@@ -22,7 +22,7 @@ from entrepot.ports.books import Books
 from entrepot.rating.rate_usage import Rater
 
 # Under other terms than these what usage costs depends on the month's other usage, or is in another currency.
-_PLAIN_TERMS = (Discount, Minimum, Tax)
+_PLAIN_TERMS = (Discount, Minimum, Tax, Cap, Credit)
 
 
 def organization_costs(books: Books, terms: WorldIndex | None, asked: Asked) -> list[Bucket]:
