@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from tests.oracle import calendar
 from tests.oracle.cases import Case, Deal, Edition, Promise, Round, Row, Use
+from tests.oracle.monthly import Known, date_begins, monthly_lines
 from tests.oracle.prices import PICO, agreed, classes_of, cost, in_pico, is_believed, number, percents_of, row_of
 
 _DIGITS = {"USD": 2, "EUR": 2, "JPY": 0, "KWD": 3}
@@ -101,13 +102,13 @@ class _Account:
         self._office = office
         self.deal = deal
         self._zone = deal.zone
-        self._begins = _date(deal.start, deal.zone)
-        self._ends = _date(deal.end, deal.zone) if deal.end else 2**62
-        self._editions = sorted((_date(edition.date, deal.zone), edition) for edition in deal.editions)
+        self._begins = date_begins(deal.start, deal.zone)
+        self._ends = date_begins(deal.end, deal.zone) if deal.end else 2**62
+        self._editions = sorted((date_begins(edition.date, deal.zone), edition) for edition in deal.editions)
         self._counted: dict[_Counted, int] = {}
         self._charged: dict[_Counted, int] = {}  # What of it is invoiced.
         self._invoiced: dict[_Key, tuple[int, Fraction]] = {}
-        self._lines: list[tuple[str, str, Fraction]] = []  # (kind, service month, amount) of all invoices so far
+        self._lines: list[Known] = []
         self._periods: set[str] = set()
         self._spent = _NOTHING
         self._settled = _NOTHING
@@ -139,10 +140,12 @@ class _Account:
         drafts = self._drawn(period, end, is_again) if self.deal.promise else self._rated(period, end, is_again)
         drafts = [self._exchanged(draft) for draft in drafts]
         lines = [(draft, self._round(draft.exact)) for draft in drafts]
-        lines += self._true_ups(period, lines)
+        known = [Known(draft.kind, draft.key[0], amount) for draft, amount in lines]
+        added = monthly_lines(self.deal, period, known, self._lines, self._round)
+        lines += [(_plain(line.kind, line.month, line.amount, line.of), line.amount) for line in added]
         if not lines:
             return None
-        self._lines += [(draft.kind, draft.key[0], amount) for draft, amount in lines]
+        self._lines += known + added
         self._periods.add(period)
         return self._paper(period, lines)
 
@@ -235,7 +238,7 @@ class _Account:
         if not promise.prepaid:
             return [_plain("shortfall", _last_month(promise), missing)] if missing else []
         drafts = [_plain("commitment", period, -covered)]
-        if period >= promise.first and not any(kind == "purchase" for kind, _, _ in self._lines):
+        if period >= promise.first and not any(line.kind == "purchase" for line in self._lines):
             drafts.append(_plain("purchase", promise.first, number(promise.amount)))
         return [draft for draft in drafts if draft.exact]
 
@@ -252,34 +255,6 @@ class _Account:
         ]
         rate = max(item for item in known if item[0] < end)[1]
         return draft._replace(exact=in_pico(draft.exact * number(rate)))
-
-    def _true_ups(self, period: str, lines: list[tuple[_Draft, Fraction]]) -> list[tuple[_Draft, Fraction]]:
-        """What is missing of the minimum of each month that this invoice is about, or given back of it."""
-        if not self.deal.minimum:
-            return []
-        months = sorted({period, *(draft.key[0] for draft, _ in lines)})
-        now = [(draft.kind, draft.key[0], amount) for draft, amount in lines]
-        found = []
-        for month in months:
-            known = [item for item in (*self._lines, *now) if item[1] == month]
-            used = sum((amount for kind, _, amount in known if kind in ("usage", "adjustment", "overage")), _NOTHING)
-            charged = sum((amount for kind, _, amount in known if kind == "minimum"), _NOTHING)
-            due = self._round(number(self.deal.minimum) * self._share_of(month))
-            rest = max(_NOTHING, due - used) - charged
-            if rest:
-                found.append((_plain("minimum", month, rest), rest))
-        return found
-
-    def _share_of(self, month: str) -> Fraction:
-        """The share of a month's calendar in which the deal is in force."""
-        zone = self._zone
-        begins, ends = calendar.begins(month, zone), calendar.begins(calendar.following(month), zone)
-        first, last = max(begins, self._begins), min(ends, self._ends)
-        if last <= first:
-            return _NOTHING
-        part = calendar.wall(last, zone) - calendar.wall(first, zone)
-        year, number_of_month = map(int, month.split("-"))
-        return Fraction(part, calendar.month_days(year, number_of_month) * calendar.DAY)
 
     def _paper(self, period: str, lines: list[tuple[_Draft, Fraction]]) -> Paper:
         currency = self.deal.currency
@@ -322,11 +297,6 @@ def _is_priced(row: Row | None, quantity: int) -> bool:
     return not quantity if row is None else is_believed(row, quantity)
 
 
-def _date(text: str, zone: str) -> int:
-    year, month, day = map(int, text.split("-"))
-    return calendar.midnight(year, month, day, zone)
-
-
 def _last_month(promise: Promise) -> str:
     month = promise.first
     while calendar.following(month) != promise.last:
@@ -361,8 +331,8 @@ def _add(
     found[kind, key] = before[0] + quantity, before[1] + amount
 
 
-def _plain(kind: str, month: str, exact: Fraction) -> _Draft:
-    return _Draft(kind, (month, "", "", "", "", None), 0, exact)
+def _plain(kind: str, month: str, exact: Fraction, of: str = "") -> _Draft:
+    return _Draft(kind, (month, "", "", "", of, None), 0, exact)
 
 
 def _line(draft: _Draft, amount: Fraction, currency: str) -> Line:

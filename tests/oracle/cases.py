@@ -49,6 +49,16 @@ class Promise(NamedTuple):
     prepaid: bool = True
 
 
+class Voucher(NamedTuple):
+    """Credit for whole months, from the first up to the one in which it has expired."""
+
+    name: str
+    amount: str
+    first: str
+    expires: str
+    granted: bool
+
+
 class Levy(NamedTuple):
     """A tax."""
 
@@ -73,6 +83,8 @@ class Deal(NamedTuple):
     levies: tuple[Levy, ...] = ()
     promise: Promise | None = None
     locked: str = ""
+    cap: str = ""
+    credits: tuple[Voucher, ...] = ()
 
     @property
     def id(self) -> str:

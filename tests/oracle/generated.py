@@ -3,7 +3,7 @@
 from random import Random
 
 from tests.oracle import calendar
-from tests.oracle.cases import Case, Deal, Edition, Hours, Levy, Promise, Round, Row, Use
+from tests.oracle.cases import Case, Deal, Edition, Hours, Levy, Promise, Round, Row, Use, Voucher
 
 CASES = 200  # Of a round; they share one operator and one set of books.
 ZONES = (*calendar.ZONES,)
@@ -84,6 +84,8 @@ def _deal(chance: Random, customer: str, start: str, end: str, zone: str, closes
         minimum=_amount(chance, chance.randint(0, 4), 3) if chance.random() < 0.2 else "",
         levies=_levies(chance),
         promise=_promise(chance, closes) if roll < 0.2 else None,
+        cap=_amount(chance, chance.randint(0, 5), 3) if chance.random() < 0.1 else "",
+        credits=_credits(chance, closes) if chance.random() < 0.15 else (),
         locked=_amount(chance, 2, 6) if priced_in != currency and chance.random() < 0.5 else "",
     )
 
@@ -115,6 +117,19 @@ def _promise(chance: Random, closes: list[str]) -> Promise:
         overage=chance.choice(("", "", "1.1", "0.999999")),
         prepaid=chance.random() < 0.6,
     )
+
+
+def _credits(chance: Random, closes: list[str]) -> tuple[Voucher, ...]:
+    """One or two, of whole units of the currency."""
+    made = []
+    for number in range(chance.randint(1, 2)):
+        first = chance.choice((closes[0], closes[-1], "2023-11"))
+        expires = chance.choice((closes[-1], calendar.following(calendar.following(closes[-1]))))
+        if expires <= first:
+            expires = calendar.following(first)
+        amount = str(chance.randrange(10 ** chance.randint(1, 5)) + 1)
+        made.append(Voucher(f"credit-{number + 1}", amount, first, expires, chance.random() < 0.5))
+    return tuple(made)
 
 
 def _edition(chance: Random, date: str, meters: tuple[str, ...]) -> Edition:

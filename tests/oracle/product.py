@@ -12,7 +12,7 @@ from entrepot.core.periods import DAY, END_OF_TIME, SECOND, format_instant, pars
 from entrepot.core.price_windows import PriceWindow
 from entrepot.core.prices import Price, PriceBookVersion, Step, unit_price
 from entrepot.core.tenancy import Contract, Customer
-from entrepot.core.terms import Commitment, Discount, LockedRate, Minimum, Tax, Term, parse_percent
+from entrepot.core.terms import Cap, Commitment, Credit, Discount, LockedRate, Minimum, Tax, Term, parse_percent
 from entrepot.core.usage_event import UsageEvent
 from entrepot.core.world import Operator, World, encode_world
 from entrepot.ports.books import Books
@@ -98,6 +98,11 @@ def _terms(deal: Deal) -> Iterable[Term]:
             overage_share=parse_pico(deal.promise.overage) if deal.promise.overage else None,
             prepaid=deal.promise.prepaid,
         )
+    if deal.cap:
+        yield Cap(parse_pico(deal.cap))
+    for credit in deal.credits:
+        begins, ends = (parse_period(month).start(deal.zone) for month in (credit.first, credit.expires))
+        yield Credit(credit.name, parse_pico(credit.amount), begins, ends, credit.granted)
     if deal.locked:
         yield LockedRate(parse_rate(deal.locked))
 
