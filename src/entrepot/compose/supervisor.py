@@ -162,11 +162,11 @@ class Supervisor:
             self._reload.clear()
             try:
                 asked = self._plan.read_settings() if self._plan.read_settings else self._asked
+                settings = reloaded(self.settings, self._asked, asked, self._say)
+                await self._keep_counters(settings)
             except EntrepotError as error:
                 self._say(f"the settings cannot be read again, so nothing changes: {error.message}")
                 continue
-            settings = reloaded(self.settings, self._asked, asked, self._say)
-            await self._keep_counters(settings)
             if await self._gateways.reload(settings):
                 self.settings = settings
                 self._say("reloaded: new gateways serve; the old ones finish their answers")

@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -56,12 +57,29 @@ def test_one_gateway_counts_by_itself_until_there_are_more(installation: Install
     assert serve.poll() is None
 
 
+def test_what_counts_for_several_begins_when_a_reload_makes_them_several(
+    installation: Installation, tmp_path: Path
+) -> None:
+    config = tmp_path / "entrepot.toml"
+    config.write_text("gateway_workers = 1\n")
+    serve = installation.start_serve(ENTREPOT_CONFIG=str(config))
+    assert serve.stderr is not None
+    config.write_text('gateway_workers = 2\ncounters = "process"\n')
+    serve.send_signal(signal.SIGHUP)
+    assert "so nothing changes: counters = process counts each gateway" in serve.stderr.readline()
+    config.write_text("gateway_workers = 2\n")
+    serve.send_signal(signal.SIGHUP)
+    assert serve.stderr.readline().startswith("reloaded")
+    eventually(lambda: "counters" in installation.children)
+    assert served(installation) <= 6
+
+
 def finding(settings: Settings) -> tuple[str, str]:
     [found] = [item for item in diagnose(settings, {}) if item.name == "counters"]
     return found.state, found.detail
 
 
-def test_the_doctor_says_where_limits_are_counted(tmp_path: str) -> None:
+def test_the_doctor_says_where_limits_are_counted(tmp_path: Path) -> None:
     def settings(**flags: str) -> Settings:
         return load_settings({}, {"home": str(tmp_path), **flags})
 
