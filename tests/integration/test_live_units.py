@@ -59,6 +59,7 @@ def test_live_and_offline_agree(tmp_path: Path, capsys: pytest.CaptureFixture[st
     (invoice,) = billed["invoices"]
     assert sums == {line["kind"]: Decimal(line["amount"]) for line in invoice["lines"]}
     assert sums == {"usage": Decimal("87.50"), "reservation": Decimal("140.00")}
+    assert run(capsys, "reconcile", "month", "2024-03", *at_home)[0] == 0
     assert run(capsys, "verify", *at_home)[0] == 0
 
 
@@ -72,3 +73,27 @@ def test_terms_of_time_in_which_units_stood_cannot_change(tmp_path: Path, capsys
         capsys, "apply", written(tmp_path, WHOLE, RESERVED.replace('each: "1.00"', 'each: "2"')), *at_home
     )
     assert (status, "a price of list@2024-01-01 cannot change" in said) == (1, True), said
+
+
+USED = {
+    "id": "served",
+    "admitted_at": "2024-03-05T11:00:00Z",
+    "customer": "acme",
+    "project": "search",
+    "deployment": "peak",
+    "model": "gpt-4",
+    "meters": {"input_tokens": 1_000_000},
+}
+
+
+def test_what_units_served_costs_nothing_at_other_prices_either(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at_home = ("--home", str(tmp_path / "home"))
+    (tmp_path / "usage.jsonl").write_text(json.dumps(USED) + "\n")
+    assert run(capsys, "apply", written(tmp_path, WHOLE), *at_home)[0] == 0
+    assert run(capsys, "usage", "import", str(tmp_path / "usage.jsonl"), *at_home)[0] == 0
+    assert run(capsys, "close", "2024-03", *at_home)[0] == 0
+    dearer = written(tmp_path, WHOLE, RESERVED.replace('each: "1.00"', 'each: "2"'))
+    told = json.loads(run(capsys, "price", "diff", "--world", dearer, "--period", "2024-03", "--json", *at_home)[1])
+    assert [(item["old"], item["new"]) for item in told["customers"]] == [("227.50", "315.00")]

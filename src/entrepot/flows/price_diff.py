@@ -79,7 +79,7 @@ def price_diff(
     """
     wanted = candidate if as_of is None else in_force_always(candidate, as_of)
     span = _span(terms, wanted, period)
-    recorder = Recorder(WorldIndex(wanted))
+    recorder = Recorder(WorldIndex(wanted, terms.installed))  # What units served is served by them still.
     old, new, counted = _by_readings(books, span, recorder)
     if by_events:
         counted.by_event |= {series.customer for series, _, _ in old}
