@@ -166,6 +166,41 @@ def test_a_killed_process_loses_and_doubles_nothing(tmp_path: Path, statements: 
     again.close()
 
 
+IN_PIECES = """
+import os, signal, sys
+from pathlib import Path
+from tests.integration.test_books_crash import a_life, mortal_books
+from tests.support.billing import ListLog
+from entrepot.workers import Fold
+die = lambda: os.kill(os.getpid(), signal.SIGKILL)
+worker = Fold(mortal_books(Path(sys.argv[1]), int(sys.argv[2]), die), piece=1)
+while worker.step(ListLog(a_life()), 5):
+    pass
+"""
+
+
+def test_a_close_killed_again_and_again_comes_to_the_same(tmp_path: Path) -> None:
+    """Each process folds in the smallest pieces and lives for so many statements; the last one is left alone."""
+    path, root = tmp_path / "books.db", Path(__file__).resolve().parents[2]
+    deaths, points = 0, 0
+    while True:
+        arguments = [sys.executable, "-c", IN_PIECES, str(path), str(60 if deaths < 8 else 10**6)]
+        ended = subprocess.run(arguments, cwd=root, env={**os.environ, "PYTHONPATH": str(root)})
+        if ended.returncode == 0:
+            break
+        assert ended.returncode == -signal.SIGKILL
+        deaths += 1
+        books = open_books(str(path))
+        points += books.recovery_point() is not None
+        books.close()
+    whole, found = open_books(":memory:"), open_books(str(path))
+    fold(whole, ListLog(a_life()))
+    assert found.digest() == whole.digest()
+    assert deaths > 4
+    assert points > 0
+    found.close()
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """The file of finished books."""
