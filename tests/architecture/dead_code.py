@@ -30,6 +30,7 @@ CALLED_BY_NAME = (
     ),  # asyncio
     *("redirect_request", "capture_signals", "should_exit"),  # urllib.request, uvicorn
     *("do_GET", "do_POST", "log_message", "protocol_version", "close_connection"),  # http.server
+    "handle_DATA",  # aiosmtpd
     *("on_message_begin", "on_url", "on_body", "on_message_complete"),  # httptools
     *("pytest_*", "test_*", "setup", "teardown"),  # pytest, hypothesis
 )

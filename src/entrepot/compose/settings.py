@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from entrepot.core.errors import BadInput
+from entrepot.core.notices import signature
 
 PREFIX = "ENTREPOT_"
 CONFIG = f"{PREFIX}CONFIG"
@@ -77,6 +78,21 @@ def _valkey_url(text: str) -> str:
 def _url_or_nothing(text: str) -> str:
     if text and not re.fullmatch(r"https?://[^/?#\s]+(?:/[^?#\s]*)?", text):
         raise ValueError("must be like http://127.0.0.1:4318 or https://host/path")
+    return text
+
+
+def _webhook_secret(text: str) -> str:
+    try:
+        if text:
+            signature(text, "", 0, b"")
+    except ValueError:
+        raise ValueError("must be whsec_ and base64") from None
+    return text
+
+
+def _smtp_url(text: str) -> str:
+    if text and not re.fullmatch(r"smtps?://(?:[^@/\s]+@)?[^@/:\s]+(?::[0-9]{1,5})?/?", text):
+        raise ValueError("must be like smtp://user:password@mail.example.org:587")
     return text
 
 
@@ -147,6 +163,9 @@ DEFINITIONS = (
     Definition("access_log_form", "json", _form, "form of these lines"),
     Definition("otlp_endpoint", "", _url_or_nothing, "collector that gets traces; nothing: none are made"),
     Definition("trace_share", "0", _share, "of the requests that are in no trace yet, how many begin one"),
+    Definition("webhook_secret", "", _webhook_secret, "what webhooks are signed with: whsec_ and base64", secret=True),
+    Definition("smtp_url", "", _smtp_url, "the server that mail goes through", secret=True),
+    Definition("mail_from", "entrepot@localhost", str, "whom mail is from"),
     Definition("admin_token", "", str, "token of the console and control API; made at the first start", secret=True),
     Definition("internal_token", "", str, "between gateway and jobs process; made at the first start", secret=True),
 )
@@ -178,6 +197,9 @@ class Settings:
     access_log_form: Literal["json", "text"]
     otlp_endpoint: str
     trace_share: float
+    webhook_secret: str
+    smtp_url: str
+    mail_from: str
     admin_token: str
     internal_token: str
     sources: Mapping[str, str]
@@ -236,6 +258,11 @@ class Settings:
     def standings_file(self) -> Path:
         """What the books know of budgets."""
         return self.home / "budgets.json"
+
+    @property
+    def notices_file(self) -> Path:
+        """Who was told what of budgets."""
+        return self.home / "notices.json"
 
     @property
     def models_directory(self) -> Path:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from entrepot.adapters.clocks import SystemClock
+from entrepot.adapters.notices import NoticeFile, NoticeMessenger
 from entrepot.adapters.standings_file import FileStandings
 from entrepot.adapters.upstream_usage_http import HttpUpstreamUsage
 from entrepot.compose.books import open_books, open_log_of_process
@@ -21,6 +22,7 @@ from entrepot.core.errors import EntrepotError, UsageLogUnavailable
 from entrepot.core.log_records import Marked
 from entrepot.core.periods import MINUTE, SECOND, Instant, hour_of
 from entrepot.flows.resolve_usage import resolve_usage
+from entrepot.flows.tell_budgets import tell_budgets
 from entrepot.flows.weigh_budgets import Scales
 from entrepot.ports.books import Books
 from entrepot.ports.clock import Clock
@@ -33,6 +35,7 @@ from entrepot.workers import Fold
 MARK_LAG_US = MINUTE
 ASK_EVERY_US = SECOND
 _IDLE_S = 0.2
+_TELL_S = 1.0
 
 
 def main(_: Sequence[str] = ()) -> int:
@@ -54,8 +57,22 @@ def _work(settings: Settings, environment: Mapping[str, str], stop: threading.Ev
         sys.stdout.write(msgspec.json.encode({"ready": True, "pid": os.getpid()}).decode() + "\n")
         sys.stdout.flush()
         standings = FileStandings(settings.standings_file)
+        threading.Thread(target=_keep_telling, args=(settings, stop), name="notices", daemon=True).start()
         threading.Thread(target=keep_reconciling, args=(settings, stop), daemon=True).start()
         keep_folding(books, open_log_reader(settings.home), log, lookup, SystemClock(), stop.wait, standings)
+
+
+def _keep_telling(settings: Settings, stop: threading.Event) -> None:
+    """Tells of budgets what was published, beside the fold: a receiver may be slow."""
+    standings, kept = FileStandings(settings.standings_file), NoticeFile(settings.notices_file)
+    messenger = NoticeMessenger(settings.webhook_secret, settings.smtp_url, settings.mail_from)
+    while not stop.wait(_TELL_S):
+        tell_budgets(standings.load(), kept, messenger, SystemClock().now(), _complain)
+
+
+def _complain(text: str) -> None:
+    sys.stderr.write(f"WARNING {text}\n")
+    sys.stderr.flush()
 
 
 def keep_folding(

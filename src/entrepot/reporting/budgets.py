@@ -35,13 +35,14 @@ class BudgetReport(msgspec.Struct, frozen=True):
 def budget_reports(standings: Standings, at: Instant) -> list[BudgetReport]:
     """The budgets in the terms that are running."""
     return [
-        _report(standing, at)
+        budget_report(standing, at)
         for standing in standings.budgets
         if not standing.period or standing.period == str(period_of(at, standing.owned.zone))
     ]
 
 
-def _report(standing: Standing, at: Instant) -> BudgetReport:
+def budget_report(standing: Standing, at: Instant) -> BudgetReport:
+    """A budget in one of its terms."""
     owned, limit = standing.owned, standing.limit
     in_money = owned.budget.measure == "money"
 
