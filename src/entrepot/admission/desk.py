@@ -165,7 +165,8 @@ class Desk:
         for share in shares:
             share.allotment.advance(at)
             share.allotment.put_back(share.got, share.taken_at)
-        done(short)
+        # What other requests of this process drew ahead meanwhile may do.
+        done(self.hold([share.need for share in shares], at) or short)
 
     def _borrow(self, asked: Sequence[_Share], at: Instant) -> Short | None:
         """Takes what is missing without asking; which need it does not do for, within the share there is for that."""
