@@ -11,37 +11,48 @@ _AHEAD = 4  # Times a request's units are wished for beside them, where no pace 
 
 
 class Allotment:
-    """Of one limit. free: units; left: what the counters have for everybody, as far as this process knows.
+    """Of one limit. free: units; left: what the counters have for everybody, as far as this process knows. window: its
+    length, 0 for what is none; ends: when the next one begins.
 
     is_known: whether they have said. held: holds that are open; lent: units taken while they could not be asked.
     """
 
     __slots__ = (
-        "_counters", "_low", "_pace", "_taken", "at", "free", "held", "is_known", "left", "lent", "limit", "spent",
-        "taken_at",
+        "_counters", "_low", "_pace", "_taken", "at", "ends", "free", "held", "is_known", "left", "lent", "limit",
+        "spent", "taken_at", "window",
     )  # fmt: skip
 
     def __init__(self, limit: Limit, counters: Counters) -> None:
         self._counters = counters
-        self.limit = limit
+        self.at: Instant = 0
+        self.window = 0
+        self.ends: Instant = 0
+        self.follow(limit)
         self.left = limit.units
         self.is_known = False
         self.free = self.spent = self.held = self.lent = 0
-        self.at: Instant = 0
         self.taken_at: Instant = 0  # Of what is free and was drawn first.
         self._low = 0  # What was free all the time since the last sweep.
         self._taken = 0  # Since the last sweep.
         self._pace = 0  # Taken from one sweep to the next, lately.
 
+    def follow(self, limit: Limit) -> None:
+        """The limit is so from now on."""
+        self.limit = limit
+        window = limit.window if limit.refill == "window" else 0
+        if window != self.window:
+            self.window = window
+            self.ends = self.at - self.at % window + window if window else 0
+
     def advance(self, at: Instant) -> None:
         """Time goes on: what was drawn of a window is nothing when the next one begins."""
         if at <= self.at:
             return
-        limit = self.limit
-        if limit.refill == "window" and at // limit.window != self.at // limit.window:
-            self.free = self.spent = self._low = self.lent = 0
-            self.left = limit.units
         self.at = at
+        if self.window and at >= self.ends:
+            self.free = self.spent = self._low = self.lent = 0
+            self.left = self.limit.units
+            self.ends = at - at % self.window + self.window
 
     def take(self, units: int) -> int:
         """As many of the units as are free, which are taken."""
@@ -115,8 +126,7 @@ class Allotment:
 
     def _is_over(self, taken_at: Instant) -> bool:
         """Whether what was taken then counts no more."""
-        limit = self.limit
-        return limit.refill == "window" and taken_at // limit.window != self.at // limit.window
+        return self.window > 0 and not self.ends - self.window <= taken_at < self.ends
 
     def _add(self, units: int, taken_at: Instant) -> None:
         self.taken_at = min(self.taken_at, taken_at) if self.free else taken_at
@@ -142,10 +152,9 @@ class Allotments:
         found = self._by_id.get(limit.id)
         if found is None:
             found = self._by_id[limit.id] = Allotment(limit, self.counters)
-            found.at = at
         elif found.limit is not limit:
             found.left += limit.units - found.limit.units
-            found.limit = limit
+            found.follow(limit)
         found.advance(at)
         return found
 

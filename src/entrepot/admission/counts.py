@@ -27,7 +27,7 @@ class Counts:
         """A request was admitted."""
         self.holds += 1
         for part in parts:
-            measure = part.served.limit.measure
+            measure = part.need.limit.measure
             self.units[measure] = self.units.get(measure, 0) + part.units
 
     def granted(self, limits: Iterable[Limit], grants: Iterable[Grant]) -> None:

@@ -5,20 +5,12 @@ from functools import partial
 from typing import NamedTuple
 
 from entrepot.admission.allotments import Allotment, Allotments
-from entrepot.admission.budgets import ServedBudget
 from entrepot.admission.counts import Counts
-from entrepot.admission.holds import Hold, Part
+from entrepot.admission.holds import Hold, Need, Part
 from entrepot.admission.measures import expected, used_up
 from entrepot.core.capacity import Estimate, ServedLimit, Standing, Used
 from entrepot.core.periods import Instant
 from entrepot.ports.counters import Counters, Draw, Grant, Shortage
-
-
-class Need(NamedTuple):
-    """Units that a request needs of one limit."""
-
-    served: ServedLimit | ServedBudget
-    units: int
 
 
 class Short(NamedTuple):
@@ -73,30 +65,29 @@ class Desk:
 
     def hold(self, needs: Sequence[Need], at: Instant) -> Hold | None:
         """The hold of a request that what this process has drawn already suffices for."""
-        allotments = [self._allotments.of(need.served.limit, at) for need in needs]
-        for need, allotment in zip(needs, allotments, strict=True):
+        parts = []
+        for need in needs:
+            allotment = self._allotments.of(need.limit, at)
             if allotment.free < need.units:
                 return None
-        parts = []
-        for need, allotment in zip(needs, allotments, strict=True):
-            taken_at = allotment.taken_at
-            allotment.take(need.units)
-            parts.append(Part(need.served, allotment, need.units, taken_at))
+            parts.append(Part(need, allotment, need.units, allotment.taken_at))
+        for part in parts:
+            part.allotment.take(part.units)
         self.counts.held(parts)
         return Hold(parts)
 
     def draw(self, needs: Sequence[Need], at: Instant, done: Callable[[Hold | Short], None]) -> None:
         """Asks the counters for what is missing, and a little more; then calls done, at once or soon."""
         for need in needs:
-            if need.units > need.served.limit.units and need.served.limit.refill != "bucket":
+            if need.units > need.limit.units and need.limit.refill != "bucket":
                 done(Short(need, None, never=True))
                 return
-        shares = [_Share(need, self._allotments.of(need.served.limit, at)) for need in needs]
+        shares = [_Share(need, self._allotments.of(need.limit, at)) for need in needs]
         draws = []
         for share in shares:
             share.allotment.held += 1  # So that it is not forgotten.
             if share.missing:
-                draws.append(Draw(share.need.served.limit, share.missing, share.allotment.wish(share.need.units)))
+                draws.append(Draw(share.need.limit, share.missing, share.allotment.wish(share.need.units)))
         if draws:
             self._counters.draw(draws, at, partial(self._drawn, shares, at, done))
         else:
@@ -105,28 +96,24 @@ class Desk:
     def standings(self, needs: Sequence[Need], at: Instant) -> Iterator[Standing]:
         """How the windows that a request counts in stand now, as far as this process knows."""
         for need in needs:
-            limit = need.served.limit
-            allotment = self._allotments.of(limit, at)
-            if limit.refill == "window" and allotment.is_known:
+            allotment = self._allotments.of(need.limit, at)
+            if allotment.window and allotment.is_known:
                 remaining = max(0, allotment.left + allotment.free)
-                yield Standing(limit.measure, limit.units, remaining, limit.window - allotment.at % limit.window)
+                yield Standing(need.limit.measure, need.limit.units, remaining, allotment.ends - allotment.at)
 
     def spend(self, needs: Sequence[Need], used: Used, at: Instant) -> None:
         """Takes what was used without being held, whether it fits or not. It is not another request.
 
         Budgets learn of it from the books.
         """
-        for served, _ in needs:
-            limit = served.limit
-            units = 0 if limit.measure == "requests" or limit.refill == "budget" else used_up(served, used)
+        for need in needs:
+            units = 0 if need.is_budget or need.limit.measure == "requests" else used_up(need.served, used)
             if units:
-                self._allotments.of(served.limit, at).settle(0, units, at)
+                self._allotments.of(need.limit, at).settle(0, units, at)
 
     def is_spent(self, needs: Sequence[Need]) -> bool:
         """Whether a budget among the limits is spent, as far as the books know."""
-        return any(
-            self.spent(served.limit.id) >= served.limit.units for served, _ in needs if served.limit.refill == "budget"
-        )
+        return any(need.is_budget and self.spent(need.limit.id) >= need.limit.units for need in needs)
 
     def sweep(self, at: Instant) -> None:
         """To be called a few times a second."""
@@ -158,7 +145,7 @@ class Desk:
                 share.allotment.granted(grant, share.missing)
                 share.add(share.missing, grant.taken_at)
         if short is None:
-            parts = [Part(share.need.served, share.allotment, share.got, share.taken_at) for share in shares]
+            parts = [Part(share.need, share.allotment, share.got, share.taken_at) for share in shares]
             self.counts.held(parts)
             done(Hold(parts))
             return

@@ -1,22 +1,36 @@
 """What one request holds of the limits it meets, from its admission until it is known what it used."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from entrepot.admission.allotments import Allotment
 from entrepot.admission.budgets import ServedBudget
 from entrepot.admission.measures import used_up
-from entrepot.core.capacity import ServedLimit, Used
+from entrepot.core.capacity import Limit, ServedLimit, Used
 from entrepot.core.periods import Instant
 
 
-class Part(NamedTuple):
-    """Units of one limit. taken_at: the first of them."""
+class Need:
+    """Units that a request needs of one limit."""
 
-    served: ServedLimit | ServedBudget
-    allotment: Allotment
-    units: int
-    taken_at: Instant
+    __slots__ = ("is_budget", "limit", "served", "units")
+
+    def __init__(self, served: ServedLimit | ServedBudget, units: int) -> None:
+        self.served = served
+        self.limit: Limit = served.limit
+        self.units = units
+        self.is_budget = self.limit.refill == "budget"
+
+
+class Part:
+    """What was taken for a need. taken_at: the first of the units."""
+
+    __slots__ = ("allotment", "need", "taken_at", "units")
+
+    def __init__(self, need: Need, allotment: Allotment, units: int, taken_at: Instant) -> None:
+        self.need = need
+        self.allotment = allotment
+        self.units = units
+        self.taken_at = taken_at
 
 
 class Hold:
@@ -33,16 +47,16 @@ class Hold:
     @property
     def budgets(self) -> tuple[tuple[str, int], ...]:
         """(counter, units) of what it holds of budgets."""
-        return tuple((part.served.limit.id, part.units) for part in self._parts if _is_budget(part))
+        return tuple((part.need.limit.id, part.units) for part in self._parts if part.need.is_budget)
 
     def settle(self, used: Used, at: Instant) -> tuple[tuple[str, int], ...]:
         """* What was used is known. Returns what is counted for it of budgets, as `budgets`."""
         counted = []
         for part in self._end(at):
-            units = used_up(part.served, used)
+            units = used_up(part.need.served, used)
             part.allotment.settle(part.units, units, part.taken_at)
-            if _is_budget(part):
-                counted.append((part.served.limit.id, units))
+            if part.need.is_budget:
+                counted.append((part.need.limit.id, units))
         return tuple(counted)
 
     def end(self, meters: dict[str, int] | None, tier: str, at: Instant) -> tuple[tuple[str, int], ...]:
@@ -54,13 +68,13 @@ class Hold:
 
     def release(self, at: Instant) -> None:
         """* Nothing was used, and nothing asked of an upstream."""
-        for _, allotment, units, taken_at in self._end(at):
-            allotment.put_back(units, taken_at)
+        for part in self._end(at):
+            part.allotment.put_back(part.units, part.taken_at)
 
     def keep(self, at: Instant) -> None:
         """* What was used is not known yet: the estimate stands for it."""
-        for _, allotment, units, taken_at in self._end(at):
-            allotment.settle(units, units, taken_at)
+        for part in self._end(at):
+            part.allotment.settle(part.units, part.units, part.taken_at)
 
     def _end(self, at: Instant) -> Sequence[Part]:
         assert self._is_open, "a hold ends once"
@@ -69,7 +83,3 @@ class Hold:
             part.allotment.held -= 1
             part.allotment.advance(at)
         return self._parts
-
-
-def _is_budget(part: Part) -> bool:
-    return part.served.limit.refill == "budget"

@@ -19,7 +19,7 @@ _MS = 1000
 
 def error_of(short: Short, estimate: Estimate, at: Instant) -> EntrepotError:
     """The error."""
-    served, units = short.need
+    served, units = short.need.served, short.need.units
     if short.shortage is None and not short.never:
         return CountersUnavailable(
             f"How much is used of {served.name} of {served.whose} cannot be asked now; try again.", retry_after_s=1

@@ -7,12 +7,11 @@ context.
 """
 
 from collections.abc import Callable
-from typing import Any, Final
-
-import msgspec
+from typing import Final
 
 from entrepot.core.capacity import Estimate
 from entrepot.dialects.asked import Asked
+from entrepot.dialects.estimates_wire import EstimatedBody, decode_estimated
 from entrepot.dialects.operations import Operation
 
 # What an answer is taken to be where the request does not say how long it may get.
@@ -27,29 +26,6 @@ _NO_TEXT = frozenset(
 _SAYS_NOTHING = frozenset({"type", "id", "detail", "status", "call_id", "tool_call_id"})
 
 
-class _Body(msgspec.Struct, gc=False):
-    """What counts of a request. The same for all that are JSON."""
-
-    messages: list[Any] = []
-    prompt: Any = None
-    input: Any = None
-    instructions: Any = None
-    query: Any = None
-    documents: Any = None
-    tools: msgspec.Raw = msgspec.Raw(b"")
-    functions: msgspec.Raw = msgspec.Raw(b"")
-    response_format: msgspec.Raw = msgspec.Raw(b"")
-    text: msgspec.Raw = msgspec.Raw(b"")
-    max_completion_tokens: int | None = None
-    max_tokens: int | None = None
-    max_output_tokens: int | None = None
-    n: int | None = None
-    best_of: int | None = None
-
-
-_decode = msgspec.json.Decoder(_Body).decode
-
-
 def estimate_of(
     operation: Operation, asked: Asked, body: bytes, context_tokens: int, count: Callable[[str], int]
 ) -> Estimate:
@@ -58,7 +34,7 @@ def estimate_of(
         return Estimate(operation.estimate(asked.size, context_tokens), 0, context_tokens, context_tokens)
     tally = _Tally(count)
     try:
-        read = _decode(body)
+        read = decode_estimated(body)
         tally.body(read)
     except (ValueError, RecursionError):  # The upstream will say what is wrong with it.
         return Estimate(0, context_tokens, context_tokens, context_tokens, is_guess=True)
@@ -83,7 +59,7 @@ class _Tally:
         self.tokens = 0
         self.is_uncounted = False
 
-    def body(self, read: _Body) -> None:
+    def body(self, read: EstimatedBody) -> None:
         """Adds all of it."""
         if read.messages:
             self.tokens += _BEFORE_ANSWER + _AROUND_MESSAGE * len(read.messages)

@@ -7,8 +7,8 @@ again, until they have nothing more or it has waited long enough.
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from entrepot.admission.desk import Desk, Need, Short
-from entrepot.admission.holds import Hold
+from entrepot.admission.desk import Desk, Short
+from entrepot.admission.holds import Hold, Need
 from entrepot.admission.refusals import error_of
 from entrepot.core.capacity import Estimate
 from entrepot.core.errors import EntrepotError

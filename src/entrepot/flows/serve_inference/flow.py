@@ -14,8 +14,8 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from entrepot.admission.budgets import Budgets, Priced, Running
-from entrepot.admission.desk import Desk, Need
-from entrepot.admission.holds import Hold
+from entrepot.admission.desk import Desk
+from entrepot.admission.holds import Hold, Need
 from entrepot.core.capacity import Estimate
 from entrepot.core.errors import InvalidRequest, UpstreamUnavailable
 from entrepot.core.identifiers import Credential
@@ -308,7 +308,7 @@ class ServeInference:
         if not (deployment.limits or budgets):
             return self._open_session(ask, client, caller, deployment, None, None)
         needs = self._needs(ask.at, caller, deployment, NOTHING_ASKED, budgets)
-        needs = [Need(served, max(1, units)) for served, units in needs]  # There must be room at all.
+        needs = [Need(need.served, max(1, need.units)) for need in needs]  # There must be room at all.
         begin = partial(self._open_session, ask, client, caller, deployment, needs)
         admitting = Admitting(self.desk, self._waiting, needs, NOTHING_ASKED, ask.at, client, begin)
         admitting.start()

@@ -6,8 +6,8 @@ taken whether it fits or not, and once a budget is spent it ends; budgets learn 
 
 from collections.abc import Sequence
 
-from entrepot.admission.desk import Desk, Need
-from entrepot.admission.holds import Hold
+from entrepot.admission.desk import Desk
+from entrepot.admission.holds import Hold, Need
 from entrepot.core.capacity import Estimate, Used
 from entrepot.core.periods import Instant
 
