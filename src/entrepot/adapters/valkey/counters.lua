@@ -162,6 +162,7 @@ local function restore(c, used, told)
   advance(c, told)
   if c.refill ~= 'window' or told - told % c.window == now - now % c.window then
     c.u = minus(add(c.u, used), known.u)
+    c.lows = {}
   end
   redis.call('HSET', c.key, 'bu', text(used), 'bt', string.format('%.0f', told))
 end
