@@ -43,7 +43,7 @@ class Model:
 
     def ask(self, number: int, units: int) -> None:
         desk = self.desks[number]
-        needs = desk.needs(self.limits, Estimate(units, 0, units, 0), "default")
+        needs = desk.needs(self.limits, Estimate(units, 0, units, 0), "default", self.at)
         got: list[Any] = []
         hold = desk.hold(needs, self.at)
         if hold is None:
@@ -115,7 +115,7 @@ def test_never_more_is_admitted_than_there_is_and_what_is_not_used_comes_back(
 def test_a_hold_ends_once() -> None:
     desk = Desk(MemoryCounters().holder("a"))
     got: list[Any] = []
-    desk.draw(desk.needs((BUDGET,), Estimate(5, 5, 5, 5), "default"), START, got.append)
+    desk.draw(desk.needs((BUDGET,), Estimate(5, 5, 5, 5), "default", START), START, got.append)
     [hold] = got
     hold.keep(START)
     for again in (hold.keep, hold.release, lambda at: hold.settle(Used({}, "default"), at)):

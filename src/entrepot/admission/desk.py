@@ -57,10 +57,12 @@ class Desk:
         self._lost_share = lost_share
         self.counts = Counts()
 
-    def needs(self, limits: Sequence[ServedLimit], estimate: Estimate, tier: str) -> list[Need]:
-        """What a request needs of the limits that count it."""
+    def needs(self, limits: Sequence[ServedLimit], estimate: Estimate, tier: str, at: Instant) -> list[Need]:
+        """What a request needs of the limits that count it now."""
         return [
-            Need(served, expected(served, estimate)) for served in limits if served.counts_batches or tier != "batch"
+            Need(served, expected(served, estimate))
+            for served in limits
+            if (served.counts_batches or tier != "batch") and served.begins <= at < served.ends
         ]
 
     def hold(self, needs: Sequence[Need], at: Instant) -> Hold | None:
@@ -94,12 +96,14 @@ class Desk:
             self._drawn(shares, at, done, ())
 
     def standings(self, needs: Sequence[Need], at: Instant) -> Iterator[Standing]:
-        """How the windows that a request counts in stand now, as far as this process knows."""
+        """How the windows and buckets that a request counts in stand now, as far as this process knows."""
         for need in needs:
             allotment = self._allotments.of(need.limit, at)
             if allotment.window and allotment.is_known:
                 remaining = max(0, allotment.left + allotment.free)
                 yield Standing(need.limit.measure, need.limit.units, remaining, allotment.ends - allotment.at)
+            elif need.limit.refill == "bucket" and allotment.is_known:
+                yield Standing(need.limit.measure, need.limit.units, max(0, allotment.left + allotment.free), 0)
 
     def spend(self, needs: Sequence[Need], used: Used, at: Instant) -> None:
         """Takes what was used without being held, whether it fits or not. It is not another request.

@@ -2,6 +2,7 @@
 
 from entrepot.admission.budgets import ServedBudget
 from entrepot.core.capacity import Estimate, ServedLimit, Used
+from entrepot.core.provisioned import load_of
 from entrepot.core.tokens import CACHED_TIER, TOKEN_METERS
 
 
@@ -10,6 +11,8 @@ def expected(served: ServedLimit, estimate: Estimate) -> int:
     limit = served.limit
     if limit.measure == "requests":
         return 1
+    if limit.measure == "load":
+        return max(1, estimate.prompt_tokens + served.output_weight * estimate.output_tokens)
     if limit.refill == "budget":
         return max(1, estimate.prompt_tokens_max + estimate.output_tokens_max)
     units = max(1, estimate.prompt_tokens + estimate.output_tokens)
@@ -25,4 +28,6 @@ def used_up(served: ServedLimit | ServedBudget, used: Used) -> int:
         return 1
     if used.tier == CACHED_TIER and limit.refill != "budget":
         return 0
+    if limit.measure == "load":
+        return load_of(served.output_weight, used.meters)
     return sum(quantity for meter, quantity in used.meters.items() if meter in TOKEN_METERS)

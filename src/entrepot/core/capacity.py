@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from entrepot.core.periods import MINUTE, Instant
+from entrepot.core.periods import END_OF_TIME, MINUTE, Instant
 
 LOWS_MAX = 64  # Of a bucket, that are remembered; with more, the oldest are taken together.
 
@@ -131,13 +131,17 @@ def _when(low: tuple[Instant, int]) -> Instant:
 class ServedLimit(msgspec.Struct, frozen=True):
     """A limit as requests meet it. name: what it is declared as; whose: what it is declared for, in words.
 
-    counts_batches: whether requests of batches count; they have a room of their own.
+    counts_batches: whether requests of batches count; they have a room of their own. output_weight: what an output
+    token takes of a load. It is met from its beginning to before its end.
     """
 
     limit: Limit
     name: str
     whose: str
     counts_batches: bool = True
+    output_weight: int = 1
+    begins: Instant = 0
+    ends: Instant = END_OF_TIME
 
 
 class Estimate(NamedTuple):
@@ -154,7 +158,7 @@ class Estimate(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """How a limit of requests or tokens stands for who meets it. reset_us: until its window begins anew."""
+    """How a limit of requests, tokens or load stands for who meets it. reset_us: until its window begins anew."""
 
     measure: Measure
     units: int

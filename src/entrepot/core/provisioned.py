@@ -65,13 +65,13 @@ def sizing_at(rules: Iterable[SizingRule], geography: Geography, at: Instant) ->
     return max(holding, key=lambda rule: (rule.geography is not None, rule.begins), default=None)
 
 
-def load_of(rule: SizingRule, meters: Mapping[str, int]) -> int:
+def load_of(output_weight: int, meters: Mapping[str, int]) -> int:
     """What usage takes of a deployment's throughput, in input tokens: those from the cache are free.
 
-    Source: Azure's documentation, how-to/provisioned-throughput-sizing.
+    output_weight: see SizingRule.   Source: Azure's documentation, how-to/provisioned-throughput-sizing.
     """
     fresh = sum(meters.get(meter, 0) for meter in INPUT_METERS if meter not in CACHED_INPUT_METERS)
-    return fresh + rule.output_weight * sum(meters.get(meter, 0) for meter in OUTPUT_METERS)
+    return fresh + output_weight * sum(meters.get(meter, 0) for meter in OUTPUT_METERS)
 
 
 def units_for(rule: SizingRule, load_per_minute: int) -> int:

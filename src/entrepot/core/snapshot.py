@@ -45,6 +45,8 @@ class ServedDeployment(msgspec.Struct, frozen=True):
     targets: by rank. tiers: beside the default one, when the customer's contract has prices for it.
     cache: whether answers are kept. revision: differs when what answers does: the model's version, an upstream's model.
     limits: that its requests meet. tokenizer: see Model. prices: where money is held for its requests.
+    usable: when a provisioned one has units, None for one that is there always; spillover: the deployment that answers
+    what it is too full for, or "".
     """
 
     name: str
@@ -61,6 +63,8 @@ class ServedDeployment(msgspec.Struct, frozen=True):
     limits: tuple[ServedLimit, ...] = ()
     tokenizer: str = ""
     prices: tuple[PricesInForce, ...] = ()
+    usable: tuple[Window, ...] | None = None
+    spillover: str = ""
 
     def offers(self, tier: str, at: Instant) -> bool:
         """Whether the deployment can be used at the tier at the instant."""

@@ -25,7 +25,8 @@ from entrepot.edge.routes import Found, MethodRefused, Route, check_found, find_
 from entrepot.edge.session_call import SessionCall
 from entrepot.edge.tracing import begin_stages
 from entrepot.flows.forward_jobs import ForwardJobs, JobAsk
-from entrepot.flows.serve_inference.flow import Ask, ServeInference, SessionAsk
+from entrepot.flows.serve_inference.asks import Ask, SessionAsk
+from entrepot.flows.serve_inference.flow import ServeInference
 from entrepot.flows.serve_inference.stored import StoredAsk, checked_id
 from entrepot.ports.clock import Clock
 

@@ -61,9 +61,9 @@ class InferenceCall:
     """
 
     __slots__ = (
-        "_connection", "_desk", "_head", "_keep", "_sends_events", "_standings", "_told", "admitted", "at", "ended_at",
-        "error", "finished", "first_at", "found", "head_at", "id", "is_azure", "left_as", "marks", "stages", "status",
-        "trace_id", "usage",
+        "_connection", "_desk", "_head", "_keep", "_sends_events", "_served_by", "_standings", "_told", "admitted",
+        "at", "ended_at", "error", "finished", "first_at", "found", "head_at", "id", "is_azure", "left_as", "marks",
+        "stages", "status", "trace_id", "usage",
     )  # fmt: skip
 
     def __init__(
@@ -88,6 +88,7 @@ class InferenceCall:
         self._head = head
         self._told = ""  # Of the cache.
         self._standings: Callable[[Instant], Iterable[Standing]] | None = None
+        self._served_by = ""
         self._keep = False
         self._sends_events = True
         self.marks: Marks | None = None  # What the client said of its request.
@@ -105,11 +106,22 @@ class InferenceCall:
     def tell_cache(self, status: str, age_s: int | None = None) -> None:
         """Whether the answer was kept, in its head."""
         age = "" if age_s is None else f"Age: {age_s}\r\n"
-        self._told = f"x-entrepot-cache: {status}\r\n{age}"
+        self._told += f"x-entrepot-cache: {status}\r\n{age}"
 
     def tell_limits(self, standings: Callable[[Instant], Iterable[Standing]]) -> None:
         """How the limits stand, in its head."""
         self._standings = standings
+
+    @property
+    def spillover(self) -> str:
+        """The deployment that the request names for when its own is too full."""
+        return "" if self._head is None else self._head.field(b"x-ms-spillover-deployment").decode("latin-1")
+
+    def tell_spillover(self, full: str, instead: str, failure: str = "") -> None:
+        """That another deployment answers, in its head, in Azure's words."""
+        failed = f"x-ms-spillover-error: {failure}\r\n" if failure else ""
+        self._told = f"x-ms-spillover-from-deployment: {full}\r\n{failed}"
+        self._served_by = full if failure else instead
 
     def answer(self, status: int, body: bytes, media_type: str = JSON) -> None:
         """A whole answer."""
@@ -234,7 +246,9 @@ class InferenceCall:
     def _more_fields(self, fields: str) -> str:
         """The header lines that only some answers have, behind the given ones. The head is written now."""
         found = self.found
-        if found is not None and found.segment and found.route.kind == "inference":
+        if self._served_by:
+            fields += f"x-ms-deployment-name: {self._served_by}\r\n"
+        elif found is not None and found.segment and found.route.kind == "inference":
             fields += f"x-ms-deployment-name: {found.segment.decode()}\r\n"
         if self._told:
             fields += self._told

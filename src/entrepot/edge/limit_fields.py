@@ -11,7 +11,10 @@ _MS = SECOND // 1000
 
 
 def limit_fields(standings: Iterable[Standing], *, is_azure: bool) -> str:
-    """The x-ratelimit- lines; of several limits of one measure, those of the one of which least is left."""
+    """The x-ratelimit- lines; of several limits of one measure, those of the one of which least is left.
+
+    Of provisioned throughput how busy it is, by Azure's name in both dialects.
+    """
     tightest: dict[str, Standing] = {}
     for standing in standings:
         known = tightest.get(standing.measure)
@@ -19,6 +22,10 @@ def limit_fields(standings: Iterable[Standing], *, is_azure: bool) -> str:
             tightest[standing.measure] = standing
     lines = ""
     for measure, (_, units, remaining, reset_us) in tightest.items():
+        if measure == "load":
+            thousandths = 1000 * (units - remaining) // max(1, units)
+            lines += f"azure-openai-deployment-utilization: {thousandths // 10}.{thousandths % 10}%\r\n"
+            continue
         reset = str(-(-reset_us // SECOND)) if is_azure else _duration(reset_us)
         lines += (
             f"x-ratelimit-limit-{measure}: {units}\r\n"

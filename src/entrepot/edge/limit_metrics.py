@@ -7,6 +7,11 @@ HOLDS = Metric("entrepot_limit_holds_total", "counter", "Requests admitted by th
 UNITS = Metric("entrepot_limit_units_total", "counter", "Units that these held, as estimated.", ("measure",))
 DRAWS = Metric("entrepot_limit_draws_total", "counter", "Times the counters of limits were asked.", ("result",))
 REFUSALS = Metric("entrepot_limit_refusals_total", "counter", "Requests that limits refused.", ("limit", "code"))
+SPILLED = Metric(
+    "entrepot_limit_spillovers_total",
+    "counter",
+    "Requests that went to a spillover deployment, since the units of their own were too busy.",
+)
 FILL = Metric(
     "entrepot_limit_utilization_ratio",
     "histogram",
@@ -25,5 +30,6 @@ def limit_report(counts: Counts) -> Report:
         Measured(UNITS, {(measure,): [units] for measure, units in counts.units.items()}),
         Measured(DRAWS, {(result,): [count] for result, count in counts.draws.items()}),
         Measured(REFUSALS, {labels: [count] for labels, count in counts.refused.items()}),
+        alone(SPILLED, counts.spilled),
         Measured(FILL, {(): counts.fill}),
     )

@@ -1,11 +1,12 @@
 """Provisioned throughput in a world file: how models are sized, what deployments have, and whether the two agree."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
+from entrepot.core.capacity import ServedLimit
 from entrepot.core.catalog import Model
-from entrepot.core.periods import END_OF_TIME, MINUTE, format_instant
-from entrepot.core.provisioned import DEFAULT_SIZING, GEOGRAPHIES, SizingRule, UnitsFrom, sizing_at
+from entrepot.core.periods import END_OF_TIME, MINUTE, Instant, format_instant
+from entrepot.core.provisioned import DEFAULT_SIZING, GEOGRAPHIES, SizingRule, UnitsFrom, sizing_at, throughput_limit
 from entrepot.core.tenancy import Deployment
 from entrepot.provisioning.draft import Declared, Draft
 from entrepot.provisioning.faults import suggestion
@@ -91,6 +92,34 @@ def check_agreed(draft: Draft) -> None:
                     f"its units begin on {format_instant(change.begins)}, when customer {customer} has no contract",
                     "units",
                 )
+
+
+def throughput_of(deployment: Deployment, model: Model) -> Iterator[ServedLimit]:
+    """The limit of a provisioned deployment, for each time between changes of its units; none where what a unit does
+    is not declared.
+    """
+    name = f"{deployment.project}/{deployment.id}"
+    for begins, ends, units in _spans(deployment):
+        rule = sizing_at(model.provisioned, deployment.geography, begins or END_OF_TIME)
+        if units and rule is not None and rule.input_tokens_per_minute:
+            limit = throughput_limit(f"provisioned/{name}", rule, units)
+            whose = f"the deployment {name}"
+            yield ServedLimit(
+                limit, "provisioned_units", whose, output_weight=rule.output_weight, begins=begins, ends=ends
+            )
+
+
+def usable(deployment: Deployment) -> tuple[tuple[Instant, Instant], ...] | None:
+    """From when to when a provisioned deployment has units; None for another, which is there always."""
+    if deployment.kind != "provisioned":
+        return None
+    return tuple((begins, ends) for begins, ends, units in _spans(deployment) if units)
+
+
+def _spans(deployment: Deployment) -> Iterator[tuple[Instant, Instant, int]]:
+    ends = [change.begins for change in deployment.units[1:]] + [END_OF_TIME]
+    for change, until in zip(deployment.units, ends, strict=False):  # There may be no units at all.
+        yield change.begins, until, change.units
 
 
 def _check_units(item: Declared[Deployment], model: Model) -> None:

@@ -10,6 +10,7 @@ from entrepot.core.tenancy import ApiKey, Deployment
 from entrepot.core.world import World, WorldIndex
 from entrepot.provisioning.budgets import owned_budgets, prices_in_force
 from entrepot.provisioning.checks import OWN
+from entrepot.provisioning.provisioned import throughput_of, usable
 from entrepot.provisioning.quotas import quota_of
 from entrepot.provisioning.targets import Addresses, asked_region, targets_of
 from entrepot.provisioning.tiers import offered_tiers
@@ -92,9 +93,11 @@ def _served(
         cache=deployment.cache,
         revision=_revision(world.upstreams, model),
         routing=deployment.routing or model.routing,
-        limits=tuple(quota_of(deployment, model)),
+        limits=(*quota_of(deployment, model), *throughput_of(deployment, model)),
         tokenizer=model.tokenizer,
         prices=prices,
+        usable=usable(deployment),
+        spillover=deployment.spillover,
     )
 
 

@@ -59,7 +59,7 @@ class PastTraffic:
         """events: in any order. rule: by which they are measured."""
         self.events = sorted(events, key=lambda event: (event.admitted_at, event.id))
         self.rule = rule
-        self.loads = [load_of(rule, event.meters) for event in self.events]
+        self.loads = [load_of(rule.output_weight, event.meters) for event in self.events]
         minutes: Tally[Instant] = Tally()
         for event, load in zip(self.events, self.loads, strict=True):
             minutes[event.admitted_at // MINUTE] += load
@@ -97,7 +97,7 @@ def fit(traffic: PastTraffic, units: int, prices: PriceTable | None, currency: s
             refused.update(event.meters)
             continue
         served_minutes[at // MINUTE] += load
-        held = max(load, load_of(traffic.rule, {**event.meters, "output_tokens": output_bound}))
+        held = max(load, load_of(traffic.rule.output_weight, {**event.meters, "output_tokens": output_bound}))
         taken_at = counter.take(limit, held, at)
         if held > load:
             heappush(endings, (event.finished_at, held, load, taken_at))

@@ -1,7 +1,13 @@
 """Which deployment a name means, and whether it can be used so."""
 
 from entrepot.core.catalog import Operation
-from entrepot.core.errors import DeploymentNotFound, ModelRetired, OperationNotSupported, UnsupportedValue
+from entrepot.core.errors import (
+    DeploymentNotFound,
+    InvalidRequest,
+    ModelRetired,
+    OperationNotSupported,
+    UnsupportedValue,
+)
 from entrepot.core.periods import Instant
 from entrepot.core.snapshot import ServedDeployment, ServedProject
 
@@ -38,3 +44,28 @@ def check_tier(deployment: ServedDeployment, tier: str, at: Instant) -> None:
             f"for the model {deployment.model}. An administrator can add one, or use a deployment that has one.",
             param="model",
         )
+
+
+def check_usable(deployment: ServedDeployment, at: Instant) -> None:
+    """Nothing, when the deployment has units now. Raises: DeploymentNotFound."""
+    if deployment.usable is not None and not any(begins <= at < ends for begins, ends in deployment.usable):
+        raise DeploymentNotFound(
+            f"The deployment {deployment.name!r} has no provisioned units now; an administrator can give it some.",
+            param="model",
+        )
+
+
+def spillover_of(project: ServedProject, deployment: ServedDeployment, asked: str) -> ServedDeployment | None:
+    """The deployment that answers what this one is too full for: the one declared, else the one the request asks for.
+
+    Raises: InvalidRequest.
+    """
+    if deployment.spillover or not asked:
+        return project.deployments.get(deployment.spillover)
+    found = project.deployments.get(asked)
+    if found is None or found.usable is not None or found.model != deployment.model:
+        raise InvalidRequest(
+            f"x-ms-spillover-deployment names {asked[:80]!r}; it must be a standard deployment of the model "
+            f"{deployment.model} in this project."
+        )
+    return found

@@ -31,6 +31,33 @@ def test_a_deployment_comes_with_all_that_serving_it_needs() -> None:
     assert small.operations == ("chat", "completions")
 
 
+def test_a_provisioned_deployment_has_the_limit_of_its_units_and_exists_while_it_has_some() -> None:
+    sizing = "provisioned: {minimum: 15, step: 5, input_tokens_per_minute_per_unit: 2500, output_weight: 4}"
+    world = small_world(
+        **{
+            "context_tokens: 8192, stage: general}": f"context_tokens: 8192, stage: general, {sizing}}}",
+            'meter: output_tokens, per_million: "60"}': (
+                'meter: output_tokens, per_million: "60"}\n'
+                '          - {model: gpt-4, meter: provisioned_unit_hours, each: "1"}'
+            ),
+            "tokens_per_minute: 240000}": (
+                "kind: provisioned, units: [{from: 2024-03-01, units: 15}, {from: 2024-03-05, units: 20}, "
+                "{from: 2024-04-01, units: 0}], spillover: plain}\n"
+                "  - {id: plain, project: search, model: gpt-4}"
+            ),
+        }
+    )
+    served = compile_snapshot(world, (), ADDRESSES, version=7, at=0).projects["search"].deployments["chat"]
+    march, fifth, april = (parse_instant(day) for day in ("2024-03-01", "2024-03-05", "2024-04-01"))
+    assert served.usable == ((march, fifth), (fifth, april))
+    assert served.spillover == "plain"
+    assert [(one.begins, one.ends, one.limit.drain, one.output_weight) for one in served.limits] == [
+        (march, fifth, 15 * 2500, 4),
+        (fifth, april, 20 * 2500, 4),
+    ]
+    assert len({one.limit.id for one in served.limits}) == 1
+
+
 def test_a_model_that_does_not_run_has_no_target() -> None:
     assert snapshot(addresses={}).projects["search"].deployments["small"].targets == ()
 

@@ -32,7 +32,7 @@ PRICES = PriceTable(
 def traffic(load_per_minute: int, minutes: int, seed: int = 7) -> list[UsageEvent]:
     """Requests of 200 and 20 tokens as a Poisson stream of that load."""
     chance = Random(seed)
-    each = load_of(GPT_5_2, {"input_tokens": 200, "output_tokens": 20})
+    each = load_of(8, {"input_tokens": 200, "output_tokens": 20})
     at, events = float(START), list[UsageEvent]()
     for number in count():
         at += chance.expovariate(load_per_minute / each / MINUTE)
@@ -61,7 +61,7 @@ def test_units_are_never_fewer_than_the_minimum_and_always_on_the_step() -> None
 
 def test_cached_input_takes_nothing_and_output_takes_its_weight() -> None:
     meters = {"input_tokens": 100, "cached_input_tokens": 900, "output_tokens": 10, "reasoning_tokens": 5}
-    assert load_of(GPT_5_2, meters) == 100 + 8 * 15
+    assert load_of(8, meters) == 100 + 8 * 15
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -56,6 +56,7 @@ class Admitting:
         "_gone",
         "_needs",
         "_paused",
+        "_refused",
         "_waiting",
         "_went_on",
     )
@@ -69,8 +70,13 @@ class Admitting:
         at: Instant,
         client: Refused,
         go_on: Callable[[Hold], UnderWay],
+        refused: "Callable[[Short, EntrepotError], UnderWay | None] | None" = None,
     ) -> None:
-        """waiting: where it stands while others are asked to give back. go_on: releases the hold where it raises."""
+        """waiting: where it stands while others are asked to give back. go_on: releases the hold where it raises.
+
+        refused: what becomes of it where it is not admitted, by default nothing but telling the client; what it waits
+        for then, or None when the client was told.
+        """
         self._desk = desk
         self._waiting = waiting
         self._needs = needs
@@ -78,6 +84,7 @@ class Admitting:
         self._at = self._began = at
         self._client = client
         self._go_on = go_on
+        self._refused = refused
         self._went_on: UnderWay | None = None
         self._gone = False
         self._paused = False
@@ -120,7 +127,15 @@ class Admitting:
         else:
             error = error_of(result, self._estimate, self._at)
             self._desk.counts.refuse(result.need.served.name, error.code)
+            self._refuse(result, error)
+
+    def _refuse(self, short: Short, error: EntrepotError) -> None:
+        if self._refused is None:
             self._client.refuse(error)
+            return
+        self._went_on = self._refused(short, error)
+        if self._paused and self._went_on is not None:
+            self._went_on.pause(True)
 
     @property
     def _may_wait(self) -> bool:

@@ -69,6 +69,18 @@ class LimitedClient(Client, Protocol):
         """To be said in the head of the answer, whatever it is; asked for when that is written."""
         ...
 
+    @property
+    def spillover(self) -> str:
+        """The deployment that the request names for when its own is too full, or ""."""
+        ...
+
+    def tell_spillover(self, full: str, instead: str, failure: str = "") -> None:
+        """To be said in the head of the answer: which deployment was too full, and which answers instead of it.
+
+        failure: why that could not answer either.
+        """
+        ...
+
 
 class Departed:
     """Stands for a client that has left while the answer is read to its end; then the client is told that it has."""

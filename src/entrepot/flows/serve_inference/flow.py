@@ -11,13 +11,13 @@ for a request.
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final
 
 from entrepot.admission.budgets import Budgets, Priced, Running
-from entrepot.admission.desk import Desk
+from entrepot.admission.desk import Desk, Short
 from entrepot.admission.holds import Hold, Need
 from entrepot.core.capacity import Estimate
-from entrepot.core.errors import InvalidRequest, UpstreamUnavailable
+from entrepot.core.errors import EntrepotError, InvalidRequest, UpstreamUnavailable
 from entrepot.core.identifiers import Credential
 from entrepot.core.log_records import Admitted
 from entrepot.core.periods import Instant
@@ -27,7 +27,8 @@ from entrepot.dialects.asked import Asked, Known
 from entrepot.dialects.estimates import bytes_of, estimate_of
 from entrepot.dialects.operations import Operation
 from entrepot.dialects.prompt_cache import cache_key
-from entrepot.flows.serve_inference.admitting import Admitting
+from entrepot.flows.serve_inference.admitting import Admitting, UnderWay
+from entrepot.flows.serve_inference.asks import Ask, SessionAsk
 from entrepot.flows.serve_inference.checks import Checks
 from entrepot.flows.serve_inference.client import Client, LimitedClient
 from entrepot.flows.serve_inference.exchange import Exchange
@@ -36,7 +37,6 @@ from entrepot.flows.serve_inference.repeats import Repeat, Repeats
 from entrepot.flows.serve_inference.session import Session, SessionClient
 from entrepot.flows.serve_inference.session_limits import NOTHING_ASKED, SessionLimits
 from entrepot.flows.serve_inference.shared import Shared
-from entrepot.flows.serve_inference.stages import Stages
 from entrepot.flows.serve_inference.stored import Continuation, StoredAsk, StoredErrand
 from entrepot.flows.serve_inference.timed_exchange import timed
 from entrepot.flows.serve_inference.ways import Way, Ways
@@ -48,48 +48,10 @@ from entrepot.ports.tokenizers import Tokenizers
 from entrepot.relay.failures import unreachable
 from entrepot.relay.upgrade import Upgrade
 from entrepot.relay.upstream import UpstreamPool
-from entrepot.routing.plan import check_tier, deployment_for
+from entrepot.routing.plan import check_tier, check_usable, deployment_for, spillover_of
 from entrepot.routing.pool import Pool
 
 _Admitted: Final = Admitted  # Bound once; see decisions/0009.
-
-
-class Ask:
-    """A request as read. deployment: "" where the body's model names it.
-
-    To be set where it is so: project, tier, see identity's Directory; media_type, of a body that is not JSON; stages,
-    where it is noted how far the request has come, when somebody wants to know.
-    """
-
-    __slots__ = (
-        "at", "body", "credential", "deployment", "id", "media_type", "operation", "project", "stages", "tier",
-    )  # fmt: skip
-
-    def __init__(
-        self, request_id: str, at: Instant, operation: Operation, deployment: str, credential: Credential, body: bytes
-    ) -> None:
-        self.id = request_id
-        self.at = at
-        self.operation = operation
-        self.deployment = deployment
-        self.credential = credential
-        self.body = body
-        self.project = b""
-        self.tier = b""
-        self.media_type = b""
-        self.stages: Stages | None = None
-
-
-class SessionAsk(NamedTuple):
-    """A request for a realtime session as read. key, protocols, fields: see relay.upgrade.Upgrade."""
-
-    id: str
-    at: Instant
-    deployment: str
-    credential: Credential
-    key: bytes
-    protocols: bytes
-    fields: bytes
 
 
 class ServeInference:
@@ -153,6 +115,7 @@ class ServeInference:
             name = _only_one(caller.project, operation)
         deployment = deployment_for(caller.project, name, operation.offered)
         check_tier(deployment, caller.tier, ask.at)
+        check_usable(deployment, ask.at)
         budgets = self._budgets.met_by(caller.project.id, caller.key)
         if deployment.limits or budgets:
             return self._admit(ask, client, caller, deployment, asked, budgets)
@@ -166,8 +129,9 @@ class ServeInference:
         deployment: ServedDeployment,
         asked: Asked,
         budgets: Sequence[Running],
+        refused: Callable[[Short, EntrepotError], UnderWay | None] | None = None,
     ) -> Exchange | Repeat | Continuation | Admitting:
-        """The request with what it may use held, at once or when the counters have answered."""
+        """The request with what it may use held, at once or when the counters have answered. refused: see Admitting."""
         estimate = estimate_of(
             ask.operation, asked, ask.body, deployment.context_tokens, self._counter(deployment.tokenizer)
         )
@@ -177,7 +141,11 @@ class ServeInference:
         hold = self.desk.hold(needs, ask.at)
         if hold is not None:
             return begin(hold)
-        admitting = Admitting(self.desk, self._waiting, needs, estimate, ask.at, client, begin)
+        if refused is None and deployment.usable is not None:
+            other = spillover_of(caller.project, deployment, client.spillover)
+            if other is not None:
+                refused = partial(self._spill, ask, client, caller, deployment, other, asked, budgets)
+        admitting = Admitting(self.desk, self._waiting, needs, estimate, ask.at, client, begin, refused)
         admitting.start()
         return admitting
 
@@ -191,11 +159,45 @@ class ServeInference:
         counts: Known = (),
     ) -> list[Need]:
         """What is needed of limits and budgets. Raises: NoPrice."""
-        needs = self.desk.needs(deployment.limits, estimate, caller.tier)
+        needs = self.desk.needs(deployment.limits, estimate, caller.tier, at)
         if budgets:
             priced = Priced(caller.project.id, deployment.name, caller.tier, at, estimate, counts)
             needs += [Need(served, units) for served, units in self._budgets.needs(budgets, priced)]
         return needs
+
+    def _spill(
+        self,
+        ask: Ask,
+        client: LimitedClient,
+        caller: Caller,
+        full: ServedDeployment,
+        other: ServedDeployment,
+        asked: Asked,
+        budgets: Sequence[Running],
+        short: Short,
+        error: EntrepotError,
+    ) -> UnderWay | None:
+        """The request at another deployment, when the units of its own are too busy. One that fails there as well is
+        refused as it was at first.
+        """
+        if short.need.served.limit.refill != "bucket":
+            client.refuse(error)
+            return None
+
+        def failed(_: Short | None, failure: EntrepotError) -> None:
+            client.tell_spillover(full.name, other.name, failure.code)
+            client.refuse(error)
+
+        client.tell_spillover(full.name, other.name)
+        self.desk.counts.spilled += 1
+        try:
+            check_tier(other, caller.tier, ask.at)
+            if other.limits or budgets:
+                return self._admit(ask, client, caller, other, asked, budgets, failed)
+            return self._begin(ask, client, caller, other, asked, None)
+        except EntrepotError as failure:
+            failed(None, failure)
+            return None
 
     def _counter(self, tokenizer: str) -> Callable[[str], int]:
         """What counts the tokens of a text; their bytes, where it is not known how a model counts."""
@@ -304,6 +306,7 @@ class ServeInference:
         project = caller.project
         deployment = deployment_for(project, ask.deployment, "realtime")
         check_tier(deployment, caller.tier, ask.at)
+        check_usable(deployment, ask.at)
         budgets = self._budgets.met_by(project.id, caller.key)
         if not (deployment.limits or budgets):
             return self._open_session(ask, client, caller, deployment, None, None)
