@@ -194,7 +194,7 @@ def _month_faults(books: Books, terms: WorldIndex, month: Period | None) -> Iter
     for entry in books.usage_entries(*bounds_of(terms, month)):
         contract = entry.key.removeprefix("usage:").rsplit(":", 2)[0]
         if period_of(entry.at, terms.contract(contract).zone) == month:
-            sums[contract][1] += -sum(leg.amount_pico for leg in entry.postings if leg.account.startswith("income:"))
+            sums[contract][1] += sum(leg.amount_pico for leg in entry.postings if leg.account.startswith("assets:"))
     for contract, (rated, posted) in sorted(sums.items()):
         if rated != posted:
             yield (
