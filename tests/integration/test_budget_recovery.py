@@ -43,9 +43,14 @@ deployments: [{{id: chat, project: search, model: m}}]
 """
 
 
-@pytest.fixture(scope="module")
-def installation() -> Iterator[Installation]:
+@pytest.fixture(params=["process", "machine"])
+def installation(request: pytest.FixtureRequest) -> Iterator[Installation]:
+    """counters: in the gateway's own process, or in one of the machine that outlives it."""
     with installed() as made:
+        made.environment["ENTREPOT_COUNTERS"] = request.param
+        if request.param == "machine":
+            home = str(made.settings.home)
+            said(made.start([sys.executable, "-m", "entrepot.compose.counter_process", "--home", home]))
         amount = (HELD + ROOM) * EACH
         world = read_world([("world.yaml", WORLD.format(base_url=made.base_url, amount=f"0.{amount:012}"))])
         with open_office(made.settings) as office:
