@@ -71,3 +71,11 @@ def test_printing_drops_only_needless_zeros() -> None:
 )
 def test_parts_of_a_unit_are_shown_to_the_twelfth_digit(quantity: int, parts: int, text: str) -> None:
     assert format_parts(quantity, parts) == text
+
+
+@pytest.mark.parametrize(
+    ("tie", "even"),
+    [("0.005", "0"), ("0.015", "0.02"), ("0.025", "0.02"), ("0.035", "0.04"), ("0.045", "0.04"), ("-0.015", "-0.02")],
+)
+def test_halves_go_to_the_even_neighbour_where_that_is_the_mode(tie: str, even: str) -> None:
+    assert format_pico(round_to_minor(parse_pico(tie), "USD", "half_even")) == even
