@@ -39,10 +39,10 @@ def reconciled_part(kept: Sequence[Reconciled]) -> Iterator[Part]:
     """Whether log, store, readings, ledger and invoices agree, once a day was reconciled; the first incident else."""
     for record in kept:
         for fault in record.faults:
-            yield Part("five counts", good=False, detail=f"{format_instant(record.since)[:10]}: {fault}")
+            yield Part("counts", good=False, detail=f"{format_instant(record.since)[:10]}: {fault}")
             return
     if kept:
-        yield Part("five counts", good=True, detail=f"agree until {format_instant(kept[-1].until)[:10]}")
+        yield Part("counts", good=True, detail=f"agree until {format_instant(kept[-1].until)[:10]}")
 
 
 def login_page(fault: str = "") -> str:
