@@ -197,12 +197,22 @@ def test_paper_that_was_rewritten_without_its_hash_is_found_every_day(file: Path
 
 def test_prices_by_quantity_are_held_against_the_month(file: Path) -> None:
     wrong = (
-        "UPDATE posting SET micro = micro + 1 WHERE leg = 0 AND entry = "
+        "UPDATE posting SET micro = micro + (CASE leg WHEN 0 THEN 1 ELSE -1 END) WHERE leg < 2 AND entry = "
         f"(SELECT min(no) FROM journal WHERE key LIKE 'usage:gamma%' AND at >= {MARCH})"
     )
     books = altered(file, wrong)
     (fault,) = looked(books, life(), month=True).faults
     assert fault.startswith("the ledger: contract gamma@2024-01-01, month 2024-03")
+    books.close()
+
+
+def test_an_entry_that_does_not_balance_is_named(file: Path) -> None:
+    """Also where the price depends on the month's quantity, so that the hour's amount cannot be told."""
+    books = altered(
+        file, f"UPDATE posting SET micro = micro + 1 WHERE leg = 0 AND entry = {ENTRY.replace('acme', 'gamma')}"
+    )
+    (fault,) = looked(books, life()).faults
+    assert fault.startswith(f"the ledger: entry usage:gamma@2024-01-01:{FIVE}:0, hour 2024-03-01T05:00:00Z")
     books.close()
 
 

@@ -93,6 +93,7 @@ def reconcile_hours(
         faults = chain(
             unit_faults(log, store, readings),
             ledger_faults(accruals),
+            _balance_faults(books, since, until),
             _month_faults(books, terms, month),
             invoice_faults(invoiced, taken),
             (f"the invoices: {number} is not what was issued" for number in books.damaged_invoices()),
@@ -178,6 +179,15 @@ def _accruals(
             if not kind and model:
                 sides[contract, entry.at, model].legs.append(-leg.amount_pico)
     return {key: accrued for key, accrued in sides.items() if key not in by_quantity}, len(by_quantity)
+
+
+def _balance_faults(books: Books, since: Instant, until: Instant) -> Iterator[str]:
+    """A sentence for each entry of the hours whose legs do not sum to zero."""
+    for entry in books.usage_entries(since, until):
+        off = sum(leg.amount_pico for leg in entry.postings)
+        if off:
+            where = f"entry {entry.key}, hour {format_instant(entry.at)}"
+            yield f"the ledger: {where}: its legs are off by {format_pico(off)}"
 
 
 def _month_faults(books: Books, terms: WorldIndex, month: Period | None) -> Iterator[str]:
