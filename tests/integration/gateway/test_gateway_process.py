@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from entrepot.core.log_records import Abandoned, Admitted, InstanceLost, Progressed, UsageRecorded
+from entrepot.core.log_records import Abandoned, Admitted, InstanceBegan, InstanceLost, Progressed, UsageRecorded
 from tests.support.gateway import deployment, eventually, target
 from tests.support.gateway_processes import Installation, installed, stream
 from tests.support.otlp_collector import running_collector
@@ -30,7 +30,8 @@ def installation(home: Installation) -> Installation:
 def test_usage_is_on_disk_when_the_answer_ends(installation: Installation) -> None:
     installation.start_gateway()
     reply = ask(installation, chat("two words [[chunks=4]]"))
-    [admitted, recorded] = installation.records()
+    [began, admitted, recorded] = installation.records()
+    assert isinstance(began, InstanceBegan)
     assert isinstance(admitted, Admitted)
     assert isinstance(recorded, UsageRecorded)
     assert recorded.event.id == admitted.id == reply.headers["x-request-id"]
@@ -107,7 +108,8 @@ def test_gateway_lost(installation: Installation) -> None:
         gateway.kill()
         eventually(lambda: isinstance(installation.records()[-1], InstanceLost))
     # What was durable, but not yet acknowledged to the gateway, is there twice, which changes nothing.
-    [admitted, progressed, lost] = dict.fromkeys(installation.records())
+    [began, admitted, progressed, lost] = dict.fromkeys(installation.records())
+    assert isinstance(began, InstanceBegan)
     assert isinstance(admitted, Admitted)
     assert isinstance(progressed, Progressed)
     assert isinstance(lost, InstanceLost)
