@@ -1,10 +1,12 @@
 """`entrepot report …`: what the books mean to whoever runs the business."""
 
 import argparse
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from entrepot.cli.command import add_command, add_group, period_of, settings_of, show
+from entrepot.cli.command import add_command, add_group, period_of, settings_of, show, table
 from entrepot.core.errors import NotFound
+from entrepot.core.periods import instant_of
 
 if TYPE_CHECKING:
     from entrepot.cli.command import Subparsers
@@ -13,8 +15,10 @@ SHOWN = 20
 
 
 def add_commands(subparsers: "Subparsers") -> None:
-    """Adds `report concentration`, `report run-rate` and `report seats`."""
-    group = add_group(subparsers, "report", "revenue: on whom it hangs, and what it comes to in a year")
+    """Adds `report concentration`, `report run-rate`, `report seats` and `report retirements`."""
+    group = add_group(
+        subparsers, "report", "revenue: on whom it hangs, what it comes to in a year; what is retired when"
+    )
     parser = add_command(group, "concentration", "how much of a month's revenue hangs on whom", _concentration)
     parser.add_argument("--period", required=True, metavar="YYYY-MM", help="a month that was closed")
     parser.add_argument("--currency", metavar="XXX", help="of the invoices; the operator's own without it")
@@ -23,6 +27,7 @@ def add_commands(subparsers: "Subparsers") -> None:
     seats = add_command(group, "seats", "seats that are bought, assigned and used; cohorts of customers", _seats)
     seats.add_argument("--period", required=True, metavar="YYYY-MM", help="a month, closed or not")
     seats.add_argument("--users", action="store_true", help="what was used with each seat")
+    add_command(group, "retirements", "deployments whose models are not there for good, by date", _retirements)
 
 
 def _concentration(args: argparse.Namespace) -> int:
@@ -72,4 +77,18 @@ def _seats(args: argparse.Namespace) -> int:
     if report is None:
         raise NotFound(f"no subscription has begun by {period}; a world file declares them under subscriptions")
     show(args, report, seats_text(report, users=args.users).splitlines())
+    return 0
+
+
+def _retirements(args: argparse.Namespace) -> int:
+    from entrepot.compose.books import open_current_books
+    from entrepot.reporting.retirements import retirement_rows, retirements
+
+    with open_current_books(settings_of(args)) as books:
+        declared = books.world()
+    if declared is None:
+        raise NotFound("no world is applied yet; run entrepot apply")
+    rows = retirements(declared[1], instant_of(datetime.now(UTC)))
+    none = ["No deployment is of a model that is in preview, dated, deprecated or retired."]
+    show(args, {"deployments": rows}, table(retirement_rows(rows), right=(6,)) if rows else none)
     return 0

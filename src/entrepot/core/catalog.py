@@ -4,12 +4,12 @@ from typing import Literal
 
 import msgspec
 
+from entrepot.core.lifecycle import Access, Stage, StageFrom
 from entrepot.core.partner_usage import PartnerCharges
 from entrepot.core.provisioned import SizingRule
 from entrepot.core.quotas import RequestRatio
 from entrepot.core.upstream_rules import PoolRules, UpstreamRules
 
-Stage = Literal["preview", "early_access", "general", "deprecated", "retired"]
 Operation = Literal[
     "chat",
     "completions",
@@ -60,7 +60,8 @@ class Model(msgspec.Struct, frozen=True):
 
     provisioned: how its provisioned deployments are sized (core.provisioned.sizing_at). compatible: other models whose
     deployments may answer what a provisioned one of this model spills. quota: None for what holds for its name.
-    tokenizer: that its prompts are counted with, or "".
+    tokenizer: that its prompts are counted with, or "". stage: until the first of stages, by time.
+    access: who may use it before it is for all.
     """
 
     id: str
@@ -74,6 +75,8 @@ class Model(msgspec.Struct, frozen=True):
     compatible: tuple[str, ...] = ()
     quota: RequestRatio | None = None
     tokenizer: str = ""
+    stages: tuple[StageFrom, ...] = ()
+    access: tuple[Access, ...] = ()
 
 
 class Upstream(msgspec.Struct, frozen=True):

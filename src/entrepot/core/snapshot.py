@@ -4,9 +4,10 @@ import msgspec
 
 from entrepot.core.budgets import OwnedBudget
 from entrepot.core.capacity import ServedLimit
-from entrepot.core.catalog import Operation, Stage
+from entrepot.core.catalog import Operation
 from entrepot.core.costs import PricesInForce
 from entrepot.core.errors import SnapshotRefused
+from entrepot.core.lifecycle import BY_GRANT, Stage, StageFrom, stage_at
 from entrepot.core.periods import Instant
 from entrepot.core.tenancy import AnswerCaching, IdentityProvider, Role
 from entrepot.core.upstream_rules import PoolRules, UpstreamRules
@@ -46,7 +47,8 @@ class ServedDeployment(msgspec.Struct, frozen=True):
     cache: whether answers are kept. revision: differs when what answers does: the model's version, an upstream's model.
     limits: that its requests meet. tokenizer: see Model. prices: where money is held for its requests.
     usable: when a provisioned one has units, None for one that is there always; spillover: the deployment that answers
-    what it is too full for, or "".
+    what it is too full for, or "". stage: of its model until the first of stages; granted: when the customer may use it
+    though it is not for all yet.
     """
 
     name: str
@@ -65,6 +67,16 @@ class ServedDeployment(msgspec.Struct, frozen=True):
     prices: tuple[PricesInForce, ...] = ()
     usable: tuple[Window, ...] | None = None
     spillover: str = ""
+    stages: tuple[StageFrom, ...] = ()
+    granted: tuple[Window, ...] = ()
+
+    def stage_at(self, at: Instant) -> Stage:
+        """The stage its model is in at the instant."""
+        return stage_at(self.stage, self.stages, at)
+
+    def admits(self, at: Instant) -> bool:
+        """Whether the customer may use it by the stage its model is in at the instant."""
+        return self.stage_at(at) not in BY_GRANT or any(begins <= at < ends for begins, ends in self.granted)
 
     def offers(self, tier: str, at: Instant) -> bool:
         """Whether the deployment can be used at the tier at the instant."""

@@ -4,9 +4,10 @@ from urllib.parse import parse_qsl, unquote
 
 import msgspec
 
-from entrepot.core.catalog import Stage
 from entrepot.core.errors import InvalidRequest, RouteNotFound
+from entrepot.core.periods import Instant
 from entrepot.core.snapshot import ServedDeployment
+from entrepot.dialects.lifecycle import describe_lifecycle
 
 # Source: the data-plane versions in Microsoft's API lifecycle pages and published specifications.
 VERSIONS = frozenset({
@@ -88,23 +89,14 @@ def write_error(code: str, message: str, more: dict[str, object] | None = None) 
     return msgspec.json.encode({"error": error if more is None else {**error, "entrepot": more}})
 
 
-_LIFECYCLE: dict[Stage, str] = {
-    "preview": "preview",
-    "early_access": "preview",
-    "general": "generally-available",
-    "deprecated": "deprecated",
-    "retired": "deprecated",
-}
-
-
-def describe_model(deployment: ServedDeployment) -> dict[str, object]:
+def describe_model(deployment: ServedDeployment, at: Instant) -> dict[str, object]:
     """A deployment as an entry of the models list. model: what it is a deployment of."""
     return {
         "id": deployment.name,
         "object": "model",
         "status": "succeeded",
         "created_at": 0,
-        "lifecycle_status": _LIFECYCLE[deployment.stage],
+        **describe_lifecycle(deployment, at),
         "capabilities": {
             "inference": True,
             "chat_completion": "chat" in deployment.operations,

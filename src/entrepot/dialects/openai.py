@@ -5,11 +5,13 @@ Fields we do not decide by are never decoded: they pass from the client's body t
 
 from typing import Final
 
+from entrepot.core.periods import Instant
 from entrepot.core.snapshot import ServedDeployment
 from entrepot.core.usage_event import Outcome
 from entrepot.dialects import openai_usage
 from entrepot.dialects.answers import Answers, Said, present
 from entrepot.dialects.asked import Asked, Fields, encode, flag_of, read_fields, text_of
+from entrepot.dialects.lifecycle import describe_lifecycle
 from entrepot.dialects.openai_estimates import estimate_answer
 from entrepot.dialects.openai_wire import (
     AskedPlainly,
@@ -137,6 +139,14 @@ def error_event(body: bytes) -> bytes:
     return b"data: " + body + b"\n\n"
 
 
-def describe_model(deployment: ServedDeployment) -> dict[str, object]:
-    """A deployment as an entry of the models list. Deployments have no date of their own, which the schema requires."""
-    return {"id": deployment.name, "object": "model", "created": 0, "owned_by": deployment.owned_by}
+def describe_model(deployment: ServedDeployment, at: Instant) -> dict[str, object]:
+    """A deployment as an entry of the models list. Deployments have no date of their own, which the schema requires.
+
+    Of a model that is not simply there for all it also says what Azure's list does.
+    """
+    described: dict[str, object] = {
+        "id": deployment.name, "object": "model", "created": 0, "owned_by": deployment.owned_by
+    }  # fmt: skip
+    if deployment.stage != "general" or deployment.stages:
+        described |= describe_lifecycle(deployment, at)
+    return described

@@ -206,7 +206,7 @@ class InferenceApi:
             connection.wait_for(session)
 
     def _models(self, found: Found, head: RequestHead, call: InferenceCall) -> None:
-        models = [_described(item, found.route) for item in self._usable(head, call).values()]
+        models = [_described(item, found.route, call.at) for item in self._usable(head, call).values()]
         call.reply(200, JSON, msgspec.json.encode({"object": "list", "data": models}))
 
     def _model(self, found: Found, head: RequestHead, call: InferenceCall) -> None:
@@ -215,11 +215,13 @@ class InferenceApi:
             raise DeploymentNotFound(
                 f"The deployment {found.name[:80]!r} does not exist in this project.", param="model"
             )
-        call.reply(200, JSON, msgspec.json.encode(_described(deployment, found.route)))
+        call.reply(200, JSON, msgspec.json.encode(_described(deployment, found.route, call.at)))
 
     def _usable(self, head: RequestHead, call: InferenceCall) -> dict[str, ServedDeployment]:
         found = self._flow.deployments(head.credential, call.at)
-        return {name: item for name, item in found.items() if item.stage != "retired"}
+        return {
+            name: item for name, item in found.items() if item.stage_at(call.at) != "retired" and item.admits(call.at)
+        }
 
     def _healthz(self, found: Found, head: RequestHead, call: InferenceCall) -> None:
         del found, head
@@ -249,5 +251,5 @@ def _acting_for(head: RequestHead) -> tuple[bytes, bytes]:
     return head.field(b"x-entrepot-project"), head.field(b"x-entrepot-tier")
 
 
-def _described(deployment: ServedDeployment, route: Route) -> dict[str, object]:
-    return azure.describe_model(deployment) if route.is_azure else openai.describe_model(deployment)
+def _described(deployment: ServedDeployment, route: Route, at: Instant) -> dict[str, object]:
+    return azure.describe_model(deployment, at) if route.is_azure else openai.describe_model(deployment, at)

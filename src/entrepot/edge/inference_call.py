@@ -13,6 +13,7 @@ from entrepot.dialects import openai
 from entrepot.dialects.openai_wire import UpstreamError
 from entrepot.edge import error_bodies
 from entrepot.edge.client_connection import ClientConnection
+from entrepot.edge.deprecation_fields import deprecation_fields
 from entrepot.edge.error_bodies import ErrorAnswer
 from entrepot.edge.gateway_metrics import Tally
 from entrepot.edge.http_answers import CLOSE, JSON, LAST_CHUNK, chunk, own_fields, stream_head, whole_answer, whole_head
@@ -122,6 +123,10 @@ class InferenceCall:
         failed = f"x-ms-spillover-error: {failure}\r\n" if failure else ""
         self._told = f"x-ms-spillover-from-deployment: {full}\r\n{failed}"
         self._served_by = full if failure else instead
+
+    def tell_deprecation(self, since: Instant | None, retires_at: Instant | None) -> None:
+        """That the model is deprecated, in its head."""
+        self._told += deprecation_fields(since, retires_at)
 
     def answer(self, status: int, body: bytes, media_type: str = JSON) -> None:
         """A whole answer."""

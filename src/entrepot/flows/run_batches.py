@@ -99,7 +99,8 @@ class Desk:
         served = None if snapshot is None else snapshot.projects.get(project)
         if served is None:
             raise DeploymentNotFound("Nothing is published for this project yet.", param="model")
-        check_tier(deployment_for(served, model, ENDPOINTS[endpoint]), TIER, self._clock.now())
+        at = self._clock.now()
+        check_tier(deployment_for(served, model, ENDPOINTS[endpoint], at), TIER, at)
 
     def cancel(self, project: str, batch_id: str) -> Batch:
         """The batch, asked to stop. Raises: NotFound."""

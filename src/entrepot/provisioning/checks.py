@@ -16,6 +16,7 @@ from entrepot.provisioning.caches import check_cached_prices
 from entrepot.provisioning.charges import check_charges
 from entrepot.provisioning.draft import Declared, Draft
 from entrepot.provisioning.faults import suggestion
+from entrepot.provisioning.lifecycle import check_access
 from entrepot.provisioning.provisioned import check_agreed, check_capacity
 from entrepot.provisioning.quotas import check_quotas
 from entrepot.provisioning.subscriptions import check_subscriptions
@@ -84,6 +85,7 @@ def _check_references(draft: Draft) -> None:
         _known(model, "partner", model.value.partner, partners)
         for other in model.value.compatible:
             _known(model, "model", other, models, at="compatible")
+    check_access(draft.models, customers)
     for upstream in draft.upstreams:
         for served in upstream.value.models:
             _known(upstream, "model", served, models, at="models")

@@ -10,6 +10,7 @@ from entrepot.core.tenancy import ApiKey, Deployment
 from entrepot.core.world import World, WorldIndex
 from entrepot.provisioning.budgets import owned_budgets, prices_in_force
 from entrepot.provisioning.checks import OWN
+from entrepot.provisioning.lifecycle import granted
 from entrepot.provisioning.provisioned import throughput_of, usable
 from entrepot.provisioning.quotas import quota_of
 from entrepot.provisioning.targets import Addresses, asked_region, targets_of
@@ -98,6 +99,8 @@ def _served(
         prices=prices,
         usable=usable(deployment),
         spillover=deployment.spillover,
+        stages=model.stages,
+        granted=granted(model, customer),
     )
 
 

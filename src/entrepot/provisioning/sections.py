@@ -5,7 +5,7 @@ from typing import get_args
 
 import msgspec
 
-from entrepot.core.catalog import Model, Operation, Partner, Stage, Upstream, UpstreamKind
+from entrepot.core.catalog import Model, Operation, Partner, Upstream, UpstreamKind
 from entrepot.core.exchange import ExchangeRate
 from entrepot.core.money import Rounding
 from entrepot.core.provisioned import GEOGRAPHIES
@@ -18,6 +18,7 @@ from entrepot.provisioning.caches import read_cache
 from entrepot.provisioning.charges import read_charges
 from entrepot.provisioning.draft import Declared, Draft
 from entrepot.provisioning.fields import Fields
+from entrepot.provisioning.lifecycle import LIFECYCLE_KEYS, read_access, read_stage, read_stages
 from entrepot.provisioning.parties import read_buyer, read_parents, read_seller
 from entrepot.provisioning.provisioned import PROVISIONED_KEYS, read_sizing, read_units
 from entrepot.provisioning.quotas import read_ratio
@@ -34,7 +35,6 @@ from entrepot.provisioning.scalars import ID, MODEL_ID, read_currency, read_rate
 _MARKET = re.compile(r"[A-Z]{2}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
-_STAGES: tuple[Stage, ...] = get_args(Stage)
 _OPERATIONS: tuple[Operation, ...] = get_args(Operation)
 _KINDS: tuple[UpstreamKind, ...] = get_args(UpstreamKind)
 _ROUNDINGS: tuple[Rounding, ...] = get_args(Rounding)
@@ -68,7 +68,7 @@ def read_models(root: Fields, draft: Draft) -> None:
         "version",
         "partner",
         "context_tokens",
-        "stage",
+        *LIFECYCLE_KEYS,
         "operations",
         "routing",
         "provisioned",
@@ -82,13 +82,15 @@ def read_models(root: Fields, draft: Draft) -> None:
             version=fields.text("version", ""),
             partner=fields.identifier("partner", ID),
             context_tokens=fields.integer("context_tokens", minimum=1),
-            stage=fields.choice("stage", _STAGES, "general"),
+            stage=read_stage(fields),
             operations=_operations(fields),
             routing=read_pool(fields) or PoolRules(),
             provisioned=read_sizing(fields),
             compatible=tuple(text for text, _ in fields.texts("compatible")) if fields.has("compatible") else (),
             quota=read_ratio(fields),
             tokenizer=fields.choice("tokenizer", TOKENIZERS) if fields.has("tokenizer") else "",
+            stages=read_stages(fields),
+            access=read_access(fields),
         )
         draft.models.append(Declared(model, fields))
 

@@ -6,14 +6,18 @@ from entrepot.core.errors import (
     InvalidRequest,
     ModelRetired,
     OperationNotSupported,
+    PermissionDenied,
     UnsupportedValue,
 )
 from entrepot.core.periods import Instant
 from entrepot.core.snapshot import ServedDeployment, ServedProject
 
 
-def deployment_for(project: ServedProject, name: str, operation: Operation) -> ServedDeployment:
-    """The project's deployment of this name. Raises: DeploymentNotFound, OperationNotSupported, ModelRetired."""
+def deployment_for(project: ServedProject, name: str, operation: Operation, at: Instant) -> ServedDeployment:
+    """The project's deployment of this name.
+
+    Raises: DeploymentNotFound, OperationNotSupported, ModelRetired, PermissionDenied.
+    """
     deployment = project.deployments.get(name)
     if deployment is None:
         raise DeploymentNotFound(
@@ -27,13 +31,26 @@ def deployment_for(project: ServedProject, name: str, operation: Operation) -> S
             f"it offers: {', '.join(deployment.operations)}.",
             param="model",
         )
-    if deployment.stage == "retired":
+    if deployment.stage != "general" or deployment.stages:
+        check_stage(deployment, at)
+    return deployment
+
+
+def check_stage(deployment: ServedDeployment, at: Instant) -> None:
+    """Nothing, when the customer may use it by its model's stage. Raises: ModelRetired, PermissionDenied."""
+    stage = deployment.stage_at(at)
+    if stage == "retired":
         raise ModelRetired(
-            f"The model {deployment.model} of the deployment {name!r} has been retired; "
+            f"The model {deployment.model} of the deployment {deployment.name!r} has been retired; "
             "an administrator can point the deployment at a current model.",
             param="model",
         )
-    return deployment
+    if not deployment.admits(at):
+        raise PermissionDenied(
+            f"The model {deployment.model} of the deployment {deployment.name!r} is in {stage.replace('_', ' ')}, and "
+            "this customer has no grant for it now; the operator can give one.",
+            param="model",
+        )
 
 
 def check_tier(deployment: ServedDeployment, tier: str, at: Instant) -> None:

@@ -60,7 +60,7 @@ def test_an_error_is_a_code_and_a_message() -> None:
 
 
 def test_a_model_says_what_it_can_do() -> None:
-    described = describe_model(deployment("embed", operations=("embeddings",), stage="deprecated"))
+    described = describe_model(deployment("embed", operations=("embeddings",), stage="deprecated"), 0)
     assert (described["id"], described["model"], described["lifecycle_status"]) == (
         "embed",
         "model-of-embed",

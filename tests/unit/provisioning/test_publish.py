@@ -136,3 +136,24 @@ def test_whether_a_deployment_offers_a_tier_depends_on_the_time() -> None:
     assert [batched.offers("batch", at) for at in (9, 10, 19, 20)] == [False, True, True, False]
     assert batched.offers("default", 0)
     assert not batched.offers("flex", 15)
+
+
+def test_dated_stages_and_the_grants_of_the_customer_are_published() -> None:
+    world = small_world(
+        **{
+            "context_tokens: 8192, stage: general}": (
+                "context_tokens: 8192, stage: preview, stages: [{stage: general, from: 2024-04-01}, "
+                "{stage: retired, from: 2025-04-01T12:00:00Z}], "
+                "access: [{customer: acme, from: 2024-03-01, to: 2024-03-15}]}"
+            )
+        }
+    )
+    served = compile_snapshot(world, (), ADDRESSES, version=7, at=0).projects["search"].deployments["chat"]
+    april, end = parse_instant("2024-04-01"), parse_instant("2025-04-01T12:00:00Z")
+    assert served.granted == ((parse_instant("2024-03-01"), parse_instant("2024-03-15")),)
+    assert [served.stage_at(at) for at in (0, april - 1, april, end - 1, end)] == [
+        "preview", "preview", "general", "general", "retired",
+    ]  # fmt: skip
+    assert [served.admits(parse_instant(day)) for day in ("2024-02-29", "2024-03-01", "2024-03-15", "2024-04-01")] == [
+        False, True, False, True,
+    ]  # fmt: skip

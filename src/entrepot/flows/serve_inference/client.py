@@ -5,8 +5,10 @@ from typing import Protocol
 
 from entrepot.core.capacity import Standing
 from entrepot.core.errors import EntrepotError
+from entrepot.core.lifecycle import begins_at
 from entrepot.core.log_records import Admitted
 from entrepot.core.periods import Instant
+from entrepot.core.snapshot import ServedDeployment
 from entrepot.core.usage_event import Outcome, UsageEvent
 from entrepot.dialects.openai_wire import UpstreamError
 
@@ -80,6 +82,16 @@ class LimitedClient(Client, Protocol):
         failure: why that could not answer either.
         """
         ...
+
+    def tell_deprecation(self, since: Instant | None, retires_at: Instant | None) -> None:
+        """To be said in the head of the answer: that the model is deprecated, since when, and when it is retired."""
+        ...
+
+
+def tell_stage(client: LimitedClient, deployment: ServedDeployment, at: Instant) -> None:
+    """Tells the client when the deployment's model is deprecated."""
+    if deployment.stage_at(at) == "deprecated":
+        client.tell_deprecation(begins_at(deployment.stages, "deprecated"), begins_at(deployment.stages, "retired"))
 
 
 class Departed:

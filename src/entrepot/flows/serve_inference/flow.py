@@ -30,7 +30,7 @@ from entrepot.dialects.prompt_cache import cache_key
 from entrepot.flows.serve_inference.admitting import Admitting, UnderWay
 from entrepot.flows.serve_inference.asks import Ask, SessionAsk
 from entrepot.flows.serve_inference.checks import Checks
-from entrepot.flows.serve_inference.client import Client, LimitedClient
+from entrepot.flows.serve_inference.client import Client, LimitedClient, tell_stage
 from entrepot.flows.serve_inference.exchange import Exchange
 from entrepot.flows.serve_inference.hedged_exchange import HedgedExchange
 from entrepot.flows.serve_inference.repeats import Repeat, Repeats
@@ -48,7 +48,7 @@ from entrepot.ports.tokenizers import Tokenizers
 from entrepot.relay.failures import unreachable
 from entrepot.relay.upgrade import Upgrade
 from entrepot.relay.upstream import UpstreamPool
-from entrepot.routing.plan import check_tier, check_usable, deployment_for, spillover_of
+from entrepot.routing.plan import check_stage, check_tier, check_usable, deployment_for, spillover_of
 from entrepot.routing.pool import Pool
 
 _Admitted: Final = Admitted  # Bound once; see decisions/0009.
@@ -113,7 +113,9 @@ class ServeInference:
         name = ask.deployment or asked.model
         if not name:
             name = _only_one(caller.project, operation)
-        deployment = deployment_for(caller.project, name, operation.offered)
+        deployment = deployment_for(caller.project, name, operation.offered, ask.at)
+        if deployment.stages:
+            tell_stage(client, deployment, ask.at)
         check_tier(deployment, caller.tier, ask.at)
         check_usable(deployment, ask.at)
         budgets = self._budgets.met_by(caller.project.id, caller.key)
@@ -191,6 +193,8 @@ class ServeInference:
         client.tell_spillover(full.name, other.name)
         self.desk.counts.spilled += 1
         try:
+            check_stage(other, ask.at)
+            tell_stage(client, other, ask.at)
             check_tier(other, caller.tier, ask.at)
             if other.limits or budgets:
                 return self._admit(ask, client, caller, other, asked, budgets, failed)
@@ -304,7 +308,7 @@ class ServeInference:
         caller = self.directory.caller(ask.credential, ask.at)
         check_inference(caller, "realtime")
         project = caller.project
-        deployment = deployment_for(project, ask.deployment, "realtime")
+        deployment = deployment_for(project, ask.deployment, "realtime", ask.at)
         check_tier(deployment, caller.tier, ask.at)
         check_usable(deployment, ask.at)
         budgets = self._budgets.met_by(project.id, caller.key)
