@@ -28,7 +28,7 @@ def billing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Billing:
     return Billing(tmp_path, capsys)
 
 
-def settled(billing: Billing, period: str, sold: dict[str, int], *agreements: str, **more: str) -> dict[str, Any]:
+def settled(billing: Billing, period: str, sold: dict[str, int], *agreements: str, **more: Any) -> dict[str, Any]:
     """The one statement of a period. sold: {admitted at: dollars}."""
     reports = REPORTS if len(agreements) > 1 else ""
     world = WORLD.format(agreements="\n".join(f"  - {agreement}" for agreement in agreements), reports=reports)

@@ -1,6 +1,7 @@
 """Worked examples of bills of what no request tells: provisioned units, seats, credit; through `entrepot bill`."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -141,7 +142,7 @@ ADDED = "[{from: 2024-01-01, seats: 300}, {from: 2024-02-10, seats: 320}, {from:
 TOKENS_AT_100 = 'meter: input_tokens, per_million: "100"'
 
 
-def invoice_lines(billing: Billing, period: str, **of: str) -> tuple[list[tuple[str, ...]], str]:
+def invoice_lines(billing: Billing, period: str, **of: Any) -> tuple[list[tuple[str, ...]], str]:
     (invoice,) = billing.bill([TOKENS_AT_100], [], period, **of)["invoices"]
     told = [
         tuple(str(line[name]) for name in ("kind", "price_class", "quantity", "amount")) for line in invoice["lines"]

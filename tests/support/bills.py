@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -10,10 +11,10 @@ import pytest
 from entrepot.cli.main import main
 
 Captured = pytest.CaptureFixture[str]
-Usage = tuple[str, dict[str, int]]  # Admitted at, meters.
+Usage = tuple[str, dict[str, int]]  # Admitted at, or "admitted at/finished at"; meters. Less than nothing amends.
 
 WORLD = """
-operator: {{name: Contoso Cloud, currency: USD}}
+operator: {{name: Contoso Cloud, currency: USD, rounding: {rounding}}}
 exchange_rates: [{rates}]
 {more}
 models:
@@ -54,10 +55,12 @@ class Billing:
         partner: str = "own",
         more: str = "",
         effective_from: str = "2024-01-01",
+        rounding: str = "half_up",
+        arrival: int = 0,
     ) -> dict[str, Any]:
         """What `entrepot bill` prints. prices: of model m, a YAML mapping each without its model. more: sections.
 
-        effective_from: of the prices.
+        effective_from: of the prices. arrival: the seed of the order of the usage in its file; 0 is as given.
         """
         rows = "\n".join(f"          - {{model: m, {price}}}" for price in prices)
         world = self._folder / "world.yaml"
@@ -70,10 +73,14 @@ class Billing:
             "partner": partner,
             "more": more,
             "effective_from": effective_from,
+            "rounding": rounding,
         }
         world.write_text(WORLD.format(prices=rows, **of))
         records = self._folder / "usage.jsonl"
-        records.write_text("".join(_record(number, at, meters, tier) for number, (at, meters) in enumerate(usage)))
+        written = [_record(number, at, meters, tier) for number, (at, meters) in enumerate(usage)]
+        if arrival:
+            Random(arrival).shuffle(written)
+        records.write_text("".join(written))
         self._captured.readouterr()
         self.status = main(["bill", "--world", str(world), "--usage", str(records), "--period", period, "--json"])
         assert self.status == 0
@@ -99,10 +106,11 @@ class Billing:
 
 
 def _record(number: int, at: str, meters: dict[str, int], tier: str) -> str:
+    admitted_at, _, finished_at = at.partition("/")
     record = {
         "id": f"{number:032x}",
-        "admitted_at": at,
-        "finished_at": at,
+        "admitted_at": admitted_at,
+        "finished_at": finished_at or admitted_at,
         "customer": "acme",
         "project": "p",
         "deployment": "d",
@@ -110,6 +118,6 @@ def _record(number: int, at: str, meters: dict[str, int], tier: str) -> str:
         "tier": tier,
         "meters": meters,
         "source": "reported",
-        "corrects": None,
+        "corrects": "elsewhere" if min(meters.values()) < 0 else None,
     }
     return json.dumps(record) + "\n"

@@ -109,14 +109,6 @@ def test_full_price_beside_batch() -> None:
     assert [line.exact for line in lines] == ["5.55000015", "2.9999994"]  # 8.54999955 together
 
 
-def test_a_million_small_requests() -> None:
-    """A million times 137 tokens at $0.15/M. Cents per request would come to 0.00, micro-dollars to 21.00."""
-    declared = world(version(prices(("m", "input_tokens", "0.15"))))
-    events = (usage(f"{number:032x}", meters={"input_tokens": 137}) for number in range(1_000_000))
-    lines = only_invoice(billed(declared, events)).lines
-    assert [(line.quantity, line.exact, line.amount) for line in lines] == [("137000000", "20.55", "20.55")]
-
-
 @pytest.mark.parametrize(
     ("tokens", "rounding", "amount"),
     [
