@@ -209,6 +209,15 @@ def test_ids_and_frames(shortcuts: Any, at: int, instance: int, sequence: int, p
         assert split_frames(framed, 0, 0, len(framed)).payloads == [payload]
 
 
+@pytest.mark.parametrize("shortcuts", CORE, ids=kind)
+def test_frames_of_every_length(shortcuts: Any) -> None:
+    """However many bytes the checksum takes at a step, and wherever they lie."""
+    content = bytes(number * 37 % 251 for number in range(700))
+    for length in range(1, 400):
+        payload = content[length % 9 : length % 9 + length]
+        assert shortcuts.frame(payload) == frame(payload)
+
+
 def built(shape: Any) -> st.SearchStrategy[Any]:
     """Values of a record's class, every field of it drawn by its type, so that a field that is added is drawn, too."""
     hints = get_type_hints(shape)

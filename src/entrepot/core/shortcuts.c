@@ -5,6 +5,10 @@
 #include <stdint.h>
 #include <string.h>
 #include <structmember.h>
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+#define FOLDS 1
+#endif
 
 static PyObject *event_id(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t count)
 {
@@ -45,9 +49,8 @@ static void make_tables(void)
             tables[behind][byte] = tables[behind - 1][byte] >> 8 ^ tables[0][tables[behind - 1][byte] & 255];
 }
 
-static uint32_t crc32(const unsigned char *at, size_t length, uint32_t begun)
+static uint32_t rest_of(const unsigned char *at, size_t length, uint32_t rest)
 {
-    uint32_t rest = ~begun;
     for (; length >= 8; length -= 8, at += 8) {
         rest ^= (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
         rest = tables[7][rest & 255] ^ tables[6][rest >> 8 & 255] ^ tables[5][rest >> 16 & 255] ^ tables[4][rest >> 24]
@@ -55,7 +58,36 @@ static uint32_t crc32(const unsigned char *at, size_t length, uint32_t begun)
     }
     while (length--)
         rest = rest >> 8 ^ tables[0][(rest ^ *at++) & 255];
-    return ~rest;
+    return rest;
+}
+
+#ifdef FOLDS
+static bool folds; /* The processor multiplies without carry. */
+
+/* The same, where at least 16 bytes are given, 16 at a step: what came before is multiplied by the remainders of x^192
+ * and x^128, its halves apart, which moves it behind the next 16. Source: Gopal et al., "Fast CRC Computation for
+ * Generic Polynomials Using PCLMULQDQ Instruction", Intel 2009. */
+__attribute__((target("pclmul,sse4.1"))) static uint32_t folded(const unsigned char *at, size_t length, uint32_t rest)
+{
+    const __m128i further = _mm_set_epi64x(0x0ccaa009e, 0x1751997d0);
+    __m128i sum = _mm_xor_si128(_mm_loadu_si128((const __m128i *)at), _mm_cvtsi32_si128((int)rest));
+    for (at += 16, length -= 16; length >= 16; at += 16, length -= 16) {
+        __m128i early = _mm_clmulepi64_si128(sum, further, 0x00), late = _mm_clmulepi64_si128(sum, further, 0x11);
+        sum = _mm_xor_si128(_mm_xor_si128(early, late), _mm_loadu_si128((const __m128i *)at));
+    }
+    unsigned char left[16];
+    _mm_storeu_si128((__m128i *)left, sum);
+    return rest_of(at, length, rest_of(left, sizeof left, 0));
+}
+#endif
+
+static uint32_t crc32(const unsigned char *at, size_t length, uint32_t begun)
+{
+#ifdef FOLDS
+    if (folds && length >= 16)
+        return ~folded(at, length, ~begun);
+#endif
+    return ~rest_of(at, length, ~begun);
 }
 
 static void put32(char *at, uint32_t number)
@@ -363,6 +395,10 @@ static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "entrepot.core.shortc
 PyMODINIT_FUNC PyInit_shortcuts(void)
 {
     make_tables();
+#ifdef FOLDS
+    __builtin_cpu_init();
+    folds = __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("sse4.1");
+#endif
     one = PyLong_FromLong(1);
     return one ? PyModule_Create(&module) : NULL;
 }

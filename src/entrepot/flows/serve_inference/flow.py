@@ -81,6 +81,7 @@ class ServeInference:
         self.desk = desk
         self._tokenizers = tokenizers
         self._budgets = Budgets(desk.spent)
+        self._has_budgets = False
         self._waiting: list[Admitting] = []
 
     def adopt(self, snapshot: GatewaySnapshot, trusted: str = "") -> list[str]:
@@ -90,6 +91,7 @@ class ServeInference:
         self._directory = directory
         self.snapshot = snapshot
         self._budgets = Budgets(self.desk.spent, snapshot)
+        self._has_budgets = bool(snapshot.budgets)
         served = [item for project in snapshot.projects.values() for item in project.deployments.values()]
         for item in served:
             if item.limits or snapshot.budgets:
@@ -118,7 +120,7 @@ class ServeInference:
             tell_stage(client, deployment, ask.at)
         check_tier(deployment, caller.tier, ask.at)
         check_usable(deployment, ask.at)
-        budgets = self._budgets.met_by(caller.project.id, caller.key)
+        budgets = self._budgets.met_by(caller.project.id, caller.key) if self._has_budgets else ()
         if deployment.limits or budgets:
             return self._admit(ask, client, caller, deployment, asked, budgets)
         return self._begin(ask, client, caller, deployment, asked, None)
