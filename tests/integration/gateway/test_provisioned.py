@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from entrepot.core.capacity import ServedLimit
+from entrepot.core.lifecycle import StageFrom
 from entrepot.core.log_records import UsageRecorded
 from entrepot.core.periods import END_OF_TIME
 from entrepot.core.provisioned import SizingRule, throughput_limit
@@ -108,6 +109,18 @@ def test_one_that_cannot_spill_either_is_refused_as_it_was_at_first(gateway: Gat
     assert spilled.status == 429
     assert spilled.error["entrepot"]["of"] == "the deployment search/peak"
     assert spilled.headers["x-ms-spillover-error"] == "capacity_exceeded"
+
+
+def test_where_it_spills_to_is_used_as_its_stage_allows(gateway: Gateway) -> None:
+    gateway.serve(provisioned(gateway, spillover="chat"), standard(gateway, stage="preview"))
+    fill(gateway)
+    refused = say(gateway)
+    assert refused.status == 429
+    assert refused.headers["x-ms-spillover-error"] == "permission_denied"
+    gateway.serve(provisioned(gateway, spillover="chat"), standard(gateway, stages=(StageFrom(0, "deprecated"),)))
+    while "x-ms-deployment-name" not in (spilled := say(gateway)).headers:
+        assert spilled.status == 200
+    assert (spilled.status, spilled.headers["deprecation"]) == (200, "@0")
 
 
 def test_a_deployment_without_units_now_does_not_exist(gateway: Gateway) -> None:
