@@ -13,12 +13,12 @@ FILL_PERCENT = (10, 25, 50, 75, 90, 95, 99, 100)
 class Counts:
     """holds: requests admitted; units: of these, by measure; draws: exchanges with the counters, by what came of them.
 
-    spilled: requests that went to another deployment; refused: {(limit, error code): n}; fill: how full limits were
-    when drawn from, as a histogram of FILL_PERCENT.
+    spilled: requests that went to another deployment; waiting: that are in queues now; waited: that ever were; refused:
+    {(limit, error code): n}; fill: how full limits were when drawn from, as a histogram of FILL_PERCENT.
     """
 
     def __init__(self) -> None:
-        self.holds = self.spilled = 0
+        self.holds = self.spilled = self.waiting = self.waited = 0
         self.units: dict[str, int] = {}
         self.draws = {"granted": 0, "short": 0, "lost": 0}
         self.refused: dict[tuple[str, str], int] = {}

@@ -78,12 +78,19 @@ class Desk:
         self.counts.held(parts)
         return Hold(parts)
 
-    def draw(self, needs: Sequence[Need], at: Instant, done: Callable[[Hold | Short], None]) -> None:
-        """Asks the counters for what is missing, and a little more; then calls done, at once or soon."""
+    def never(self, needs: Sequence[Need]) -> Short | None:
+        """Why a request can never be admitted, if it is larger than a limit."""
         for need in needs:
             if need.units > need.limit.units and need.limit.refill != "bucket":
-                done(Short(need, None, never=True))
-                return
+                return Short(need, None, never=True)
+        return None
+
+    def draw(self, needs: Sequence[Need], at: Instant, done: Callable[[Hold | Short], None]) -> None:
+        """Asks the counters for what is missing, and a little more; then calls done, at once or soon."""
+        never = self.never(needs)
+        if never is not None:
+            done(never)
+            return
         shares = [_Share(need, self._allotments.of(need.limit, at)) for need in needs]
         draws = []
         for share in shares:

@@ -17,8 +17,8 @@ from entrepot.core.periods import Instant
 _MS = 1000
 
 
-def error_of(short: Short, estimate: Estimate, at: Instant) -> EntrepotError:
-    """The error."""
+def error_of(short: Short, estimate: Estimate, at: Instant, queued_ms: int | None = None) -> EntrepotError:
+    """The error. queued_ms: how long it has waited in a queue, None where it has not."""
     served, units = short.need.served, short.need.units
     if short.shortage is None and not short.never:
         return CountersUnavailable(
@@ -41,6 +41,7 @@ def error_of(short: Short, estimate: Estimate, at: Instant) -> EntrepotError:
         wait_ms=None if wait_us is None else -(-wait_us // _MS),
         can_ever_fit=not short.never,
         at=at,
+        queued_ms=queued_ms,
     )
     of = f"{served.name} of {served.whose}"
     needs = f"this request needs {_said(units, limit)}"
@@ -53,12 +54,14 @@ def error_of(short: Short, estimate: Estimate, at: Instant) -> EntrepotError:
             refusal=refusal,
         )
     left = f"{used} of {_said(limit.units, limit)} are used or held"
-    seconds = -(-(refusal.wait_ms or 0) // _MS)
+    again = f"try again in {-(-(refusal.wait_ms or 0) // _MS)} s"
+    if queued_ms is not None:
+        again += f"; it has waited {queued_ms} ms already"
     if limit.refill == "bucket":
-        return CapacityExceeded(f"{of} are used to the full; try again in {seconds} s.", refusal=refusal)
+        return CapacityExceeded(f"{of} are used to the full; {again}.", refusal=refusal)
     window = limit.window // 1_000_000
     return RateLimitExceeded(
-        f"{of} is reached: {left} in this window of {window} s, and {needs}; try again in {seconds} s.",
+        f"{of} is reached: {left} in this window of {window} s, and {needs}; {again}.",
         refusal=refusal,
     )
 

@@ -26,7 +26,8 @@ class Refusal(NamedTuple):
 
     units: of the limit; window_ms: in which, 0 where none begins anew. used: held or spent; requested: units that were
     asked for, with the tokens they were estimated by. wait_ms: from the instant at until the same request would fit by
-    itself, None where that is not known; can_ever_fit: whether it is no larger than the limit.
+    itself, None where that is not known; can_ever_fit: whether it is no larger than the limit. queued_ms: how long it
+    waited in a queue, None where it did not.
 
     Of a budget also: spent, as far as the books know; currency, of money, whose units are pico; cost, the estimate's
     parts as (meter, quantity, pico); resets_at, when it begins anew or grows, None for never.
@@ -48,6 +49,7 @@ class Refusal(NamedTuple):
     currency: str = ""
     cost: tuple[tuple[str, int, int], ...] = ()
     resets_at: int | None = None
+    queued_ms: int | None = None
 
 
 class LimitReached(EntrepotError):

@@ -9,7 +9,7 @@ from entrepot.core.costs import PricesInForce
 from entrepot.core.errors import SnapshotRefused
 from entrepot.core.lifecycle import BY_GRANT, Stage, StageFrom, stage_at
 from entrepot.core.periods import Instant
-from entrepot.core.tenancy import AnswerCaching, IdentityProvider, Role
+from entrepot.core.tenancy import AnswerCaching, IdentityProvider, Queueing, Role
 from entrepot.core.upstream_rules import PoolRules, UpstreamRules
 
 SCHEMA = 1
@@ -48,7 +48,7 @@ class ServedDeployment(msgspec.Struct, frozen=True):
     limits: that its requests meet. tokenizer: see Model. prices: where money is held for its requests.
     usable: when a provisioned one has units, None for one that is there always; spillover: the deployment that answers
     what it is too full for, or "". stage: of its model until the first of stages; granted: when the customer may use it
-    though it is not for all yet.
+    though it is not for all yet. queue: how far its requests may wait for its limits, None for not at all.
     """
 
     name: str
@@ -69,6 +69,7 @@ class ServedDeployment(msgspec.Struct, frozen=True):
     spillover: str = ""
     stages: tuple[StageFrom, ...] = ()
     granted: tuple[Window, ...] = ()
+    queue: Queueing | None = None
 
     def stage_at(self, at: Instant) -> Stage:
         """The stage its model is in at the instant."""

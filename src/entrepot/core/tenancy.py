@@ -104,12 +104,26 @@ class AnswerCaching(msgspec.Struct, frozen=True):
         return f"{self.ttl_s} s, store {self.store}, {self.requests} requests, at most {self.bytes_max} bytes"
 
 
+class Queueing(msgspec.Struct, frozen=True):
+    """That a deployment's requests wait when its limits have no room for them.
+
+    for_s: the longest that one waits. requests: so many at most wait in each gateway process.
+    """
+
+    for_s: int
+    requests: int = 100
+
+    def __str__(self) -> str:
+        return f"{self.for_s} s, at most {self.requests} requests"
+
+
 class Deployment(msgspec.Struct, frozen=True):
     """A project's named binding of a model; its name is what clients send as the model.
 
     region: "" for its project's. routing: None for its model's. geography: how far its requests may be processed.
     units: of a provisioned one, in the order of time; a number without a date begins at 0, and holds from when it was
     applied. spillover: the standard deployment of the project that answers what it is too full for, or "".
+    queue: None where its requests do not wait.
     """
 
     id: str
@@ -124,6 +138,7 @@ class Deployment(msgspec.Struct, frozen=True):
     geography: Geography = "global"
     units: tuple[UnitsFrom, ...] = ()
     spillover: str = ""
+    queue: Queueing | None = None
 
 
 class Principal(msgspec.Struct, frozen=True):

@@ -62,9 +62,9 @@ class InferenceCall:
     """
 
     __slots__ = (
-        "_connection", "_desk", "_head", "_keep", "_sends_events", "_served_by", "_standings", "_told", "admitted",
-        "at", "ended_at", "error", "finished", "first_at", "found", "head_at", "id", "is_azure", "left_as", "marks",
-        "stages", "status", "trace_id", "usage",
+        "_connection", "_desk", "_head", "_keep", "_queued", "_sends_events", "_served_by", "_standings", "_told",
+        "admitted", "at", "ended_at", "error", "finished", "first_at", "found", "head_at", "id", "is_azure", "left_as",
+        "marks", "stages", "status", "trace_id", "usage",
     )  # fmt: skip
 
     def __init__(
@@ -87,7 +87,8 @@ class InferenceCall:
         self._desk = desk
         self._connection = connection
         self._head = head
-        self._told = ""  # Of the cache.
+        self._told = ""  # Of the cache, of spillover, of a queue.
+        self._queued = ""
         self._standings: Callable[[Instant], Iterable[Standing]] | None = None
         self._served_by = ""
         self._keep = False
@@ -121,12 +122,17 @@ class InferenceCall:
     def tell_spillover(self, full: str, instead: str, failure: str = "") -> None:
         """That another deployment answers, in its head, in Azure's words."""
         failed = f"x-ms-spillover-error: {failure}\r\n" if failure else ""
-        self._told = f"x-ms-spillover-from-deployment: {full}\r\n{failed}"
+        self._told = f"{self._queued}x-ms-spillover-from-deployment: {full}\r\n{failed}"
         self._served_by = full if failure else instead
 
     def tell_deprecation(self, since: Instant | None, retires_at: Instant | None) -> None:
         """That the model is deprecated, in its head."""
         self._told += deprecation_fields(since, retires_at)
+
+    def tell_queued(self, waited_ms: int) -> None:
+        """How long the request waited for its limits, in its head."""
+        self._queued = f"x-entrepot-queued-ms: {waited_ms}\r\n"
+        self._told += self._queued
 
     def answer(self, status: int, body: bytes, media_type: str = JSON) -> None:
         """A whole answer."""

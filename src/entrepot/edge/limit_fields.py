@@ -59,6 +59,8 @@ def explained(refusal: Refusal) -> dict[str, object]:
         "retry_after_ms": wait_ms,
         "fits_at": None if wait_ms is None else format_instant(refusal.at + wait_ms * _MS),
     }
+    if refusal.queued_ms is not None:
+        told["queued_ms"] = refusal.queued_ms
     return told if refusal.spent is None else told | _of_budget(refusal, refusal.spent)
 
 

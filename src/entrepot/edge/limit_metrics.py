@@ -12,6 +12,8 @@ SPILLED = Metric(
     "counter",
     "Requests that went to a spillover deployment, since the units of their own were too busy.",
 )
+WAITING = Metric("entrepot_limit_queued", "gauge", "Requests that wait in the queues of their deployments now.")
+WAITED = Metric("entrepot_limit_queued_total", "counter", "Requests that waited in the queue of their deployment.")
 FILL = Metric(
     "entrepot_limit_utilization_ratio",
     "histogram",
@@ -31,5 +33,7 @@ def limit_report(counts: Counts) -> Report:
         Measured(DRAWS, {(result,): [count] for result, count in counts.draws.items()}),
         Measured(REFUSALS, {labels: [count] for labels, count in counts.refused.items()}),
         alone(SPILLED, counts.spilled),
+        alone(WAITING, counts.waiting),
+        alone(WAITED, counts.waited),
         Measured(FILL, {(): counts.fill}),
     )

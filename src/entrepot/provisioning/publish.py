@@ -101,6 +101,7 @@ def _served(
         spillover=deployment.spillover,
         stages=model.stages,
         granted=granted(model, customer),
+        queue=deployment.queue,
     )
 
 

@@ -21,6 +21,7 @@ from entrepot.provisioning.fields import Fields
 from entrepot.provisioning.lifecycle import LIFECYCLE_KEYS, read_access, read_stage, read_stages
 from entrepot.provisioning.parties import read_buyer, read_parents, read_seller
 from entrepot.provisioning.provisioned import PROVISIONED_KEYS, read_sizing, read_units
+from entrepot.provisioning.queues import read_queue
 from entrepot.provisioning.quotas import read_ratio
 from entrepot.provisioning.routing_rules import (
     REGION_KEYS,
@@ -181,8 +182,8 @@ def read_projects(root: Fields, draft: Draft) -> None:
 
 def read_deployments(root: Fields, draft: Draft) -> None:
     """Adds the deployments to the draft."""
-    known = ("id", "project", "model", "kind", "tokens_per_minute", "cache", "routing", "geography", *REGION_KEYS)
-    for fields in root.rows("deployments", "deployment", (*known, *PROVISIONED_KEYS)):
+    known = ("id", "project", "model", "kind", "tokens_per_minute", "cache", "queue", "routing", "geography")
+    for fields in root.rows("deployments", "deployment", (*known, *REGION_KEYS, *PROVISIONED_KEYS)):
         region, residency = read_region(fields)
         deployment = Deployment(
             id=fields.identifier("id", ID),
@@ -197,6 +198,7 @@ def read_deployments(root: Fields, draft: Draft) -> None:
             geography=fields.choice("geography", GEOGRAPHIES, "global"),
             units=read_units(fields),
             spillover=fields.identifier("spillover", ID, ""),
+            queue=read_queue(fields),
         )
         draft.deployments.append(Declared(deployment, fields))
 

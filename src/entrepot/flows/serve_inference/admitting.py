@@ -125,9 +125,12 @@ class Admitting:
         elif self._may_wait and result.shortage is not None and result.shortage.idle:
             self._waiting.append(self)
         else:
-            error = error_of(result, self._estimate, self._at)
+            error = self._error_of(result)
             self._desk.counts.refuse(result.need.served.name, error.code)
             self._refuse(result, error)
+
+    def _error_of(self, short: Short) -> EntrepotError:
+        return error_of(short, self._estimate, self._at)
 
     def _refuse(self, short: Short, error: EntrepotError) -> None:
         if self._refused is None:

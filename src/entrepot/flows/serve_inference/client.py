@@ -87,6 +87,10 @@ class LimitedClient(Client, Protocol):
         """To be said in the head of the answer: that the model is deprecated, since when, and when it is retired."""
         ...
 
+    def tell_queued(self, waited_ms: int) -> None:
+        """To be said in the head of the answer: how long the request waited for its limits."""
+        ...
+
 
 def tell_stage(client: LimitedClient, deployment: ServedDeployment, at: Instant) -> None:
     """Tells the client when the deployment's model is deprecated."""

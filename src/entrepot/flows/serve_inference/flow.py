@@ -3,10 +3,9 @@
     identity -> (policy) -> dialect -> admission -> routing -> relay -> metering
 
 `ServeInference.serve` walks the first half at once and refuses by raising; the room that will screen prompts (policy)
-opens where it says so. A request that meets limits may have to wait for its hold (admitting.py). From there on an
+opens where it says so. A request that meets limits may have to wait for its hold (admitting.py, queued.py). Then an
 `Exchange` (exchange.py) is told what happens by its upstream, its client and the usage log, at any time and in any
-order, and ends in exactly one of the ways of docs/operations/usage-rules.md. Nothing here waits, and no task is made
-for a request.
+order, and ends in exactly one of the ways of docs/operations/usage-rules.md. Nothing here waits or makes a task.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -33,6 +32,7 @@ from entrepot.flows.serve_inference.checks import Checks
 from entrepot.flows.serve_inference.client import Client, LimitedClient, tell_stage
 from entrepot.flows.serve_inference.exchange import Exchange
 from entrepot.flows.serve_inference.hedged_exchange import HedgedExchange
+from entrepot.flows.serve_inference.queued import Queued, Waiting
 from entrepot.flows.serve_inference.repeats import Repeat, Repeats
 from entrepot.flows.serve_inference.session import Session, SessionClient
 from entrepot.flows.serve_inference.session_limits import NOTHING_ASKED, SessionLimits
@@ -82,7 +82,7 @@ class ServeInference:
         self._tokenizers = tokenizers
         self._budgets = Budgets(desk.spent)
         self._has_budgets = False
-        self._waiting: list[Admitting] = []
+        self._waiting = Waiting(desk.counts)
 
     def adopt(self, snapshot: GatewaySnapshot, trusted: str = "") -> list[str]:
         """Serves from this snapshot from now on; open requests end as they began. Returns what of it cannot be used."""
@@ -142,14 +142,16 @@ class ServeInference:
         needs = self._needs(ask.at, caller, deployment, estimate, budgets, asked.counts)
         client.tell_limits(partial(self.desk.standings, needs))
         begin = partial(self._begin, ask, client, caller, deployment, asked)
-        hold = self.desk.hold(needs, ask.at)
+        queue = self._waiting.queue(caller.project.id, deployment) if deployment.queue and refused is None else None
+        hold = self.desk.hold(needs, ask.at) if queue is None or queue.is_empty else None
         if hold is not None:
             return begin(hold)
         if refused is None and deployment.usable is not None:
             other = spillover_of(caller.project, deployment, client.spillover)
             if other is not None:
                 refused = partial(self._spill, ask, client, caller, deployment, other, asked, budgets)
-        admitting = Admitting(self.desk, self._waiting, needs, estimate, ask.at, client, begin, refused)
+        make: Callable[..., Admitting] = Admitting if queue is None else partial(Queued, queue)
+        admitting = make(self.desk, self._waiting.asking, needs, estimate, ask.at, client, begin, refused)
         admitting.start()
         return admitting
 
@@ -319,7 +321,7 @@ class ServeInference:
         needs = self._needs(ask.at, caller, deployment, NOTHING_ASKED, budgets)
         needs = [Need(need.served, max(1, need.units)) for need in needs]  # There must be room at all.
         begin = partial(self._open_session, ask, client, caller, deployment, needs)
-        admitting = Admitting(self.desk, self._waiting, needs, NOTHING_ASKED, ask.at, client, begin)
+        admitting = Admitting(self.desk, self._waiting.asking, needs, NOTHING_ASKED, ask.at, client, begin)
         admitting.start()
         return admitting
 
@@ -375,8 +377,7 @@ class ServeInference:
         self.ways.fleet.tick(at)
         self._checks.sweep(at)
         self.desk.sweep(at)
-        if self._waiting:
-            self._waiting[:] = [one for one in self._waiting if not one.try_again(at)]
+        self._waiting.sweep(at)
 
     def cut(self) -> None:
         """Ends what is read for clients that have left, and sessions: this process stops."""
