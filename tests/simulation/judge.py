@@ -14,7 +14,7 @@ from entrepot.workers import fold
 from tests.oracle.bills import Customer
 from tests.oracle.cases import Use
 from tests.simulation.life import Life, Request
-from tests.simulation.office import MONTHS, OFFICE
+from tests.simulation.office import MONTHS, OFFICE, STANDING, STANDING_LINES
 
 _USAGE = ("usage", "adjustment", "overage")
 _Sums = dict[tuple[str, ...], tuple[int, Fraction]]
@@ -28,6 +28,8 @@ def faults_of(life: Life) -> list[str]:
         *_requests(life, booked),
         *_quarantine(life),
         *_money(life, booked),
+        *_terms(life),
+        *_standing(life),
         *_traces(life, booked),
         *_ledger(life),
         *_invoices(life),
@@ -83,7 +85,7 @@ def _money(life: Life, booked: dict[str, UsageEvent]) -> Iterator[str]:
     found: _Sums = {}
     for invoice in life.books.invoices():
         for line in invoice.lines:
-            if line.kind in _USAGE:
+            if line.kind in _USAGE and invoice.customer != STANDING:
                 of = (line.period, line.model, line.meter, line.tier, line.price_class)
                 _add(found, (invoice.contract, *of), int(line.quantity), Fraction(line.exact))
     expected: _Sums = {}
@@ -103,6 +105,37 @@ def _money(life: Life, booked: dict[str, UsageEvent]) -> Iterator[str]:
         one, other = found.get(key, (0, 0)), expected.get(key, (0, 0))
         if one != other:
             yield f"{key} is invoiced as {_shown(one)}, and comes to {_shown(other)}"
+
+
+def _terms(life: Life) -> Iterator[str]:
+    """Credit is bought once and never spent twice; a month comes to its usage or to its cap."""
+    sums: Counter[tuple[str, ...]] = Counter()
+    for invoice in life.books.invoices():
+        for line in invoice.lines:
+            amount = round(Fraction(line.amount) * 10**12)
+            if line.kind in ("credit_bought", "credit_used"):
+                sums[invoice.contract, line.kind, line.price_class] += amount
+            elif line.kind in (*_USAGE, "cap"):
+                sums[invoice.contract, "cap" if line.kind == "cap" else "used", line.period] += amount
+    for deal in (deal for case in OFFICE.cases for deal in case.deals):
+        for credit in deal.credits:
+            agreed = int(credit.amount) * 10**12
+            bought, used = (sums[deal.id, kind, credit.name] for kind in ("credit_bought", "credit_used"))
+            if bought != (0 if credit.granted else agreed) or not 0 <= -used <= agreed:
+                yield f"{credit.name} of {deal.id} was bought for {bought} and {-used} of it was spent"
+        for month in MONTHS if deal.cap else ():
+            used, capped = (sums[deal.id, kind, month] for kind in ("used", "cap"))
+            if used + capped != min(used, int(deal.cap) * 10**12):
+                yield f"{month} of {deal.id} comes to {used} and to {used + capped} under its cap"
+
+
+def _standing(life: Life) -> Iterator[str]:
+    """What stands is invoiced once, whatever happened."""
+    for month, wanted in STANDING_LINES.items():
+        of_month = [invoice for invoice in life.books.invoices(month) if invoice.customer == STANDING]
+        found = [line.amount for invoice in of_month for line in invoice.lines]
+        if found != wanted:
+            yield f"units and seats of {month} are invoiced as {found}, and come to {wanted}"
 
 
 def _traces(life: Life, booked: dict[str, UsageEvent]) -> Iterator[str]:

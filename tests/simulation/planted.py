@@ -68,6 +68,25 @@ PLANTED = (
         *("sum(charge.amount_pico for", "sum(charge.amount_pico // 10**10 * 10**10 for"),
     ),
     Planted(
+        *("credit pays a month again", "invoicing/credits.py", "credit_lines"),
+        *("drawn.get((month, name), 0) - used[month, name]", "drawn.get((month, name), 0)"),
+    ),
+    Planted(
+        *("late usage is capped for itself", "invoicing/terms.py", "cap_lines"),
+        *("min(0, most - charged) - capped)", "min(0, most - charged))"),
+    ),
+    Planted(
+        *("a reservation costs what of it was used", "invoicing/reservations.py", "_line"),
+        *(
+            "exact_pico = sum(charge.amount_pico for charge in reserved)",
+            "exact_pico = sum(charge.amount_pico for charge in reserved) * used // minutes",
+        ),
+    ),
+    Planted(
+        *("seats added within a month cost all of it", "core/subscriptions.py", "seat_days"),
+        *("added += seats - first", "added += subscription.seats[-1].seats - first"),
+    ),
+    Planted(
         *("a window holds its last minute", "core/price_windows.py", "PriceWindow.holds"),
         *("self.from_minute <= minute < self.to_minute", "self.from_minute <= minute <= self.to_minute", "oracle"),
     ),
