@@ -129,6 +129,10 @@ class Database:
             self._connection.execute("ROLLBACK")
 
     def _migrate(self) -> None:
+        """Runs the scripts that came since; the schema's version is the number of the last one.
+
+        A script that was released is never changed, and a new one is numbered behind it.
+        """
         scripts = sorted(
             (
                 entry
