@@ -167,8 +167,9 @@ class Continuation:
             self._client.left(outcome)
 
     def _release(self) -> None:
-        if self._hold is not None:
-            self._hold.release(self._at)
+        hold, self._hold = self._hold, None
+        if hold is not None:
+            hold.release(self._at)
 
     def _refused(self, error: EntrepotError) -> None:
         self._release()
