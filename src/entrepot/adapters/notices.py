@@ -1,5 +1,6 @@
 """Notices in a file, by webhook and by mail."""
 
+import http.client
 import os
 import smtplib
 import ssl
@@ -60,7 +61,7 @@ class NoticeMessenger:
             if notice.channel == "webhook":
                 return self._post(notice, at)
             return self._mail(notice)
-        except (OSError, smtplib.SMTPException, ValueError) as error:
+        except (OSError, http.client.HTTPException, smtplib.SMTPException, ValueError) as error:
             return str(error) or type(error).__name__
 
     def _post(self, notice: Notice, at: Instant) -> str:

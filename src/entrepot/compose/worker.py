@@ -67,7 +67,10 @@ def _keep_telling(settings: Settings, stop: threading.Event) -> None:
     standings, kept = FileStandings(settings.standings_file), NoticeFile(settings.notices_file)
     messenger = NoticeMessenger(settings.webhook_secret, settings.smtp_url, settings.mail_from)
     while not stop.wait(_TELL_S):
-        tell_budgets(standings.load(), kept, messenger, SystemClock().now(), _complain)
+        try:
+            tell_budgets(standings.load(), kept, messenger, SystemClock().now(), _complain)
+        except OSError as error:  # What is not kept is not sent; a disk may have room again.
+            _complain(f"budget_notices_not_kept reason={error.strerror}")
 
 
 def _complain(text: str) -> None:
