@@ -3,13 +3,21 @@
 Each is a change of one place of the product's source, made in a process of its own while it runs.
 """
 
+import os
+import subprocess
+import sys
 from multiprocessing import get_context
+from pathlib import Path
+from shutil import copytree, ignore_patterns
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
+
+import msgspec
 
 from tests.mutation.mutants import code_of, put
 from tests.oracle.compare import agree
 from tests.simulation.lives import live
-from tests.support.tree import SOURCE
+from tests.support.tree import ROOT, SOURCE
 
 LIVES_MAX, ROUNDS_MAX = 300, 40
 
@@ -154,6 +162,22 @@ def hunt(planted: Planted) -> Caught:
 
 
 def hunt_all(processes: int) -> list[Caught]:
-    """All of them, each in a process of its own."""
+    """All of them, each in a process of its own, where nothing is compiled: that could not be changed."""
+    with TemporaryDirectory(prefix="planted-") as place:
+        copytree(SOURCE, Path(place) / SOURCE.name, ignore=ignore_patterns("*.so", "__pycache__"))
+        command = [sys.executable, "-m", "tests.simulation.planted", str(processes)]
+        told = subprocess.run(
+            command, cwd=ROOT, env={**os.environ, "PYTHONPATH": place}, stdout=subprocess.PIPE, check=True
+        ).stdout
+    return msgspec.json.decode(told, type=list[Caught])
+
+
+def main(processes: int) -> None:
+    """Prints what came of all of them, as JSON."""
     with get_context("fork").Pool(processes, maxtasksperchild=1) as pool:
-        return pool.map(hunt, PLANTED, chunksize=1)
+        caught = pool.map(hunt, PLANTED, chunksize=1)
+    print(msgspec.json.encode(caught).decode())
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
