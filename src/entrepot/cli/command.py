@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -71,6 +72,26 @@ def show(args: argparse.Namespace, document: object, lines: Iterable[str]) -> No
         return
     for line in lines:
         sys.stdout.write(line + "\n")
+
+
+def check_output(args: argparse.Namespace) -> None:
+    """Ends the program where a document would go to a terminal that cannot show it, or beside JSON."""
+    if not args.output and (args.json or (args.format == "pdf" and sys.stdout.isatty())):
+        args.parser.error("--output FILE says where the document goes")
+
+
+def hand_over(args: argparse.Namespace, what: str, content: bytes) -> None:
+    """Writes a document to --output, and says so, or to stdout. Raises: BadInput."""
+    if not args.output:
+        sys.stdout.buffer.write(content)
+        return
+    path = Path(args.output)
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise BadInput(f"{path} cannot be written: {error.strerror}", param="output") from None
+    document = {what: args.number, "format": args.format, "language": args.language, "file": str(path)}
+    show(args, document, [f"wrote {path}, {len(content):,} bytes"])
 
 
 def progress(text: str) -> None:

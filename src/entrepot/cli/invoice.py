@@ -1,15 +1,23 @@
 """`entrepot invoice …`: issued invoices, down to the requests behind a line."""
 
 import argparse
-import sys
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from entrepot.cli.command import add_command, add_group, period_of, settings_of, show, table
+from entrepot.cli.command import (
+    add_command,
+    add_group,
+    check_output,
+    hand_over,
+    period_of,
+    settings_of,
+    show,
+    table,
+)
 from entrepot.cli.credit import add_credit
-from entrepot.core.errors import BadInput, NotFound
+from entrepot.core.errors import NotFound
 from entrepot.core.periods import format_instant
 
 if TYPE_CHECKING:
@@ -90,19 +98,8 @@ def _show(args: argparse.Namespace) -> int:
 def _render(args: argparse.Namespace) -> int:
     from entrepot.compose.documents import render
 
-    if not args.output and (args.json or (args.format == "pdf" and sys.stdout.isatty())):
-        args.parser.error("--output FILE says where the document goes")
-    made = render(settings_of(args), args.number, args.format, args.language)
-    if not args.output:
-        sys.stdout.buffer.write(made.content)
-        return 0
-    path = Path(args.output)
-    try:
-        path.write_bytes(made.content)
-    except OSError as error:
-        raise BadInput(f"{path} cannot be written: {error.strerror}", param="output") from None
-    document = {"invoice": args.number, "format": args.format, "language": args.language, "file": str(path)}
-    show(args, document, [f"wrote {path}, {len(made.content):,} bytes"])
+    check_output(args)
+    hand_over(args, "invoice", render(settings_of(args), args.number, args.format, args.language).content)
     return 0
 
 

@@ -1,12 +1,18 @@
 """`entrepot statement …`: what was settled with partners, as it is sent to them."""
 
 import argparse
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from entrepot.cli.command import add_command, add_group, period_of, settings_of, show, table
-from entrepot.core.errors import BadInput
+from entrepot.cli.command import (
+    add_command,
+    add_group,
+    check_output,
+    hand_over,
+    period_of,
+    settings_of,
+    show,
+    table,
+)
 
 if TYPE_CHECKING:
     from entrepot.cli.command import Subparsers
@@ -43,17 +49,6 @@ def _list(args: argparse.Namespace) -> int:
 def _render(args: argparse.Namespace) -> int:
     from entrepot.compose.documents import render_of_partner
 
-    if not args.output and (args.json or (args.format == "pdf" and sys.stdout.isatty())):
-        args.parser.error("--output FILE says where the document goes")
-    made = render_of_partner(settings_of(args), args.number, args.format, args.language)
-    if not args.output:
-        sys.stdout.buffer.write(made.content)
-        return 0
-    path = Path(args.output)
-    try:
-        path.write_bytes(made.content)
-    except OSError as error:
-        raise BadInput(f"{path} cannot be written: {error.strerror}", param="output") from None
-    document = {"statement": args.number, "format": args.format, "language": args.language, "file": str(path)}
-    show(args, document, [f"wrote {path}, {len(made.content):,} bytes"])
+    check_output(args)
+    hand_over(args, "statement", render_of_partner(settings_of(args), args.number, args.format, args.language).content)
     return 0

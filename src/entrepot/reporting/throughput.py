@@ -53,16 +53,18 @@ class Fit(msgspec.Struct, frozen=True):
 
 
 class PastTraffic:
-    """Requests of one model in the order of their admission."""
+    """Requests of one model in the order of their admission. used: by all of them, by meter."""
 
     def __init__(self, events: Iterable[UsageEvent], rule: SizingRule) -> None:
         """events: in any order. rule: by which they are measured."""
         self.events = sorted(events, key=lambda event: (event.admitted_at, event.id))
         self.rule = rule
         self.loads = [load_of(rule.output_weight, event.meters) for event in self.events]
+        self.used: Tally[str] = Tally()
         minutes: Tally[Instant] = Tally()
         for event, load in zip(self.events, self.loads, strict=True):
             minutes[event.admitted_at // MINUTE] += load
+            self.used.update(event.meters)
         self._busy = sorted(minutes.values())
         first, last = (self.events[0].admitted_at, self.events[-1].admitted_at) if self.events else (0, 0)
         self.minutes = last // MINUTE - first // MINUTE + 1
@@ -119,11 +121,8 @@ def _costs(
     traffic: PastTraffic, units: int, served: int, refused: Mapping[str, int], prices: PriceTable, currency: str
 ) -> Costs | None:
     """None where the model has no price by the token, or none for units."""
-    used: Tally[str] = Tally()
-    for event in traffic.events:
-        used.update(event.meters)
     model = traffic.events[0].model
-    whole, spilled = _by_token(prices, model, used), _by_token(prices, model, refused)
+    whole, spilled = _by_token(prices, model, traffic.used), _by_token(prices, model, refused)
     unit_hour = prices.price(model, UNIT_HOURS, "default")
     if whole is None or spilled is None or unit_hour is None:
         return None
