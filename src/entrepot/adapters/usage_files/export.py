@@ -5,11 +5,12 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import BinaryIO, Protocol
 
 import msgspec
 
 from entrepot.adapters.usage_files.output import open_output
+from entrepot.adapters.usage_files.row_groups import RowGroups
 from entrepot.core.periods import format_instant
 from entrepot.core.tokens import METERS
 from entrepot.core.usage_event import UsageEvent
@@ -85,40 +86,23 @@ class _Csv:
 
 
 class _Parquet:
-    """Rows are held, packed, until there are enough for a row group that reads well."""
+    """Meters are a map; times are timestamps in UTC."""
 
     def __init__(self, file: BinaryIO) -> None:
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         moment = pa.timestamp("us", tz="UTC")
         kinds = {"admitted_at": moment, "finished_at": moment, "meters": pa.map_(pa.string(), pa.int64())}
-        self._schema = pa.schema([(name, kinds.get(name, pa.string())) for name in (*_FIELDS, "meters")])
-        self._writer: Any = pq.ParquetWriter(file, self._schema, compression="zstd")
-        self._held: list[Any] = []
-        self._rows = 0
+        schema = pa.schema([(name, kinds.get(name, pa.string())) for name in (*_FIELDS, "meters")])
+        self._groups = RowGroups(file, schema, _ROW_GROUP)
 
     def add(self, events: list[UsageEvent]) -> None:
-        import pyarrow as pa
-
         columns: list[list[object]] = [[getattr(event, name) for event in events] for name in _FIELDS]
         columns.append([list(event.meters.items()) for event in events])
-        arrays = [pa.array(column, kind.type) for column, kind in zip(columns, self._schema, strict=True)]
-        self._held.append(pa.record_batch(arrays, schema=self._schema))
-        self._rows += len(events)
-        if self._rows >= _ROW_GROUP:
-            self._write_group()
+        self._groups.add(columns)
 
     def end(self) -> None:
-        self._write_group()
-        self._writer.close()
-
-    def _write_group(self) -> None:
-        import pyarrow as pa
-
-        if self._held:
-            self._writer.write_table(pa.Table.from_batches(self._held), row_group_size=self._rows)
-        self._held, self._rows = [], 0
+        self._groups.end()
 
 
 _WRITERS: dict[str, Callable[[BinaryIO], Writer]] = {"jsonl": _JsonLines, "csv": _Csv, "parquet": _Parquet}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from entrepot.adapters.usage_files.output import open_output
+from entrepot.adapters.usage_files.row_groups import RowGroups
 from entrepot.core.periods import Instant, format_instant
 from entrepot.ports.tables import Cell, Column, TableWriter
 
@@ -58,42 +59,27 @@ class _Csv:
 
 
 class _Parquet:
-    """Decimals are decimals of 128 bits, times are timestamps in UTC. Rows are held until they make a row group."""
+    """Decimals are decimals of 128 bits, times are timestamps in UTC."""
 
     def __init__(self, file: BinaryIO, columns: Sequence[Column]) -> None:
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         self._columns = columns
-        self._schema = pa.schema([(column.name, _arrow_type(column)) for column in columns])
-        self._writer: Any = pq.ParquetWriter(file, self._schema, compression="zstd")
-        self._held: list[Any] = []
-        self._rows = 0
+        schema = pa.schema([(column.name, _arrow_type(column)) for column in columns])
+        self._groups = RowGroups(file, schema, _ROW_GROUP)
 
     def add(self, rows: Sequence[Sequence[Cell]]) -> None:
-        import pyarrow as pa
-
         cells = zip(*rows, strict=True) if rows else ([] for _ in self._columns)
-        arrays = [
-            pa.array([_arrow_cell(column, cell) for cell in of_column], kind.type)
-            for column, of_column, kind in zip(self._columns, cells, self._schema, strict=True)
-        ]
-        self._held.append(pa.record_batch(arrays, schema=self._schema))
-        self._rows += len(rows)
-        if self._rows >= _ROW_GROUP:
-            self._write_group()
+        self._groups.add(
+            [
+                [_arrow_cell(column, cell) for cell in of_column]
+                for column, of_column in zip(self._columns, cells, strict=True)
+            ]
+        )
 
     def end(self) -> None:
         """Writes what is held, and the file's end."""
-        self._write_group()
-        self._writer.close()
-
-    def _write_group(self) -> None:
-        import pyarrow as pa
-
-        if self._rows:
-            self._writer.write_table(pa.Table.from_batches(self._held), row_group_size=self._rows)
-        self._held, self._rows = [], 0
+        self._groups.end()
 
 
 def _arrow_type(column: Column) -> Any:
