@@ -1,12 +1,12 @@
-"""The fold alone: how many log records a CPU-second turns into books, what a usage event takes on disk and in memory.
+"""The fold alone: how many records of the log a CPU-second turns into books, what a usage event takes on disk.
 
     python benchmarks/books.py [--events N] [--series N] [--kind imported|served] [--home DIR] [--json]
 
-Records are encoded beforehand in memory, a batch at a time, and decoded inside the measured time: it runs from encoded
-records to committed books, flushes included. Rated and posted: the same and a mark that posts the whole month. `served`
-events have an Admitted record each and the upstream's usage object, `imported` ones have neither. After the month is
-folded it is closed, then everything is folded a second time as repeats, and the requests behind an invoice line are
-asked for. Single core; the disk is the one under --home.
+Records are written to a log on disk beforehand, a batch at a time, and read, checked and decoded inside the measured
+time: it runs from bytes on disk to committed books, flushes included. Rated and posted: the same and a mark that posts
+the whole month. `served` events have an Admitted record each and the upstream's usage object, `imported` ones have
+neither. After the month is folded it is closed, then everything is folded a second time as repeats, and the requests
+behind an invoice line are asked for. Single core; the disk is the one under --home.
 """
 
 import argparse
@@ -25,7 +25,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from entrepot.adapters.sql.books import open_books  # noqa: E402 the root has to be on the path first
+from benchmarks.segment_log import SegmentLog  # noqa: E402 the root has to be on the path first
+from entrepot.adapters.sql.books import open_books  # noqa: E402
 from entrepot.core.log_records import (  # noqa: E402
     Admitted,
     LogRecord,
@@ -33,14 +34,11 @@ from entrepot.core.log_records import (  # noqa: E402
     MonthClosed,
     UsageRecorded,
     WorldApplied,
-    decode_record,
-    encode_record,
 )
 from entrepot.core.periods import DAY, parse_instant  # noqa: E402
 from entrepot.core.shortcuts import event_id  # noqa: E402
 from entrepot.core.usage_event import UsageEvent  # noqa: E402
 from entrepot.core.world import encode_world  # noqa: E402
-from entrepot.ports.event_log import Position  # noqa: E402
 from entrepot.workers import BATCH, Fold  # noqa: E402
 from tests.support.billing import prices, version, world  # noqa: E402
 
@@ -79,7 +77,7 @@ def measure(file: Path, events: int, series: int, kind: str) -> dict[str, int]:
         customers=[f"customer-{number:02d}" for number in range(CUSTOMERS)],
     )
     worker = Fold(books)
-    log = EncodedLog()
+    log = SegmentLog(file.with_name("log"))
     log.put([WorldApplied(at=0, world=encode_world(declared))])
     worker.step(log)
     first = sum(fold_all(worker, log, batches(events, series, kind)))
@@ -115,7 +113,7 @@ def settled_size(file: Path) -> int:
     return file.stat().st_size
 
 
-def fold_all(worker: Fold, log: "EncodedLog", records: Iterator[list[LogRecord]]) -> Iterator[float]:
+def fold_all(worker: Fold, log: SegmentLog, records: Iterator[list[LogRecord]]) -> Iterator[float]:
     """The CPU seconds of each batch."""
     for batch in records:
         log.put(batch)
@@ -173,24 +171,6 @@ def admitted(event: UsageEvent) -> Admitted:
         key=event.key,
         prompt_tokens_estimate=1000,
     )
-
-
-class EncodedLog:
-    """A log that holds the encoded records of one batch."""
-
-    def __init__(self) -> None:
-        self._encoded: list[bytes] = []
-        self._segment = 0
-
-    def put(self, records: list[LogRecord]) -> None:
-        """Replaces what is held by the encoded records."""
-        self._encoded = [encode_record(record) for record in records]
-        self._segment += 1
-
-    def read(self, after: Position, limit: int) -> Iterator[tuple[Position, LogRecord]]:
-        """See ports.event_log."""
-        for offset, payload in enumerate(self._encoded[:limit], start=1):
-            yield Position(self._segment, offset), decode_record(payload)
 
 
 def cpu(work: Callable[[], object]) -> float:

@@ -1,167 +1,155 @@
-"""The close of a large month after incremental rating: CPU, time, memory, the largest transaction.
+"""A large month from the log to its invoices: rated and posted hour by hour, then closed: CPU, time, memory, disk.
 
-    python benchmarks/close.py [--contracts N] [--records N] [--home DIR] [--json]
+    python benchmarks/close.py [--contracts N] [--records N | --made] [--home DIR] [--json]
 
-What stands before the close is what the fold of so many usage records leaves: readings, posted hour by hour as marks
-pass. The readings are made here and enter through the books' own adapter; the usage records themselves are not folded
-(benchmarks/books.py measures that). Contracts have shares of the records as clients have in published traces: a power
-law, a few with most of it, most with some hours of the month. From the marks on all is the product's: rating, posting,
-invoices, recovery points. Single core; the disk is the one under --home.
+The month is that of benchmarks/month.py: the tokens of 100 million requests, in as many usage records as asked for.
+Each hour's are written to a log on disk, read and folded from there in the worker's batches, and posted when the hour
+is over; that is what "rated and posted" counts, from bytes on disk to committed books. With --made the hour's readings
+enter through the books' adapter instead, without records. The close runs in a process of its own, as `entrepot close`
+does, so memory is that of the close alone. Segments that are folded are removed, so the disk need not hold the whole
+log. One process at a time; the disk is the one under --home.
 """
 
 import argparse
 import json
-import random
+import multiprocessing
 import resource
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.books import EncodedLog, cpu, settled_size  # noqa: E402 the root has to be on the path first
+from benchmarks.books import cpu, settled_size  # noqa: E402 the root has to be on the path first
+from benchmarks.month import APRIL, HOURS, MARCH, REQUESTS, Records, declared, hours, readings_of  # noqa: E402
+from benchmarks.segment_log import SegmentLog  # noqa: E402
+from entrepot.adapters.disk_event_log.reader import DiskLogReader  # noqa: E402
+from entrepot.adapters.local_disk import LocalDisk  # noqa: E402
 from entrepot.adapters.sql.books import open_books  # noqa: E402
-from entrepot.core.charges import Series  # noqa: E402
 from entrepot.core.log_records import Marked, MonthClosed, WorldApplied  # noqa: E402
-from entrepot.core.periods import HOUR, Instant, parse_instant  # noqa: E402
-from entrepot.core.prices import Price, Step  # noqa: E402
-from entrepot.core.terms import Minimum, Tax  # noqa: E402
-from entrepot.core.world import World, encode_world  # noqa: E402
-from entrepot.ports.books import Books  # noqa: E402
-from entrepot.workers import Fold  # noqa: E402
-from tests.support.billing import contract, prices, version, world  # noqa: E402
+from entrepot.core.periods import HOUR  # noqa: E402
+from entrepot.core.world import encode_world  # noqa: E402
+from entrepot.workers import BATCH, Fold  # noqa: E402
 
-MARCH = parse_instant("2024-03-01")
-APRIL = parse_instant("2024-04-01")
-HOURS = (APRIL - MARCH) // HOUR
-STEEPNESS = 1.5  # Share of the n-th contract is n to the minus this: the first hundredth has nine tenths.
-TOKENS = {"cached_input_tokens": 310, "input_tokens": 905, "output_tokens": 212}  # Of a record, on average.
-DISCOUNTED_EVERY, STEPPED_EVERY = 10, 20
-
-_Readings = dict[tuple[Series, str, Instant], int]
+Figures = dict[str, float | str]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--contracts", type=int, default=10_000)
-    parser.add_argument("--records", type=int, default=100_000_000, help="usage records behind the readings")
+    parser.add_argument("--records", type=int, default=REQUESTS, help="in how many usage records the month comes")
+    parser.add_argument("--made", action="store_true", help="no records: readings are made")
     parser.add_argument("--home", type=Path, help="a directory on the disk to be measured; default: a temporary one")
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
     given = parser.parse_args()
-    home = Path(tempfile.mkdtemp(prefix="entrepot-close-", dir=given.home))
+    figures = measure(given.contracts, 0 if given.made else given.records, given.home)
+    rows = (f"{name:34} {f'{value:,}' if not isinstance(value, str) else value:>20}" for name, value in figures.items())
+    print(json.dumps(figures) if given.json else "\n".join(rows))
+
+
+def measure(contracts: int, records: int, home: Path | None = None) -> Figures:
+    """All figures of one month. records: 0 where readings are made."""
+    directory = Path(tempfile.mkdtemp(prefix="entrepot-close-", dir=home))
     try:
-        figures = measure(home / "books.db", given.contracts, given.records)
+        figures: Figures = {"contracts": contracts}
+        figures |= in_a_process(folded, directory, contracts, records)
+        return figures | in_a_process(closed, directory)
     finally:
-        shutil.rmtree(home)
-    print(
-        json.dumps(figures) if given.json else "\n".join(f"{name:34} {value:>16,}" for name, value in figures.items())
-    )
+        shutil.rmtree(directory)
 
 
-def measure(file: Path, contracts: int, records: int) -> dict[str, float]:
-    """All figures of one month."""
-    books = open_books(str(file))
-    log = EncodedLog()
-    worker = Fold(books, note=lambda _: watch_wal(file, largest))
-    largest = [0]
+def in_a_process(work: Callable[..., Figures], *given: object) -> Figures:
+    """What the work comes back with from a process of its own, whose memory is nobody else's."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(work, *given).result()
+
+
+def folded(directory: Path, contracts: int, records: int) -> Figures:
+    """The month rated and posted, hour by hour."""
+    books, log = open_books(str(directory / "books.db")), SegmentLog(directory / "log")
+    worker, made = Fold(books), Records(records)
     log.put([WorldApplied(at=0, world=encode_world(declared(contracts)))])
     worker.step(log)
     counted = readings = 0
-    rating = 0.0
-    for number, (of_records, hour) in enumerate(hours(contracts, records)):
-        counted += of_records
-        readings += len(hour)
-        with books.transaction():
-            books.add_readings(hour)
-        log.put([Marked(at=MARCH + (number + 1) * HOUR)])
-        rating += cpu(lambda: worker.step(log))
-        if sys.stderr.isatty():
-            sys.stderr.write(f"\r{number + 1} of {HOURS} hours, {readings:,} readings, rated in {rating:.0f} CPU-s ")
-    before = peak_mb()
-    largest[0] = 0
+    folding = posting = 0.0
+    for number, hour in enumerate(hours(contracts)):
+        begins = MARCH + number * HOUR
+        expected = readings_of(hour, begins)
+        readings += len(expected)
+        if records:
+            frames = made.of(hour, begins)
+            counted += len(frames)
+            for start in range(0, len(frames), BATCH):
+                log.put_frames(frames[start : start + BATCH])
+            del frames
+            while spent := stepped(worker, log):
+                folding += spent
+        else:
+            with books.transaction():
+                books.add_readings(expected)
+        log.put([Marked(at=begins + HOUR)])
+        posting += stepped(worker, log)
+        log.forget(books.position())
+        if sys.stderr.isatty() or number % 24 == 0:
+            sys.stderr.write(f"\r{number + 1} of {HOURS} hours, {counted:,} records folded in {folding:.0f} CPU-s, ")
+            sys.stderr.write(f"{readings:,} readings posted in {posting:.0f} CPU-s ")
+    entries, root = books.root()
     log.put([MonthClosed(at=APRIL + HOUR, period="2024-03")])
+    log.close()
+    books.close()
+    figures: Figures = {"readings": readings, "journal_entries": entries, "journal_root": root[:16]}
+    if records:
+        figures |= {
+            "usage_records": counted,
+            "records_folded_per_cpu_s": round(counted / folding),
+            "records_rated_posted_per_cpu_s": round(counted / (folding + posting)),
+            "fold_cpu_s": round(folding, 1),
+        }
+    return figures | {"post_cpu_s": round(posting, 1), "readings_posted_per_cpu_s": round(readings / posting)}
+
+
+def stepped(worker: Fold, log: SegmentLog) -> float:
+    """The CPU seconds of one step of the fold; 0 where there was nothing to fold."""
+    found: list[int] = []
+    spent = cpu(lambda: found.append(worker.step(log)))
+    return spent if found[0] else 0.0
+
+
+def closed(directory: Path) -> Figures:
+    """The month closed, its record being the last of the log."""
+    file = directory / "books.db"
+    books, log = open_books(str(file)), DiskLogReader(LocalDisk(directory / "log"))
+    largest = [0]
+    worker = Fold(books, note=lambda _: watch_wal(file, largest))
     began = time.perf_counter()
     closing = cpu(lambda: worker.step(log))
     took = time.perf_counter() - began
     assert books.recovery_point() is None
+    invoices = sum(1 for _ in books.invoices("2024-03"))
+    assert invoices, books.closings("2024-03")
+    entries, root = books.root()
+    books.close()
     return {
-        "contracts": contracts,
-        "usage_records_behind": counted,
-        "readings": readings,
-        "journal_entries": books.root()[0],
-        "readings_rated_posted_per_cpu_s": round(readings / rating),
-        "invoices": invoices_of(books),
+        "invoices": invoices,
         "close_cpu_s": round(closing, 1),
         "close_wall_s": round(took, 1),
-        "readings_closed_per_cpu_s": round(readings / closing),
-        "peak_memory_mb_before_the_close": before,
-        "peak_memory_mb": peak_mb(),
-        "wal_mb_max_while_closing": largest[0] // 2**20,
+        "close_peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "close_wal_mb_max": largest[0] // 2**20,
+        "journal_entries_after_the_close": entries,
+        "journal_root_after_the_close": root[:16],
         "books_mb": settled_size(file) // 2**20,
     }
-
-
-def declared(contracts: int) -> World:
-    """A world of so many customers, some with minimums and taxes, some with prices by quantity."""
-    flat = prices(("m", "input_tokens", "0.15"), ("m", "cached_input_tokens", "0.075"), ("m", "output_tokens", "0.6"))
-    steps = (Step(10**8, 150_000), Step(None, 120_000))
-    stepped = (Price("m", "input_tokens", "default", 0, mode="graduated", steps=steps), *flat[1:])
-    made = []
-    for number in range(contracts):
-        terms = (Minimum(10**12), Tax(2 * 10**11, "VAT")) if number % DISCOUNTED_EVERY == 0 else ()
-        book = "stepped" if number % STEPPED_EVERY == 0 else "list"
-        made.append(contract(name_of(number), terms=terms, price_book=book))
-    names = [name_of(number) for number in range(contracts)]
-    return world(version(flat), version(stepped, book="stepped"), contracts=made, customers=names)
-
-
-def name_of(number: int) -> str:
-    return f"customer-{number:05d}"
-
-
-def hours(contracts: int, records: int) -> Iterator[tuple[int, _Readings]]:
-    """(how many records, their readings) of each hour of March."""
-    chance = random.Random(1)
-    weights = [(number + 1) ** -STEEPNESS for number in range(contracts)]
-    rates = [records * weight / sum(weights) / HOURS for weight in weights]
-    series = [series_of(number) for number in range(contracts)]
-    owed = [chance.random() for _ in range(contracts)]
-    for number in range(HOURS):
-        counted, readings = 0, _Readings()
-        for whose in range(contracts):
-            owed[whose] += rates[whose] * 2 * chance.random()
-            used = int(owed[whose])
-            owed[whose] -= used
-            if used:
-                counted += used
-                for meter, tokens in TOKENS.items():
-                    quantity = used * tokens + chance.randrange(tokens)
-                    readings[series[whose], meter, MARCH + number * HOUR] = quantity
-        yield counted, readings
-
-
-def series_of(number: int) -> Series:
-    name = name_of(number)
-    book = "stepped" if number % STEPPED_EVERY == 0 else "list"
-    return Series(f"{name}@2024-01-01", f"{book}@2024-01-01", name, "p", "chat", "m", "default")
-
-
-def invoices_of(books: Books) -> int:
-    return sum(1 for _ in books.invoices("2024-03"))
 
 
 def watch_wal(file: Path, largest: list[int]) -> None:
     """Keeps the greatest size of the write-ahead log seen between two transactions."""
     wal = file.with_name(file.name + "-wal")
     largest[0] = max(largest[0], wal.stat().st_size if wal.exists() else 0)
-
-
-def peak_mb() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
 if __name__ == "__main__":

@@ -17,8 +17,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.books import APRIL, CUSTOMERS, EncodedLog, batches, cpu, fold_all  # noqa: E402
-from entrepot.adapters.sql.books import open_books  # noqa: E402 the root has to be on the path first
+from benchmarks.books import APRIL, CUSTOMERS, batches, cpu, fold_all  # noqa: E402 the root has to be on the path first
+from benchmarks.segment_log import SegmentLog  # noqa: E402
+from entrepot.adapters.sql.books import open_books  # noqa: E402
 from entrepot.bills import rebill  # noqa: E402
 from entrepot.core.invoices import Invoice  # noqa: E402
 from entrepot.core.log_records import Marked, WorldApplied  # noqa: E402
@@ -56,7 +57,7 @@ def measure(file: Path, events: int, series: int) -> dict[str, float]:
     """All figures."""
     now = declared(("m", "input_tokens", "0.15"), ("m", "cached_input_tokens", "0.075"), ("m", "output_tokens", "0.6"))
     then = declared(("m", "input_tokens", "0.14"), ("m", "cached_input_tokens", "0.05"), ("m", "output_tokens", "0.7"))
-    books, log = open_books(str(file)), EncodedLog()
+    books, log = open_books(str(file)), SegmentLog(file.with_name("log"))
     worker = Fold(books)
     log.put([WorldApplied(at=0, world=encode_world(now))])
     worker.step(log)

@@ -11,7 +11,7 @@ import pytest
 
 from entrepot.cli.main import main
 from entrepot.compose.books import open_books, open_current_books, open_log
-from entrepot.compose.day_keeper import INCIDENTS, RECONCILED, reconcile_due_days
+from entrepot.compose.day_keeper import INCIDENTS, RECONCILED, days_of, reconcile_due_days
 from entrepot.compose.settings import Settings, load_settings
 from entrepot.core.log_records import Marked
 from entrepot.core.metrics import Report
@@ -50,7 +50,7 @@ def a_round(settings: Settings) -> dict[str, int]:
     """The metrics after a round of the worker."""
     told: list[Report] = []
     with open_current_books(settings), open_log(settings) as log:
-        reconcile_due_days(settings, log, told.append)
+        reconcile_due_days(settings, days_of(settings), log, told.append)
     with open_current_books(settings):
         return {measured.metric.name: measured.values[()][0] for measured in told[-1]}
 

@@ -34,7 +34,7 @@ class Planted(NamedTuple):
 
 
 PLANTED = (
-    Planted("repeats are counted", "flows/process_usage.py", "process_usage", "increments(new)", "increments(metered)"),
+    Planted("repeats are counted", "flows/process_usage.py", "process_usage", "summed(new)", "summed(metered)"),
     Planted("what is posted is not marked", "flows/accrue.py", "accrue", "books.mark_posted(readings)", "None"),
     Planted(
         *("the log says yes before its flush", "adapters/disk_event_log/writer.py", "DiskEventLog.commit"),

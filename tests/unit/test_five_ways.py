@@ -18,6 +18,7 @@ from entrepot.core.terms import Commitment, Reservation, Tax
 from entrepot.core.world import World
 from entrepot.flows.reconcile_books import FiveWays, bounds_of, due_day, reconcile_hours
 from entrepot.flows.show_overview import terms_of
+from entrepot.metering.log_count import LogDays
 from entrepot.ports.books import Books
 from entrepot.workers import fold
 from tests.property.test_provisioned import declared as provisioned
@@ -69,7 +70,7 @@ def looked(books: Books, records: list[LogRecord], *, month: bool = False) -> Fi
     terms = terms_of(books)
     assert terms is not None
     since, until = bounds_of(terms, PERIOD) if month else (MARCH, MARCH + DAY)
-    return reconcile_hours(books, terms, ListLog(records), since, until, month=PERIOD if month else None)
+    return reconcile_hours(books, terms, LogDays(ListLog(records)), since, until, month=PERIOD if month else None)
 
 
 @pytest.fixture

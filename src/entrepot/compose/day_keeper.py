@@ -17,6 +17,7 @@ from entrepot.core.metrics import Report as Counts
 from entrepot.core.periods import SECOND, Instant, Period
 from entrepot.flows.reconcile_books import FiveWays, bounds_of, due_day, reconcile_hours, record_of
 from entrepot.flows.show_overview import terms_of
+from entrepot.metering.log_count import LogDays
 from entrepot.ports.books import Books
 from entrepot.ports.event_log import EventLog
 
@@ -53,7 +54,7 @@ def reconcile_now(
         if month is not None:
             terms = terms_of(books)
             since, until = bounds_of(terms, month) if terms is not None else (since, until)
-        found = _reconcile(settings, books, since, until, month, report)
+        found = _reconcile(days_of(settings), books, since, until, month, report)
         if keep:
             with open_log(settings) as log:
                 log.append([record_of(found, since, until, SystemClock().now())])
@@ -68,21 +69,22 @@ def keep_reconciling(settings: Settings, stop: Stop) -> None:
 
     What keeps it from doing so (a full disk, a damaged log) others say better; it tries again.
     """
-    board = None
+    board, days = None, days_of(settings)
     while not stop.wait(_LOOK_EVERY_S):
         with contextlib.suppress(EntrepotError, OSError):
             board = board or MetricFiles(settings.metrics_directory, f"worker-{secrets.randbits(_NAME_BITS):08x}")
             with open_log_of_process(settings) as log:
-                reconcile_due_days(settings, log, board.publish)
+                reconcile_due_days(settings, days, log, board.publish)
 
 
-def reconcile_due_days(settings: Settings, log: EventLog, publish: Callable[[Counts], object]) -> None:
+def reconcile_due_days(settings: Settings, days: LogDays, log: EventLog, publish: Callable[[Counts], object]) -> None:
     """Reconciles each day that is complete and was not reconciled, and tells what came of all of them so far."""
     with open_books(settings) as books:
         due = due_day(books)
         known = {(record.since, record.until): record for record in books.reconciliations()}
         while due is not None:
-            record = record_of(_reconcile(settings, books, *due, None, lambda _: None), *due, SystemClock().now())
+            found = _reconcile(days, books, *due, None, lambda _: None)
+            record = record_of(found, *due, SystemClock().now())
             log.append([record])
             known[due] = record
             due = due_day(books, after=due[1])
@@ -96,10 +98,15 @@ def counts_of(records: Collection[Reconciled]) -> Counts:
     return alone(INCIDENTS, incidents), alone(RECONCILED, max(until, default=0) // SECOND)
 
 
+def days_of(settings: Settings) -> LogDays:
+    """The days of the log, none of them counted yet."""
+    return LogDays(open_log_reader(settings.home))
+
+
 def _reconcile(
-    settings: Settings, books: Books, since: Instant, until: Instant, month: Period | None, report: Report
+    days: LogDays, books: Books, since: Instant, until: Instant, month: Period | None, report: Report
 ) -> FiveWays:
     terms = terms_of(books)
     if terms is None:
         raise BadInput("no world is declared; apply a world file with `entrepot apply`")
-    return reconcile_hours(books, terms, open_log_reader(settings.home), since, until, month=month, progress=report)
+    return reconcile_hours(books, terms, days, since, until, month=month, progress=report)

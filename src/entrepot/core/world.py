@@ -20,7 +20,7 @@ from entrepot.core.prices import PriceBookVersion, PriceTable
 from entrepot.core.quotas import Quota
 from entrepot.core.subscriptions import Subscription
 from entrepot.core.tenancy import Contract, Customer, Deployment, IdentityProvider, Principal, Project
-from entrepot.core.terms import discounted
+from entrepot.core.terms import Reservation, discounted
 
 
 class Operator(msgspec.Struct, frozen=True):
@@ -166,6 +166,7 @@ class WorldIndex:
         "_subscriptions",
         "_tables",
         "_versions",
+        "contracts_with_units",
         "customers",
         "deployments",
         "installed",
@@ -182,6 +183,7 @@ class WorldIndex:
         for key, steps in self.installed.items():
             for customer in {step.customer for step in steps if step.customer}:
                 self._provisioned.setdefault(customer, []).append((key, steps))
+        self.contracts_with_units = tuple(contract for contract in world.contracts if self._has_units(contract))
         self.customers = {customer.id: customer for customer in world.customers}
         self.models = {model.id: model for model in world.models}
         self.projects = {project.id: project for project in world.projects}
@@ -199,6 +201,10 @@ class WorldIndex:
         self._begins: dict[tuple[str, str], list[tuple[Instant, PriceBookVersion]]] = {}
         self._agreed: dict[tuple[str, str], PriceTable] = {}
         self._tables = {version.id: PriceTable(version) for version in world.price_books}
+
+    def _has_units(self, contract: Contract) -> bool:
+        """Whether the customer's deployments have ever had units of their own, or the contract reserves some."""
+        return contract.customer in self._provisioned or any(isinstance(term, Reservation) for term in contract.terms)
 
     def contract_at(self, customer: str, at: Instant) -> Contract | None:
         """The customer's contract in force at the instant, or None."""

@@ -56,22 +56,17 @@ def accrue(books: Books, terms: WorldIndex, before: Instant, piece: int) -> str 
     piece: how many readings to post, up to the end of a contract. Comes back: the last contract that was posted, when
     others may be left; None when nothing is.
     """
-    contract_id, posted = "", 0
-    unposted = books.unposted_readings(before, piece)
-    for contract_id, group in groupby(unposted, key=lambda reading: reading.series.contract):
-        readings = list(group)
-        currency = terms.contract(contract_id).charged_in
-        rater = Rater(terms, lambda pool: books.pooled(pool).posted)
-        hours = groupby(readings, key=lambda reading: reading.hour)
-        entries = [_entry(books, rater, currency, list(hour)) for _, hour in hours]
-        books.append_entries([entry for entry in entries if entry.postings])
-        books.mark_posted(readings)
-        books.save_posted_pools(rater.pooled)
-        posted += len(readings)
-    return contract_id if posted >= piece else None
+    readings = books.unposted_readings(before, piece)
+    rater = Rater(terms, lambda pool: books.pooled(pool).posted)
+    hours = groupby(readings, key=lambda reading: (reading.series.contract, reading.hour))
+    entries = [_entry(books, terms, rater, list(hour)) for _, hour in hours]
+    books.append_entries([entry for entry in entries if entry.postings])
+    books.mark_posted(readings)
+    books.save_posted_pools(rater.pooled)
+    return readings[-1].series.contract if len(readings) >= piece else None
 
 
-def _entry(ledger: LedgerStore, rater: Rater, currency: str, readings: Sequence[Reading]) -> JournalEntry:
+def _entry(ledger: LedgerStore, terms: WorldIndex, rater: Rater, readings: Sequence[Reading]) -> JournalEntry:
     contract, hour = readings[0].series.contract, readings[0].hour
     key = free_key(ledger.has_entry, partial(usage_key, contract, hour))
-    return usage_entry(key, currency, [rater.rate(reading) for reading in readings])
+    return usage_entry(key, terms.contract(contract).charged_in, [rater.rate(reading) for reading in readings])

@@ -14,7 +14,7 @@ from entrepot.invoicing.credits import credits_of, granted_pico, unused_pico
 from entrepot.invoicing.draft import draft
 from entrepot.invoicing.exchange import conversions_of, converted, missing_rates
 from entrepot.invoicing.issue import draw_up, number_of
-from entrepot.invoicing.reservations import is_of_reservation, reservation_lines
+from entrepot.invoicing.reservations import parted, reservation_lines
 from entrepot.invoicing.terms import commitment_lines
 from entrepot.ledger.post import breakage_entry, breakage_key, forfeit_entry, forfeit_key, free_key, invoice_entry
 from entrepot.metering.completeness import watermark
@@ -58,8 +58,9 @@ def check_closable(books: Books, terms: WorldIndex | None, at: Instant, period: 
         )
     for unpriced in (*unpriced_units(terms, 0, end), *units_without_contract(terms, end)):
         raise PeriodNotClosable(unpriced)
-    since = books.uninvoiced_since()
-    for contract in terms.world.contracts:
+    abroad = [contract for contract in terms.world.contracts if contract.charged_in != contract.currency]
+    since = books.uninvoiced_since() if abroad else {}
+    for contract in abroad:
         for month in sorted({wanted, _first_month(contract, since.get(contract.id, end), wanted)}):
             for missing in missing_rates(terms.world.exchange_rates, [contract], month):
                 raise PeriodNotClosable(missing)
@@ -118,8 +119,7 @@ def _invoice(books: Books, terms: WorldIndex, at: Instant, period: Period, contr
     supplement = any(not invoice.corrects for invoice in books.invoices(str(period), contract.id))
     rater = Rater(terms, lambda pool: books.pooled(pool).invoiced)
     charges = [rater.rate(reading) for reading in readings]
-    reserved = [charge for charge in charges if is_of_reservation(charge)]
-    plain = [charge for charge in charges if not is_of_reservation(charge)]
+    reserved, plain = parted(charges)
     covered, overage, spent = _draw_down(books, contract, plain)
     drafts = draft(covered, contract, period, supplement) + draft(overage, contract, period, supplement, "overage")
     drafts += reservation_lines(reserved, contract)

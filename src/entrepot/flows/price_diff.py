@@ -15,7 +15,7 @@ from entrepot.core.tenancy import Contract
 from entrepot.core.terms import Commitment, Credit
 from entrepot.core.tokens import COVERED_MINUTES, RESERVED_MINUTES, UNIT_HOURS, UNIT_MINUTES
 from entrepot.core.world import World, WorldIndex
-from entrepot.metering.aggregate import increments
+from entrepot.metering.aggregate import increments, summed
 from entrepot.metering.record import Recorder
 from entrepot.ports.books import Books
 from entrepot.reporting.price_lines import CustomerDiff, customer_diffs
@@ -185,7 +185,7 @@ def _by_events(
     done = 0
     while batch := list(islice(events, _AT_ONCE)):
         metered, refused = recorder.record(batch)
-        for key, units in increments(metered).items():
+        for key, units in increments(summed(metered)).items():
             usage[key] += units
         for item in refused:
             counted.unpriced[item.event.customer, item.reason] += sum(item.event.meters.values())

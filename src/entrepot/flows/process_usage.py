@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from entrepot.core.log_records import UsageRecorded
 from entrepot.core.usage_event import UsageEvent, payload_digest
 from entrepot.core.world import DeclaredNames, WorldIndex
-from entrepot.metering.aggregate import increments, uses
+from entrepot.metering.aggregate import increments, summed, uses
 from entrepot.metering.record import Recorder
 from entrepot.ports.books import EventStore, Quarantined
 
@@ -21,8 +21,9 @@ def process_usage(store: EventStore, recorder: Recorder, events: Sequence[UsageE
     """Books what can be booked; every event's request is over, whatever came of it. Repeats change nothing."""
     metered, refused = recorder.record(events)
     new, conflicts = store.insert_events(metered)
-    store.add_readings(increments(new))
-    store.add_uses(uses(new, recorder.period_of))
+    sums = summed(new)
+    store.add_readings(increments(sums))
+    store.add_uses(uses(sums, recorder.period_of))
     store.quarantine([*refused, *(_conflict(event) for event in conflicts)])
     store.close_requests([event.id for event in events])
 

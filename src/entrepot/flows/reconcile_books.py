@@ -13,14 +13,12 @@ from entrepot.core.money import format_pico
 from entrepot.core.periods import DAY, HOUR, Instant, Period, format_instant, hour_of, period_of
 from entrepot.core.tokens import COVERED_MINUTES, RESERVED_MINUTES, UNIT_HOURS, UNIT_MINUTES
 from entrepot.core.world import WorldIndex
-from entrepot.metering.log_count import LogCount
+from entrepot.metering.log_count import LogDays
 from entrepot.ports.books import Books
-from entrepot.ports.event_log import LogReader, Position
 from entrepot.rating.rate_usage import Rater
 from entrepot.reconciling.five_counts import Accrued, Place, invoice_faults, ledger_faults, unit_faults
 from entrepot.reconciling.paper import line_faults, sum_faults
 
-_READ_AT_ONCE = 10_000
 _LATEST_DAYS = 7  # What was missed longer ago is for `entrepot reconcile month`.
 _FAULTS_MAX = 20
 
@@ -64,7 +62,7 @@ def record_of(found: FiveWays, since: Instant, until: Instant, at: Instant) -> R
 def reconcile_hours(
     books: Books,
     terms: WorldIndex,
-    reader: LogReader,
+    days: LogDays,
     since: Instant,
     until: Instant,
     *,
@@ -73,10 +71,10 @@ def reconcile_hours(
 ) -> FiveWays:
     """What of the hours of [since, until) does not agree. month: compares its sums and its invoices' lines, too.
 
-    Reads one moment of the books, and the log up to where they were folded then. Raises: LogDamaged.
+    days: of the log, read up to where the books of that one moment were folded. Raises: LogDamaged.
     """
     with books.snapshot():
-        log = _of_log(reader, books.position(), since, until, progress)
+        log = {Place(*key): units for key, units in days.count(since, until, books.position(), progress).items()}
         store = _of_store(books, terms, since, until)
         readings: dict[Place, int] = defaultdict(int)
         invoiced: dict[Place, int] = defaultdict(int)
@@ -116,25 +114,6 @@ def bounds_of(terms: WorldIndex, month: Period) -> tuple[Instant, Instant]:
     """Between which the month lies in every contract's zone."""
     zones = {"UTC", *(contract.zone for contract in terms.world.contracts)}
     return min(map(month.start, zones)), max(map(month.end, zones))
-
-
-# ---- the log ---------------------------------------------------------------------------------------
-
-
-def _of_log(
-    reader: LogReader, until_position: Position, since: Instant, until: Instant, progress: Callable[[int], object]
-) -> dict[Place, int]:
-    counting = LogCount(since, until)
-    position, done = Position(), 0
-    while position < until_position:
-        read = [item for item in reader.read(position, _READ_AT_ONCE) if item[0] <= until_position]
-        if not read:
-            break
-        position = read[-1][0]
-        done += len(read)
-        counting.add(record for _, record in read)
-        progress(done)
-    return {Place(*key): units for key, units in counting.units.items()}
 
 
 # ---- the store -------------------------------------------------------------------------------------

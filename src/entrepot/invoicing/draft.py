@@ -1,11 +1,12 @@
 """Which charges make which line."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from entrepot.core.charges import Charge
 from entrepot.core.invoices import LineDraft, LineKind
-from entrepot.core.periods import Period, period_of
+from entrepot.core.periods import Instant, Period, period_of
 from entrepot.core.tenancy import Contract
 from entrepot.core.tokens import MINUTES_PER_HOUR, UNIT_HOURS, UNIT_MINUTES
 
@@ -18,7 +19,7 @@ class DraftLine(NamedTuple):
 
 
 # (service period, model, meter, tier, price class, unit price); the last four are empty on a line per model.
-_Key = tuple[Period, str, str, str, str, int | None]
+_Key = tuple[str, str, str, str, str, int | None]
 
 
 def draft(
@@ -29,15 +30,22 @@ def draft(
     charges: what is not invoiced yet of one contract. Usage of earlier months keeps its own service period, as an
     adjustment, and so does usage of the period itself when this is a supplement to an invoice of it.
     """
-    months = {hour: period_of(hour, contract.zone) for hour in {charge.hour for charge in charges}}
-    grouped: dict[_Key, list[Charge]] = {}
+    grouped: dict[_Key, list[Charge]] = defaultdict(list)
+    months = _months({charge.hour for charge in charges}, contract.zone, period)
+    grain = contract.line_grain
     for charge in charges:
-        grouped.setdefault(_key(charge, months[charge.hour], contract.line_grain), []).append(charge)
+        grouped[_key(charge, months[charge.hour], grain)].append(charge)
     lines = []
     for key, group in grouped.items():
-        is_late = kind == "usage" and (supplement or key[0] < period)
+        is_late = kind == "usage" and (supplement or key[0] < str(period))
         lines.append(DraftLine(_line(key, group, "adjustment" if is_late else kind), group))
     return sorted((item for item in lines if _comes_to_something(item)), key=lambda item: item.line.place)
+
+
+def _months(hours: Iterable[Instant], zone: str, period: Period) -> dict[Instant, str]:
+    """The month of each hour in the zone; nearly all are of the period."""
+    begins, ends, name = period.start(zone), period.end(zone), str(period)
+    return {hour: name if begins <= hour < ends else str(period_of(hour, zone)) for hour in hours}
 
 
 def _comes_to_something(item: DraftLine) -> bool:
@@ -45,7 +53,7 @@ def _comes_to_something(item: DraftLine) -> bool:
     return bool(item.line.quantity or item.line.exact_pico) or any(charge.unit_pico is None for charge in item.charges)
 
 
-def _key(charge: Charge, month: Period, grain: str) -> _Key:
+def _key(charge: Charge, month: str, grain: str) -> _Key:
     series = charge.series
     if grain == "model" and charge.meter != UNIT_MINUTES:
         return month, series.model, "", "", "", None
@@ -56,7 +64,7 @@ def _line(key: _Key, charges: Sequence[Charge], kind: LineKind) -> LineDraft:
     service, model, meter, tier, price_class, unit_pico = key
     by_the_minute = meter == UNIT_MINUTES
     return LineDraft(
-        period=str(service),
+        period=service,
         model=model,
         meter=UNIT_HOURS if by_the_minute else meter,
         tier=tier,

@@ -10,10 +10,13 @@ from entrepot.core.tenancy import Contract
 from entrepot.core.tokens import COVERED_MINUTES, MINUTES_PER_HOUR, RESERVED_MINUTES, UNIT_HOURS
 from entrepot.invoicing.draft import DraftLine
 
+_METERS = frozenset({RESERVED_MINUTES, COVERED_MINUTES})
 
-def is_of_reservation(charge: Charge) -> bool:
-    """Whether a charge is for reserved units, or for what they cover."""
-    return charge.meter in {RESERVED_MINUTES, COVERED_MINUTES}
+
+def parted(charges: Sequence[Charge]) -> tuple[list[Charge], list[Charge]]:
+    """(charges for reserved units and for what they cover, all others)."""
+    reserved = [charge for charge in charges if charge.meter in _METERS]
+    return reserved, [charge for charge in charges if charge.meter not in _METERS] if reserved else list(charges)
 
 
 def reservation_lines(charges: Sequence[Charge], contract: Contract) -> list[DraftLine]:

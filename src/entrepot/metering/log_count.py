@@ -1,7 +1,7 @@
 """Usage counted from the log alone, beside the fold: the same rules, none of its stores."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from entrepot.core.installed import History
 from entrepot.core.log_records import LogRecord, UsageRecorded, WorldApplied
@@ -9,6 +9,53 @@ from entrepot.core.periods import Instant
 from entrepot.core.usage_event import UsageEvent, payload_digest
 from entrepot.core.world import DeclaredNames, WorldIndex, decode_world, installed_after
 from entrepot.metering.record import Recorder
+from entrepot.ports.event_log import START, LogReader, Position
+
+_READ_AT_ONCE = 10_000
+
+
+class LogDays:
+    """Counts one day after another from the log, and reads nothing again before the first usage of later days.
+
+    It holds where in the log worlds stand, since they decide what usage is counted as.
+    """
+
+    def __init__(self, reader: LogReader) -> None:
+        self._reader = reader
+        self._through: Instant = 0
+        self._begins = START
+        self._worlds: list[Position] = []
+
+    def count(
+        self, since: Instant, until: Instant, end: Position, progress: Callable[[int], object] = lambda _: None
+    ) -> dict[tuple[str, Instant, str], int]:
+        """{(contract, hour, meter): units} admitted in [since, until), of the log up to its end. Raises: LogDamaged.
+
+        progress: told how many records were read.
+        """
+        goes_on = since >= self._through
+        position, worlds = (self._begins, list(self._worlds)) if goes_on else (START, [])
+        counting = LogCount(since, until)
+        for place in worlds:
+            counting.add(record for _, record in self._reader.read(place, 1))
+        later: Position | None = None
+        done = 0
+        while position < end:
+            read = [item for item in self._reader.read(position, _READ_AT_ONCE) if item[0] <= end]
+            if not read:
+                break
+            counting.add(record for _, record in read)
+            for behind, record in read:
+                if isinstance(record, WorldApplied):
+                    worlds.append(position)
+                elif later is None and isinstance(record, UsageRecorded) and record.event.admitted_at >= until:
+                    later = position
+                position = behind
+            done += len(read)
+            progress(done)
+        self._through, self._begins = until, position if later is None else later
+        self._worlds = [place for place in worlds if place < self._begins]
+        return counting.units
 
 
 class LogCount:

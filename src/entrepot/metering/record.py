@@ -110,12 +110,13 @@ class Recorder:
 
     def period_of(self, contract: str, hour: Instant) -> str:
         """The month of the contract's zone that an hour of its usage is in."""
-        known = self._periods.get((contract, hour))
+        assert self._index is not None
+        zone = self._index.contract(contract).zone
+        known = self._periods.get((zone, hour))
         if known is None:
-            assert self._index is not None
             if len(self._periods) >= _PLACES_MAX:
                 self._periods.clear()
-            known = self._periods[contract, hour] = str(period_of(hour, self._index.contract(contract).zone))
+            known = self._periods[zone, hour] = str(period_of(hour, zone))
         return known
 
     def _look_up(self, event: UsageEvent, metered: list[MeteredUsage], refused: list[Quarantined]) -> None:

@@ -42,7 +42,7 @@ def unit_readings(
     Units without a price are left out; see unpriced_units.
     """
     readings: UnitReadings = defaultdict(int)
-    for contract in terms.world.contracts:
+    for contract in terms.contracts_with_units:
         if customers is None or contract.customer in customers:
             for stretch in _stretches(terms, contract, since, until):
                 counted = list(_counted(contract, stretch))
@@ -54,7 +54,7 @@ def unit_readings(
 
 def unpriced_units(terms: WorldIndex, since: Instant, until: Instant) -> Iterator[str]:
     """A sentence for each deployment of which units stand in [since, until) without a price."""
-    for contract in terms.world.contracts:
+    for contract in terms.contracts_with_units:
         told: set[_Key] = set()
         for stretch in _stretches(terms, contract, since, until):
             for key, installed in stretch.standing:
@@ -92,7 +92,7 @@ def _customer(contract: Contract) -> str:
 def first_unit(terms: WorldIndex) -> Instant | None:
     """When the first unit stands, or is reserved, under any contract; None without any."""
     found = []
-    for contract in terms.world.contracts:
+    for contract in terms.contracts_with_units:
         begins = [step.begins for _, steps in terms.provisioned_of(contract.customer) for step in steps if step.units]
         begins += [reservation.begins for reservation in _reservations(contract)]
         found += [max(at, contract.effective_from) for at in begins if at < contract.effective_to]
@@ -103,7 +103,7 @@ def latest_counted(terms: WorldIndex, customers: Collection[str], until: Instant
     """The last instant before the given one at which units of these customers were counted; None without any."""
     stretches = (
         stretch
-        for contract in terms.world.contracts
+        for contract in terms.contracts_with_units
         if contract.customer in customers
         for stretch in _stretches(terms, contract, 0, until)
     )

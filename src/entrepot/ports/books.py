@@ -173,10 +173,10 @@ class EventStore(BudgetStore, Protocol):
         """How much is booked, was repeated, waits in quarantine."""
         ...
 
-    def unposted_readings(self, before: Instant, enough: int) -> Iterator[Reading]:
+    def unposted_readings(self, before: Instant, enough: int) -> list[Reading]:
         """Readings of hours before the instant, less what is posted: all of the first contracts that have enough.
 
-        Ordered by (contract, hour, series, meter). Those of one contract may be marked before the next is asked for.
+        Ordered by (contract, hour, series, meter).
         """
         ...
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 
-from entrepot.core.charges import Charge, Pool, Reading
+from entrepot.core.charges import Charge, Pool, Reading, Series
 from entrepot.core.periods import period_of
+from entrepot.core.prices import Price
 from entrepot.core.terms import Reservation
 from entrepot.core.tokens import COVERED_MINUTES, MINUTES_PER_HOUR, RESERVED_MINUTES, UNIT_HOURS, UNIT_MINUTES
 from entrepot.core.world import WorldIndex
 
-_BY_THE_MINUTE = {UNIT_MINUTES, COVERED_MINUTES, RESERVED_MINUTES}
+_BY_THE_MINUTE = frozenset({UNIT_MINUTES, COVERED_MINUTES, RESERVED_MINUTES})
 
 
 class Rater:
@@ -24,28 +25,27 @@ class Rater:
         self._terms = terms
         self._before = before
         self.pooled: dict[Pool, int] = {}
+        self._prices: dict[tuple[Series, str], Price] = {}
 
     def rate(self, reading: Reading) -> Charge:
         """The charge of a reading. Asserts that there is a price: usage without one never becomes a reading."""
         series = reading.series
         if reading.meter in _BY_THE_MINUTE:
             return self._rate_minutes(reading)
+        price = self._prices.get((series, reading.meter)) or self._price(series, reading.meter)
+        unit_pico, quantity = price.unit_pico, reading.quantity
+        of = (series, reading.meter, reading.hour, quantity)
+        if price.mode == "flat":
+            return Charge(*of, unit_pico, quantity * unit_pico, price.meter, price.price_class)
+        amount_pico = self._more_of(reading, price.meter, price.price_class, price.cost_pico)
+        return Charge(*of, None, amount_pico, price.meter, price.price_class)
+
+    def _price(self, series: Series, meter: str) -> Price:
         table = self._terms.agreed_prices(series.contract, series.price_version)
-        price = table.price(series.model, reading.meter, series.tier, series.price_class)
-        assert price is not None, f"{series.price_version} has no price for {reading.meter} of {series}"
-        is_flat = price.mode == "flat"
-        return Charge(
-            series=series,
-            meter=reading.meter,
-            hour=reading.hour,
-            quantity=reading.quantity,
-            unit_pico=price.unit_pico if is_flat else None,
-            amount_pico=price.cost_pico(reading.quantity)
-            if is_flat
-            else self._more_of(reading, price.meter, price.price_class, price.cost_pico),
-            priced_as=price.meter,
-            price_class=price.price_class,
-        )
+        price = table.price(series.model, meter, series.tier, series.price_class)
+        assert price is not None, f"{series.price_version} has no price for {meter} of {series}"
+        self._prices[series, meter] = price
+        return price
 
     def _rate_minutes(self, reading: Reading) -> Charge:
         """Unit minutes at the price of an hour. The month's are counted together, and round once, to a pico."""
@@ -73,9 +73,7 @@ class Rater:
         if reading.meter == RESERVED_MINUTES:
             reserved = (term for term in self._terms.contract(series.contract).terms if isinstance(term, Reservation))
             return next(term.each_hour_pico for term in reserved if term.id == series.price_class), series.price_class
-        table = self._terms.agreed_prices(series.contract, series.price_version)
-        price = table.price(series.model, UNIT_HOURS, series.tier, series.price_class)
-        assert price is not None, f"{series.price_version} has no price for {UNIT_HOURS} of {series}"
+        price = self._prices.get((series, UNIT_HOURS)) or self._price(series, UNIT_HOURS)
         return price.unit_pico, price.price_class
 
     def _more_of(self, reading: Reading, meter: str, price_class: str, cost_pico: Callable[[int], int]) -> int:

@@ -3,7 +3,7 @@
 import msgspec
 
 from entrepot.core.periods import HOUR
-from entrepot.metering.aggregate import increments
+from entrepot.metering.aggregate import increments, summed
 from entrepot.metering.completeness import complete_hours, watermark
 from entrepot.ports.books import MeteredUsage
 from tests.support.billing import MARCH, SERIES, usage
@@ -17,7 +17,7 @@ def test_events_add_up_by_series_meter_and_hour() -> None:
         MeteredUsage(SERIES, MARCH + HOUR, usage("c", meters={"input_tokens": 4})),
         MeteredUsage(other, MARCH, usage("d", meters={"input_tokens": 8, "images": 0})),
     ]
-    assert increments(metered) == {
+    assert increments(summed(metered)) == {
         (SERIES, "input_tokens", MARCH): 3,
         (SERIES, "output_tokens", MARCH): 5,
         (SERIES, "input_tokens", MARCH + HOUR): 4,

@@ -39,14 +39,16 @@ class Journal(Store):
         legs: list[Row] = []
         account = self._accounts.number
         for number, entry in enumerate(entries, start=number + 1):  # noqa: B020 the number goes on where the root stands
-            assert not self.has_entry(entry.key), f"the entry {entry.key} exists"
             root = chain(root, entry)
             heads.append((number, entry.key, entry.kind, entry.at, bytes.fromhex(root)))
             legs.extend(
                 (number, leg, account(posting.account), posting.currency, *split_pico(posting.amount_pico))
                 for leg, posting in enumerate(entry.postings)
             )
-        self._database.execute_many("INSERT INTO journal (no, key, kind, at, hash) VALUES (?, ?, ?, ?, ?)", heads)
+        added = self._database.execute_many(
+            "INSERT OR IGNORE INTO journal (no, key, kind, at, hash) VALUES (?, ?, ?, ?, ?)", heads
+        )
+        assert added == len(heads), f"an entry exists among {[item.key for item in entries]}"
         self._database.execute_many(
             "INSERT INTO posting (entry, leg, account, currency, micro, pico_rem) VALUES (?, ?, ?, ?, ?, ?)", legs
         )

@@ -27,16 +27,18 @@ class Readings(Store):
             [(number(series), meter, hour, quantity) for (series, meter, hour), quantity in readings.items()],
         )
 
-    def unposted_readings(self, before: Instant, enough: int) -> Iterator[Reading]:
-        """See ports.books. SQLite sorts all rows before it gives the first, so marking them does not disturb it."""
+    def unposted_readings(self, before: Instant, enough: int) -> list[Reading]:
+        """See ports.books. Only where there are more than enough, all are sorted to find the contract they reach to."""
         unposted = "FROM reading CROSS JOIN series ON no = series WHERE hour < ?1 AND quantity <> posted"
-        last = self._database.one(f"SELECT contract {unposted} ORDER BY contract LIMIT 1 OFFSET ?2", (before, enough))
+        last = self._database.one(f"SELECT 1 {unposted} LIMIT 1 OFFSET ?2", (before, enough)) and self._database.one(
+            f"SELECT contract {unposted} ORDER BY contract LIMIT 1 OFFSET ?2", (before, enough)
+        )
         rows = self._database.rows(
             f"SELECT series, meter, hour, quantity - posted {unposted} AND (?2 IS NULL OR contract <= ?2) "
             f"ORDER BY {_ORDER}",
             (before, last and last[0]),
         )
-        return self._readings(rows)
+        return list(self._readings(rows))
 
     def readings(self, since: Instant, until: Instant) -> Iterator[Reading]:
         """See ports.books."""
