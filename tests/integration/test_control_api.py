@@ -16,6 +16,7 @@ from entrepot.compose.control_plane import control_app
 from entrepot.compose.settings import Settings, load_settings
 from entrepot.compose.tokens import admin_token
 from entrepot.edge.sessions import COOKIE
+from entrepot.reporting.retirements import Retirement
 from tests.support.offices import make_month, write_world
 from tests.support.worlds import SMALL
 
@@ -146,6 +147,8 @@ def test_the_description_describes_every_route_and_every_field(app: Starlette, a
         (first, *_) = data(admin, f"/api/v1/{path}")["data"]
         unless_declared = {"seller", "buyer"} if schema == "Invoice" else set()
         assert sorted(first) == sorted(set(schemas[schema]["properties"]) - unless_declared), schema
+    assert data(admin, "/api/v1/reports/retirements") == {"data": []}
+    assert sorted(Retirement.__struct_fields__) == sorted(schemas["Retirement"]["properties"])
     (line, *_) = data(admin, f"/api/v1/invoices/{INVOICE}")["lines"]
     assert sorted([*line, "shares"]) == sorted(schemas["InvoiceLine"]["properties"])
 

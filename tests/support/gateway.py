@@ -35,6 +35,7 @@ from entrepot.flows.forward_jobs import ForwardJobs
 from entrepot.flows.serve_inference.flow import ServeInference
 from entrepot.metering.usage_writer import UsageWriter
 from entrepot.ports.answer_store import AnswerStore
+from entrepot.ports.clock import Clock
 from entrepot.ports.counters import Counters
 from entrepot.relay.upstream import UpstreamLimits, UpstreamPool
 from tests.scripted_upstream import ScriptedUpstream
@@ -155,8 +156,12 @@ class Gateway:
         stores: StoresIn | None = None,
         counters: Counters | None = None,
         lost_share: int = 0,
+        clock: Clock | None = None,
     ) -> None:
-        """stores: makes the answer stores, in the gateway's loop. counters: by default in the process."""
+        """stores: makes the answer stores, in the gateway's loop. counters: by default in the process. clock: likewise
+        the machine's.
+        """
+        self.clock = clock or SystemClock()
         self.counters = counters or MemoryCounters().holder("gateway")
         self.lost_share = lost_share
         self.board = MemoryBoard()
@@ -179,7 +184,7 @@ class Gateway:
         return self
 
     async def _start(self) -> None:
-        clock = SystemClock()
+        clock = self.clock
         self.pool = UpstreamPool(self.loop, self.upstream_limits)
         self.flow = ServeInference(
             instance="0000002a",
@@ -297,12 +302,13 @@ def running_gateway(
     stores: StoresIn | None = None,
     counters: Counters | None = None,
     lost_share: int = 0,
+    clock: Clock | None = None,
 ) -> Iterator[Gateway]:
     """A gateway, stopped at the end; nothing may have failed unseen in its loop.
 
     published: serves `chat`, `a/b`, `embed` and the retired `old`.
     """
-    gateway = Gateway(limits, upstream_limits, watchers, stores, counters, lost_share).start()
+    gateway = Gateway(limits, upstream_limits, watchers, stores, counters, lost_share, clock).start()
     if published:
         gateway.serve(
             deployment("chat", target(gateway.upstream.base_url)),

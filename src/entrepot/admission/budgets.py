@@ -17,6 +17,7 @@ class Priced(NamedTuple):
 
     project: str
     deployment: str
+    model: str
     tier: str
     at: Instant
     estimate: Estimate
@@ -85,7 +86,7 @@ class Budgets:
         self._spent = spent
         self._by_key: dict[str, list[Running]] = {}
         self._by_project: dict[str, list[Running]] = {}
-        self._costs: dict[tuple[str, str], Costs] = {}
+        self._costs: dict[tuple[str, str, str], Costs] = {}
         if snapshot is None:
             return
         of_project: dict[str, list[str]] = {}
@@ -99,9 +100,9 @@ class Budgets:
                 if owned.scope != "key":
                     self._by_project.setdefault(name, []).append(running)
         self._costs = {
-            (project.id, item.name): Costs(item.model, item.prices)
+            (project.id, item.name, item.model): Costs(item.model, item.prices)
             for project in snapshot.projects.values()
-            for item in project.deployments.values()
+            for item in project.as_ever()
             if item.prices
         }
 
@@ -113,7 +114,7 @@ class Budgets:
 
     def needs(self, met: Iterable[Running], asked: Priced) -> list[tuple[ServedBudget, int]]:
         """What a request needs of the budgets it meets. Raises: NoPrice."""
-        costs = self._costs.get((asked.project, asked.deployment))
+        costs = self._costs.get((asked.project, asked.deployment, asked.model))
         estimate = asked.estimate
         tokens = estimate.prompt_tokens_max + estimate.output_tokens_max
         parts: Sequence[CostPart] | None = None

@@ -27,7 +27,12 @@ def add_commands(subparsers: "Subparsers") -> None:
     seats = add_command(group, "seats", "seats that are bought, assigned and used; cohorts of customers", _seats)
     seats.add_argument("--period", required=True, metavar="YYYY-MM", help="a month, closed or not")
     seats.add_argument("--users", action="store_true", help="what was used with each seat")
-    add_command(group, "retirements", "deployments whose models are not there for good, by date", _retirements)
+    add_command(
+        group,
+        "retirements",
+        "deployments whose models are not there for good, by date, and what becomes of them",
+        _retirements,
+    )
 
 
 def _concentration(args: argparse.Namespace) -> int:
@@ -89,6 +94,6 @@ def _retirements(args: argparse.Namespace) -> int:
     if declared is None:
         raise NotFound("no world is applied yet; run entrepot apply")
     rows = retirements(declared[1], instant_of(datetime.now(UTC)))
-    none = ["No deployment is of a model that is in preview, dated, deprecated or retired."]
+    none = ["No deployment is of a model that is in preview, has dates or a successor, or is retired."]
     show(args, {"deployments": rows}, table(retirement_rows(rows), right=(6,)) if rows else none)
     return 0

@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from entrepot.core.lifecycle import Access, Stage, StageFrom
+from entrepot.core.lifecycle import Access, Stage, StageFrom, Successor
 from entrepot.core.partner_usage import PartnerCharges
 from entrepot.core.provisioned import SizingRule
 from entrepot.core.quotas import RequestRatio
@@ -61,7 +61,7 @@ class Model(msgspec.Struct, frozen=True):
     provisioned: how its provisioned deployments are sized (core.provisioned.sizing_at). compatible: other models whose
     deployments may answer what a provisioned one of this model spills. quota: None for what holds for its name.
     tokenizer: that its prompts are counted with, or "". stage: until the first of stages, by time.
-    access: who may use it before it is for all.
+    access: who may use it before it is for all. successor: what takes its place, see core.upgrades.
     """
 
     id: str
@@ -77,6 +77,7 @@ class Model(msgspec.Struct, frozen=True):
     tokenizer: str = ""
     stages: tuple[StageFrom, ...] = ()
     access: tuple[Access, ...] = ()
+    successor: Successor | None = None
 
 
 class Upstream(msgspec.Struct, frozen=True):

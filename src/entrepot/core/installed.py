@@ -4,9 +4,11 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
+from entrepot.core.catalog import Model
 from entrepot.core.periods import END_OF_TIME, Instant
 from entrepot.core.provisioned import Geography
 from entrepot.core.tenancy import Deployment
+from entrepot.core.upgrades import models_of
 
 
 class Installed(msgspec.Struct, frozen=True):
@@ -34,7 +36,11 @@ def is_provisioned(steps: Iterable[Installed], at: Instant) -> tuple[Instant, In
 
 
 def history_after(
-    known: History, deployments: Iterable[Deployment], customer_of: Mapping[str, str], at: Instant
+    known: History,
+    deployments: Iterable[Deployment],
+    models: Mapping[str, Model],
+    customer_of: Mapping[str, str],
+    at: Instant,
 ) -> History:
     """The history once a world is applied at an instant.
 
@@ -44,18 +50,19 @@ def history_after(
     history = dict(known)
     declared = {(item.project, item.id): item for item in deployments if item.kind == "provisioned"}
     for key in history.keys() | declared.keys():
-        steps = list(_steps(declared[key], customer_of[key[0]], at)) if key in declared else [Installed(at, 0)]
+        steps = list(_steps(declared[key], models, customer_of[key[0]], at)) if key in declared else [Installed(at, 0)]
         history[key] = _followed(history.get(key, ()), steps)
     return {key: history[key] for key in sorted(history) if history[key]}
 
 
-def _steps(deployment: Deployment, customer: str, at: Instant) -> Iterator[Installed]:
-    for change in deployment.units:
-        begins = change.begins or at
-        if change.units:
-            yield Installed(begins, change.units, customer, deployment.model, deployment.geography)
-        else:
-            yield Installed(begins, 0)
+def _steps(deployment: Deployment, models: Mapping[str, Model], customer: str, at: Instant) -> Iterator[Installed]:
+    """From each change of its units, or of the model that they are of, once it has any."""
+    changes = [(change.begins or at, change.units) for change in deployment.units]
+    upgrades = models_of(deployment, models)
+    for begins in sorted({max(since, changes[0][0]) for since, _ in (*changes, *upgrades)}):
+        units = next(units for since, units in reversed(changes) if since <= begins)
+        model = next(model for since, model in reversed(upgrades) if since <= begins)
+        yield Installed(begins, units, customer, model, deployment.geography) if units else Installed(begins, 0)
 
 
 def _followed(known: Iterable[Installed], steps: list[Installed]) -> tuple[Installed, ...]:

@@ -1,5 +1,7 @@
 """The snapshot a gateway serves from: compiled from the world and the issued keys, published and swapped whole."""
 
+from collections.abc import Iterator
+
 import msgspec
 
 from entrepot.core.budgets import OwnedBudget
@@ -7,8 +9,8 @@ from entrepot.core.capacity import ServedLimit
 from entrepot.core.catalog import Operation
 from entrepot.core.costs import PricesInForce
 from entrepot.core.errors import SnapshotRefused
-from entrepot.core.lifecycle import BY_GRANT, Stage, StageFrom, stage_at
-from entrepot.core.periods import Instant
+from entrepot.core.lifecycle import BY_GRANT, Stage, StageFrom, Successor, stage_at
+from entrepot.core.periods import END_OF_TIME, Instant
 from entrepot.core.tenancy import AnswerCaching, IdentityProvider, Queueing, Role
 from entrepot.core.upstream_rules import PoolRules, UpstreamRules
 
@@ -49,6 +51,8 @@ class ServedDeployment(msgspec.Struct, frozen=True):
     usable: when a provisioned one has units, None for one that is there always; spillover: the deployment that answers
     what it is too full for, or "". stage: of its model until the first of stages; granted: when the customer may use it
     though it is not for all yet. queue: how far its requests may wait for its limits, None for not at all.
+    successor: of its model, and when the deployment becomes one of that, by END_OF_TIME never; upgraded_from: the model
+    that it was of before.
     """
 
     name: str
@@ -70,6 +74,8 @@ class ServedDeployment(msgspec.Struct, frozen=True):
     stages: tuple[StageFrom, ...] = ()
     granted: tuple[Window, ...] = ()
     queue: Queueing | None = None
+    successor: Successor | None = None
+    upgraded_from: str = ""
 
     def stage_at(self, at: Instant) -> Stage:
         """The stage its model is in at the instant."""
@@ -77,19 +83,50 @@ class ServedDeployment(msgspec.Struct, frozen=True):
 
     def admits(self, at: Instant) -> bool:
         """Whether the customer may use it by the stage its model is in at the instant."""
-        return self.stage_at(at) not in BY_GRANT or any(begins <= at < ends for begins, ends in self.granted)
+        stage = self.stage_at(at)
+        if stage in BY_GRANT:
+            return any(begins <= at < ends for begins, ends in self.granted)
+        return stage != "retired"
+
+    def has_units(self, at: Instant) -> bool:
+        """Whether there is anything to use, which of one that is not provisioned there always is."""
+        return self.usable is None or any(begins <= at < ends for begins, ends in self.usable)
 
     def offers(self, tier: str, at: Instant) -> bool:
         """Whether the deployment can be used at the tier at the instant."""
         return tier == "default" or any(begins <= at < ends for begins, ends in self.tiers.get(tier, ()))
 
 
+class UpgradedTo(msgspec.Struct, frozen=True):
+    """What a deployment is from an instant on."""
+
+    begins: Instant
+    deployment: ServedDeployment
+
+
 class ServedProject(msgspec.Struct, frozen=True):
-    """A project and its deployments by name."""
+    """A project and its deployments by name. upgrades: what some of them will be, in the order of time."""
 
     id: str
     customer: str
     deployments: dict[str, ServedDeployment]
+    upgrades: dict[str, tuple[UpgradedTo, ...]] = {}
+
+    def deployment(self, name: str, at: Instant) -> ServedDeployment | None:
+        """The deployment of this name as it is at the instant."""
+        begun = [item.deployment for item in self.upgrades.get(name, ()) if item.begins <= at]
+        return begun[-1] if begun else self.deployments.get(name)
+
+    def in_use(self, at: Instant) -> dict[str, ServedDeployment]:
+        """What the customer may use at the instant, by name."""
+        found = {name: self.deployment(name, at) or item for name, item in self.deployments.items()}
+        return {name: item for name, item in found.items() if item.admits(at) and item.has_units(at)}
+
+    def as_ever(self, until: Instant = END_OF_TIME) -> Iterator[ServedDeployment]:
+        """Its deployments as they were, are and will be, until an instant."""
+        for name, deployment in self.deployments.items():
+            yield deployment
+            yield from (item.deployment for item in self.upgrades.get(name, ()) if item.begins <= until)
 
 
 class ServedPrincipal(msgspec.Struct, frozen=True):

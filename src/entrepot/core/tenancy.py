@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 from entrepot.core.budgets import Budget, TopUp
+from entrepot.core.lifecycle import Upgrade
 from entrepot.core.parties import Party
 from entrepot.core.periods import END_OF_TIME, Instant, format_instant
 from entrepot.core.provisioned import Geography, UnitsFrom
@@ -123,7 +124,7 @@ class Deployment(msgspec.Struct, frozen=True):
     region: "" for its project's. routing: None for its model's. geography: how far its requests may be processed.
     units: of a provisioned one, in the order of time; a number without a date begins at 0, and holds from when it was
     applied. spillover: the standard deployment of the project that answers what it is too full for, or "".
-    queue: None where its requests do not wait.
+    queue: None where its requests do not wait. upgrade: None for what is usual for its kind, see core.upgrades.
     """
 
     id: str
@@ -139,6 +140,7 @@ class Deployment(msgspec.Struct, frozen=True):
     units: tuple[UnitsFrom, ...] = ()
     spillover: str = ""
     queue: Queueing | None = None
+    upgrade: Upgrade | None = None
 
 
 class Principal(msgspec.Struct, frozen=True):

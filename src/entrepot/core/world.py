@@ -21,6 +21,7 @@ from entrepot.core.quotas import Quota
 from entrepot.core.subscriptions import Subscription
 from entrepot.core.tenancy import Contract, Customer, Deployment, IdentityProvider, Principal, Project
 from entrepot.core.terms import Reservation, discounted
+from entrepot.core.upgrades import models_of
 
 
 class Operator(msgspec.Struct, frozen=True):
@@ -104,7 +105,8 @@ def _with_prices_of(earlier: PriceBookVersion, version: PriceBookVersion) -> Pri
 
 def installed_after(known: History, at: Instant, world: World) -> History:
     """What provisioned deployments were, once the world is applied at the instant."""
-    return history_after(known, world.deployments, {item.id: item.customer for item in world.projects}, at)
+    models = {item.id: item for item in world.models}
+    return history_after(known, world.deployments, models, {item.id: item.customer for item in world.projects}, at)
 
 
 def installed_of(worlds: Iterable[tuple[Instant, World]]) -> History:
@@ -131,7 +133,8 @@ def _united(current: tuple[_N, ...], earlier: tuple[_N, ...]) -> tuple[_N, ...]:
 class DeclaredNames:
     """What projects and deployments have ever been declared as, in any world so far.
 
-    A deployment is pointed at another model while requests for the last one are on their way; these are no mistakes.
+    A deployment is pointed at another model while requests for the last one are on their way, or upgraded to its
+    successor; these are no mistakes.
     """
 
     __slots__ = ("_deployments", "_projects")
@@ -143,7 +146,10 @@ class DeclaredNames:
     def add(self, world: World) -> None:
         """Takes note of what a world declares."""
         self._projects.update((project.id, project.customer) for project in world.projects)
-        self._deployments.update((item.project, item.id, item.model) for item in world.deployments)
+        models = {item.id: item for item in world.models}
+        self._deployments.update(
+            (item.project, item.id, of.model) for item in world.deployments for of in models_of(item, models)
+        )
 
     def has_project(self, project: str, customer: str) -> bool:
         """Whether the project has ever been the customer's."""

@@ -11,7 +11,7 @@ from entrepot.core.usage_event import Outcome
 from entrepot.dialects import openai_usage
 from entrepot.dialects.answers import Answers, Said, present
 from entrepot.dialects.asked import Asked, Fields, encode, flag_of, read_fields, text_of
-from entrepot.dialects.lifecycle import describe_lifecycle
+from entrepot.dialects.lifecycle import describe_lifecycle, describe_upgrades
 from entrepot.dialects.openai_estimates import estimate_answer
 from entrepot.dialects.openai_wire import (
     AskedPlainly,
@@ -148,5 +148,5 @@ def describe_model(deployment: ServedDeployment, at: Instant) -> dict[str, objec
         "id": deployment.name, "object": "model", "created": 0, "owned_by": deployment.owned_by
     }  # fmt: skip
     if deployment.stage != "general" or deployment.stages:
-        described |= describe_lifecycle(deployment, at)
-    return described
+        return described | describe_lifecycle(deployment, at)
+    return described | describe_upgrades(deployment)

@@ -21,6 +21,7 @@ from entrepot.edge.sessions import Sessions
 from entrepot.ports.books import Books
 from entrepot.ports.clock import Clock
 from entrepot.reporting.concentration import concentration, revenues
+from entrepot.reporting.retirements import retirements
 
 ROWS_DEFAULT = 100
 ROWS_MAX = 10_000
@@ -53,6 +54,7 @@ class ControlApi:
             Route("/api/v1/ledger/balances", self._guarded(self.balances)),
             Route("/api/v1/quarantine", self._guarded(self.quarantine)),
             Route("/api/v1/reports/concentration", self._guarded(self.concentration)),
+            Route("/api/v1/reports/retirements", self._guarded(self.retirements)),
         ]
 
     def _guarded(self, view: View) -> Callable[[Request], Response]:
@@ -155,6 +157,11 @@ class ControlApi:
         customers = {item.id: item.at(at) for item in declared[1].customers} if declared else {}
         found = revenues(books.invoices(period), customers)
         return _data(concentration(parse_period(period), currency, found[currency]) for currency in sorted(found))
+
+    def retirements(self, _: Request, books: Books) -> object:
+        """Deployments of models that are not there for all and for good, and what becomes of them."""
+        declared = books.world()
+        return _data(retirements(declared[1], self._clock.now()) if declared else ())
 
     def _window(self, request: Request) -> tuple[Instant, Instant]:
         try:

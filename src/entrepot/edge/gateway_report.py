@@ -103,9 +103,7 @@ class GatewayReport:
         if snapshot is not self._providers_in:
             self._providers_in = snapshot
             projects = () if snapshot is None else snapshot.projects.values()
-            self._providers = {
-                item.model: item.owned_by for project in projects for item in project.deployments.values()
-            }
+            self._providers = {item.model: item.owned_by for project in projects for item in project.as_ever()}
         return self._providers.get(model, "")
 
     def _own(self, at: Instant) -> Report:

@@ -206,22 +206,17 @@ class InferenceApi:
             connection.wait_for(session)
 
     def _models(self, found: Found, head: RequestHead, call: InferenceCall) -> None:
-        models = [_described(item, found.route, call.at) for item in self._usable(head, call).values()]
+        usable = self._flow.deployments(head.credential, call.at)
+        models = [_described(item, found.route, call.at) for item in usable.values()]
         call.reply(200, JSON, msgspec.json.encode({"object": "list", "data": models}))
 
     def _model(self, found: Found, head: RequestHead, call: InferenceCall) -> None:
-        deployment = self._usable(head, call).get(found.name)
+        deployment = self._flow.deployments(head.credential, call.at).get(found.name)
         if deployment is None:
             raise DeploymentNotFound(
                 f"The deployment {found.name[:80]!r} does not exist in this project.", param="model"
             )
         call.reply(200, JSON, msgspec.json.encode(_described(deployment, found.route, call.at)))
-
-    def _usable(self, head: RequestHead, call: InferenceCall) -> dict[str, ServedDeployment]:
-        found = self._flow.deployments(head.credential, call.at)
-        return {
-            name: item for name, item in found.items() if item.stage_at(call.at) != "retired" and item.admits(call.at)
-        }
 
     def _healthz(self, found: Found, head: RequestHead, call: InferenceCall) -> None:
         del found, head

@@ -129,6 +129,10 @@ class InferenceCall:
         """That the model is deprecated, in its head."""
         self._told += deprecation_fields(since, retires_at)
 
+    def tell_model(self, model: str) -> None:
+        """Which model answers, in its head, in OpenAI's words."""
+        self._told += f"openai-model: {model}\r\n"
+
     def tell_queued(self, waited_ms: int) -> None:
         """How long the request waited for its limits, in its head."""
         self._queued = f"x-entrepot-queued-ms: {waited_ms}\r\n"

@@ -62,7 +62,8 @@ class Desk:
     ) -> Batch:
         """A new batch, waiting to be validated and run. deployment: which one it must be for, or "".
 
-        Raises: NotFound, InvalidRequest, UnsupportedValue, DeploymentNotFound, OperationNotSupported, ModelRetired.
+        Raises: NotFound, InvalidRequest, UnsupportedValue, DeploymentNotFound, OperationNotSupported, ModelRetired,
+        PermissionDenied.
         """
         if endpoint not in ENDPOINTS:
             raise UnsupportedValue(

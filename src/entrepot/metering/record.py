@@ -20,6 +20,7 @@ from entrepot.core.price_windows import Stretch, stretch_at
 from entrepot.core.prices import SERVED_BY_UNITS, PriceTable, long_class
 from entrepot.core.tenancy import Contract
 from entrepot.core.tokens import INPUT_METERS, METERS
+from entrepot.core.upgrades import models_of
 from entrepot.core.usage_event import QUANTITY_MAX, UsageEvent, faults
 from entrepot.core.world import DeclaredNames, WorldIndex
 from entrepot.ports.books import MeteredUsage, Quarantined
@@ -222,7 +223,7 @@ def _check_names(event: UsageEvent, index: WorldIndex, names: DeclaredNames) -> 
     deployment = index.deployments.get((event.project, event.deployment))
     if (
         deployment is not None
-        and deployment.model != event.model
+        and all(event.model != of.model for of in models_of(deployment, index.models))
         and not names.has_deployment(event.project, event.deployment, event.model)
     ):
         raise _Unpriced(

@@ -32,12 +32,11 @@ def read_cache(deployment: Fields) -> AnswerCaching | None:
     return cache
 
 
-def check_cached_prices(deployment: Declared[Deployment], version: PriceBookVersion) -> None:
+def check_cached_prices(deployment: Declared[Deployment], model: str, version: PriceBookVersion) -> None:
     """Notes a fault unless everything of the model that has a price has one at the tier of cached answers, too.
 
     An answer is metered the second time as it was the first time, so whatever could be priced then must be priced now.
     """
-    model = deployment.value.model
     table = PriceTable(version)
     priced = {price.meter for price in version.prices if price.model == model and price.tier == "default"}
     for meter in sorted(priced):

@@ -11,6 +11,7 @@ from entrepot.core.prices import PriceBookVersion, PriceTable
 from entrepot.core.tenancy import Contract, Deployment
 from entrepot.core.terms import Credit, Discount, LockedRate, Reservation, Tax
 from entrepot.core.tokens import UNIT_HOURS
+from entrepot.core.upgrades import models_of
 from entrepot.provisioning.budgets import check_budgets
 from entrepot.provisioning.caches import check_cached_prices
 from entrepot.provisioning.charges import check_charges
@@ -20,6 +21,7 @@ from entrepot.provisioning.lifecycle import check_access
 from entrepot.provisioning.provisioned import check_agreed, check_capacity
 from entrepot.provisioning.quotas import check_quotas
 from entrepot.provisioning.subscriptions import check_subscriptions
+from entrepot.provisioning.upgrades import check_successors
 
 OWN = "own"  # The operator's own models belong to this partner, which nobody declares.
 
@@ -86,6 +88,7 @@ def _check_references(draft: Draft) -> None:
         for other in model.value.compatible:
             _known(model, "model", other, models, at="compatible")
     check_access(draft.models, customers)
+    check_successors(draft.models)
     for upstream in draft.upstreams:
         for served in upstream.value.models:
             _known(upstream, "model", served, models, at="models")
@@ -135,17 +138,19 @@ def _check_regions(draft: Draft) -> None:
     """A region asked for is one that an upstream is in; one that is required, is one that the model is served in."""
     regions = {item.value.rules.region for item in draft.upstreams} - {""}
     projects = {item.value.id: item.value for item in draft.projects}
+    models = {item.value.id: item.value for item in draft.models}
     for project in draft.projects:
         _known(project, "region", project.value.region, regions)
     for deployment in draft.deployments:
         value = deployment.value
         _known(deployment, "region", value.region, regions)
         asked = value if value.region else projects.get(value.project, value)
-        served = {item.value.rules.region for item in draft.upstreams if value.model in item.value.models}
-        if asked.residency == "require" and asked.region in regions - served:
-            deployment.fields.fault(
-                f"no upstream in the region {asked.region} serves the model {value.model}, and no other may", "model"
-            )
+        for of in models_of(value, models):
+            served = {item.value.rules.region for item in draft.upstreams if of.model in item.value.models}
+            if asked.residency == "require" and asked.region in regions - served:
+                deployment.fields.fault(
+                    f"no upstream in the region {asked.region} serves the model {of.model}, and no other may", "model"
+                )
 
 
 def _check_issuers(draft: Draft) -> None:
@@ -247,9 +252,8 @@ def _check_that_sold_models_have_prices(draft: Draft) -> None:
     contracts = _contracts_by_customer(draft)
     books = {item.value.id for item in draft.books}
     for deployment in draft.deployments:
-        model = models.get(deployment.value.model)
         customer = customer_of.get(deployment.value.project)
-        if model is None or not customer:
+        if deployment.value.model not in models or not customer:
             continue
         agreed = contracts.get(customer, [])
         if not agreed:
@@ -258,7 +262,8 @@ def _check_that_sold_models_have_prices(draft: Draft) -> None:
                     f"customer {customer} has no contract, so its usage could not be priced", "project"
                 )
         elif agreed[-1].value.price_book in books:
-            _check_priced(deployment, model, agreed[-1].value, draft.versions)
+            for of in models_of(deployment.value, models):
+                _check_priced(deployment, models[of.model], agreed[-1].value, draft.versions)
 
 
 def _check_priced(
@@ -284,13 +289,14 @@ def _check_priced(
         missing = unpriced(model, has_price)
     if missing:
         where = f"version {version.id}" if version else f"price book {contract.price_book}, which has no version"
+        what = "" if model.id == deployment.value.model else ", which it is upgraded to,"
         deployment.fields.fault(
-            f"model {model.id} has no price for {missing} in {where} (contract {contract.id}), "
+            f"model {model.id}{what} has no price for {missing} in {where} (contract {contract.id}), "
             "so its usage could not be priced",
             "model",
         )
     if version is not None and deployment.value.cache is not None:
-        check_cached_prices(deployment, version)
+        check_cached_prices(deployment, model.id, version)
 
 
 def unpriced(model: Model, has_price: Callable[[str], bool]) -> str:

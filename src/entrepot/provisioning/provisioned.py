@@ -8,6 +8,7 @@ from entrepot.core.catalog import Model
 from entrepot.core.periods import END_OF_TIME, MINUTE, Instant, format_instant
 from entrepot.core.provisioned import DEFAULT_SIZING, GEOGRAPHIES, SizingRule, UnitsFrom, sizing_at, throughput_limit
 from entrepot.core.tenancy import Deployment
+from entrepot.core.upgrades import models_of
 from entrepot.provisioning.draft import Declared, Draft
 from entrepot.provisioning.faults import suggestion
 from entrepot.provisioning.fields import Fields
@@ -75,7 +76,9 @@ def check_capacity(deployments: Sequence[Declared[Deployment]], models: Mapping[
         if not item.fields.has("units"):
             item.fields.fault("units is missing: how many it has, or a list of {from, units}")
         if value.model in models:
-            _check_units(item, models[value.model])
+            upgrades = models_of(value, models)
+            for of, ends in zip(upgrades, [*(later.begins for later in upgrades[1:]), END_OF_TIME], strict=True):
+                _check_units(item, models[of.model], of.begins, ends)
             _check_spillover(item, models[value.model], by_name)
 
 
@@ -94,13 +97,13 @@ def check_agreed(draft: Draft) -> None:
                 )
 
 
-def throughput_of(deployment: Deployment, model: Model) -> Iterator[ServedLimit]:
+def throughput_of(deployment: Deployment, model: Model, since: Instant = 0) -> Iterator[ServedLimit]:
     """The limit of a provisioned deployment, for each time between changes of its units; none where what a unit does
-    is not declared.
+    is not declared. since: when it is upgraded to the model.
     """
     name = f"{deployment.project}/{deployment.id}"
     for begins, ends, units in _spans(deployment):
-        rule = sizing_at(model.provisioned, deployment.geography, begins or END_OF_TIME)
+        rule = sizing_at(model.provisioned, deployment.geography, max(begins, since) or END_OF_TIME)
         if units and rule is not None and rule.input_tokens_per_minute:
             limit = throughput_limit(f"provisioned/{name}", rule, units)
             whose = f"the deployment {name}"
@@ -122,22 +125,25 @@ def _spans(deployment: Deployment) -> Iterator[tuple[Instant, Instant, int]]:
         yield change.begins, until, change.units
 
 
-def _check_units(item: Declared[Deployment], model: Model) -> None:
-    """A number without a date is held to the newest rule, a dated one to the rule in force then."""
+def _check_units(item: Declared[Deployment], model: Model, since: Instant, until: Instant) -> None:
+    """A number without a date is held to the newest rule, a dated one to the rule in force then.
+
+    since, until: when the deployment is of the model.
+    """
     geography = item.value.geography
-    for change in item.value.units:
-        at = change.begins or END_OF_TIME
-        rule = sizing_at(model.provisioned, geography, at)
-        of = f"a {geography} provisioned deployment of model {model.id}"
-        when = f" from {format_instant(change.begins)}" if change.begins else ""
-        if not change.units:
+    for begins, ends, units in _spans(item.value):
+        if not units or begins >= until or ends <= since:
             continue
+        at = max(begins, since)
+        rule = sizing_at(model.provisioned, geography, at or END_OF_TIME)
+        of = f"a {geography} provisioned deployment of model {model.id}"
+        when = f" from {format_instant(at)}" if at else ""
         if rule is None:
             item.fields.fault(f"{of} cannot be had{when}: no rule of the model is for that", "units")
-        elif change.units < rule.minimum or (change.units - rule.minimum) % rule.step:
+        elif units < rule.minimum or (units - rule.minimum) % rule.step:
             known = "" if rule is not DEFAULT_SIZING else f" (model {model.id} declares no `provisioned` of its own)"
             item.fields.fault(
-                f"{change.units} units{when} are not possible: {of} has at least {rule.minimum}, in steps of "
+                f"{units} units{when} are not possible: {of} has at least {rule.minimum}, in steps of "
                 f"{rule.step}{known}",
                 "units",
             )

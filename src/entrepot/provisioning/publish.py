@@ -2,11 +2,21 @@
 
 from collections.abc import Iterable, Iterator
 
+import msgspec
+
 from entrepot.core.catalog import Model, Upstream
-from entrepot.core.costs import PricesInForce
+from entrepot.core.lifecycle import Successor
 from entrepot.core.periods import END_OF_TIME, Instant, format_instant
-from entrepot.core.snapshot import SCHEMA, GatewaySnapshot, ServedDeployment, ServedPrincipal, ServedProject, Target
+from entrepot.core.snapshot import (
+    SCHEMA,
+    GatewaySnapshot,
+    ServedDeployment,
+    ServedPrincipal,
+    ServedProject,
+    UpgradedTo,
+)
 from entrepot.core.tenancy import ApiKey, Deployment
+from entrepot.core.upgrades import ModelFrom, models_of
 from entrepot.core.world import World, WorldIndex
 from entrepot.provisioning.budgets import owned_budgets, prices_in_force
 from entrepot.provisioning.checks import OWN
@@ -26,7 +36,7 @@ def compile_snapshot(
     no target, and its deployments are refused as unavailable until it does. Revoked keys are left out.
     """
     projects = {
-        project.id: ServedProject(id=project.id, customer=project.customer, deployments={})
+        project.id: ServedProject(id=project.id, customer=project.customer, deployments={}, upgrades={})
         for project in world.projects
     }
     index = WorldIndex(world)
@@ -35,10 +45,10 @@ def compile_snapshot(
     counted = {owned.customer for owned in budgets if owned.budget.measure == "money"}
     for deployment in world.deployments:
         project = projects[deployment.project]
-        model = index.models[deployment.model]
-        targets = targets_of(world.upstreams, model.id, addresses, asked_region(index, deployment))
-        prices = prices_in_force(index, project.customer, model.id) if project.customer in counted else ()
-        project.deployments[deployment.id] = _served(index, project.customer, deployment, model, targets, prices)
+        first, *later = _versions(index, deployment, addresses, is_counted=project.customer in counted)
+        project.deployments[deployment.id] = first.deployment
+        if later:
+            project.upgrades[deployment.id] = tuple(later)
     return GatewaySnapshot(
         schema=SCHEMA,
         version=version,
@@ -65,23 +75,36 @@ def local_models(world: World) -> dict[tuple[str, str], tuple[str, str]]:
 def unserved(world: World) -> Iterator[str]:
     """A sentence for each deployment that no upstream can serve."""
     served = {model for upstream in world.upstreams for model in upstream.models}
+    models = {model.id: model for model in world.models}
     for deployment in world.deployments:
-        if deployment.model not in served:
-            yield (
-                f"deployment {deployment.project}/{deployment.id}: no upstream serves model {deployment.model}, "
-                "so its requests will be refused"
-            )
+        for since in models_of(deployment, models):
+            if since.model not in served:
+                when = f" from {format_instant(since.begins)} on" if since.begins else ""
+                yield (
+                    f"deployment {deployment.project}/{deployment.id}: no upstream serves model {since.model}, "
+                    f"so its requests will be refused{when}"
+                )
+
+
+def _versions(
+    index: WorldIndex, deployment: Deployment, addresses: Addresses, *, is_counted: bool
+) -> Iterator[UpgradedTo]:
+    """What the deployment is, and what it is upgraded to, in the order of time. is_counted: its customer's money is."""
+    found = models_of(deployment, index.models)
+    for number, since in enumerate(found):
+        ends = found[number + 1].begins if number + 1 < len(found) else END_OF_TIME
+        before = found[number - 1].model if number else ""
+        served = _served(index, deployment, since, addresses, is_counted=is_counted)
+        named = index.models[since.model].successor
+        successor = None if named is None else Successor(named.model, ends)
+        yield UpgradedTo(since.begins, msgspec.structs.replace(served, successor=successor, upgraded_from=before))
 
 
 def _served(
-    index: WorldIndex,
-    customer: str,
-    deployment: Deployment,
-    model: Model,
-    targets: tuple[Target, ...],
-    prices: tuple[PricesInForce, ...],
+    index: WorldIndex, deployment: Deployment, since: ModelFrom, addresses: Addresses, *, is_counted: bool
 ) -> ServedDeployment:
-    world = index.world
+    """The deployment while it is of a model."""
+    world, model, customer = index.world, index.models[since.model], index.projects[deployment.project].customer
     return ServedDeployment(
         name=deployment.id,
         model=model.id,
@@ -89,14 +112,14 @@ def _served(
         stage=model.stage,
         context_tokens=model.context_tokens,
         operations=model.operations,
-        targets=targets,
+        targets=targets_of(world.upstreams, model.id, addresses, asked_region(index, deployment)),
         tiers=offered_tiers(index, customer, model),
         cache=deployment.cache,
         revision=_revision(world.upstreams, model),
         routing=deployment.routing or model.routing,
-        limits=(*quota_of(deployment, model), *throughput_of(deployment, model)),
+        limits=(*quota_of(deployment, model), *throughput_of(deployment, model, since.begins)),
         tokenizer=model.tokenizer,
-        prices=prices,
+        prices=prices_in_force(index, customer, model.id) if is_counted else (),
         usable=usable(deployment),
         spillover=deployment.spillover,
         stages=model.stages,

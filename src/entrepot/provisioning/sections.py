@@ -32,6 +32,7 @@ from entrepot.provisioning.routing_rules import (
     read_weights,
 )
 from entrepot.provisioning.scalars import ID, MODEL_ID, read_currency, read_rate
+from entrepot.provisioning.upgrades import read_successor, read_upgrade
 
 _MARKET = re.compile(r"[A-Z]{2}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -76,6 +77,7 @@ def read_models(root: Fields, draft: Draft) -> None:
         "compatible",
         "quota",
         "tokenizer",
+        "successor",
     )
     for fields in root.rows("models", "model", known):
         model = Model(
@@ -92,6 +94,7 @@ def read_models(root: Fields, draft: Draft) -> None:
             tokenizer=fields.choice("tokenizer", TOKENIZERS) if fields.has("tokenizer") else "",
             stages=read_stages(fields),
             access=read_access(fields),
+            successor=read_successor(fields),
         )
         draft.models.append(Declared(model, fields))
 
@@ -182,7 +185,7 @@ def read_projects(root: Fields, draft: Draft) -> None:
 
 def read_deployments(root: Fields, draft: Draft) -> None:
     """Adds the deployments to the draft."""
-    known = ("id", "project", "model", "kind", "tokens_per_minute", "cache", "queue", "routing", "geography")
+    known = ("id", "project", "model", "kind", "tokens_per_minute", "cache", "queue", "routing", "geography", "upgrade")
     for fields in root.rows("deployments", "deployment", (*known, *REGION_KEYS, *PROVISIONED_KEYS)):
         region, residency = read_region(fields)
         deployment = Deployment(
@@ -199,6 +202,7 @@ def read_deployments(root: Fields, draft: Draft) -> None:
             units=read_units(fields),
             spillover=fields.identifier("spillover", ID, ""),
             queue=read_queue(fields),
+            upgrade=read_upgrade(fields),
         )
         draft.deployments.append(Declared(deployment, fields))
 

@@ -1,5 +1,7 @@
 """Which deployment a name means, and whether it can be used so."""
 
+from collections.abc import Iterator
+
 from entrepot.core.catalog import Operation
 from entrepot.core.errors import (
     DeploymentNotFound,
@@ -9,16 +11,17 @@ from entrepot.core.errors import (
     PermissionDenied,
     UnsupportedValue,
 )
-from entrepot.core.periods import Instant
+from entrepot.core.lifecycle import retired_at
+from entrepot.core.periods import Instant, format_instant
 from entrepot.core.snapshot import ServedDeployment, ServedProject
 
 
 def deployment_for(project: ServedProject, name: str, operation: Operation, at: Instant) -> ServedDeployment:
-    """The project's deployment of this name.
+    """The project's deployment of this name, of the model that it has been upgraded to by then.
 
     Raises: DeploymentNotFound, OperationNotSupported, ModelRetired, PermissionDenied.
     """
-    deployment = project.deployments.get(name)
+    deployment = project.deployment(name, at) if project.upgrades else project.deployments.get(name)
     if deployment is None:
         raise DeploymentNotFound(
             f"The deployment {name[:80]!r} does not exist in this project, or was made moments ago; "
@@ -33,24 +36,25 @@ def deployment_for(project: ServedProject, name: str, operation: Operation, at: 
         )
     if deployment.stage != "general" or deployment.stages:
         check_stage(deployment, at)
+    if deployment.usable is not None and not deployment.has_units(at):
+        raise DeploymentNotFound(
+            f"The deployment {name!r} has no provisioned units now; an administrator can give it some.", param="model"
+        )
     return deployment
 
 
 def check_stage(deployment: ServedDeployment, at: Instant) -> None:
     """Nothing, when the customer may use it by its model's stage. Raises: ModelRetired, PermissionDenied."""
+    if deployment.admits(at):
+        return
     stage = deployment.stage_at(at)
     if stage == "retired":
-        raise ModelRetired(
-            f"The model {deployment.model} of the deployment {deployment.name!r} has been retired; "
-            "an administrator can point the deployment at a current model.",
-            param="model",
-        )
-    if not deployment.admits(at):
-        raise PermissionDenied(
-            f"The model {deployment.model} of the deployment {deployment.name!r} is in {stage.replace('_', ' ')}, and "
-            "this customer has no grant for it now; the operator can give one.",
-            param="model",
-        )
+        raise ModelRetired(_retired(deployment), param="model")
+    raise PermissionDenied(
+        f"The model {deployment.model} of the deployment {deployment.name!r} is in {stage.replace('_', ' ')}, and "
+        "this customer has no grant for it now; the operator can give one.",
+        param="model",
+    )
 
 
 def check_tier(deployment: ServedDeployment, tier: str, at: Instant) -> None:
@@ -63,26 +67,42 @@ def check_tier(deployment: ServedDeployment, tier: str, at: Instant) -> None:
         )
 
 
-def check_usable(deployment: ServedDeployment, at: Instant) -> None:
-    """Nothing, when the deployment has units now. Raises: DeploymentNotFound."""
-    if deployment.usable is not None and not any(begins <= at < ends for begins, ends in deployment.usable):
-        raise DeploymentNotFound(
-            f"The deployment {deployment.name!r} has no provisioned units now; an administrator can give it some.",
-            param="model",
-        )
+def keepers_of(project: ServedProject, at: Instant, *, to_remove: bool) -> Iterator[ServedDeployment]:
+    """The deployments, as they are and were, whose upstreams may keep responses of the project.
+
+    What they keep can be removed for as long as they are declared, and read while their models may be used.
+    """
+    for deployment in project.as_ever(at):
+        if "responses" in deployment.operations and (to_remove or deployment.admits(at)):
+            yield deployment
 
 
-def spillover_of(project: ServedProject, deployment: ServedDeployment, asked: str) -> ServedDeployment | None:
+def spillover_of(
+    project: ServedProject, deployment: ServedDeployment, asked: str, at: Instant
+) -> ServedDeployment | None:
     """The deployment that answers what this one is too full for: the one declared, else the one the request asks for.
 
     Raises: InvalidRequest.
     """
     if deployment.spillover or not asked:
-        return project.deployments.get(deployment.spillover)
-    found = project.deployments.get(asked)
+        return project.deployment(deployment.spillover, at)
+    found = project.deployment(asked, at)
     if found is None or found.usable is not None or found.model != deployment.model:
         raise InvalidRequest(
             f"x-ms-spillover-deployment names {asked[:80]!r}; it must be a standard deployment of the model "
             f"{deployment.model} in this project."
         )
     return found
+
+
+def _retired(deployment: ServedDeployment) -> str:
+    """That the model is retired, since when, and what can be done."""
+    retired = retired_at(deployment.stage, deployment.stages)
+    since = f" since {format_instant(retired)}" if retired else ""
+    said = f"The model {deployment.model} of the deployment {deployment.name!r} is retired{since}"
+    if deployment.successor is None:
+        return f"{said}, and no successor is named; an administrator can point the deployment at a current model."
+    return (
+        f"{said}. Its successor is {deployment.successor.model}, and the deployment is not upgraded by itself; an "
+        "administrator can point it at that model, or change its `upgrade`."
+    )

@@ -17,6 +17,7 @@ from entrepot.core.errors import (
     ModelRetired,
     NotFound,
     OperationNotSupported,
+    PermissionDenied,
     UnsupportedValue,
 )
 from entrepot.core.jobs import COMPLETION_WINDOW_S, Batch, Task, TaskAnswer
@@ -47,6 +48,13 @@ class ScriptedRequests:
         return self.script(task)
 
 
+UNUSABLE = (
+    deployment("old", stage="retired"),
+    deployment("early", stage="preview"),
+    deployment("empty", usable=((0, 1),)),
+)
+
+
 class FixedSnapshots:
     """One project that sells `chat` in batches for a while, and `dear` never."""
 
@@ -56,7 +64,7 @@ class FixedSnapshots:
     def load(self) -> GatewaySnapshot:
         at = ManualClock().at
         batched = deployment("chat", tiers={"batch": ((at, at + SECOND),)})
-        return snapshot(batched, deployment("dear"), deployment("old", stage="retired"))
+        return snapshot(batched, deployment("dear"), *UNUSABLE)
 
 
 def good(task: Task) -> TaskAnswer:
@@ -180,6 +188,8 @@ def test_what_cannot_be_created_is_refused(desk: Desk) -> None:
         ("nobody", "/v1/chat/completions", DeploymentNotFound),
         ("chat", "/v1/embeddings", OperationNotSupported),
         ("old", "/v1/chat/completions", ModelRetired),
+        ("early", "/v1/chat/completions", PermissionDenied),
+        ("empty", "/v1/chat/completions", DeploymentNotFound),
     ],
 )
 def test_a_batch_whose_requests_would_be_refused_is_refused(

@@ -87,13 +87,19 @@ class LimitedClient(Client, Protocol):
         """To be said in the head of the answer: that the model is deprecated, since when, and when it is retired."""
         ...
 
+    def tell_model(self, model: str) -> None:
+        """To be said in the head of the answer: which model answers."""
+        ...
+
     def tell_queued(self, waited_ms: int) -> None:
         """To be said in the head of the answer: how long the request waited for its limits."""
         ...
 
 
 def tell_stage(client: LimitedClient, deployment: ServedDeployment, at: Instant) -> None:
-    """Tells the client when the deployment's model is deprecated."""
+    """Tells the client when the deployment's model is deprecated, and which one it is after an upgrade."""
+    if deployment.upgraded_from:
+        client.tell_model(deployment.model)
     if deployment.stage_at(at) == "deprecated":
         client.tell_deprecation(begins_at(deployment.stages, "deprecated"), begins_at(deployment.stages, "retired"))
 

@@ -48,7 +48,7 @@ from entrepot.ports.tokenizers import Tokenizers
 from entrepot.relay.failures import unreachable
 from entrepot.relay.upgrade import Upgrade
 from entrepot.relay.upstream import UpstreamPool
-from entrepot.routing.plan import check_stage, check_tier, check_usable, deployment_for, spillover_of
+from entrepot.routing.plan import check_stage, check_tier, deployment_for, keepers_of, spillover_of
 from entrepot.routing.pool import Pool
 
 _Admitted: Final = Admitted  # Bound once; see decisions/0009.
@@ -93,7 +93,7 @@ class ServeInference:
         self._budgets = Budgets(self.desk.spent, snapshot)
         self._has_budgets = bool(snapshot.budgets)
         served = [item for project in snapshot.projects.values() for item in project.deployments.values()]
-        for item in served:
+        for item in (item for project in snapshot.projects.values() for item in project.as_ever()):
             if item.limits or snapshot.budgets:
                 self._counter(item.tokenizer)  # It takes a while to load.
         return [*faults, *self.repeats.missing(served)]
@@ -114,12 +114,11 @@ class ServeInference:
         asked = operation.read(ask.body, ask.media_type)
         name = ask.deployment or asked.model
         if not name:
-            name = _only_one(caller.project, operation)
+            name = _only_one(caller.project, operation, ask.at)
         deployment = deployment_for(caller.project, name, operation.offered, ask.at)
-        if deployment.stages:
+        if deployment.stages or deployment.upgraded_from:
             tell_stage(client, deployment, ask.at)
         check_tier(deployment, caller.tier, ask.at)
-        check_usable(deployment, ask.at)
         budgets = self._budgets.met_by(caller.project.id, caller.key) if self._has_budgets else ()
         if deployment.limits or budgets:
             return self._admit(ask, client, caller, deployment, asked, budgets)
@@ -147,7 +146,7 @@ class ServeInference:
         if hold is not None:
             return begin(hold)
         if refused is None and deployment.usable is not None:
-            other = spillover_of(caller.project, deployment, client.spillover)
+            other = spillover_of(caller.project, deployment, client.spillover, ask.at)
             if other is not None:
                 refused = partial(self._spill, ask, client, caller, deployment, other, asked, budgets)
         make: Callable[..., Admitting] = Admitting if queue is None else partial(Queued, queue)
@@ -167,7 +166,7 @@ class ServeInference:
         """What is needed of limits and budgets. Raises: NoPrice."""
         needs = self.desk.needs(deployment.limits, estimate, caller.tier, at)
         if budgets:
-            priced = Priced(caller.project.id, deployment.name, caller.tier, at, estimate, counts)
+            priced = Priced(caller.project.id, deployment.name, deployment.model, caller.tier, at, estimate, counts)
             needs += [Need(served, units) for served, units in self._budgets.needs(budgets, priced)]
         return needs
 
@@ -241,7 +240,7 @@ class ServeInference:
     ) -> Exchange | Repeat | Continuation:
         """What will answer the client. Raises: EntrepotError."""
         operation, project = ask.operation, caller.project
-        pool = self.ways.pool(project.id, deployment.name)
+        pool = self.ways.pool(project.id, deployment)
         key = cache_key(asked, pool.rules.sticky) if pool.has_choice else b""
         ways = pool.order_for(key) if key else pool.order()
         if not ways:
@@ -281,9 +280,8 @@ class ServeInference:
         project = caller.project
         ways = {
             (way.upstream, way.destination): way
-            for item in project.deployments.values()
-            if "responses" in item.operations
-            for way in self.ways.pool(project.id, item.name).all_ways()
+            for item in keepers_of(project, at, to_remove=ask.method == b"DELETE")
+            for way in self.ways.pool(project.id, item).all_ways()
         }
         errand = StoredErrand(list(ways.values()), ask, project.id, client)
         errand.start()
@@ -314,7 +312,6 @@ class ServeInference:
         project = caller.project
         deployment = deployment_for(project, ask.deployment, "realtime", ask.at)
         check_tier(deployment, caller.tier, ask.at)
-        check_usable(deployment, ask.at)
         budgets = self._budgets.met_by(project.id, caller.key)
         if not (deployment.limits or budgets):
             return self._open_session(ask, client, caller, deployment, None, None)
@@ -336,12 +333,15 @@ class ServeInference:
     ) -> Session:
         """The session, asked for upstream. hold: ended, where this raises. Raises: UpstreamUnavailable."""
         project = caller.project
-        pool = self.ways.pool(project.id, deployment.name)
-        ways = pool.order()
-        if not ways:
+        try:
+            pool = self.ways.pool(project.id, deployment)
+            ways = pool.order()
+            if not ways:
+                raise unreachable(pool.back_in(ask.at))
+        except EntrepotError:
             if hold is not None:
                 hold.release(ask.at)
-            raise unreachable(pool.back_in(ask.at))
+            raise
         admitted = Admitted(
             id=ask.id,
             at=ask.at,
@@ -369,8 +369,8 @@ class ServeInference:
         return self._directory
 
     def deployments(self, credential: Credential, at: Instant) -> dict[str, ServedDeployment]:
-        """What the caller may use, by name. Raises: InvalidApiKey, PermissionDenied, UpstreamUnavailable."""
-        return self.directory.caller(credential, at).project.deployments
+        """What the caller may use now, by name. Raises: InvalidApiKey, PermissionDenied, UpstreamUnavailable."""
+        return self.directory.caller(credential, at).project.in_use(at)
 
     def sweep(self, at: Instant) -> None:
         """To be called a few times a second: upstreams that were ejected, and those that rest, get another chance."""
@@ -392,9 +392,9 @@ class ServeInference:
             exchange.report_progress()
 
 
-def _only_one(project: ServedProject, operation: Operation) -> str:
+def _only_one(project: ServedProject, operation: Operation, at: Instant) -> str:
     """The deployment that a request without a model means, where the API lets it name none. Raises: InvalidRequest."""
-    able = [item.name for item in project.deployments.values() if operation.offered in item.operations]
+    able = [item.name for item in project.in_use(at).values() if operation.offered in item.operations]
     if not operation.model_optional or len(able) != 1:
         raise InvalidRequest("model is missing; it names the deployment to use.", param="model")
     return able[0]

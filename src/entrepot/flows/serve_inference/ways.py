@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterable
 
-from entrepot.core.errors import BadInput
-from entrepot.core.snapshot import GatewaySnapshot, Target
+from entrepot.core.errors import BadInput, UpstreamUnavailable
+from entrepot.core.snapshot import GatewaySnapshot, ServedDeployment, Target
 from entrepot.core.upstream_rules import PoolRules, Timeouts, UpstreamRules
 from entrepot.dialects.operations import PATHS
 from entrepot.relay.destination import Destination, Place, destinations_of, place_of
@@ -37,16 +37,12 @@ class Ways:
         self.later = connections.later
         self._connections = connections
         self._secret_of = secret_of
-        self._pools: dict[str, dict[str, Pool[Way]]] = {}  # By project and deployment.
+        self._pools: dict[str, dict[tuple[str, str], Pool[Way]]] = {}  # By project; by deployment and model.
         self.places: dict[Place, Way] = {}
 
     def adopt(self, snapshot: GatewaySnapshot) -> list[str]:
         """Leads where this snapshot says from now on. Returns what of it cannot be used."""
-        served = [
-            (project, deployment)
-            for project in snapshot.projects.values()
-            for deployment in project.deployments.values()
-        ]
+        served = [(project, deployment) for project in snapshot.projects.values() for deployment in project.as_ever()]
         targets = (target for _, deployment in served for target in deployment.targets)
         destinations, faults = destinations_of(targets, PATHS, self._secret_of)
         self.places = {}
@@ -58,13 +54,18 @@ class Ways:
             if pool is None:
                 members = self._members(deployment.targets, destinations, snapshot.upstreams)
                 pool = shared[like] = Pool(members, deployment.routing)
-            self._pools.setdefault(project.id, {})[deployment.name] = pool
+            self._pools.setdefault(project.id, {})[deployment.name, deployment.model] = pool
         self.fleet.serve(shared.values(), self.places)
         return faults
 
-    def pool(self, project: str, deployment: str) -> Pool[Way]:
-        """The upstreams of a deployment of the snapshot."""
-        return self._pools[project][deployment]
+    def pool(self, project: str, deployment: ServedDeployment) -> Pool[Way]:
+        """The upstreams of a deployment. Raises: UpstreamUnavailable, when it is none of the snapshot any more."""
+        try:
+            return self._pools[project][deployment.name, deployment.model]
+        except KeyError:
+            raise UpstreamUnavailable(
+                f"The deployment {deployment.name!r} was changed while the request waited; try again.", retry_after_s=1
+            ) from None
 
     def renew_keys(self, changed: Callable[[str], bool]) -> list[str]:
         """Reads anew the keys at places that have changed; which could not be used, the old ones staying in use."""
