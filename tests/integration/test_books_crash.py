@@ -21,7 +21,19 @@ from entrepot.core.periods import DAY, HOUR
 from entrepot.flows.compare_books import check, compare
 from entrepot.ports.books import Books
 from entrepot.workers import Fold, fold, verify
-from tests.support.billing import APRIL, MARCH, ListLog, admitted, applied, prices, recorded, usage, version, world
+from tests.support.billing import (
+    APRIL,
+    MARCH,
+    ListLog,
+    admitted,
+    applied,
+    folded,
+    prices,
+    recorded,
+    usage,
+    version,
+    world,
+)
 
 PRICES = prices(("m", "input_tokens", "0.15"), ("m", "output_tokens", "0.60"))
 WORLD = world(version(PRICES), customers=["acme", "zeta"])
@@ -96,8 +108,7 @@ def raise_killed() -> None:
 @pytest.mark.parametrize("batch", [4, 100])
 def test_folding_goes_on_after_dying_before_any_statement(tmp_path: Path, batch: int) -> None:
     log = ListLog(a_life())
-    whole = open_books(":memory:")
-    fold(whole, log, batch=batch)
+    whole = folded(*log.records, batch=batch)
     path, statements, deaths = tmp_path / "books.db", 0, 0
     alive = False
     while not alive:
@@ -122,8 +133,7 @@ def test_folding_goes_on_after_dying_before_any_statement(tmp_path: Path, batch:
 def test_the_same_fold_goes_on_after_a_failure(tmp_path: Path) -> None:
     """A failed batch leaves nothing behind in memory either: what was numbered in it is numbered again."""
     log = ListLog(a_life())
-    whole = open_books(":memory:")
-    fold(whole, log)
+    whole = folded(*log.records)
     for statements in range(8, 240, 5):
         path = tmp_path / f"{statements}.db"
         books = mortal_books(path, statements, raise_killed)
@@ -204,10 +214,9 @@ def test_a_close_killed_again_and_again_comes_to_the_same(tmp_path: Path) -> Non
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """The file of finished books."""
-    books = open_books(str(tmp_path / "books.db"))
-    fold(books, ListLog(a_life()))
-    books.close()
-    return tmp_path / "books.db"
+    path = tmp_path / "books.db"
+    folded(*a_life(), path=str(path)).close()
+    return path
 
 
 @pytest.mark.parametrize(

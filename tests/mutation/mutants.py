@@ -6,6 +6,7 @@ are left alone, and so are types, defaults and decorators, which are not part of
 """
 
 import ast
+from collections import Counter
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
@@ -54,37 +55,44 @@ class Mutant(NamedTuple):
 def mutants_of(path: Path) -> Iterator[Mutant]:
     """Every mutant of the functions and methods of a module, in the order of its text."""
     source = path.read_text()
-    names: dict[str, int] = {}
-    for number, (function, _) in enumerate(_places(ast.parse(source))):
-        for which in range(len(list(_changes(_places_of(source)[number][1])))):
+    names = Counter[str]()
+    for number, (function, node) in enumerate(_places(ast.parse(source))):
+        for which, _ in enumerate(_changes(node)):
             tree = ast.parse(source)
-            node = _places(tree)[number][1]
-            before = ast.unparse(node)
-            list(_changes(node))[which]()
-            after = ast.unparse(ast.fix_missing_locations(node))
-            name = f"{function}: {_short(before)} → {_short(after)}"
-            names[name] = names.get(name, 0) + 1
+            changed = _places(tree)[number][1]
+            list(_changes(changed))[which]()
+            name = f"{function}: {_short(node)} → {_short(ast.fix_missing_locations(changed))}"
+            names[name] += 1
             if names[name] > 1:
                 name += f" ({names[name]})"
             found = code_of(compile(tree, str(path), "exec"), function)
             yield Mutant(path, function, getattr(node, "lineno", 0), name, found)
 
 
-def _places_of(source: str) -> list[tuple[str, ast.AST]]:
-    return _places(ast.parse(source))
+def noted(path: Path) -> Iterator[tuple[str, CodeType]]:
+    """(name, code) of every function of a module, beginning with a call of a builtin: `note_call(path, name)`."""
+    tree = ast.parse(path.read_text())
+    for name, function in _functions(tree):
+        call = ast.Call(ast.Name("note_call", ast.Load()), [ast.Constant(str(path)), ast.Constant(name)], [])
+        function.body.insert(0, ast.Expr(call))
+    code = compile(ast.fix_missing_locations(tree), str(path), "exec")
+    for name, _ in _functions(tree):
+        yield name, code_of(code, name)
 
 
 def _places(tree: ast.Module) -> list[tuple[str, ast.AST]]:
     """(qualified name of the outermost function, node in its body) in one order for equal sources."""
-    found: list[tuple[str, ast.AST]] = []
+    return [(name, node) for name, function in _functions(tree) for node in _inside(function)]
+
+
+def _functions(tree: ast.Module) -> Iterator[tuple[str, ast.FunctionDef]]:
     for statement in tree.body:
         if isinstance(statement, ast.FunctionDef):
-            found += [(statement.name, node) for node in _inside(statement)]
+            yield statement.name, statement
         elif isinstance(statement, ast.ClassDef):
             for inner in statement.body:
                 if isinstance(inner, ast.FunctionDef):
-                    found += [(f"{statement.name}.{inner.name}", node) for node in _inside(inner)]
-    return found
+                    yield f"{statement.name}.{inner.name}", inner
 
 
 def _inside(function: ast.FunctionDef) -> Iterator[ast.AST]:
@@ -160,8 +168,8 @@ def _replacing(held: list[ast.cmpop] | list[ast.expr], place: int, new: ast.AST)
     return lambda: held.__setitem__(place, new)  # type: ignore[call-overload]
 
 
-def _short(text: str) -> str:
-    line = " ".join(text.split())
+def _short(node: ast.AST) -> str:
+    line = " ".join(ast.unparse(node).split())
     return line if len(line) <= 70 else line[:69] + "…"
 
 

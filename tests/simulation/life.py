@@ -20,13 +20,12 @@ from entrepot.compose.worker import keep_folding
 from entrepot.core.catalog import Upstream
 from entrepot.core.errors import BooksUnavailable, UsageLogUnavailable
 from entrepot.core.invoices import Invoice
-from entrepot.core.log_records import Admitted, LogRecord, MonthClosed, UsageRecorded, WorldApplied, encode_record
-from entrepot.core.periods import DAY, HOUR, MINUTE, SECOND
-from entrepot.core.segments import frame
-from entrepot.core.usage_event import UsageEvent
+from entrepot.core.log_records import Admitted, LogRecord, MonthClosed, MonthSettled, WorldApplied
+from entrepot.core.periods import HOUR, MINUTE, SECOND
 from entrepot.core.world import encode_world
 from entrepot.ports.upstream_usage import ServedUsage
 from entrepot.workers import fold
+from tests.simulation.clerk import Clerk
 from tests.simulation.machine import Crash, Gateway, Machine
 from tests.simulation.office import BEGINS, LAST_CLOSE, MONTHS, world
 from tests.support.budgets import KeptStandings
@@ -58,9 +57,7 @@ class Life:
         self.clock = ManualClock(BEGINS + self.chance.randrange(7 * HOUR))
         self.machine = Machine(self.chance, self.clock)
         self.requests: dict[str, Request] = {}
-        self.imported: dict[str, UsageEvent] = {}
-        self.conflicts: set[tuple[str, int]] = set()
-        self.refused_conflicts: set[tuple[str, int]] = set()  # A log that failed may hold them all the same.
+        self.clerk = Clerk(self.machine, self.chance)
         self.issued: dict[str, Invoice] = {}
         self.altered: list[str] = []
         self.deeds: dict[str, int] = {}
@@ -70,6 +67,7 @@ class Life:
         self._is_quiet = False
         self._sleepy = self.chance.random() < 0.3  # Clocks of this life jump.
         self._faulty = self.chance.choice((0.0, 0.005, 0.02, 0.1))
+        self._tick_max = self.chance.choice((12, 40)) * MINUTE
         self.books = self._open_books()
 
     def live(self) -> None:
@@ -79,16 +77,15 @@ class Life:
             self._work()
         self._heal()
         self._settle()
+        for _ in range(self.chance.randrange(8)):  # Of a month that is closed there is usage still, and less of it.
+            self.clerk.act(self.books, MONTHS[0])
+            self._work()
         self.clock.at = LAST_CLOSE
-        for month in MONTHS:
-            self._write([MonthClosed(at=LAST_CLOSE, period=month)])
+        self.clerk.record(*(MonthClosed(at=LAST_CLOSE, period=month) for month in MONTHS))
+        self.clerk.record(*(MonthSettled(at=LAST_CLOSE, period=month) for month in MONTHS))
         self._work()
         fold(self.books, DiskLogReader(self.machine.disk))  # With the mark that the worker set in the end.
         self._remember()
-
-    def _write(self, records: Sequence[LogRecord]) -> None:
-        """Appends as a command does. Raises: UsageLogUnavailable."""
-        self.machine.commit([frame(encode_record(record)) for record in records], len(records))
 
     def _work(self) -> None:
         """The worker's own loop, until it ends; what happens beside it happens in its pauses."""
@@ -109,7 +106,7 @@ class Life:
 
     def append(self, records: Sequence[LogRecord]) -> None:
         """What the worker appends. Meets the port EventLog."""
-        self._write(records)
+        self.clerk.record(*records)
         roll = self.chance.random()
         if roll < self._faulty:
             raise Crash
@@ -157,7 +154,7 @@ class Life:
 
     def _begin(self) -> None:
         self.machine.start_log()
-        self._write([WorldApplied(at=0, world=encode_world(world()))])
+        self.clerk.record(WorldApplied(at=0, world=encode_world(world())))
         for _ in range(2):
             self.machine.start_gateway()
 
@@ -175,13 +172,11 @@ class Life:
             self._note(self._misfortune())
 
     def _ordinary(self) -> None:
-        act = self.chance.choices(("request", "go on", "flush", "tick", "import", "close"), (24, 40, 20, 9, 4, 6))[0]
+        act = self.chance.choices(("request", "go on", "flush", "tick", "office"), (24, 40, 20, 9, 14))[0]
         if act == "tick":
-            self.clock.at += self.chance.randrange(12 * MINUTE)
-        elif act == "import":
-            self._import()
-        elif act == "close":
-            self._append_if_it_can([MonthClosed(at=self.clock.at, period=MONTHS[0])])
+            self.clock.at += self.chance.randrange(self._tick_max)
+        elif act == "office":
+            self.clerk.act(self.books, MONTHS[0])
         elif self.machine.gateways:
             gateway = self.machine.gateways[self.chance.choice(sorted(self.machine.gateways))]
             if act == "request" and gateway.writer.available:
@@ -308,45 +303,6 @@ class Life:
             gateway.wire.flush(answer_is_lost=self.chance.random() < self._faulty)
         except Crash:
             self.machine.kill_gateway(gateway.name)
-
-    def _import(self) -> None:
-        """Usage from elsewhere: new, known, known with other content, in any order, perhaps twice."""
-        chance, events = self.chance, list[UsageEvent]()
-        for _ in range(chance.randrange(1, 5)):
-            at = self.clock.at - chance.randrange(2 * DAY)
-            event = UsageEvent(
-                f"import-{len(self.imported)}",
-                at,
-                at,
-                chance.choice(("acme", "beta")),
-                "p",
-                "chat",
-                "m",
-                "default",
-                {"input_tokens": chance.randrange(1, 1000), "output_tokens": chance.randrange(2000)},
-            )
-            self.imported[event.id] = event
-            events.append(event)
-        if self.imported and chance.random() < 0.5:
-            events.append(chance.choice(list(self.imported.values())))
-        chance.shuffle(events)
-        if not self._append_if_it_can([UsageRecorded(event) for event in events]):
-            for event in events:
-                self.machine.unsure.add(event.id)
-            return
-        for event in events:
-            self.machine.unsure.discard(event.id)
-        if chance.random() < 0.2:  # Once more, with an error in it: the first word stands.
-            wrong = msgspec.structs.replace(events[0], meters={"input_tokens": 12_345})
-            is_in = self._append_if_it_can([UsageRecorded(wrong)])
-            (self.conflicts if is_in else self.refused_conflicts).add((wrong.id, 12_345))
-
-    def _append_if_it_can(self, records: Sequence[LogRecord]) -> bool:
-        try:
-            self._write(records)
-        except UsageLogUnavailable:
-            return False
-        return True
 
     def _heal(self) -> None:
         self.machine.heal()

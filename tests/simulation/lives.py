@@ -32,8 +32,11 @@ def live(seed: int) -> Lived:
     counts = Counter(life.deeds)
     counts["requests"] = len(life.requests)
     counts["answered"] = sum(request.answered for request in life.requests.values())
-    counts["imported"] = len(life.imported)
-    counts["invoices"] = len(life.books.invoices())
+    counts["imported"] = len(life.clerk.imported)
+    papers = life.books.invoices()
+    counts["credit notes"] = sum(bool(paper.corrects) for paper in papers)
+    counts["invoices"] = len(papers) - counts["credit notes"]
+    counts["statements"] = len(life.books.statements())
     counts["log records"] = life.machine.acknowledged
     life.books.close()
     return Lived(seed, counts, faults)

@@ -95,6 +95,30 @@ PLANTED = (
         *("added += seats - first", "added += subscription.seats[-1].seats - first"),
     ),
     Planted(
+        *("seats that are taken back are not trued up", "core/subscriptions.py", "seat_days"),
+        *("        peak = max(peak, _assigned(subscription, day))\n", "        peak = _assigned(subscription, day)\n"),
+    ),
+    Planted(
+        *("units are counted again at each mark", "flows/accrue.py", "count_units"),
+        *("books.save_units_through(until)", "None"),
+    ),
+    Planted(
+        *("a reservation covers each deployment anew", "metering/units.py", "_counted"),
+        *("left[reservation.id] -= covered", "pass"),
+    ),
+    Planted(
+        *("credit expires at each close", "flows/close_month.py", "_expire"),
+        *("books.save_expired_credit(contract.id, credit.id, unused)", "pass"),
+    ),
+    Planted(
+        *("a credit note leaves the partner its share", "settlement/partners.py", "resale_base"),
+        *("kind_of(invoice, line) in USAGE_KINDS", "line.kind in USAGE_KINDS"),
+    ),
+    Planted(
+        *("exchange is at the beginning of the month", "invoicing/exchange.py", "_rate"),
+        *("period.end(contract.zone) - 1", "period.start(contract.zone)"),
+    ),
+    Planted(
         *("a window holds its last minute", "core/price_windows.py", "PriceWindow.holds"),
         *("self.from_minute <= minute < self.to_minute", "self.from_minute <= minute <= self.to_minute", "oracle"),
     ),

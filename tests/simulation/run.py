@@ -60,11 +60,12 @@ def _lives(given: argparse.Namespace) -> bool:
         _say(f"life {lived.seed} has faults; again: .venv/bin/python -m tests.simulation.lives --life {lived.seed}")
         for fault in lived.faults[:3]:
             _say(f"  {fault}")
-    named = ("requests", "answered", "imported", "log records", "invoices")
+    named = ("requests", "answered", "imported", "log records", "invoices", "credit notes", "statements")
     misfortunes = ", ".join(f"{what} {count:,}" for what, count in sorted(counts.items()) if what not in named)
     _say(
         f"lives: {given.lives - len(faulty):,} of {given.lives:,} without a fault; {counts['requests']:,} requests, "
-        f"{counts['imported']:,} imported records, {counts['invoices']:,} invoices; {misfortunes}"
+        f"{counts['imported']:,} imported records, {counts['invoices']:,} invoices, {counts['credit notes']:,} credit "
+        f"notes, {counts['statements']:,} statements; {misfortunes}"
     )
     return not faulty
 

@@ -6,27 +6,28 @@ import pytest
 from entrepot.core.agreements import Agreement
 from entrepot.core.errors import BadInput
 from entrepot.core.log_records import InvoiceCredited, LogRecord, MonthClosed, MonthSettled
-from entrepot.core.periods import DAY, END_OF_TIME, parse_instant
-from entrepot.core.terms import SHARE, Tax
+from entrepot.core.money import PICO
+from entrepot.core.periods import DAY, END_OF_TIME, HOUR, parse_instant
+from entrepot.core.terms import SHARE, Reservation, Tax
 from entrepot.core.world import WorldIndex
 from entrepot.flows.compare_books import check
 from entrepot.flows.credit_invoice import draw_up_credit
 from entrepot.flows.show_overview import terms_of
 from entrepot.ports.books import Books
-from tests.support.billing import APRIL, applied, contract, folded, prices, recorded, usage, version, world
+from tests.support.billing import APRIL, MARCH, applied, contract, folded, prices, recorded, usage, version, world
 
 METERS = ("audio_input_tokens", "audio_output_tokens", "input_tokens", "output_tokens")
 AMOUNTS = ("68.33", "68.33", "57.50", "85.00")
 MAY = parse_instant("2024-05-01")
 INVOICE = "2024-03-000001"
+RESALE = Agreement("own/resale_share@always", "own", "resale_share", "pay", 0, END_OF_TIME, "USD", share=SHARE // 5)
 
 
 def march() -> list[LogRecord]:
     """Usage of four lines with 20 % tax, a fifth of which goes to the model's owner; the month is closed."""
     priced = version(prices(*(("m", meter, amount) for meter, amount in zip(METERS, AMOUNTS, strict=True))))
     made = world(priced, contracts=[contract("acme", terms=(Tax(SHARE // 5, "VAT"),))])
-    share = Agreement("own/resale_share@always", "own", "resale_share", "pay", 0, END_OF_TIME, "USD", share=SHARE // 5)
-    made = msgspec.structs.replace(made, agreements=(share,))
+    made = msgspec.structs.replace(made, agreements=(RESALE,))
     (event,) = recorded(usage("a", "2024-03-10", meters=dict.fromkeys(METERS, 10**6)))
     return [applied(made), event, MonthClosed(at=APRIL + DAY, period="2024-03")]
 
@@ -91,6 +92,21 @@ def test_a_credit_note_takes_back_the_partners_share_and_makes_no_supplement() -
     ]
     (april,) = [made for made in books.invoices("2024-04") if not made.corrects]
     assert (april.number, april.lines[0].kind) == ("2024-04-000001", "usage")
+
+
+def test_what_was_never_shared_is_not_taken_back() -> None:
+    """A reservation is of a model, and nothing of it went to the model's owner."""
+    reserved = Reservation("reservation-1", 10, PICO, MARCH, MARCH + HOUR, ("m",))
+    made = world(version(prices(("m", "input_tokens", "10"))), contracts=[contract("acme", terms=(reserved,))])
+    books = folded(
+        applied(msgspec.structs.replace(made, agreements=(RESALE,))),
+        MonthClosed(at=APRIL + DAY, period="2024-03"),
+        credited((1, "")),
+        MonthClosed(at=MAY + DAY, period="2024-04"),
+        *(MonthSettled(at=MAY + DAY, period=month) for month in ("2024-03", "2024-04")),
+    )
+    assert [(paper.total, paper.lines[0].model) for paper in books.invoices()] == [("10.00", "m"), ("-10.00", "m")]
+    assert books.statements() == []
 
 
 def test_the_tax_given_back_is_the_one_on_the_invoice() -> None:

@@ -20,9 +20,20 @@ from entrepot.flows.reconcile_books import FiveWays, bounds_of, due_day, reconci
 from entrepot.flows.show_overview import terms_of
 from entrepot.metering.log_count import LogDays
 from entrepot.ports.books import Books
-from entrepot.workers import fold
 from tests.property.test_provisioned import declared as provisioned
-from tests.support.billing import APRIL, MARCH, ListLog, applied, contract, prices, recorded, usage, version, world
+from tests.support.billing import (
+    APRIL,
+    MARCH,
+    ListLog,
+    applied,
+    contract,
+    folded,
+    prices,
+    recorded,
+    usage,
+    version,
+    world,
+)
 
 PERIOD = parse_period("2024-03")
 FLAT = prices(("m", "input_tokens", "0.15"), ("m", "output_tokens", "0.6"), ("n", "input_tokens", "2"))
@@ -76,10 +87,9 @@ def looked(books: Books, records: list[LogRecord], *, month: bool = False) -> Fi
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     """The file of finished books."""
-    books = open_books(str(tmp_path / "books.db"))
-    fold(books, ListLog(life()))
-    books.close()
-    return tmp_path / "books.db"
+    path = tmp_path / "books.db"
+    folded(*life(), path=str(path)).close()
+    return path
 
 
 @pytest.mark.parametrize("month", [False, True])
@@ -219,9 +229,7 @@ def test_an_entry_that_does_not_balance_is_named(file: Path) -> None:
 
 def test_each_day_is_due_once_and_when_it_is_complete() -> None:
     def due(*records: LogRecord) -> tuple[int, int] | None:
-        books = open_books(":memory:")
-        fold(books, ListLog([applied(declared(priced=True)), *records]))
-        return due_day(books)
+        return due_day(folded(applied(declared(priced=True)), *records))
 
     assert due() is None
     assert due(Marked(at=MARCH + DAY - 1)) == (MARCH - DAY, MARCH)
@@ -240,8 +248,7 @@ def test_provisioned_units_agree_however_they_were_cut() -> None:
     marks = [Marked(at=MARCH + hours * HOUR + 25 * MINUTE) for hours in (3, 4, 20)]
     close = MonthClosed(at=APRIL + DAY, period="2024-03")
     records: list[LogRecord] = [applied(provisioned(stood, reserved)), *marks, close]
-    books = open_books(":memory:")
-    fold(books, ListLog(records))
+    books = folded(*records)
     for month in (False, True):
         found = looked(books, records, month=month)
         assert found.faults == ()

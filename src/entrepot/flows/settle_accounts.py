@@ -6,7 +6,7 @@ from entrepot.core.agreements import Agreement
 from entrepot.core.charges import Reading
 from entrepot.core.errors import PeriodNotClosable
 from entrepot.core.exchange import rate_at
-from entrepot.core.invoices import Invoice
+from entrepot.core.invoices import Invoice, InvoiceLine, LineKind
 from entrepot.core.money import PICO, parse_pico
 from entrepot.core.periods import Instant, Period, format_instant, parse_period
 from entrepot.core.statements import StatementItem
@@ -73,14 +73,20 @@ def _item(books: Books, terms: WorldIndex, agreement: Agreement, period: Period)
         rater = Rater(terms)
         return [(reading, rater.rate(reading).amount_pico) for reading in books.readings_of_line(invoice, line)]
 
+    def kind_of(invoice: Invoice, line: InvoiceLine) -> LineKind:
+        if not invoice.corrects:
+            return line.kind
+        return next(item.kind for item in books.invoice(invoice.corrects).lines if item.number == line.number)
+
     def rate_of(invoice: Invoice) -> int:
         rate = _rate(terms, invoice, agreement, period)
         assert rate is not None, f"no rate for invoice {invoice.number}"
         return rate
 
     models = [model.id for model in terms.world.models if model.partner == agreement.partner]
+    invoices = books.invoices(str(period))
     base = resale_base(
-        agreement, books.invoices(str(period)), models, lambda contract: terms.contract(contract).zone, rate_of, weights
+        agreement, invoices, models, lambda contract: terms.contract(contract).zone, kind_of, rate_of, weights
     )
     return state(agreement, base, stated, period, terms.world.operator.rounding)
 
