@@ -21,7 +21,7 @@ Its answer is w1 w2 w3 …, a token each; a prompt has as many tokens as words. 
     close=1      closes the connection after the answer               stale=1   … without having said so
     pad=N        appends N bytes to each token       after=noise   says something more after the answer
     once=break   reads the request and closes, at its first time; close: and listens no more
-    billed=1     an error answer has usage all the same
+    billed=1     an error answer has usage all the same            tier=…   the service_tier of its answer
 
 With --state, a line is written there at each change: {"id", "state", "usage", "model", "stream"}.
 """
@@ -321,13 +321,9 @@ class Answer:
         kind = "text_completion" if path == "/v1/completions" else "chat.completion"
         if self.served.stream:
             kind = "text_completion" if path == "/v1/completions" else "chat.completion.chunk"
-        return {
-            "id": f"answer-{self.served.id}",
-            "object": kind,
-            "created": 1,
-            "model": self.served.model,
-            "choices": choices,
-        }
+        told: dict[str, Any] = {"id": f"answer-{self.served.id}", "object": kind, "created": 1}
+        tier = {"service_tier": self.script["tier"]} if "tier" in self.script else {}
+        return told | {"model": self.served.model, "choices": choices} | tier
 
     def _usage_member(self) -> dict[str, Any]:
         if self.script.get("usage") == "no":

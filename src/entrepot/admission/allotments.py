@@ -90,6 +90,12 @@ class Allotment:
         self._counters.give((Return(self.limit, -units, 0, self.at),), self.at)
         return True
 
+    def take_unasked(self, units: int) -> None:
+        """Units are free that were taken without asking, whether they fit or not."""
+        self._counters.give((Return(self.limit, -units, 0, self.at),), self.at)
+        self.left -= units
+        self._add(units, self.at)
+
     def put_back(self, units: int, taken_at: Instant) -> None:
         """Units that were taken and not used are free again."""
         if units and not self._is_over(taken_at):

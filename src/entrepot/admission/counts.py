@@ -14,7 +14,8 @@ class Counts:
     """holds: requests admitted; units: of these, by measure; draws: exchanges with the counters, by what came of them.
 
     spilled: requests that went to another deployment; waiting: that are in queues now; waited: that ever were; refused:
-    {(limit, error code): n}; fill: how full limits were when drawn from, as a histogram of FILL_PERCENT.
+    {(limit, error code): n}; tiers: {(chosen, served at): n}, of those that chose one; fill: how full limits were when
+    drawn from, as a histogram of FILL_PERCENT.
     """
 
     def __init__(self) -> None:
@@ -22,6 +23,7 @@ class Counts:
         self.units: dict[str, int] = {}
         self.draws = {"granted": 0, "short": 0, "lost": 0}
         self.refused: dict[tuple[str, str], int] = {}
+        self.tiers: dict[tuple[str, str], int] = {}
         self.fill = [0] * (len(FILL_PERCENT) + 2)
 
     def held(self, parts: Iterable[Part]) -> None:
@@ -38,6 +40,10 @@ class Counts:
             percent = 100 - 100 * grant.left // max(1, limit.units)
             self.fill[bisect_left(FILL_PERCENT, percent)] += 1
             self.fill[-1] += percent
+
+    def served_at(self, chosen: str, used: str) -> None:
+        """A request, or its deployment, chose a tier of service."""
+        self.tiers[chosen, used] = self.tiers.get((chosen, used), 0) + 1
 
     def refuse(self, limit: str, code: str) -> None:
         """A request was refused."""

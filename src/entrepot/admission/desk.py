@@ -8,7 +8,7 @@ from entrepot.admission.allotments import Allotment, Allotments
 from entrepot.admission.counts import Counts
 from entrepot.admission.holds import Hold, Need, Part
 from entrepot.admission.measures import expected, used_up
-from entrepot.core.capacity import Estimate, ServedLimit, Standing, Used
+from entrepot.core.capacity import Estimate, Limit, ServedLimit, Standing, Used
 from entrepot.core.periods import Instant
 from entrepot.ports.counters import Counters, Draw, Grant, Shortage
 
@@ -121,6 +121,17 @@ class Desk:
             units = 0 if need.is_budget or need.limit.measure == "requests" else used_up(need.served, used)
             if units:
                 self._allotments.of(need.limit, at).settle(0, units, at)
+
+    def take(self, served: ServedLimit, units: int, at: Instant) -> Need:
+        """The need of a limit that refuses nobody: its units are taken, for the hold that is made next."""
+        self._allotments.of(served.limit, at).take_unasked(units)
+        return Need(served, units)
+
+    def read(
+        self, limits: Sequence[Limit], at: Instant, done: Callable[[tuple[Grant, ...] | Shortage | None], None]
+    ) -> None:
+        """Asks how much is left of limits, and takes nothing."""
+        self._counters.draw([Draw(limit, 0) for limit in limits], at, done)
 
     def is_spent(self, needs: Sequence[Need]) -> bool:
         """Whether a budget among the limits is spent, as far as the books know."""

@@ -8,6 +8,7 @@ from entrepot.core.errors import (
     CapacityExceeded,
     CountersUnavailable,
     EntrepotError,
+    FlexUnavailable,
     RateLimitExceeded,
     Refusal,
     RequestNeverFits,
@@ -15,6 +16,7 @@ from entrepot.core.errors import (
 from entrepot.core.periods import Instant
 
 _MS = 1000
+_SPARE_SOON_MS = 5000  # Nobody knows when; most answers are complete by then.
 
 
 def error_of(short: Short, estimate: Estimate, at: Instant, queued_ms: int | None = None) -> EntrepotError:
@@ -62,6 +64,29 @@ def error_of(short: Short, estimate: Estimate, at: Instant, queued_ms: int | Non
     window = limit.window // 1_000_000
     return RateLimitExceeded(
         f"{of} is reached: {left} in this window of {window} s, and {needs}; {again}.",
+        refusal=refusal,
+    )
+
+
+def no_spare(model: str, room: int, in_flight: int, estimate: Estimate, at: Instant) -> FlexUnavailable:
+    """The error of a request at flex. room: requests at a time up to which there is capacity to spare."""
+    refusal = Refusal(
+        limit="flex",
+        whose=f"the upstreams of the model {model}",
+        measure="requests",
+        units=room,
+        window_ms=0,
+        used=in_flight,
+        requested=1,
+        prompt_tokens=estimate.prompt_tokens,
+        output_tokens=estimate.output_tokens,
+        wait_ms=_SPARE_SOON_MS,
+        can_ever_fit=True,
+        at=at,
+    )
+    return FlexUnavailable(
+        f"There is no spare capacity for the service tier flex now: {in_flight} requests are at {refusal.whose}, and "
+        f"flex is served up to {room}. Nothing is charged; try again later, or ask for the service tier default.",
         refusal=refusal,
     )
 

@@ -18,7 +18,7 @@ from entrepot.core.periods import END_OF_TIME, MINUTE, Instant
 LOWS_MAX = 64  # Of a bucket, that are remembered; with more, the oldest are taken together.
 
 Refill = Literal["window", "bucket", "budget"]
-Measure = Literal["requests", "tokens", "load", "money"]
+Measure = Literal["requests", "tokens", "load", "money", "priority_tokens"]
 
 
 class Limit(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ from entrepot.core.lifecycle import Access, Stage, StageFrom, Successor
 from entrepot.core.partner_usage import PartnerCharges
 from entrepot.core.provisioned import SizingRule
 from entrepot.core.quotas import RequestRatio
+from entrepot.core.service_tiers import ServiceTiers
 from entrepot.core.upstream_rules import PoolRules, UpstreamRules
 
 Operation = Literal[
@@ -62,6 +63,7 @@ class Model(msgspec.Struct, frozen=True):
     deployments may answer what a provisioned one of this model spills. quota: None for what holds for its name.
     tokenizer: that its prompts are counted with, or "". stage: until the first of stages, by time.
     access: who may use it before it is for all. successor: what takes its place, see core.upgrades.
+    service_tiers: that it is offered at beside the default one.
     """
 
     id: str
@@ -78,6 +80,7 @@ class Model(msgspec.Struct, frozen=True):
     stages: tuple[StageFrom, ...] = ()
     access: tuple[Access, ...] = ()
     successor: Successor | None = None
+    service_tiers: ServiceTiers | None = None
 
 
 class Upstream(msgspec.Struct, frozen=True):

@@ -75,6 +75,12 @@ class CapacityExceeded(LimitReached):
     code = "capacity_exceeded"
 
 
+class FlexUnavailable(LimitReached):
+    """No upstream has capacity to spare, which requests at the tier flex are served from."""
+
+    code = "flex_unavailable"
+
+
 class BudgetExceeded(LimitReached):
     """What is left of a budget does not suffice for what the request may cost."""
 

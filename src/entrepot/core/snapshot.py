@@ -11,6 +11,7 @@ from entrepot.core.costs import PricesInForce
 from entrepot.core.errors import SnapshotRefused
 from entrepot.core.lifecycle import BY_GRANT, Stage, StageFrom, Successor, stage_at
 from entrepot.core.periods import END_OF_TIME, Instant
+from entrepot.core.service_tiers import ServiceTiers
 from entrepot.core.tenancy import AnswerCaching, IdentityProvider, Queueing, Role
 from entrepot.core.upstream_rules import PoolRules, UpstreamRules
 
@@ -53,6 +54,7 @@ class ServedDeployment(msgspec.Struct, frozen=True):
     though it is not for all yet. queue: how far its requests may wait for its limits, None for not at all.
     successor: of its model, and when the deployment becomes one of that, by END_OF_TIME never; upgraded_from: the model
     that it was of before.
+    service_tiers: that a request may choose; service_tier: of one that does not, or "" for the default one.
     """
 
     name: str
@@ -76,6 +78,8 @@ class ServedDeployment(msgspec.Struct, frozen=True):
     queue: Queueing | None = None
     successor: Successor | None = None
     upgraded_from: str = ""
+    service_tiers: ServiceTiers | None = None
+    service_tier: str = ""
 
     def stage_at(self, at: Instant) -> Stage:
         """The stage its model is in at the instant."""

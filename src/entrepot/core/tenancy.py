@@ -9,6 +9,7 @@ from entrepot.core.lifecycle import Upgrade
 from entrepot.core.parties import Party
 from entrepot.core.periods import END_OF_TIME, Instant, format_instant
 from entrepot.core.provisioned import Geography, UnitsFrom
+from entrepot.core.service_tiers import ServiceTier
 from entrepot.core.terms import Term
 from entrepot.core.upstream_rules import PoolRules, Residency
 
@@ -125,6 +126,7 @@ class Deployment(msgspec.Struct, frozen=True):
     units: of a provisioned one, in the order of time; a number without a date begins at 0, and holds from when it was
     applied. spillover: the standard deployment of the project that answers what it is too full for, or "".
     queue: None where its requests do not wait. upgrade: None for what is usual for its kind, see core.upgrades.
+    service_tier: of its requests that do not name one.
     """
 
     id: str
@@ -141,6 +143,7 @@ class Deployment(msgspec.Struct, frozen=True):
     spillover: str = ""
     queue: Queueing | None = None
     upgrade: Upgrade | None = None
+    service_tier: ServiceTier = "default"
 
 
 class Principal(msgspec.Struct, frozen=True):

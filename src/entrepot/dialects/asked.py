@@ -6,12 +6,10 @@ Where JSON is read in this room, ValueError stands for msgspec's errors and for 
 
 import msgspec
 
-from entrepot.core.errors import InvalidRequest, UnsupportedValue
+from entrepot.core.errors import InvalidRequest
 
 Fields = dict[str, msgspec.Raw]
 Known = tuple[tuple[str, int], ...]
-
-_STANDARD_TIERS = frozenset({"auto", "default"})
 
 _decode_fields = msgspec.json.Decoder(Fields).decode
 _decode_text = msgspec.json.Decoder(str | None).decode
@@ -50,6 +48,12 @@ class Asked(msgspec.Struct, gc=False):
         """Every field."""
         return self.known
 
+    def at_tier(self, tier: str) -> "Asked":
+        """The request, saying that it is served at this tier; one at the default tier says no more than it did."""
+        if tier != "default" or "service_tier" in self.known:
+            self.known["service_tier"] = as_raw(tier)
+        return self
+
     @property
     def media_type(self) -> str:
         """What write writes, where it is not JSON."""
@@ -57,7 +61,7 @@ class Asked(msgspec.Struct, gc=False):
 
 
 def read_fields(body: bytes) -> Fields:
-    """The fields of a request body that is JSON. Raises: InvalidRequest, UnsupportedValue."""
+    """The fields of a request body that is JSON. Raises: InvalidRequest."""
     try:
         fields = _decode_fields(body)
     except msgspec.ValidationError as error:
@@ -66,8 +70,6 @@ def read_fields(body: bytes) -> Fields:
         raise InvalidRequest(f"The request body is not valid JSON: {_located(error, body)}.") from None
     except RecursionError:
         raise InvalidRequest("The request body is nested too deeply.") from None
-    if "service_tier" in fields:
-        _check_tier(text_of(fields, "service_tier"))
     return fields
 
 
@@ -77,13 +79,6 @@ def _located(error: ValueError, body: bytes) -> str:
         return "it is not UTF-8"
     said = str(error).removeprefix("JSON is malformed: ")
     return said if "(byte" in said else f"it ends too early (byte {len(body)})"
-
-
-def _check_tier(tier: str) -> None:
-    if tier and tier not in _STANDARD_TIERS:
-        raise UnsupportedValue(
-            f"The service tier {tier[:40]!r} is not offered here; leave service_tier out.", param="service_tier"
-        )
 
 
 def text_of(fields: Fields, name: str) -> str:

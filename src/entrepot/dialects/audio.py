@@ -35,7 +35,7 @@ _CONTENT = Said(has_content=True)
 
 
 def read_speech(body: bytes, media_type: bytes = b"") -> Asked:
-    """What a request for speech asks for. Raises: InvalidRequest, UnsupportedValue."""
+    """What a request for speech asks for. Raises: InvalidRequest."""
     del media_type
     fields = read_fields(body)
     stream = "stream_format" in fields and text_of(fields, "stream_format") == "sse"

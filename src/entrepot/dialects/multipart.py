@@ -48,6 +48,11 @@ class AskedForm(Asked, gc=False):
             name = b'--%b\r\nContent-Disposition: form-data; name="model"\r\n\r\n%b\r\n' % (self.boundary, name)
         return b"".join((memoryview(self.body)[:begins], name, memoryview(self.body)[ends:]))
 
+    def at_tier(self, tier: str) -> "AskedForm":
+        """See Asked; forms have no field for it."""
+        del tier
+        return self
+
     @property
     def media_type(self) -> str:
         """The form's, with its boundary."""

@@ -32,7 +32,7 @@ _NO_FIELDS: Final[Fields] = {}
 
 
 def read_request(body: bytes, media_type: bytes = b"") -> Asked:
-    """What the body of a request for text asks for. Raises: InvalidRequest, UnsupportedValue."""
+    """What the body of a request for text asks for. Raises: InvalidRequest."""
     del media_type
     plain = asked_for(body)
     if plain is not None:

@@ -54,6 +54,13 @@ class AskedPlainly(Asked, gc=False):
         """See Asked."""
         return read_fields(self.body)
 
+    def at_tier(self, tier: str) -> Asked:
+        """See Asked; the shortcut reads no request that names one."""
+        if tier == "default":
+            return self
+        known = AskedText(self.all_fields(), self.model, self.stream, self.wants_usage, self.size)
+        return known.at_tier(tier)
+
 
 class Choice(msgspec.Struct, gc=False):
     """One of an answer, or of an event of a stream."""

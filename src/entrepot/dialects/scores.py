@@ -34,14 +34,14 @@ _decode_usage = msgspec.json.Decoder(_RerankUsage).decode
 
 
 def read_moderation(body: bytes, media_type: bytes = b"") -> Asked:
-    """What a request for a moderation asks for. Raises: InvalidRequest, UnsupportedValue."""
+    """What a request for a moderation asks for. Raises: InvalidRequest."""
     del media_type
     fields = read_fields(body)
     return Asked(fields, text_of(fields, "model"), False, False, len(fields.get("input", b"")), (("requests", 1),))
 
 
 def read_rerank(body: bytes, media_type: bytes = b"") -> Asked:
-    """What a request to rerank documents asks for. Raises: InvalidRequest, UnsupportedValue."""
+    """What a request to rerank documents asks for. Raises: InvalidRequest."""
     del media_type
     fields = read_fields(body)
     return Asked(fields, text_of(fields, "model"), False, False, len(body))

@@ -38,6 +38,7 @@ SHAPES: dict[type[EntrepotError], Shape] = {
     errors.LimitReached: Shape(429, "requests", "rate_limit_exceeded", "429"),
     errors.RateLimitExceeded: Shape(429, "requests", "rate_limit_exceeded", "429"),
     errors.CapacityExceeded: Shape(429, "capacity", "capacity_exceeded", "429"),
+    errors.FlexUnavailable: Shape(429, "capacity", "flex_unavailable", "429"),
     errors.BudgetExceeded: Shape(429, "insufficient_quota", "insufficient_quota", "429"),
     errors.RequestNeverFits: Shape(400, _REQUEST, "request_never_fits", "BadRequest"),
     errors.NoPrice: Shape(403, "insufficient_quota", "no_price", "Forbidden"),

@@ -11,6 +11,7 @@ from entrepot.core.periods import Instant
 from entrepot.core.usage_event import Outcome, UsageEvent
 from entrepot.dialects import openai
 from entrepot.dialects.openai_wire import UpstreamError
+from entrepot.dialects.service_tiers import with_tier
 from entrepot.edge import error_bodies
 from entrepot.edge.client_connection import ClientConnection
 from entrepot.edge.deprecation_fields import deprecation_fields
@@ -62,9 +63,9 @@ class InferenceCall:
     """
 
     __slots__ = (
-        "_connection", "_desk", "_head", "_keep", "_queued", "_sends_events", "_served_by", "_standings", "_told",
-        "admitted", "at", "ended_at", "error", "finished", "first_at", "found", "head_at", "id", "is_azure", "left_as",
-        "marks", "stages", "status", "trace_id", "usage",
+        "_connection", "_desk", "_head", "_keep", "_lasting", "_sends_events", "_served_by", "_standings", "_tier",
+        "_told", "admitted", "at", "ended_at", "error", "finished", "first_at", "found", "head_at", "id", "is_azure",
+        "left_as", "marks", "stages", "status", "trace_id", "usage",
     )  # fmt: skip
 
     def __init__(
@@ -87,8 +88,9 @@ class InferenceCall:
         self._desk = desk
         self._connection = connection
         self._head = head
-        self._told = ""  # Of the cache, of spillover, of a queue.
-        self._queued = ""
+        self._told = ""  # Of the cache, of spillover, of
+        self._lasting = ""  # what is so wherever the request goes: its tier, its time in a queue.
+        self._tier = ""  # That an answer with a service_tier says it was served at.
         self._standings: Callable[[Instant], Iterable[Standing]] | None = None
         self._served_by = ""
         self._keep = False
@@ -122,7 +124,7 @@ class InferenceCall:
     def tell_spillover(self, full: str, instead: str, failure: str = "") -> None:
         """That another deployment answers, in its head, in Azure's words."""
         failed = f"x-ms-spillover-error: {failure}\r\n" if failure else ""
-        self._told = f"{self._queued}x-ms-spillover-from-deployment: {full}\r\n{failed}"
+        self._told = f"{self._lasting}x-ms-spillover-from-deployment: {full}\r\n{failed}"
         self._served_by = full if failure else instead
 
     def tell_deprecation(self, since: Instant | None, retires_at: Instant | None) -> None:
@@ -135,12 +137,21 @@ class InferenceCall:
 
     def tell_queued(self, waited_ms: int) -> None:
         """How long the request waited for its limits, in its head."""
-        self._queued = f"x-entrepot-queued-ms: {waited_ms}\r\n"
-        self._told += self._queued
+        self._tell(f"x-entrepot-queued-ms: {waited_ms}\r\n")
+
+    def tell_tier(self, used: str, *, downgraded: bool) -> None:
+        """The tier of service it is billed at, in its head."""
+        why = "x-entrepot-service-tier-reason: priority_ramp\r\n" if downgraded else ""
+        self._tier = used
+        self._tell(f"x-entrepot-service-tier: {used}\r\n{why}")
+
+    def _tell(self, lines: str) -> None:
+        self._lasting += lines
+        self._told += lines
 
     def answer(self, status: int, body: bytes, media_type: str = JSON) -> None:
         """A whole answer."""
-        self.reply(status, media_type, body)
+        self.reply(status, media_type, with_tier(body, self._tier) if self._tier and media_type == JSON else body)
 
     def open_stream(self, media_type: str = "") -> Callable[[bytes], None] | None:
         """The head of an event stream, or of a stream of the media type."""
@@ -152,17 +163,21 @@ class InferenceCall:
         write = self._connection.write
         fields = self._fields("" if self._keep or not chunked else CLOSE)
         write(stream_head(fields, chunked=chunked, media_type=media_type))
-        return write if chunked else None
+        return write if chunked and not self._tier else None
 
     def send(self, events: bytes) -> None:
         """Events of the stream."""
         if not self.first_at:
             self.first_at = self._desk.now()
+        if self._tier and self._sends_events:
+            events = with_tier(events, self._tier)
         self._connection.write(chunk(events) if self._takes_chunks else events)
 
     def end_stream(self, events: bytes) -> None:
         """The last events, and the end."""
         ended_at = self._desk.now()
+        if self._tier and self._sends_events:
+            events = with_tier(events, self._tier)
         if self.marks is not None and self.marks.timed:
             events = timing_comment(self.at, self.stages, self.usage, ended_at) + events
         if not self._takes_chunks:

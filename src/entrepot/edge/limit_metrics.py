@@ -14,6 +14,12 @@ SPILLED = Metric(
 )
 WAITING = Metric("entrepot_limit_queued", "gauge", "Requests that wait in the queues of their deployments now.")
 WAITED = Metric("entrepot_limit_queued_total", "counter", "Requests that waited in the queue of their deployment.")
+TIERS = Metric(
+    "entrepot_service_tier_requests_total",
+    "counter",
+    "Requests that chose a tier of service, or whose deployment did, and the tier they were served at.",
+    ("chosen", "served"),
+)
 FILL = Metric(
     "entrepot_limit_utilization_ratio",
     "histogram",
@@ -25,7 +31,7 @@ FILL = Metric(
 
 def limit_report(counts: Counts) -> Report:
     """Nothing where no request has met a limit."""
-    if not (counts.holds or counts.refused):
+    if not (counts.holds or counts.refused or counts.tiers):
         return ()
     return (
         alone(HOLDS, counts.holds),
@@ -35,5 +41,6 @@ def limit_report(counts: Counts) -> Report:
         alone(SPILLED, counts.spilled),
         alone(WAITING, counts.waiting),
         alone(WAITED, counts.waited),
+        Measured(TIERS, {labels: [count] for labels, count in counts.tiers.items()}),
         Measured(FILL, {(): counts.fill}),
     )

@@ -20,6 +20,7 @@ from entrepot.provisioning.faults import suggestion
 from entrepot.provisioning.lifecycle import check_access
 from entrepot.provisioning.provisioned import check_agreed, check_capacity
 from entrepot.provisioning.quotas import check_quotas
+from entrepot.provisioning.service_tiers import check_service_tiers
 from entrepot.provisioning.subscriptions import check_subscriptions
 from entrepot.provisioning.upgrades import check_successors
 
@@ -35,6 +36,7 @@ def check(draft: Draft) -> None:
     _check_regions(draft)
     check_quotas(draft)
     check_capacity(draft.deployments, {item.value.id: item.value for item in draft.models})
+    check_service_tiers(draft.models, draft.upstreams, draft.deployments)
     _check_prices(draft)
     _check_contracts(draft)
     check_agreed(draft)
@@ -295,6 +297,13 @@ def _check_priced(
             "so its usage could not be priced",
             "model",
         )
+    tier = deployment.value.service_tier
+    if version is not None and table is not None and tier != "default":
+        missing = unpriced(model, lambda meter: table.price(model.id, meter, tier) is not None)
+        if missing:
+            deployment.fields.fault(
+                f"model {model.id} has no price for {missing} at tier {tier} in version {version.id}", "service_tier"
+            )
     if version is not None and deployment.value.cache is not None:
         check_cached_prices(deployment, model.id, version)
 

@@ -125,6 +125,8 @@ def _served(
         stages=model.stages,
         granted=granted(model, customer),
         queue=deployment.queue,
+        service_tiers=model.service_tiers if deployment.kind == "standard" else None,
+        service_tier="" if deployment.service_tier == "default" else deployment.service_tier,
     )
 
 

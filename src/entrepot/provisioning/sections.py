@@ -32,6 +32,7 @@ from entrepot.provisioning.routing_rules import (
     read_weights,
 )
 from entrepot.provisioning.scalars import ID, MODEL_ID, read_currency, read_rate
+from entrepot.provisioning.service_tiers import read_service_tier, read_service_tiers
 from entrepot.provisioning.upgrades import read_successor, read_upgrade
 
 _MARKET = re.compile(r"[A-Z]{2}")
@@ -78,6 +79,7 @@ def read_models(root: Fields, draft: Draft) -> None:
         "quota",
         "tokenizer",
         "successor",
+        "service_tiers",
     )
     for fields in root.rows("models", "model", known):
         model = Model(
@@ -95,6 +97,7 @@ def read_models(root: Fields, draft: Draft) -> None:
             stages=read_stages(fields),
             access=read_access(fields),
             successor=read_successor(fields),
+            service_tiers=read_service_tiers(fields),
         )
         draft.models.append(Declared(model, fields))
 
@@ -186,7 +189,7 @@ def read_projects(root: Fields, draft: Draft) -> None:
 def read_deployments(root: Fields, draft: Draft) -> None:
     """Adds the deployments to the draft."""
     known = ("id", "project", "model", "kind", "tokens_per_minute", "cache", "queue", "routing", "geography", "upgrade")
-    for fields in root.rows("deployments", "deployment", (*known, *REGION_KEYS, *PROVISIONED_KEYS)):
+    for fields in root.rows("deployments", "deployment", (*known, "service_tier", *REGION_KEYS, *PROVISIONED_KEYS)):
         region, residency = read_region(fields)
         deployment = Deployment(
             id=fields.identifier("id", ID),
@@ -203,6 +206,7 @@ def read_deployments(root: Fields, draft: Draft) -> None:
             spillover=fields.identifier("spillover", ID, ""),
             queue=read_queue(fields),
             upgrade=read_upgrade(fields),
+            service_tier=read_service_tier(fields),
         )
         draft.deployments.append(Declared(deployment, fields))
 

@@ -1,6 +1,7 @@
 """Which deployment a name means, and whether it can be used so."""
 
 from collections.abc import Iterator
+from typing import Protocol
 
 from entrepot.core.catalog import Operation
 from entrepot.core.errors import (
@@ -14,6 +15,20 @@ from entrepot.core.errors import (
 from entrepot.core.lifecycle import retired_at
 from entrepot.core.periods import Instant, format_instant
 from entrepot.core.snapshot import ServedDeployment, ServedProject
+
+
+class Asking(Protocol):
+    """An operation as it is asked for."""
+
+    @property
+    def offered(self) -> Operation:
+        """What a model must offer for it."""
+        ...
+
+    @property
+    def model_optional(self) -> bool:
+        """Whether its API lets the model be left out."""
+        ...
 
 
 def deployment_for(project: ServedProject, name: str, operation: Operation, at: Instant) -> ServedDeployment:
@@ -41,6 +56,14 @@ def deployment_for(project: ServedProject, name: str, operation: Operation, at: 
             f"The deployment {name!r} has no provisioned units now; an administrator can give it some.", param="model"
         )
     return deployment
+
+
+def only_deployment(project: ServedProject, asked: Asking, at: Instant) -> str:
+    """The deployment that a request without a model means, where the API lets it name none. Raises: InvalidRequest."""
+    able = [item.name for item in project.in_use(at).values() if asked.offered in item.operations]
+    if not asked.model_optional or len(able) != 1:
+        raise InvalidRequest("model is missing; it names the deployment to use.", param="model")
+    return able[0]
 
 
 def check_stage(deployment: ServedDeployment, at: Instant) -> None:
@@ -75,6 +98,21 @@ def keepers_of(project: ServedProject, at: Instant, *, to_remove: bool) -> Itera
     for deployment in project.as_ever(at):
         if "responses" in deployment.operations and (to_remove or deployment.admits(at)):
             yield deployment
+
+
+def check_service_tier(deployment: ServedDeployment, tier: str, at: Instant) -> None:
+    """Nothing, when a request may choose the tier of service now. Raises: UnsupportedValue."""
+    if tier == "default":
+        return
+    tiers = deployment.service_tiers
+    offered = [] if tiers is None else [name for name in tiers.__struct_fields__ if getattr(tiers, name) is not None]
+    priced = [name for name in offered if deployment.offers(name, at)]
+    if tier not in priced:
+        raise UnsupportedValue(
+            f"The deployment {deployment.name!r} of the model {deployment.model} does not have the service tier "
+            f"{tier[:40]!r} now; it has: {', '.join(('auto', 'default', *priced))}.",
+            param="service_tier",
+        )
 
 
 def spillover_of(

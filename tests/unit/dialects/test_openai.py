@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from entrepot.core.errors import InvalidRequest, UnsupportedValue
+from entrepot.core.errors import InvalidRequest
 from entrepot.dialects.answers import Said
 from entrepot.dialects.openai import (
     error_event,
@@ -93,22 +93,12 @@ def test_malformed_json_is_refused_with_its_position(body: bytes, said: str) -> 
         (b'{"stream":1}', "stream"),
         (b'{"stream":true,"stream_options":[]}', "stream_options"),
         (b'{"stream":true,"stream_options":{"include_usage":"x"}}', "include_usage"),
-        (b'{"service_tier":1}', "service_tier"),
     ],
 )
 def test_a_wrong_type_names_its_field(body: bytes, param: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         read_request(body)
     assert refused.value.param == param
-
-
-@pytest.mark.parametrize("tier", ["priority", "flex", "scale"])
-def test_a_tier_that_would_cost_more_than_is_metered_is_refused(tier: str) -> None:
-    with pytest.raises(UnsupportedValue) as refused:
-        read_request(json.dumps({"service_tier": tier}).encode())
-    assert refused.value.param == "service_tier"
-    read_request(b'{"service_tier":"auto"}')
-    read_request(b'{"service_tier":"default"}')
 
 
 USAGE = b'{"prompt_tokens": 1}'
@@ -187,7 +177,7 @@ def test_an_error_always_has_its_four_members() -> None:
     assert error_event(body) == b"data: " + body + b"\n\n"
 
 
-@pytest.mark.parametrize("body", [b'{"\x80":1}', b'{"model":"\x80"}', b'{"model":"m","service_tier":"\xff"}'])
+@pytest.mark.parametrize("body", [b'{"\x80":1}', b'{"model":"\x80"}'])
 def test_a_request_that_is_not_utf8_where_it_is_read_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidRequest):
         read_request(body)

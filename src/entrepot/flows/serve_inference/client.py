@@ -95,6 +95,13 @@ class LimitedClient(Client, Protocol):
         """To be said in the head of the answer: how long the request waited for its limits."""
         ...
 
+    def tell_tier(self, used: str, *, downgraded: bool) -> None:
+        """To be said in the head of the answer: the tier of service it is billed at.
+
+        downgraded: the request chose priority, whose use grows too fast for now.
+        """
+        ...
+
 
 def tell_stage(client: LimitedClient, deployment: ServedDeployment, at: Instant) -> None:
     """Tells the client when the deployment's model is deprecated, and which one it is after an upgrade."""

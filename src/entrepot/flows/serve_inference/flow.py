@@ -16,11 +16,11 @@ from entrepot.admission.budgets import Budgets, Priced, Running
 from entrepot.admission.desk import Desk, Short
 from entrepot.admission.holds import Hold, Need
 from entrepot.core.capacity import Estimate
-from entrepot.core.errors import EntrepotError, InvalidRequest, UpstreamUnavailable
+from entrepot.core.errors import EntrepotError, UpstreamUnavailable
 from entrepot.core.identifiers import Credential
 from entrepot.core.log_records import Admitted
 from entrepot.core.periods import Instant
-from entrepot.core.snapshot import GatewaySnapshot, ServedDeployment, ServedProject
+from entrepot.core.snapshot import GatewaySnapshot, ServedDeployment
 from entrepot.core.tenancy import CacheStore
 from entrepot.dialects.asked import Asked, Known
 from entrepot.dialects.estimates import bytes_of, estimate_of
@@ -38,6 +38,7 @@ from entrepot.flows.serve_inference.session import Session, SessionClient
 from entrepot.flows.serve_inference.session_limits import NOTHING_ASKED, SessionLimits
 from entrepot.flows.serve_inference.shared import Shared
 from entrepot.flows.serve_inference.stored import Continuation, StoredAsk, StoredErrand
+from entrepot.flows.serve_inference.tiers import Tiers
 from entrepot.flows.serve_inference.timed_exchange import timed
 from entrepot.flows.serve_inference.ways import Way, Ways
 from entrepot.identity.authenticate import Caller, Directory
@@ -48,7 +49,7 @@ from entrepot.ports.tokenizers import Tokenizers
 from entrepot.relay.failures import unreachable
 from entrepot.relay.upgrade import Upgrade
 from entrepot.relay.upstream import UpstreamPool
-from entrepot.routing.plan import check_stage, check_tier, deployment_for, keepers_of, spillover_of
+from entrepot.routing.plan import check_stage, check_tier, deployment_for, keepers_of, only_deployment, spillover_of
 from entrepot.routing.pool import Pool
 
 _Admitted: Final = Admitted  # Bound once; see decisions/0009.
@@ -83,6 +84,7 @@ class ServeInference:
         self._budgets = Budgets(desk.spent)
         self._has_budgets = False
         self._waiting = Waiting(desk.counts)
+        self._tiers = Tiers(desk)
 
     def adopt(self, snapshot: GatewaySnapshot, trusted: str = "") -> list[str]:
         """Serves from this snapshot from now on; open requests end as they began. Returns what of it cannot be used."""
@@ -94,7 +96,7 @@ class ServeInference:
         self._has_budgets = bool(snapshot.budgets)
         served = [item for project in snapshot.projects.values() for item in project.deployments.values()]
         for item in (item for project in snapshot.projects.values() for item in project.as_ever()):
-            if item.limits or snapshot.budgets:
+            if item.limits or snapshot.budgets or item.service_tiers:
                 self._counter(item.tokenizer)  # It takes a while to load.
         return [*faults, *self.repeats.missing(served)]
 
@@ -112,15 +114,14 @@ class ServeInference:
             ask.stages.identified_at = ask.stages.now()
         # policy: may this be asked, and from where?   It will refuse by raising.
         asked = operation.read(ask.body, ask.media_type)
-        name = ask.deployment or asked.model
-        if not name:
-            name = _only_one(caller.project, operation, ask.at)
+        name = ask.deployment or asked.model or only_deployment(caller.project, operation, ask.at)
         deployment = deployment_for(caller.project, name, operation.offered, ask.at)
         if deployment.stages or deployment.upgraded_from:
             tell_stage(client, deployment, ask.at)
-        check_tier(deployment, caller.tier, ask.at)
+        if "service_tier" in asked.known or deployment.service_tier or caller.tier != "default":
+            caller, asked = self._tiers.choose(caller, deployment, asked, ask.at, client)
         budgets = self._budgets.met_by(caller.project.id, caller.key) if self._has_budgets else ()
-        if deployment.limits or budgets:
+        if deployment.limits or budgets or caller.tier == "priority":
             return self._admit(ask, client, caller, deployment, asked, budgets)
         return self._begin(ask, client, caller, deployment, asked, None)
 
@@ -135,11 +136,11 @@ class ServeInference:
         refused: Callable[[Short, EntrepotError], UnderWay | None] | None = None,
     ) -> Exchange | Repeat | Continuation | Admitting:
         """The request with what it may use held, at once or when the counters have answered. refused: see Admitting."""
-        estimate = estimate_of(
-            ask.operation, asked, ask.body, deployment.context_tokens, self._counter(deployment.tokenizer)
-        )
+        estimate = self._estimate(ask, asked, deployment)
         needs = self._needs(ask.at, caller, deployment, estimate, budgets, asked.counts)
         client.tell_limits(partial(self.desk.standings, needs))
+        if caller.tier == "priority":
+            needs = [*needs, self._tiers.need(caller, deployment, estimate, ask.at)]
         begin = partial(self._begin, ask, client, caller, deployment, asked)
         queue = self._waiting.queue(caller.project.id, deployment) if deployment.queue and refused is None else None
         hold = self.desk.hold(needs, ask.at) if queue is None or queue.is_empty else None
@@ -206,6 +207,10 @@ class ServeInference:
             failed(None, failure)
             return None
 
+    def _estimate(self, ask: Ask, asked: Asked, deployment: ServedDeployment) -> Estimate:
+        count = self._counter(deployment.tokenizer)
+        return estimate_of(ask.operation, asked, ask.body, deployment.context_tokens, count)
+
     def _counter(self, tokenizer: str) -> Callable[[str], int]:
         """What counts the tokens of a text; their bytes, where it is not known how a model counts."""
         return self._tokenizers.counter(tokenizer) if tokenizer else bytes_of
@@ -245,6 +250,8 @@ class ServeInference:
         ways = pool.order_for(key) if key else pool.order()
         if not ways:
             raise unreachable(pool.back_in(ask.at))
+        if caller.tier == "flex":
+            ways = self._tiers.spare_ways(deployment, ways, ask.at, partial(self._estimate, ask, asked, deployment))
         admitted = _Admitted(
             id=ask.id,
             at=ask.at,
@@ -390,11 +397,3 @@ class ServeInference:
         """To be called about once a second: says how far open streams are."""
         for exchange in self.shared.streams:
             exchange.report_progress()
-
-
-def _only_one(project: ServedProject, operation: Operation, at: Instant) -> str:
-    """The deployment that a request without a model means, where the API lets it name none. Raises: InvalidRequest."""
-    able = [item.name for item in project.in_use(at).values() if operation.offered in item.operations]
-    if not operation.model_optional or len(able) != 1:
-        raise InvalidRequest("model is missing; it names the deployment to use.", param="model")
-    return able[0]
