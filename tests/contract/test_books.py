@@ -149,7 +149,7 @@ def test_readings_are_posted_and_invoiced_once(books: Books) -> None:
         due = books.uninvoiced_readings(SERIES.contract, MARCH + HOUR)
         assert due == posted[:2]
         books.issue(invoice("2024-03-000001"))
-        books.mark_invoiced(due, "2024-03-000001", 1)
+        books.mark_invoiced([due], "2024-03-000001")
         assert books.uninvoiced_readings(SERIES.contract, MARCH + HOUR) == []
         books.add_readings({key: -4})
         assert list(books.unposted_readings(MARCH + 1, 1000)) == [Reading(SERIES, "input_tokens", MARCH, -4)]

@@ -87,7 +87,7 @@ def take(books: Books, number: str, meter: str = "input_tokens") -> None:
     with books.transaction():
         books.mark_posted(list(books.unposted_readings(MARCH * 2, 1000)))
         books.issue(invoice(number, meter=meter))
-        books.mark_invoiced(books.uninvoiced_readings(SERIES.contract, MARCH * 2), number, 1)
+        books.mark_invoiced([books.uninvoiced_readings(SERIES.contract, MARCH * 2)], number)
 
 
 def test_a_line_knows_the_price_versions_behind_it(books: Books) -> None:

@@ -153,8 +153,8 @@ def _invoice(books: Books, terms: WorldIndex, at: Instant, period: Period, contr
         accrued = sum(charge.amount_pico for charge in charges)
         granted = granted_pico(contract, invoice.lines)
         books.append_entries([invoice_entry(invoice, totals, contract.charged_in, accrued, sums(lines), at, granted)])
-        for line, item in enumerate(drafts, start=1):
-            books.mark_invoiced([reading_of(charge) for charge in item.charges], invoice.number, line)
+        taken = [[reading_of(charge) for charge in item.charges] for item in drafts]
+        books.mark_invoiced(taken, invoice.number)
         books.save_invoiced_pools(rater.pooled)
     _expire(books, contract, period, [*earlier, *(made[0].lines if made else ())], at)
     for commitment, drawdown in spent.items():

@@ -10,6 +10,7 @@ from entrepot.core.parties import Party
 from entrepot.core.periods import Instant, Period, format_instant
 from entrepot.core.subscriptions import Subscription
 from entrepot.core.tenancy import Contract, Customer
+from entrepot.core.terms import Cap, Credit, Minimum
 from entrepot.invoicing.credits import credit_lines
 from entrepot.invoicing.subscriptions import subscription_lines
 from entrepot.invoicing.terms import cap_lines, minimum_lines, tax_lines
@@ -39,9 +40,11 @@ def draw_up(
     drafts: in the invoice's currency, as all that is added here: seats, then what the contract makes of the sum.
     """
     whole = [*drafts, *subscription_lines(contract, period, subscriptions, earlier)]
-    for more in (minimum_lines, cap_lines, credit_lines):
-        so_far, _ = draw_lines(whole, contract.currency, rounding)
-        whole += more(contract, period, so_far, earlier, rounding)
+    agreed = {type(term) for term in contract.terms}
+    for kind, more in ((Minimum, minimum_lines), (Cap, cap_lines), (Credit, credit_lines)):
+        if kind in agreed:
+            so_far, _ = draw_lines(whole, contract.currency, rounding)
+            whole += more(contract, period, so_far, earlier, rounding)
     if not whole:
         return None
     lines, totals = draw_lines(whole, contract.currency, rounding)

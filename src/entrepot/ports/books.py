@@ -220,8 +220,8 @@ class EventStore(BudgetStore, Protocol):
         """{contract: the hour of its oldest reading that is not invoiced, posted or not}."""
         ...
 
-    def mark_invoiced(self, readings: Sequence[Reading], invoice: str, line: int) -> None:
-        """Adds to what is invoiced and remembers the line of an issued invoice that took each reading."""
+    def mark_invoiced(self, taken: Sequence[Sequence[Reading]], invoice: str) -> None:
+        """Adds to what is invoiced and remembers which line of an issued invoice took what: the first, the second, …"""
         ...
 
     def requests_of_line(self, invoice: str, line: int) -> Iterator[UsageEvent]:

@@ -1,6 +1,8 @@
 """Readings: how much was counted, how much of it is posted, and how much is invoiced."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from operator import attrgetter, itemgetter
 
 import msgspec
 
@@ -107,10 +109,10 @@ class Readings(Store):
         """See ports.books."""
         rows = self._database.rows(
             "SELECT series, meter, hour, posted - invoiced FROM series CROSS JOIN reading ON series = no "
-            f"WHERE contract = ? AND hour < ? AND posted <> invoiced ORDER BY {_ORDER}",
+            "WHERE contract = ? AND hour < ? AND posted <> invoiced",
             (contract, before),
         )
-        return list(self._readings(rows))
+        return sorted(self._readings(rows), key=attrgetter("hour", "series", "meter"))
 
     def uninvoiced_since(self) -> dict[str, Instant]:
         """See ports.books."""
@@ -121,17 +123,18 @@ class Readings(Store):
             )
         )
 
-    def mark_invoiced(self, readings: Sequence[Reading], invoice: str, line: int) -> None:
-        """See ports.books."""
+    def mark_invoiced(self, taken: Sequence[Sequence[Reading]], invoice: str) -> None:
+        """See ports.books. Readings are marked in their order, so that each page of them is visited once."""
         found = self._database.one("SELECT no FROM invoice WHERE number = ?", (invoice,))
         assert found is not None, f"invoice {invoice} is marked before it is issued"
-        marks = self._marks(readings)
+        lines = [self._marks(readings) for readings in taken]
         self._database.execute_many(
-            "UPDATE reading SET invoiced = invoiced + ? WHERE series = ? AND meter = ? AND hour = ?", marks
+            "UPDATE reading SET invoiced = invoiced + ? WHERE series = ? AND meter = ? AND hour = ?",
+            sorted(chain.from_iterable(lines), key=itemgetter(3, 1)),
         )
         self._database.execute_many(
             "INSERT INTO invoice_reading (quantity, series, meter, hour, invoice, line) VALUES (?, ?, ?, ?, ?, ?)",
-            ((*mark, found[0], line) for mark in marks),
+            ((*mark, found[0], line) for line, marks in enumerate(lines, start=1) for mark in marks),
         )
 
     def _marks(self, readings: Sequence[Reading]) -> list[Row]:
