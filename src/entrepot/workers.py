@@ -8,13 +8,11 @@ does not depend on how the log is cut, and a request that begins and ends within
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from functools import reduce
 
 import msgspec
 
 from entrepot.core.budgets import decode_budget
 from entrepot.core.errors import BadInput, NotFound, PeriodNotClosable
-from entrepot.core.installed import History
 from entrepot.core.log_records import (
     Abandoned,
     Admitted,
@@ -39,9 +37,9 @@ from entrepot.core.periods import parse_period
 from entrepot.core.tenancy import ApiKey
 from entrepot.core.world import (
     DeclaredNames,
-    World,
     WorldIndex,
     decode_world,
+    index_of,
     installed_after,
     with_history,
 )
@@ -84,7 +82,6 @@ class Fold:
         self._piece = piece
         self._note = note
         self._position = Position()
-        self._installed: History = {}
         self._load()
 
     @property
@@ -189,11 +186,14 @@ class Fold:
     def _enter_world(self, record: WorldApplied) -> None:
         world = decode_world(record.world)
         self._books.save_world(record.at, world)
+        self._names.add(world)
         before = self._terms
-        self._installed = installed_after(self._installed, record.at, world)
-        self._declare(world, before.world if before else None)
-        if before is not None and self._terms is not None:
-            recount_units(self._books, before, self._terms)
+        installed = installed_after(before.installed if before else {}, record.at, world)
+        united = with_history(world, before.world if before else None, record.at)
+        after = WorldIndex(united, installed, WorldIndex(world, installed))
+        self._declare(after)
+        if before is not None:
+            recount_units(self._books, before.declared, after.declared)
         retry_unpriced(self._books, self._recorder)
 
     def _issue_key(self, record: KeyIssued) -> None:
@@ -245,7 +245,7 @@ class Fold:
         if not refused and self._terms is not None:
             period = parse_period(record.period)
             if done is None:
-                count_units(self._books, self._terms, end_everywhere(self._terms, period))
+                count_units(self._books, self._terms.declared, end_everywhere(self._terms, period))
             reached = accrue(self._books, self._terms, end_everywhere(self._terms, period), self._piece)
             if reached is not None:
                 self._note(f"closing {period}: usage of contracts up to {reached} is posted")
@@ -269,24 +269,17 @@ class Fold:
         self._terms: WorldIndex | None = None
         self._recorder = recorder_of(None)
         self._names = DeclaredNames()
-        self._installed = {}
         worlds = list(self._books.worlds())
-        for at, world in worlds:
+        for _, world in worlds:
             self._names.add(world)
-            self._installed = installed_after(self._installed, at, world)
-        *earlier, current = (None, *(world for _, world in worlds))
-        if current is not None:
-            self._declare(current, reduce(_with_history, earlier))
+        terms = index_of(worlds)
+        if terms is not None:
+            self._declare(terms)
 
-    def _declare(self, current: World, earlier: World | None) -> None:
+    def _declare(self, terms: WorldIndex) -> None:
         """The world decides what new usage is counted as; terms it has dropped still hold for what was counted."""
-        self._names.add(current)
-        self._recorder = recorder_of(WorldIndex(current, self._installed), self._names)
-        self._terms = WorldIndex(with_history(current, earlier), self._installed)
-
-
-def _with_history(earlier: World | None, later: World | None) -> World | None:
-    return earlier if later is None else with_history(later, earlier)
+        self._recorder = recorder_of(terms.declared, self._names)
+        self._terms = terms
 
 
 def fold(

@@ -11,7 +11,7 @@ from entrepot.ports.books import Books, Closing
 from entrepot.ports.event_log import Position
 from tests.support.billing import MARCH, SERIES, insert, invoice, metered, usage, version, world
 
-WIDE = 123_456_789_012_345_678_901  # More pico than 64 bits hold.
+WIDE = 98_765_432_109_876_543_210_123_456  # More pico, and more micro, than 64 bits hold.
 
 
 def test_the_journal_is_a_chain(books: Books) -> None:

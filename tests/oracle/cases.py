@@ -2,11 +2,15 @@
 
 from typing import Literal, NamedTuple
 
+UNIT_HOURS = "provisioned_unit_hours"
+Geography = Literal["global", "data_zone", "regional"]
+
 
 class Row(NamedTuple):
     """A price: of a unit, or of `per` of them. of: the class of usage it is for ("" any; a window; "above_1000").
 
-    steps: (last unit or None, price); mode says what they mean. size: of a package.
+    steps: (last unit or None, price); mode says what they mean. size: of a package. hourly: of a unit hour, counted in
+    minutes.
     """
 
     model: str
@@ -15,9 +19,60 @@ class Row(NamedTuple):
     price: str
     per: int = 1
     of: str = ""
-    mode: Literal["flat", "graduated", "volume", "package"] = "flat"
+    mode: Literal["flat", "graduated", "volume", "package", "hourly"] = "flat"
     steps: tuple[tuple[int | None, str], ...] = ()
     size: int = 0
+
+
+class CountFrom(NamedTuple):
+    """So many from an instant on. arrives: the world that says so is applied before the close of this number."""
+
+    at: int
+    number: int
+    arrives: int = 0
+
+
+class Units(NamedTuple):
+    """A deployment's provisioned units; the last step ends them."""
+
+    deployment: str
+    model: str
+    geography: Geography
+    steps: tuple[CountFrom, ...]
+
+
+class Reserved(NamedTuple):
+    """A reservation of units, paid by the hour of [begins, ends). models, geography: none is any."""
+
+    name: str
+    number: int
+    price: str
+    begins: int
+    ends: int
+    models: tuple[str, ...] = ()
+    geography: Geography | None = None
+    arrives: int = 0
+
+
+class Holder(NamedTuple):
+    """That a seat is somebody's in [begins, ends)."""
+
+    user: str
+    begins: int
+    ends: int
+    arrives: int = 0
+
+
+class Desk(NamedTuple):
+    """Seats of a product by the month, in terms of so many months since the first; last is "" or a term's end."""
+
+    product: str
+    price: str
+    first: str
+    last: str
+    months: int
+    seats: tuple[CountFrom, ...]
+    holders: tuple[Holder, ...]
 
 
 class Hours(NamedTuple):
@@ -85,6 +140,7 @@ class Deal(NamedTuple):
     locked: str = ""
     cap: str = ""
     credits: tuple[Voucher, ...] = ()
+    reserved: tuple[Reserved, ...] = ()
 
     @property
     def id(self) -> str:
@@ -105,11 +161,13 @@ class Use(NamedTuple):
 
 
 class Case(NamedTuple):
-    """A customer: its deals, one after the other, and its usage."""
+    """A customer: its deals, one after the other, its usage, and what it pays for by the time."""
 
     customer: str
     deals: tuple[Deal, ...]
     uses: tuple[Use, ...]
+    units: tuple[Units, ...] = ()
+    desks: tuple[Desk, ...] = ()
 
 
 class Round(NamedTuple):

@@ -6,9 +6,10 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from entrepot.flows.compare_books import check
-from tests.oracle.bills import Customer, Paper
+from tests.oracle.bills import Customer
 from tests.oracle.cases import Round
 from tests.oracle.generated import round_of
+from tests.oracle.papers import Paper
 from tests.oracle.product import books_of, paper_of, place_of, records_of
 
 

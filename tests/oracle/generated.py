@@ -3,7 +3,8 @@
 from random import Random
 
 from tests.oracle import calendar
-from tests.oracle.cases import Case, Deal, Edition, Hours, Levy, Promise, Round, Row, Use, Voucher
+from tests.oracle.cases import UNIT_HOURS, Case, Deal, Edition, Hours, Levy, Promise, Round, Row, Units, Use, Voucher
+from tests.oracle.generated_standing import desk_of, reserved_of, unit_rows, units_of
 
 CASES = 200  # Of a round; they share one operator and one set of books.
 ZONES = (*calendar.ZONES,)
@@ -39,11 +40,13 @@ def round_of(seed: int, cases: int = CASES) -> Round:
         for sold, bought in _PAIRS
         for month, day in (("2023-10", 1), *((month, chance.randint(1, 28)) for month in months))
     )
-    made = (_case(chance, f"c{number:04d}", closes) for number in range(cases))
+    tellings = len(closes) if chance.random() < 0.3 else 1  # In the others nothing but usage comes late.
+    made = (_case(chance, f"c{number:04d}", closes, tellings) for number in range(cases))
     return Round(chance.choice(("half_up", "half_up", "half_even")), rates, tuple(closes), tuple(made))
 
 
-def _case(chance: Random, customer: str, closes: list[str]) -> Case:
+def _case(chance: Random, customer: str, closes: list[str], tellings: int) -> Case:
+    """A customer. tellings: before how many of the closes its world may say more."""
     zone = chance.choice(ZONES)
     start = f"{closes[0]}-01"
     if chance.random() < 0.25:
@@ -53,16 +56,24 @@ def _case(chance: Random, customer: str, closes: list[str]) -> Case:
     end = f"{closes[-1]}-{chance.randint(2, 28):02d}" if chance.random() < 0.2 else ""
     if end and end <= start:
         end = ""
-    deals = [_deal(chance, customer, start, end, zone, closes)]
+    has_units = chance.random() < 0.03
+    deals = [_deal(chance, customer, start, end, zone, closes, has_units)]
     if end and chance.random() < 0.6:  # Another one from the day on which this one ends.
-        other = chance.choice(ZONES) if chance.random() < 0.2 else zone
-        if other == zone:
-            deals.append(_deal(chance, customer, end, "", zone, closes))
-    uses = _uses(chance, customer, deals, closes)
-    return Case(customer, tuple(deals), tuple(uses))
+        deals.append(_deal(chance, customer, end, "", zone, closes, has_units))
+    units: tuple[Units, ...] = ()
+    if has_units:
+        near = _instant(chance, calendar.begins(closes[0], zone), _end_of(closes, zone), deals)
+        units = units_of(chance, deals, near, tellings)
+        deals = [deal._replace(reserved=reserved_of(chance, near, tellings)) for deal in deals]
+    desks = (desk_of(chance, zone, closes, tellings),) if chance.random() < 0.03 else ()
+    return Case(customer, tuple(deals), tuple(_uses(chance, customer, deals, units, closes)), units, desks)
 
 
-def _deal(chance: Random, customer: str, start: str, end: str, zone: str, closes: list[str]) -> Deal:
+def _end_of(closes: list[str], zone: str) -> int:
+    return calendar.begins(calendar.following(closes[-1]), zone)
+
+
+def _deal(chance: Random, customer: str, start: str, end: str, zone: str, closes: list[str], has_units: bool) -> Deal:
     priced_in = currency = chance.choice(("USD", "USD", "EUR", "JPY", "KWD"))
     if chance.random() < 0.15:
         priced_in, currency = chance.choice(_PAIRS)
@@ -79,7 +90,7 @@ def _deal(chance: Random, customer: str, start: str, end: str, zone: str, closes
         currency=currency,
         priced_in=priced_in,
         grain="model" if chance.random() < 0.2 else "meter",
-        editions=tuple(_edition(chance, date, meters) for date in sorted(set(dates))),
+        editions=tuple(_edition(chance, date, meters, has_units) for date in sorted(set(dates))),
         discounts=_discounts(chance),
         minimum=_amount(chance, chance.randint(0, 4), 3) if chance.random() < 0.2 else "",
         levies=_levies(chance),
@@ -132,7 +143,7 @@ def _credits(chance: Random, closes: list[str]) -> tuple[Voucher, ...]:
     return tuple(made)
 
 
-def _edition(chance: Random, date: str, meters: tuple[str, ...]) -> Edition:
+def _edition(chance: Random, date: str, meters: tuple[str, ...], has_units: bool) -> Edition:
     tiers = ("default", "batch") if chance.random() < 0.2 else ("default",)
     models = ("m", "n") if chance.random() < 0.3 else ("m",)
     rows: list[Row] = []
@@ -148,6 +159,8 @@ def _edition(chance: Random, date: str, meters: tuple[str, ...]) -> Edition:
                 rows.append(_row(chance, model, meter, tier))
                 rows += [_flat(chance, model, meter, tier, item.name) for item in hours if chance.random() < 0.7]
                 rows += [_flat(chance, model, meter, tier, f"above_{limit}") for limit in longs]
+    if has_units:
+        rows += unit_rows(chance, ("m", "n"))
     return Edition(date, tuple(rows), hours)
 
 
@@ -182,24 +195,29 @@ def _amount(chance: Random, digits: int, behind: int) -> str:
     return f"{whole}.{chance.randrange(1, 10**behind):0{behind}d}"
 
 
-def _uses(chance: Random, customer: str, deals: list[Deal], closes: list[str]) -> list[Use]:
+def _uses(
+    chance: Random, customer: str, deals: list[Deal], all_units: tuple[Units, ...], closes: list[str]
+) -> list[Use]:
     """A few requests, many of them at the edges of months, days, windows and changes of clocks."""
-    meters = sorted({row.meter for edition in deals[0].editions for row in edition.rows})
-    models = sorted({row.model for edition in deals[0].editions for row in edition.rows})
+    rows = [row for edition in deals[0].editions for row in edition.rows if row.meter != UNIT_HOURS]
+    meters, models = sorted({row.meter for row in rows}), sorted({row.model for row in rows})
     zone, first = deals[0].zone, closes[0]
-    begins, end = calendar.begins(first, zone), calendar.begins(calendar.following(closes[-1]), zone)
+    begins, end = calendar.begins(first, zone), _end_of(closes, zone)
+    units = {item.deployment: item for item in all_units}
     uses = []
-    for number in range(chance.choice((0, 1, 1, 1, 2, 2, 3, 3, 4, 8))):
+    for number in range(chance.choice((0, 1, 1, 1, 2, 2, 2, 3, 4, 7))):
+        deployment = chance.choice(("chat", "draw"))
         at = _instant(chance, begins, end, deals)
+        if deployment in units and chance.random() < 0.8:
+            at = chance.choice(units[deployment].steps).at + chance.randint(-30, 90) * calendar.MINUTE
         used = {}
         for meter in meters if chance.random() < 0.5 else chance.sample(meters, 1):
             used[meter] = _quantity(chance)
         if chance.random() < 0.1:
             used["reasoning_tokens" if "output_tokens" in meters else "images"] = _quantity(chance)
         arrives = chance.randrange(len(closes)) if chance.random() < 0.25 else 0
-        model = chance.choice(models)
+        model = units[deployment].model if deployment in units else chance.choice(models)
         tier = "batch" if chance.random() < 0.15 else "default"
-        deployment = chance.choice(("chat", "draw"))
         uses.append(Use(f"{customer}-{number}", at, model, tier, dict(sorted(used.items())), deployment, arrives))
     return uses
 

@@ -4,14 +4,18 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from random import Random
+from typing import TypeVar
 
 from entrepot.core.invoices import Invoice
-from entrepot.core.log_records import LogRecord
-from tests.oracle.cases import Case, Round, Use
+from entrepot.core.log_records import LogRecord, WorldApplied
+from tests.oracle.cases import Case, CountFrom, Holder, Reserved, Round, Use
 from tests.oracle.generated import round_of
 from tests.oracle.product import books_of, records_of
 
 _USAGE = ("usage", "adjustment", "overage")
+_BY_TIME = ("reservation", "subscription")
+
+_T = TypeVar("_T", Use, CountFrom, Reserved, Holder)
 
 
 def broken_laws(seed: int) -> list[str]:
@@ -49,13 +53,15 @@ def _mixed(office: Round, chance: Random) -> list[list[LogRecord]]:
     batches: list[list[LogRecord]] = []
     known: list[LogRecord] = []
     for records in records_of(office):
-        *usage, close = records
+        *before, close = records
+        worlds = [record for record in before if isinstance(record, WorldApplied)]
+        usage = before[len(worlds) :]
         known += usage
         again = chance.sample(known, min(len(known), chance.randrange(4)))
         mixed = [*usage, *again]
         chance.shuffle(mixed)
         cut = chance.randrange(len(mixed) + 1)
-        batches += [mixed[:cut], [*mixed[cut:], close]]
+        batches += [[*worlds, *mixed[:cut]], [*mixed[cut:], close]]
     return batches
 
 
@@ -87,14 +93,26 @@ def _parts(use: Use, chance: Random) -> Iterator[Use]:
 
 
 def _late(office: Round, plain: Sequence[Invoice]) -> Iterator[str]:
-    """Usage that came late comes, over all invoices, to what it would have come to in time."""
-    cases = tuple(case._replace(uses=tuple(use._replace(arrives=0) for use in case.uses)) for case in office.cases)
-    in_time = office._replace(cases=cases)
+    """What was told late comes, over all invoices, to what it would have come to in time."""
+    in_time = office._replace(cases=tuple(map(_told_in_time, office.cases)))
     here, there = _sums(office, plain), _sums(office, _invoices(in_time, records_of(in_time)))
     for key in sorted(here.keys() | there.keys(), key=str):
         if here[key] != there[key]:
             yield f"late: {key} comes to {here[key]}, in time to {there[key]}"
             return
+
+
+def _told_in_time(case: Case) -> Case:
+    return case._replace(
+        uses=_in_time(case.uses),
+        deals=tuple(deal._replace(reserved=_in_time(deal.reserved)) for deal in case.deals),
+        units=tuple(units._replace(steps=_in_time(units.steps)) for units in case.units),
+        desks=tuple(desk._replace(seats=_in_time(desk.seats), holders=_in_time(desk.holders)) for desk in case.desks),
+    )
+
+
+def _in_time(items: Sequence[_T]) -> tuple[_T, ...]:
+    return tuple(item._replace(arrives=0) for item in items)
 
 
 def _sums(office: Round, invoices: Sequence[Invoice]) -> Counter[tuple[str, ...]]:
@@ -112,4 +130,7 @@ def _sums(office: Round, invoices: Sequence[Invoice]) -> Counter[tuple[str, ...]
                 of = (line.period, line.model, line.meter, line.tier, line.price_class)
                 key = ("overage" if line.kind == "overage" else "covered",) if deal.promise else of
                 sums[invoice.contract, *key] += int(Fraction(line.exact) * 10**12)
+            elif deal is not None and line.kind in _BY_TIME:
+                by_time = (line.kind, line.period, line.model, line.price_class)
+                sums[invoice.contract, *by_time] += int(Fraction(line.exact) * 10**12)
     return Counter({key: pico for key, pico in sums.items() if pico})

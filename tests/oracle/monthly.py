@@ -9,8 +9,8 @@ from tests.oracle.cases import Deal
 from tests.oracle.prices import number
 
 _NOTHING = Fraction(0)
-_USAGE = ("usage", "adjustment", "overage")
-_PAID = (*_USAGE, "commitment", "shortfall", "minimum", "cap")
+_CHARGED = ("usage", "adjustment", "overage", "reservation", "subscription")
+_PAID = (*_CHARGED, "commitment", "shortfall", "minimum", "cap")
 
 
 class Known(NamedTuple):
@@ -41,7 +41,7 @@ def _true_ups(deal: Deal, period: str, new: Sequence[Known], earlier: Sequence[K
     found = []
     for month in sorted({period, *(line.month for line in new)}):
         of_month = [line for line in (*earlier, *new) if line.month == month]
-        used, charged = _sum(of_month, _USAGE), _sum(of_month, ("minimum",))
+        used, charged = _sum(of_month, _CHARGED), _sum(of_month, ("minimum",))
         rest = max(_NOTHING, rounded(number(deal.minimum) * share_of(deal, month)) - used) - charged
         found.append(Known("minimum", month, rest))
     return [line for line in found if line.amount]
@@ -53,7 +53,7 @@ def _caps(deal: Deal, period: str, new: Sequence[Known], earlier: Sequence[Known
     found = []
     for month in sorted({period, *(line.month for line in new)}):
         of_month = [line for line in (*earlier, *new) if line.month == month]
-        above = _sum(of_month, (*_USAGE, "commitment")) - rounded(number(deal.cap) * share_of(deal, month))
+        above = _sum(of_month, (*_CHARGED, "commitment")) - rounded(number(deal.cap) * share_of(deal, month))
         found.append(Known("cap", month, -max(_NOTHING, above) - _sum(of_month, ("cap",))))
     return [line for line in found if line.amount]
 

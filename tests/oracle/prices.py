@@ -89,6 +89,8 @@ def cost(row: Row, percents: tuple[str, ...], quantity: int) -> Fraction:
     """What the first units of a month cost."""
     if row.mode == "flat":
         return quantity * agreed(row.price, row.per, percents)
+    if row.mode == "hourly":  # A month's minutes are rounded once, together.
+        return in_pico(quantity * agreed(row.price, row.per, percents) / 60)
     if quantity < 0:
         return -cost(row, percents, -quantity)
     if row.mode == "package":

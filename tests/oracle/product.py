@@ -11,31 +11,81 @@ from entrepot.core.money import parse_pico
 from entrepot.core.periods import DAY, END_OF_TIME, SECOND, format_instant, parse_instant, parse_period
 from entrepot.core.price_windows import PriceWindow
 from entrepot.core.prices import Price, PriceBookVersion, Step, unit_price
-from entrepot.core.tenancy import Contract, Customer
-from entrepot.core.terms import Cap, Commitment, Credit, Discount, LockedRate, Minimum, Tax, Term, parse_percent
+from entrepot.core.provisioned import UnitsFrom
+from entrepot.core.subscriptions import Assignment, SeatsFrom, Subscription
+from entrepot.core.tenancy import Contract, Customer, Deployment, Project
+from entrepot.core.terms import (
+    Cap,
+    Commitment,
+    Credit,
+    Discount,
+    LockedRate,
+    Minimum,
+    Reservation,
+    Tax,
+    Term,
+    parse_percent,
+)
 from entrepot.core.usage_event import UsageEvent
 from entrepot.core.world import Operator, World, encode_world
 from entrepot.ports.books import Books
 from entrepot.workers import Fold
-from tests.oracle.bills import Line, Paper
-from tests.oracle.cases import Deal, Edition, Round, Row, Use
+from tests.oracle.cases import Case, Deal, Desk, Edition, Round, Row, Use
+from tests.oracle.papers import Line, Paper
+from tests.oracle.standing import known
 
 
-def world_of(office: Round) -> World:
-    """A round's operator and everything declared in it."""
+def world_of(office: Round, closes: int = 0) -> World:
+    """A round's operator and everything declared in it by a close."""
     deals = [deal for case in office.cases for deal in case.deals]
+    sites = [case for case in office.cases if case.units]
     return World(
         operator=Operator("Contoso Cloud", "USD", office.rounding),
         partners=(Partner("own", "Contoso"),),
         models=tuple(Model(name, "1", "own", 10**6, "general") for name in ("m", "n")),
         price_books=tuple(_version(deal, edition) for deal in deals for edition in deal.editions),
         customers=tuple(Customer(case.customer, case.customer) for case in office.cases),
-        contracts=tuple(map(_contract, deals)),
+        contracts=tuple(_contract(deal, closes) for deal in deals),
+        projects=tuple(Project(_project(case.customer), case.customer) for case in sites),
+        deployments=tuple(deployment for case in sites for deployment in _deployments(case, closes)),
+        subscriptions=tuple(_subscription(case, desk, closes) for case in office.cases for desk in case.desks),
         exchange_rates=tuple(
             ExchangeRate(sold, bought, parse_instant(date), parse_rate(rate))
             for sold, bought, date, rate in office.rates
         ),
     )
+
+
+def _project(customer: str) -> str:
+    return f"of-{customer}"
+
+
+def _deployments(case: Case, closes: int) -> Iterable[Deployment]:
+    for item in case.units:
+        units = tuple(UnitsFrom(step.at, step.number) for step in known(item.steps, closes))
+        if units:
+            of = (item.deployment, _project(case.customer), item.model)
+            yield Deployment(*of, kind="provisioned", geography=item.geography, units=units)
+
+
+def _subscription(case: Case, desk: Desk, closes: int) -> Subscription:
+    begins, ends = (_month_begins(case, month) if month else END_OF_TIME for month in (desk.first, desk.last))
+    return Subscription(
+        id=f"{case.customer}-{desk.product}",
+        customer=case.customer,
+        product=desk.product,
+        each_pico=parse_pico(desk.price),
+        begins=begins,
+        ends=ends,
+        months=desk.months,
+        minimum=1,
+        seats=tuple(SeatsFrom(step.at, step.number) for step in known(desk.seats, closes)),
+        assignments=tuple(Assignment(*item[:3]) for item in desk.holders if item.arrives <= closes),
+    )
+
+
+def _month_begins(case: Case, month: str) -> int:
+    return parse_period(month).start(case.deals[0].zone)
 
 
 def _version(deal: Deal, edition: Edition) -> PriceBookVersion:
@@ -57,7 +107,7 @@ def _price(row: Row) -> Price:
         row.tier,
         _unit(row.price, row.per),
         row.of,
-        row.mode,
+        "flat" if row.mode == "hourly" else row.mode,
         steps,
         row.size,
     )
@@ -67,7 +117,7 @@ def _unit(price: str, per: int) -> int:
     return unit_price(price, "each" if per == 1 else "per_million")
 
 
-def _contract(deal: Deal) -> Contract:
+def _contract(deal: Deal, closes: int) -> Contract:
     return Contract(
         id=deal.id,
         customer=deal.customer,
@@ -77,12 +127,12 @@ def _contract(deal: Deal) -> Contract:
         currency=deal.currency,
         zone=deal.zone,
         line_grain=deal.grain,
-        terms=tuple(_terms(deal)),
+        terms=tuple(_terms(deal, closes)),
         price_currency="" if deal.priced_in == deal.currency else deal.priced_in,
     )
 
 
-def _terms(deal: Deal) -> Iterable[Term]:
+def _terms(deal: Deal, closes: int) -> Iterable[Term]:
     for percent, models in deal.discounts:
         yield Discount(parse_percent(percent), models)
     if deal.minimum:
@@ -105,24 +155,40 @@ def _terms(deal: Deal) -> Iterable[Term]:
         yield Credit(credit.name, parse_pico(credit.amount), begins, ends, credit.granted)
     if deal.locked:
         yield LockedRate(parse_rate(deal.locked))
+    for item in deal.reserved:
+        if item.arrives <= closes:
+            price = parse_pico(item.price)
+            yield Reservation(item.name, item.number, price, item.begins, item.ends, item.models, item.geography)
 
 
 def event_of(customer: str, use: Use) -> UsageEvent:
     """The usage event of a request."""
-    return UsageEvent(
-        use.id, use.at, use.at, customer, "p", use.deployment, use.model, use.tier, dict(use.meters), raw=b""
-    )
+    of = (customer, _project(customer), use.deployment, use.model, use.tier)
+    return UsageEvent(use.id, use.at, use.at, *of, dict(use.meters), raw=b"")
 
 
 def records_of(office: Round) -> list[list[LogRecord]]:
-    """For each close the usage that has arrived by then, and the close."""
+    """For each close the world where it changed, the usage that has arrived by then, and the close."""
     arriving: list[list[LogRecord]] = [[] for _ in office.closes]
+    for place in sorted(_told_late(office)):
+        at = closed_at(office.closes[place], place) - 1
+        arriving[place].append(WorldApplied(at=at, world=encode_world(world_of(office, place))))
     for case in office.cases:
         for use in case.uses:
             arriving[use.arrives].append(UsageRecorded(event_of(case.customer, use)))
     for place, (records, period) in enumerate(zip(arriving, office.closes, strict=True)):
         records.append(MonthClosed(at=closed_at(period, place), period=period))
     return arriving
+
+
+def _told_late(office: Round) -> set[int]:
+    """Before which closes the world is applied again."""
+    told = {item.arrives for case in office.cases for deal in case.deals for item in deal.reserved}
+    for case in office.cases:
+        steps = [*(units.steps for units in case.units), *(desk.seats for desk in case.desks)]
+        told |= {step.arrives for several in steps for step in several}
+        told |= {holder.arrives for desk in case.desks for holder in desk.holders}
+    return told - {0}
 
 
 def closed_at(period: str, place: int) -> int:
@@ -163,9 +229,10 @@ def paper_of(invoice: Invoice) -> Paper | None:
                 line.unit_price or "",
                 line.exact,
                 line.amount,
+                f"{line.shares[0].quantity} {line.shares[0].exact}" if line.shares else "",
             )
             for line in invoice.lines
-            if line.quantity != "0" or line.exact != "0"
+            if line.quantity != "0" or line.exact != "0" or (line.shares and line.shares[0].quantity != "0")
         )
     )
     if not lines:

@@ -170,7 +170,7 @@ def _given_back(life: Life) -> Iterator[str]:
 
 
 def _partners(life: Life) -> Iterator[str]:
-    """A partner has its share of what was invoiced for usage of its model, less what was given back of that."""
+    """A partner has its share of what was invoiced for using or reserving its model, less what was given back of it."""
     stated: Counter[str] = Counter()
     for statement in life.books.statements():
         stated[statement.period] += sum(_pico(item.amount) for item in statement.documents)
@@ -179,7 +179,7 @@ def _partners(life: Life) -> Iterator[str]:
         base = Fraction(0)
         for paper in (paper for paper in papers.values() if paper.period == month):
             lines = papers[paper.corrects or paper.number].lines
-            shared = {line.number for line in lines if line.kind in _USAGE and line.model == "m"}
+            shared = {line.number for line in lines if line.kind in (*_USAGE, "reservation") and line.model == "m"}
             amount = sum(Fraction(line.amount) for line in paper.lines if line.number in shared)
             base += amount * _dollars(paper.currency, month)
         due = _cents(_cents(base) * Fraction(AGREEMENT.share, SHARE))

@@ -86,8 +86,8 @@ PLANTED = (
     Planted(
         *("a reservation costs what of it was used", "invoicing/reservations.py", "_line"),
         *(
-            "exact_pico = sum(charge.amount_pico for charge in reserved)",
-            "exact_pico = sum(charge.amount_pico for charge in reserved) * used // minutes",
+            "exact_pico = sum(charge.amount_pico for charge in charges)",
+            "exact_pico = sum(charge.amount_pico for charge in charges) * used // minutes",
         ),
     ),
     Planted(
@@ -147,7 +147,19 @@ PLANTED = (
         *("parse_pico(line.amount) for line in of_tax", "parse_pico(line.exact) for line in of_tax", "oracle"),
     ),
     Planted(
-        *("exchange is of rounded amounts", "invoicing/exchange.py", "converted"),
+        *("units that are told late are free", "flows/accrue.py", "recount_units"),
+        *("changed_customers(before, after, through)", "set[str]()", "oracle"),
+    ),
+    Planted(
+        *("a reservation covers units of any model", "core/terms.py", "Reservation.covers"),
+        *("not self.models or model in self.models", "not self.models or bool(self.models)", "oracle"),
+    ),
+    Planted(
+        *("each piece of a month's minutes is rounded", "rating/rate_usage.py", "Rater._more_of"),
+        *("cost_pico(after) - cost_pico(before)", "cost_pico(reading.quantity)", "oracle"),
+    ),
+    Planted(
+        *("exchange is of rounded amounts", "invoicing/exchange.py", "_converted"),
         *("convert_pico(line.exact_pico,", "convert_pico(line.exact_pico // 10**10 * 10**10,", "oracle"),
     ),
 )

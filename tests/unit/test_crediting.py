@@ -7,8 +7,9 @@ from entrepot.core.agreements import Agreement
 from entrepot.core.errors import BadInput
 from entrepot.core.log_records import InvoiceCredited, LogRecord, MonthClosed, MonthSettled
 from entrepot.core.money import PICO
-from entrepot.core.periods import DAY, END_OF_TIME, HOUR, parse_instant
-from entrepot.core.terms import SHARE, Reservation, Tax
+from entrepot.core.periods import DAY, END_OF_TIME, parse_instant
+from entrepot.core.subscriptions import SeatsFrom, Subscription
+from entrepot.core.terms import SHARE, Tax
 from entrepot.core.world import WorldIndex
 from entrepot.flows.compare_books import check
 from entrepot.flows.credit_invoice import draw_up_credit
@@ -95,11 +96,11 @@ def test_a_credit_note_takes_back_the_partners_share_and_makes_no_supplement() -
 
 
 def test_what_was_never_shared_is_not_taken_back() -> None:
-    """A reservation is of a model, and nothing of it went to the model's owner."""
-    reserved = Reservation("reservation-1", 10, PICO, MARCH, MARCH + HOUR, ("m",))
-    made = world(version(prices(("m", "input_tokens", "10"))), contracts=[contract("acme", terms=(reserved,))])
+    """Seats of a product that is called as a model is: nothing of them went to the model's owner."""
+    seats = Subscription("s", "acme", "m", PICO, MARCH, APRIL, 1, 1, (SeatsFrom(MARCH, 10),))
+    made = world(version(prices(("m", "input_tokens", "10"))))
     books = folded(
-        applied(msgspec.structs.replace(made, agreements=(RESALE,))),
+        applied(msgspec.structs.replace(made, agreements=(RESALE,), subscriptions=(seats,))),
         MonthClosed(at=APRIL + DAY, period="2024-03"),
         credited((1, "")),
         MonthClosed(at=MAY + DAY, period="2024-04"),

@@ -5,11 +5,13 @@ import msgspec
 from entrepot.core.agreements import Agreement
 from entrepot.core.catalog import Model
 from entrepot.core.log_records import LogRecord, MonthClosed, MonthSettled
-from entrepot.core.periods import DAY, END_OF_TIME, parse_instant
+from entrepot.core.money import PICO
+from entrepot.core.periods import DAY, END_OF_TIME, HOUR, parse_instant
+from entrepot.core.terms import Reservation
 from entrepot.core.world import World
 from entrepot.flows.compare_books import check
 from entrepot.ports.books import Books
-from tests.support.billing import APRIL, applied, folded, prices, recorded, usage, version, world
+from tests.support.billing import APRIL, MARCH, applied, contract, folded, prices, recorded, usage, version, world
 
 MAY = parse_instant("2024-05-01")
 SHARE = Agreement("own/resale_share@always", "own", "resale_share", "pay", 0, END_OF_TIME, "USD", share=2 * 10**11)
@@ -78,3 +80,14 @@ def test_a_cap_holds_over_all_months_and_what_is_taken_back_makes_room_again() -
     )
     assert stated(books) == [("2024-03-own-1", "1000.00", "150.00"), ("2024-04-own-1", "-500.00", "-50.00")]
     assert [item.cap_left for made in books.statements() for item in made.documents] == ["0.00", "50.00"]
+
+
+def test_a_reservation_of_a_partners_model_is_shared_as_its_usage_is() -> None:
+    """The hours while the agreement was in force, used or not; one for any model is nobody's."""
+    one = Reservation("reservation-1", 10, PICO, MARCH, MARCH + 9 * HOUR, ("m",))
+    reserved = (one, msgspec.structs.replace(one, id="reservation-2", models=()))
+    agreed = msgspec.structs.replace(SHARE, ends=MARCH + 6 * HOUR)
+    made = msgspec.structs.replace(declared(agreed), contracts=(contract("acme", terms=reserved),))
+    books = folded(applied(made), *closed("2024-03", APRIL + DAY))
+    assert books.invoices()[0].net == "180.00"
+    assert stated(books) == [("2024-03-own-1", "60.00", "12.00")]

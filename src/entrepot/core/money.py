@@ -1,7 +1,7 @@
 """Money as an integer number of pico (1e-12) of the currency's major unit.
 
 A cached token in a batch costs 7.5 nano-dollars, so nano is too coarse; int64 pico overflows at 9.2 million,
-so at rest an amount is two integers, micro and the pico remainder. No float reaches any function here.
+so at rest an amount is three integers: how often it has 2^63 micro, micro, pico. No float reaches any function here.
 """
 
 import re
@@ -10,6 +10,7 @@ from typing import Literal
 
 PICO = 10**12
 PICO_PER_MICRO = 10**6
+MICRO_PER_WIDE = 2**63  # About nine trillion units of a currency.
 
 Rounding = Literal["half_up", "half_even"]
 
@@ -98,11 +99,13 @@ def format_minor(pico: int, currency: str) -> str:
     return format_pico(pico, digits)
 
 
-def split_pico(pico: int) -> tuple[int, int]:
-    """(micro, pico remainder 0..999999): the amount in two columns, for stores without wide integers."""
-    return divmod(pico, PICO_PER_MICRO)
+def split_pico(pico: int) -> tuple[int, int, int]:
+    """(wide, micro, pico remainder 0..999999): the amount in three columns, for stores of integers of 64 bits."""
+    micro, remainder = divmod(pico, PICO_PER_MICRO)
+    wide = abs(micro) // MICRO_PER_WIDE * (-1 if micro < 0 else 1)
+    return wide, micro - wide * MICRO_PER_WIDE, remainder
 
 
-def join_pico(micro: int, remainder: int) -> int:
-    """The amount from its two stored columns, or from the columns' sums."""
-    return micro * PICO_PER_MICRO + remainder
+def join_pico(wide: int, micro: int, remainder: int) -> int:
+    """The amount from its three stored columns, or from the columns' sums."""
+    return (wide * MICRO_PER_WIDE + micro) * PICO_PER_MICRO + remainder

@@ -7,7 +7,7 @@ import msgspec
 
 from entrepot.core.capacity import Limit
 from entrepot.core.periods import Instant, format_instant
-from entrepot.core.tokens import CACHED_INPUT_METERS, INPUT_METERS, OUTPUT_METERS
+from entrepot.core.tokens import CACHED_INPUT_METERS, INPUT_METERS, MINUTES_PER_HOUR, OUTPUT_METERS
 
 Geography = Literal["global", "data_zone", "regional"]
 
@@ -63,6 +63,11 @@ def sizing_at(rules: Iterable[SizingRule], geography: Geography, at: Instant) ->
         return DEFAULT_SIZING
     holding = [rule for rule in declared if rule.begins <= at and rule.geography in {geography, None}]
     return max(holding, key=lambda rule: (rule.geography is not None, rule.begins), default=None)
+
+
+def minutes_pico(minutes: int, hourly_pico: int) -> int:
+    """What unit minutes cost at the price of a unit hour, rounded half up to whole pico."""
+    return (2 * minutes * hourly_pico + MINUTES_PER_HOUR) // (2 * MINUTES_PER_HOUR)
 
 
 def load_of(output_weight: int, meters: Mapping[str, int]) -> int:

@@ -4,8 +4,9 @@ Days and months are those of a zone, the contract's. A seat that comes within a 
 included. Within a term seats do not go: the most that were assigned since it began are charged until it ends.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import date
+from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -79,7 +80,7 @@ def seat_days(subscription: Subscription, month: Period, zone: str) -> SeatDays:
     """What a month charges for."""
     begins, ends = subscription.term_of(month, zone).start(zone), month.start(zone)
     peak = max((_assigned(subscription, day) for day in _days(subscription, begins, ends, zone)), default=0)
-    bounds = list(_month_days(month, zone))
+    bounds = _month_days(month, zone)
     first = subscription.seats_at(bounds[0][0])
     added = true_up = beyond = 0
     for day in bounds:
@@ -105,12 +106,13 @@ def _days(subscription: Subscription, begins: Instant, ends: Instant, zone: str)
         yield next(day for day in _month_days(month, zone) if day[0] <= at < day[1])
 
 
-def _month_days(month: Period, zone: str) -> Iterable[_Day]:
+@lru_cache(maxsize=1024)
+def _month_days(month: Period, zone: str) -> tuple[_Day, ...]:
     """[begins, ends) of each day of a month."""
     after = month.next()
     count = (date(after.year, after.month, 1) - date(month.year, month.month, 1)).days
     edges = [parse_instant(f"{month}-{day:02d}", zone) for day in range(1, count + 1)] + [month.end(zone)]
-    return list(pairwise(edges))
+    return tuple(pairwise(edges))
 
 
 def _after(month: Period, months: int) -> Period:

@@ -83,6 +83,11 @@ class Reservation(msgspec.Struct, frozen=True, tag="reservation"):
     models: tuple[str, ...] = ()
     geography: Geography | None = None
 
+    @property
+    def model(self) -> str:
+        """The model that it is for where there is only one, else ""."""
+        return self.models[0] if len(self.models) == 1 else ""
+
     def covers(self, model: str, geography: Geography) -> bool:
         """Whether units of such a deployment are covered."""
         return (not self.models or model in self.models) and self.geography in {None, geography}

@@ -4,7 +4,6 @@ Entities keep the order of their ids, so that equal worlds have equal bytes.
 """
 
 from collections.abc import Iterable, Sequence
-from functools import reduce
 from typing import Literal, Protocol, TypeVar
 
 import msgspec
@@ -20,7 +19,7 @@ from entrepot.core.prices import PriceBookVersion, PriceTable
 from entrepot.core.quotas import Quota
 from entrepot.core.subscriptions import Subscription
 from entrepot.core.tenancy import Contract, Customer, Deployment, IdentityProvider, Principal, Project
-from entrepot.core.terms import Reservation, discounted
+from entrepot.core.terms import Discount, LockedRate, Reservation, Tax, discounted
 from entrepot.core.upgrades import models_of
 
 
@@ -63,21 +62,41 @@ decode_world = _decoder.decode
 Change = Literal["add", "change", "remove"]
 
 
-def with_history(current: World, earlier: World | None) -> World:
+def with_history(current: World, earlier: World | None, at: Instant) -> World:
     """The current world with those customers, contracts, price versions and prices that only the earlier one declares.
 
     Usage metered under terms that were taken out of the world is still rated and invoiced under them. Applying a world
-    refuses to take out what has usage, but more usage may reach the log between that look and the world.
+    refuses to take out what has usage, but more usage may reach the log between that look and the world. Nothing else
+    is charged under them: a contract that is gone was never in force, and seats that had not begun never will.
+    at: when the current world was applied.
     """
     if earlier is None:
         return current
     return msgspec.structs.replace(
         current,
         customers=_united(current.customers, earlier.customers),
-        contracts=_united(current.contracts, earlier.contracts),
-        subscriptions=_united(current.subscriptions, earlier.subscriptions),
+        contracts=_with_gone_contracts(current.contracts, earlier.contracts),
+        subscriptions=_united(current.subscriptions, (item for item in earlier.subscriptions if item.begins <= at)),
         price_books=_united(_with_dropped_prices(current.price_books, earlier.price_books), earlier.price_books),
     )
+
+
+def _with_gone_contracts(current: tuple[Contract, ...], earlier: tuple[Contract, ...]) -> tuple[Contract, ...]:
+    """The current contracts, with the reservations they have lost, and the earlier ones as far as they price usage."""
+    known = {contract.id: contract for contract in earlier}
+    kept = tuple(_with_lost_reservations(contract, known.get(contract.id, contract)) for contract in current)
+    return _united(kept, map(_never_in_force, earlier))
+
+
+def _with_lost_reservations(contract: Contract, earlier: Contract) -> Contract:
+    known = {term.id for term in contract.terms if isinstance(term, Reservation)}
+    lost = tuple(term for term in earlier.terms if isinstance(term, Reservation) and term.id not in known)
+    return msgspec.structs.replace(contract, terms=contract.terms + lost) if lost else contract
+
+
+def _never_in_force(contract: Contract) -> Contract:
+    pricing = tuple(term for term in contract.terms if isinstance(term, Discount | LockedRate | Reservation | Tax))
+    return msgspec.structs.replace(contract, effective_to=contract.effective_from, terms=pricing)
 
 
 def _with_dropped_prices(
@@ -109,11 +128,6 @@ def installed_after(known: History, at: Instant, world: World) -> History:
     return history_after(known, world.deployments, models, {item.id: item.customer for item in world.projects}, at)
 
 
-def installed_of(worlds: Iterable[tuple[Instant, World]]) -> History:
-    """What they were in all worlds, given with when each was applied."""
-    return reduce(lambda known, applied: installed_after(known, *applied), worlds, {})
-
-
 class _Named(Protocol):
     """What has an id."""
 
@@ -124,7 +138,7 @@ class _Named(Protocol):
 _N = TypeVar("_N", bound=_Named)
 
 
-def _united(current: tuple[_N, ...], earlier: tuple[_N, ...]) -> tuple[_N, ...]:
+def _united(current: tuple[_N, ...], earlier: Iterable[_N]) -> tuple[_N, ...]:
     known = {item.id for item in current}
     kept = (item for item in earlier if item.id not in known)
     return tuple(sorted((*current, *kept), key=lambda item: item.id))
@@ -174,6 +188,7 @@ class WorldIndex:
         "_versions",
         "contracts_with_units",
         "customers",
+        "declared",
         "deployments",
         "installed",
         "models",
@@ -181,9 +196,13 @@ class WorldIndex:
         "world",
     )
 
-    def __init__(self, world: World, installed: History | None = None) -> None:
-        """installed: what provisioned deployments were in all worlds so far."""
+    def __init__(self, world: World, installed: History | None = None, declared: "WorldIndex | None" = None) -> None:
+        """installed: what provisioned deployments were in all worlds so far.
+
+        declared: the current world alone, where this one has what earlier worlds declared, too.
+        """
         self.world = world
+        self.declared = declared or self
         self.installed = installed or {}
         self._provisioned: dict[str, list[tuple[tuple[str, str], tuple[Installed, ...]]]] = {}
         for key, steps in self.installed.items():
@@ -253,3 +272,15 @@ class WorldIndex:
             table = listed if agreed is listed.version else PriceTable(agreed)
             self._agreed[contract_id, version_id] = table
         return table
+
+
+def index_of(worlds: Iterable[tuple[Instant, World]]) -> WorldIndex | None:
+    """The last world with what earlier ones declared; None without any. worlds: each with when it was applied."""
+    installed: History = {}
+    current = united = None
+    for at, current in worlds:
+        installed = installed_after(installed, at, current)
+        united = with_history(current, united, at)
+    if current is None or united is None:
+        return None
+    return WorldIndex(united, installed, WorldIndex(current, installed))

@@ -22,28 +22,28 @@ def pass_mark(books: Books, terms: WorldIndex | None, at: Instant, piece: int) -
     """
     mark = watermark(at, books.oldest_open())
     if terms is not None:
-        count_units(books, terms, hour_of(mark))
+        count_units(books, terms.declared, hour_of(mark))
     reached = None if terms is None else accrue(books, terms, complete_hours(mark), piece)
     if reached is None:
         books.save_watermark(mark)
     return reached
 
 
-def count_units(books: Books, terms: WorldIndex, until: Instant) -> None:
-    """Counts the minutes of provisioned units that are not counted yet before the instant."""
+def count_units(books: Books, declared: WorldIndex, until: Instant) -> None:
+    """Counts the minutes of provisioned units that are not counted yet before the instant, as the world has them."""
     through = books.units_through()
-    if until > through and first_unit(terms) is not None:
-        books.add_readings(unit_readings(terms, through, until))
+    if until > through and first_unit(declared) is not None:
+        books.add_readings(unit_readings(declared, through, until))
         books.save_units_through(until)
 
 
-def recount_units(books: Books, before: WorldIndex, terms: WorldIndex) -> None:
-    """Adds what a new world makes of minutes that were counted under the terms before: its dates may be past ones."""
+def recount_units(books: Books, before: WorldIndex, after: WorldIndex) -> None:
+    """Adds what a new world makes of minutes that were counted under the one before: its dates may be past ones."""
     through = books.units_through()
-    customers = changed_customers(before, terms, through)
+    customers = changed_customers(before, after, through)
     if not customers:
         return
-    readings = unit_readings(terms, 0, through, customers)
+    readings = unit_readings(after, 0, through, customers)
     for key, minutes in unit_readings(before, 0, through, customers).items():
         readings[key] = readings.get(key, 0) - minutes
     books.add_readings({key: minutes for key, minutes in readings.items() if minutes})

@@ -10,8 +10,8 @@ from entrepot.core.errors import BadInput, NotFound, SnapshotRefused, WorldRejec
 from entrepot.core.identifiers import key_digest
 from entrepot.core.log_records import KeyIssued, KeyRevoked, LogRecord, WorldApplied
 from entrepot.core.periods import END_OF_TIME, Instant, parse_period
-from entrepot.core.tenancy import ApiKey
-from entrepot.core.world import World, WorldIndex, encode_world, installed_of
+from entrepot.core.tenancy import ApiKey, Contract
+from entrepot.core.world import World, encode_world, index_of
 from entrepot.metering.units import latest_counted
 from entrepot.ports.books import Books
 from entrepot.ports.clock import Clock
@@ -128,7 +128,9 @@ def publish(office: Office) -> bool:
 
 
 def _refuse_rewriting(books: Books, current: World, world: World, now: Instant) -> None:
-    counted = WorldIndex(current, installed_of(books.worlds()))
+    terms = index_of(books.worlds())
+    assert terms is not None
+    counted = terms.declared
     through = books.units_through()
 
     def latest_of(customers: Collection[str], admitted: Instant | None) -> Instant | None:
@@ -138,12 +140,17 @@ def _refuse_rewriting(books: Books, current: World, world: World, now: Instant) 
     def of_customer(customer: str) -> Instant | None:
         return latest_of({customer}, books.latest_admission(customer=customer))
 
+    def of_contract(contract: Contract) -> Instant | None:
+        invoiced = (parse_period(invoice.period) for invoice in books.invoices(contract=contract.id))
+        known = (of_customer(contract.customer), *(period.end(contract.zone) - 1 for period in invoiced))
+        return max((at for at in known if at is not None), default=None)
+
     def of_book(book: str) -> Instant | None:
         customers = {contract.customer for contract in current.contracts if contract.price_book == book}
         return latest_of(customers, books.latest_admission(book=book))
 
     conflicts = [
-        *contract_conflicts(current, world, of_customer),
+        *contract_conflicts(current, world, of_contract),
         *price_conflicts(current, world, of_book),
         *removal_conflicts(current, world, of_customer),
         *seat_conflicts(current, world, now),

@@ -56,11 +56,13 @@ def check_closable(books: Books, terms: WorldIndex | None, at: Instant, period: 
             f"a request admitted at {format_instant(oldest)} is still unresolved, so usage of {period} may still come; "
             "it is resolved while `entrepot serve` runs: close again when it is"
         )
-    for unpriced in (*unpriced_units(terms, 0, end), *units_without_contract(terms, end)):
+    for unpriced in (*unpriced_units(terms.declared, 0, end), *units_without_contract(terms.declared, end)):
         raise PeriodNotClosable(unpriced)
     abroad = [contract for contract in terms.world.contracts if contract.charged_in != contract.currency]
     since = books.uninvoiced_since() if abroad else {}
     for contract in abroad:
+        if contract.effective_to <= contract.effective_from and contract.id not in since:
+            continue  # It was taken out of the world, and there is no usage under it.
         for month in sorted({wanted, _first_month(contract, since.get(contract.id, end), wanted)}):
             for missing in missing_rates(terms.world.exchange_rates, [contract], month):
                 raise PeriodNotClosable(missing)

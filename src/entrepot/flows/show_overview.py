@@ -11,7 +11,7 @@ from entrepot.core.periods import DAY, HOUR, Instant, Period, format_instant, ho
 from entrepot.core.tenancy import Contract
 from entrepot.core.tokens import TOKEN_METERS
 from entrepot.core.usage_event import UsageEvent
-from entrepot.core.world import World, WorldIndex, installed_of, with_history
+from entrepot.core.world import WorldIndex, index_of
 from entrepot.ports.books import Books
 from entrepot.rating.rate_usage import Rater
 
@@ -96,11 +96,7 @@ def show_overview(books: Books, at: Instant) -> Overview:
 
 def terms_of(books: Books) -> WorldIndex | None:
     """All terms that usage in the books can have been metered under, or None before the first world."""
-    worlds = list(books.worlds())
-    united: World | None = None
-    for _, world in worlds:
-        united = with_history(world, united)
-    return WorldIndex(united, installed_of(worlds)) if united else None
+    return index_of(books.worlds())
 
 
 def _contracts(terms: WorldIndex | None) -> Iterable[Contract]:

@@ -1,21 +1,18 @@
 """The seats of a month from the books: what the world says of them, and what was used with them."""
 
 from entrepot.core.periods import Instant, Period
-from entrepot.core.world import World, WorldIndex, with_history
+from entrepot.core.world import WorldIndex, index_of
 from entrepot.ports.books import Books
 from entrepot.reporting.seats import Buyer, SeatsReport, Used, seats_report, used_by
 
 
 def show_seats(books: Books, period: Period) -> SeatsReport | None:
     """The report of a month, or None where no subscription has begun by its end."""
-    united: World | None = None
-    for _, world in books.worlds():
-        united = with_history(world, united)
-    if united is None:
+    terms = index_of(books.worlds())
+    if terms is None:
         return None
-    terms = WorldIndex(united)
     subscriptions = [
-        item for item in united.subscriptions if item.begins < period.end(_buyer(terms, item.customer).zone)
+        item for item in terms.world.subscriptions if item.begins < period.end(_buyer(terms, item.customer).zone)
     ]
     buyers = {item.customer: _buyer(terms, item.customer) for item in subscriptions}
 

@@ -33,9 +33,19 @@ def converted(lines: Iterable[LineDraft], conversions: Iterable[Conversion]) -> 
     rates = {conversion.period: parse_pico(conversion.rate) for conversion in conversions}
     if not rates:
         return list(lines)
-    return [
-        msgspec.structs.replace(line, exact_pico=convert_pico(line.exact_pico, rates[line.period])) for line in lines
-    ]
+    return [_converted(line, rates[line.period]) for line in lines]
+
+
+def _converted(line: LineDraft, rate_pico: int) -> LineDraft:
+    exact_pico = convert_pico(line.exact_pico, rate_pico)
+    shares = line.shares
+    if shares:  # The last one has what the others leave, so that they sum to the line.
+        costs = [convert_pico(parse_pico(share.exact), rate_pico) for share in shares[:-1]]
+        costs.append(exact_pico - sum(costs))
+        shares = tuple(
+            msgspec.structs.replace(share, exact=format_pico(cost)) for share, cost in zip(shares, costs, strict=True)
+        )
+    return msgspec.structs.replace(line, exact_pico=exact_pico, shares=shares)
 
 
 def missing_rates(rates: Sequence[ExchangeRate], contracts: Iterable[Contract], period: Period) -> Iterator[str]:

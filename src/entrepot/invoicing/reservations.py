@@ -6,7 +6,9 @@ from entrepot.core.charges import Charge
 from entrepot.core.invoices import LineDraft, ReservedShare
 from entrepot.core.money import format_parts, format_pico
 from entrepot.core.periods import Period, period_of
+from entrepot.core.provisioned import minutes_pico
 from entrepot.core.tenancy import Contract
+from entrepot.core.terms import Reservation
 from entrepot.core.tokens import COVERED_MINUTES, MINUTES_PER_HOUR, RESERVED_MINUTES, UNIT_HOURS
 from entrepot.invoicing.draft import DraftLine
 
@@ -24,33 +26,33 @@ def reservation_lines(charges: Sequence[Charge], contract: Contract) -> list[Dra
     grouped: dict[tuple[Period, str], list[Charge]] = {}
     for charge in charges:
         grouped.setdefault((period_of(charge.hour, contract.zone), charge.series.price_class), []).append(charge)
-    lines = [DraftLine(_line(period, name, group), group) for (period, name), group in grouped.items()]
+    agreed = {term.id: term for term in contract.terms if isinstance(term, Reservation)}
+    lines = [DraftLine(_line(period, agreed[name], group), group) for (period, name), group in grouped.items()]
     return sorted(lines, key=lambda item: item.line.place)
 
 
-def _line(period: Period, name: str, charges: Sequence[Charge]) -> LineDraft:
-    reserved = [charge for charge in charges if charge.meter == RESERVED_MINUTES]
-    minutes = sum(charge.quantity for charge in reserved)
+def _line(period: Period, reservation: Reservation, charges: Sequence[Charge]) -> LineDraft:
+    minutes = sum(charge.quantity for charge in charges if charge.meter == RESERVED_MINUTES)
     used = sum(charge.quantity for charge in charges if charge.meter == COVERED_MINUTES)
-    exact_pico = sum(charge.amount_pico for charge in reserved)
+    exact_pico = sum(charge.amount_pico for charge in charges)
     return LineDraft(
         period=str(period),
-        model=reserved[0].series.model if reserved else "",
+        model=reservation.model,
         meter=UNIT_HOURS,
         tier="default",
         quantity=minutes,
         exact_pico=exact_pico,
-        unit_pico=reserved[0].unit_pico if reserved else None,
+        unit_pico=reservation.each_hour_pico,
         kind="reservation",
-        price_class=name,
+        price_class=reservation.id,
         parts=MINUTES_PER_HOUR,
-        shares=_shares(minutes, used, exact_pico),
+        shares=_shares(minutes, used, reservation.each_hour_pico, exact_pico),
     )
 
 
-def _shares(minutes: int, used: int, exact_pico: int) -> tuple[ReservedShare, ReservedShare]:
-    """What was used and what was not; what they cost sums to the price of the reservation."""
-    used_pico = (2 * exact_pico * used + minutes) // (2 * minutes) if minutes else 0
+def _shares(minutes: int, used: int, hourly_pico: int, exact_pico: int) -> tuple[ReservedShare, ReservedShare]:
+    """What was used and what was not; what they cost sums to what the line comes to."""
+    used_pico = minutes_pico(used, hourly_pico)
     return (
         ReservedShare("used", format_parts(used, MINUTES_PER_HOUR), format_pico(used_pico)),
         ReservedShare("unused", format_parts(minutes - used, MINUTES_PER_HOUR), format_pico(exact_pico - used_pico)),

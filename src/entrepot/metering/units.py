@@ -6,7 +6,7 @@ minute, deployments in the order of their names, reservations in that of the con
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from itertools import groupby, pairwise
 from typing import NamedTuple
 
@@ -106,6 +106,7 @@ def latest_counted(terms: WorldIndex, customers: Collection[str], until: Instant
         for contract in terms.contracts_with_units
         if contract.customer in customers
         for stretch in _stretches(terms, contract, 0, until)
+        if any(_counted(contract, stretch))
     )
     return max((stretch.ends - 1 for stretch in stretches), default=None)
 
@@ -159,8 +160,7 @@ def _counted(contract: Contract, stretch: _Stretch) -> Iterator[tuple[Series, st
             of = (contract.id, version, contract.customer, project, deployment, model, "default", installed.geography)
             yield Series(*of), UNIT_MINUTES, units
     for reservation in stretch.reservations:
-        model = reservation.models[0] if len(reservation.models) == 1 else ""
-        of = (contract.id, "", contract.customer, "", "", model, "default", reservation.id)
+        of = (contract.id, "", contract.customer, "", "", reservation.model, "default", reservation.id)
         yield Series(*of), RESERVED_MINUTES, reservation.units
 
 
@@ -185,14 +185,17 @@ def _minute(at: Instant) -> Instant:
 
 
 def changed_customers(before: WorldIndex, after: WorldIndex, until: Instant) -> set[str]:
-    """Customers whose provisioned deployments were something else before the instant than was known."""
-    found: set[str] = set()
-    for key in before.installed.keys() | after.installed.keys():
-        old, new = (_until(terms.installed.get(key, ()), until) for terms in (before, after))
-        if old != new:
-            found |= {step.customer for step in (*old, *new)}
-    return found - {""}
+    """Customers whose units count otherwise before the instant: by number, contract, reservation or price."""
+    old, new = _all_counted(before, until), _all_counted(after, until)
+    return {customer for customer in old.keys() | new.keys() if old.get(customer) != new.get(customer)}
 
 
-def _until(steps: Iterable[Installed], until: Instant) -> list[Installed]:
-    return [step for step in steps if _minute(step.begins) < until]
+def _all_counted(terms: WorldIndex, until: Instant) -> dict[str, list[object]]:
+    """{customer: all that its readings are made of}."""
+    found: dict[str, list[object]] = defaultdict(list)
+    for contract in terms.contracts_with_units:
+        for stretch in _stretches(terms, contract, 0, until):
+            counted = list(_counted(contract, stretch))
+            if counted:
+                found[contract.customer].append((stretch.begins, stretch.ends, contract.zone, counted))
+    return found

@@ -13,25 +13,43 @@ from entrepot.core.money import format_pico
 from entrepot.core.periods import Instant, Period, format_instant
 from entrepot.core.prices import PriceBookVersion, PriceTable
 from entrepot.core.tenancy import Contract
-from entrepot.core.terms import LockedRate
+from entrepot.core.terms import LockedRate, Reservation
 from entrepot.core.tokens import PRICED_AS
 from entrepot.core.world import World, WorldIndex
 
 Latest = Callable[[str], Instant | None]
 
 
-def contract_conflicts(before: World, after: World, latest_of_customer: Latest) -> Iterator[str]:
-    """A sentence for each contract that had usage and would read differently for the time of that usage."""
+def contract_conflicts(
+    before: World, after: World, latest_of_contract: Callable[[Contract], Instant | None]
+) -> Iterator[str]:
+    """A sentence for each contract that had usage and would read differently for the time of that usage.
+
+    latest_of_contract: the last instant of what is metered or invoiced of its customer's.
+    """
     kept = {contract.id: contract for contract in after.contracts}
     for contract in before.contracts:
-        latest = latest_of_customer(contract.customer)
+        new = kept.get(contract.id)
+        latest = None if new == contract else latest_of_contract(contract)
         if latest is None or latest < contract.effective_from:
             continue
         metered_until = min(contract.effective_to, latest + 1)
-        if not _still_holds(contract, kept.get(contract.id), metered_until):
+        if new is None or not _still_holds(contract, new, metered_until):
             yield (
-                f"contract {contract.id} has usage until {format_instant(metered_until)} and cannot change for "
-                "that time; declare a further contract of the customer with a later effective_from"
+                f"contract {contract.id} has usage or invoices until {format_instant(metered_until)} and cannot change "
+                "for that time; declare a further contract of the customer with a later effective_from"
+            )
+        yield from _reservation_conflicts(contract, new, metered_until) if new else ()
+
+
+def _reservation_conflicts(old: Contract, new: Contract, until: Instant) -> Iterator[str]:
+    """A sentence for each reservation that has begun and would be gone or cost something else."""
+    kept = {term.id: term.each_hour_pico for term in new.terms if isinstance(term, Reservation)}
+    for term in old.terms:
+        if isinstance(term, Reservation) and term.begins < until and kept.get(term.id) != term.each_hour_pico:
+            yield (
+                f"{term.id} of contract {old.id} has begun and can neither go nor change its price; end it with `to`, "
+                "and declare another one behind it"
             )
 
 
@@ -85,10 +103,17 @@ def _exchanged(world: World, period: Period) -> Iterator[tuple[str, str, Instant
                 yield contract.currency, agreement.currency, period.end("UTC") - 1
 
 
-def _still_holds(old: Contract, new: Contract | None, until: Instant) -> bool:
-    if new is None or new.effective_to < until:
+def _still_holds(old: Contract, new: Contract, until: Instant) -> bool:
+    """Whether usage before the instant is priced as it was. Minutes of reservations are counted again instead."""
+    if new.effective_to < until:
         return False
-    return msgspec.structs.replace(new, effective_to=old.effective_to) == old
+    return _unreserved(new, old.effective_to) == _unreserved(old, old.effective_to)
+
+
+def _unreserved(contract: Contract, ends: Instant) -> Contract:
+    """The contract until an end, without its reservations."""
+    terms = tuple(term for term in contract.terms if not isinstance(term, Reservation))
+    return msgspec.structs.replace(contract, effective_to=ends, terms=terms)
 
 
 def price_conflicts(before: World, after: World, latest_of_book: Latest) -> Iterator[str]:

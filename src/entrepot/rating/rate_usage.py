@@ -5,8 +5,9 @@ from collections.abc import Callable
 from entrepot.core.charges import Charge, Pool, Reading, Series
 from entrepot.core.periods import period_of
 from entrepot.core.prices import Price
+from entrepot.core.provisioned import minutes_pico
 from entrepot.core.terms import Reservation
-from entrepot.core.tokens import COVERED_MINUTES, MINUTES_PER_HOUR, RESERVED_MINUTES, UNIT_HOURS, UNIT_MINUTES
+from entrepot.core.tokens import COVERED_MINUTES, RESERVED_MINUTES, UNIT_HOURS, UNIT_MINUTES
 from entrepot.core.world import WorldIndex
 
 _BY_THE_MINUTE = frozenset({UNIT_MINUTES, COVERED_MINUTES, RESERVED_MINUTES})
@@ -52,7 +53,7 @@ class Rater:
         hourly, price_class = self._hourly(reading)
 
         def cost_pico(minutes: int) -> int:
-            return (2 * minutes * hourly + MINUTES_PER_HOUR) // (2 * MINUTES_PER_HOUR)
+            return minutes_pico(minutes, hourly)
 
         return Charge(
             series=reading.series,

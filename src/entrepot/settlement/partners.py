@@ -5,7 +5,7 @@ from fractions import Fraction
 
 from entrepot.core.agreements import Agreement, PartnerReport
 from entrepot.core.charges import Reading
-from entrepot.core.invoices import USAGE_KINDS, Invoice, InvoiceLine, LineKind
+from entrepot.core.invoices import ACCRUED_KINDS, Invoice, InvoiceLine, LineKind
 from entrepot.core.money import PICO, Rounding, format_minor, format_pico, parse_pico, round_share_to_minor
 from entrepot.core.periods import Period, parse_period
 from entrepot.core.statements import Statement, StatementItem
@@ -24,7 +24,7 @@ def resale_base(
     rate_of: Callable[[Invoice], int],
     weights: Weights,
 ) -> Fraction:
-    """What customers were invoiced, before tax, for usage of these models while the agreement was in force; in pico.
+    """What customers were invoiced, before tax, for using or reserving these models while it was in force; in pico.
 
     zone_of: a contract's. kind_of: a line's; of a credit note, that of the line it takes from, since what was never
     shared is not taken back. rate_of: what the invoice's currency is in the agreement's, in pico.
@@ -33,7 +33,7 @@ def resale_base(
     base = Fraction(0)
     for invoice in invoices:
         for line in invoice.lines:
-            if line.model in names and kind_of(invoice, line) in USAGE_KINDS:
+            if line.model in names and kind_of(invoice, line) in ACCRUED_KINDS:
                 part = _part_in_force(agreement, invoice, line, zone_of(invoice.contract), weights)
                 base += parse_pico(line.amount) * part * Fraction(rate_of(invoice), PICO)
     return base

@@ -79,7 +79,7 @@ REFUSED = {
     ),
     "a contract in between": (
         {CONTRACTS: "  - {customer: acme, effective_from: 2024-03-01, price_book: list}\n" + CONTRACTS},
-        "contract acme@2024-01-01 has usage until 2024-05-10T12:00:00.000001Z and cannot change for that time",
+        "contract acme@2024-01-01 has usage or invoices until 2024-05-10T12:00:00.000001Z and cannot change for that",
     ),
     "a contract of another zone": (
         {"    price_book: list\n": "    price_book: list\n    zone: Europe/Berlin\n"},
@@ -111,6 +111,37 @@ def test_what_would_rewrite_metered_time_is_refused_with_what_to_do(change: dict
     after = small_world(**change)
     assert any(found.startswith(message) for found in conflicts(after)), conflicts(after)
     assert conflicts(after, latest=None) == []
+
+
+def reserved(*rows: str) -> World:
+    """The small world with reservations."""
+    terms = ", ".join(f"{{kind: reservation, units: 15, {row}}}" for row in rows)
+    return small_world(**{"    price_book: list\n": f"    price_book: list\n    terms: [{terms}]\n"})
+
+
+JANUARY, JUNE = 'each_hour: "0.50", from: 2024-01-15', 'each_hour: "0.70", from: 2024-06-01'
+ENDED = f"{JANUARY}, to: 2024-03-01"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "refused"),
+    [
+        ([], [JANUARY], ""),
+        ([JANUARY], [ENDED, JUNE], ""),
+        ([JANUARY, JUNE], [JANUARY], ""),
+        ([JANUARY], ['each_hour: "0.50", from: 2024-02-15, geography: regional'], ""),
+        ([JANUARY, JUNE], [JANUARY, 'each_hour: "0.60", from: 2024-06-01'], ""),
+        ([JANUARY], [], "reservation-1 of contract acme@2024-01-01 has begun and can neither go nor change its price"),
+        ([JANUARY], ['each_hour: "0.40", from: 2024-01-15'], "reservation-1 of contract acme@2024-01-01 has begun"),
+        ([JANUARY], [JUNE, JANUARY], "reservation-1 of contract acme@2024-01-01 has begun"),
+    ],
+)
+def test_a_reservation_that_has_begun_keeps_its_price_and_may_change_otherwise(
+    before: list[str], after: list[str], refused: str
+) -> None:
+    found = list(contract_conflicts(reserved(*before), reserved(*after), lambda _: METERED_UNTIL))
+    assert bool(found) == bool(refused), found
+    assert all(item.startswith(refused) for item in found), found
 
 
 def test_a_customer_with_usage_cannot_go() -> None:

@@ -50,7 +50,8 @@ class Journal(Store):
         )
         assert added == len(heads), f"an entry exists among {[item.key for item in entries]}"
         self._database.execute_many(
-            "INSERT INTO posting (entry, leg, account, currency, micro, pico_rem) VALUES (?, ?, ?, ?, ?, ?)", legs
+            "INSERT INTO posting (entry, leg, account, currency, wide, micro, pico_rem) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            legs,
         )
 
     def has_entry(self, key: str) -> bool:
@@ -65,21 +66,23 @@ class Journal(Store):
     def entries(self) -> Iterator[tuple[JournalEntry, str]]:
         """See ports.books."""
         heads = self._database.rows("SELECT no, key, kind, at, hash FROM journal ORDER BY no")
-        legs = self._database.rows("SELECT entry, account, currency, micro, pico_rem FROM posting ORDER BY entry, leg")
+        legs = self._database.rows(
+            "SELECT entry, account, currency, wide, micro, pico_rem FROM posting ORDER BY entry, leg"
+        )
         leg = next(legs, None)
         for number, key, kind, at, stored in heads:
             postings = []
             while leg is not None and leg[0] == number:
-                postings.append(Posting(self._accounts.key(leg[1]), leg[2], join_pico(leg[3], leg[4])))
+                postings.append(Posting(self._accounts.key(leg[1]), leg[2], join_pico(*leg[3:])))
                 leg = next(legs, None)
             yield JournalEntry(key=key, kind=kind, at=at, postings=tuple(postings)), stored.hex()
 
     def balances(self) -> dict[tuple[str, str], int]:
         """See ports.books."""
         sums: dict[tuple[str, str], int] = defaultdict(int)
-        for account, currency, parts, micro, remainder in self._database.rows(
-            f"SELECT account, currency, sum(micro / {_PART}), sum(micro % {_PART}), sum(pico_rem) FROM posting "
-            "GROUP BY account, currency"
+        for account, currency, wide, parts, micro, remainder in self._database.rows(
+            f"SELECT account, currency, sum(wide), sum(micro / {_PART}), sum(micro % {_PART}), sum(pico_rem) "
+            "FROM posting GROUP BY account, currency"
         ):
-            sums[self._accounts.key(account), currency] = join_pico(parts * _PART + micro, remainder)
+            sums[self._accounts.key(account), currency] = join_pico(wide, parts * _PART + micro, remainder)
         return {key: pico for key, pico in sorted(sums.items()) if pico}

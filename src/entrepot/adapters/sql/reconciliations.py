@@ -50,11 +50,11 @@ class Reconciliations(Journal, PartnerReports):
         )
         for number, key, kind, at in heads:
             legs = self._database.all(
-                "SELECT account, currency, micro, pico_rem FROM posting WHERE entry = ? ORDER BY leg", (number,)
+                "SELECT account, currency, wide, micro, pico_rem FROM posting WHERE entry = ? ORDER BY leg", (number,)
             )
             postings = tuple(
-                Posting(self._accounts.key(account), currency, join_pico(micro, remainder))
-                for account, currency, micro, remainder in legs
+                Posting(self._accounts.key(account), currency, join_pico(*amount))
+                for account, currency, *amount in legs
             )
             yield JournalEntry(key=key, kind=kind, at=at, postings=postings)
 
