@@ -199,6 +199,7 @@ class Fold:
     def _issue_key(self, record: KeyIssued) -> None:
         """A repeat must not bring a revoked key back."""
         if self._key(record.key_id) is None:
+            replaced = self._key(record.replaces) if record.replaces else None
             self._books.save_key(
                 ApiKey(
                     id=record.key_id,
@@ -207,6 +208,7 @@ class Fold:
                     name=record.name,
                     created_at=record.at,
                     budget=decode_budget(record.budget) if record.budget else None,
+                    continues="" if replaced is None else replaced.first,
                 )
             )
 

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from typing import NamedTuple
 
+from entrepot.admission.allotments import Allotment
 from entrepot.core.capacity import Counter, Limit
 from entrepot.core.counter_language import Words, answer
 from entrepot.core.drawing import Answered, Drawing, Outcome
@@ -14,6 +15,7 @@ from entrepot.core.periods import SECOND, Instant
 from entrepot.core.shared_counters import SharedCounters
 
 TICK_US = SECOND // 4
+WAY_US_MAX = 150_000
 START: Instant = 1_790_000_000 * SECOND
 
 
@@ -40,8 +42,7 @@ class Room:
         self.world = world
         self.drawing = Drawing(name, self._send)
         self.connection = 0  # A number; 0 while there is none.
-        self.free = 0
-        self.taken_at: Instant = 0
+        self.allotment = Allotment(world.limit, self.drawing)
         self.asking = 0  # Units of requests that wait for an answer: it may be on its way.
         self.held: list[list[Part]] = []
         self.is_alive = True
@@ -53,9 +54,9 @@ class Room:
         """A request arrives, or tries again."""
         if not self.is_alive:
             return
-        self._advance()
-        part = Part(min(units, self.free), self.taken_at)
-        self.free -= part.units
+        self.allotment.advance(self.world.at)
+        taken_at = self.allotment.taken_at
+        part = Part(self.allotment.take(units), taken_at)
         if part.units == units:
             self._admit([part])
             return
@@ -78,29 +79,28 @@ class Room:
                 self.world.refused(units)
         elif outcome is not None:
             missing = units - part.units
-            self._put_back(Part(outcome[0].units - missing, outcome[0].taken_at))
+            self.allotment.granted(outcome[0], missing)
             self._admit([part, Part(missing, outcome[0].taken_at)])
 
     def _put_back(self, part: "Part") -> None:
         """Units that are not used are free for the next request."""
-        self._advance()
-        if part.units and not self._is_over(part.taken_at):
-            self.taken_at = min(self.taken_at, part.taken_at) if self.free else part.taken_at
-            self.free += part.units
+        self.allotment.advance(self.world.at)
+        self.allotment.put_back(part.units, part.taken_at)
 
     def _admit(self, parts: "list[Part]") -> None:
         self.held.append(parts)
         for part in parts:
             self.world.admitted(part)
-        self.world.later(self.world.chance.randrange(10_000, 3 * SECOND), lambda: self._settle(parts))
+        at = self.world.at
+        self.world.later(self.world.chance.randrange(10_000, 3 * SECOND), lambda: self._settle(parts, at))
 
-    def _settle(self, parts: "list[Part]") -> None:
+    def _settle(self, parts: "list[Part]", admitted_at: Instant) -> None:
         if not self.is_alive:
             return
         self.held.remove(parts)
         for part in parts:
             free = self.world.chance.randrange(0, part.units + 1)
-            self.world.freed(free, part.taken_at)
+            self.world.freed(free, admitted_at if self.world.limit.refill == "bucket" else part.taken_at)
             self._give(free, part.taken_at)
 
     def _give(self, units: int, taken_at: Instant) -> None:
@@ -113,7 +113,6 @@ class Room:
         if not self.is_alive:
             return
         chance, faults = self.world.chance, self.world.faults
-        self._advance()
         if not self.connection:
             self._connect()
         elif chance.random() < faults.connection:
@@ -123,18 +122,8 @@ class Room:
             self.is_alive = False
             return
         self.drawing.tick(self.world.at)
-        if self.world.limit.id in self.drawing.scarce or chance.random() < 0.2:
-            units, self.free = self.free, 0
-            self._give(units, self.taken_at)
+        self.allotment.sweep(self.world.at)
         self.world.later(TICK_US, self.tick)
-
-    def _advance(self) -> None:
-        if self.free and self._is_over(self.taken_at):
-            self.free = 0
-
-    def _is_over(self, taken_at: Instant) -> bool:
-        limit = self.world.limit
-        return limit.refill == "window" and taken_at // limit.window != self.world.at // limit.window
 
     # ---- network
 
@@ -233,7 +222,7 @@ class World:
 
     def _delay(self, way: int) -> int:
         """Microseconds, so that nothing overtakes on a way."""
-        arrives = max(self._arrives.get(way, 0), self.at + self.chance.choice([200, 1_000, 30_000, 150_000]))
+        arrives = max(self._arrives.get(way, 0), self.at + self.chance.choice([200, 1_000, 30_000, WAY_US_MAX]))
         self._arrives[way] = arrives
         return arrives - self.at
 

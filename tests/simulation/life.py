@@ -91,7 +91,7 @@ class Life:
         """The worker's own loop, until it ends; what happens beside it happens in its pauses."""
         try:
             reader = DiskLogReader(self.machine.disk)
-            keep_folding(self.books, reader, self, self, self.clock, self._pause, KeptStandings())
+            keep_folding(self.books, reader, self, self, self.clock, self._pause, KeptStandings(), self._note)
         except (Crash, BooksUnavailable):
             self._note("worker ends")
             self._store_faults *= self.chance.choice((0, 1))

@@ -3,9 +3,9 @@
 import pytest
 
 from entrepot.core.capacity import Limit
-from entrepot.core.periods import SECOND
-from entrepot.core.shared_counters import LEASE_US, REMEMBER_US, SHARES, Given
-from tests.simulation.gateways import Faults, Room, World
+from entrepot.core.periods import MINUTE, SECOND
+from entrepot.core.shared_counters import LEASE_US, REMEMBER_US, Given
+from tests.simulation.gateways import WAY_US_MAX, Faults, Room, World
 
 WINDOW = Limit("tokens", "tokens", "window", 2_000, window=10 * SECOND)
 BUCKET = Limit("load", "load", "bucket", 2_000, drain=12_000)
@@ -45,11 +45,12 @@ def test_what_is_admitted_never_exceeds_the_limit(seed: int, limit: Limit, fault
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_bucket_is_filled_little_further_than_its_last_request(seed: int) -> None:
-    """What lay idle leaks like what is used, and is given back whole: a share of what may be drawn ahead, at most."""
+def test_a_bucket_is_filled_no_further_than_its_last_request(seed: int) -> None:
+    """Beside what leaks while a grant is on its way, which nobody can have used."""
     world = run(seed, BUCKET, BROKEN)
     assert world.admissions > 100
-    assert world.peak <= BUCKET.units + 150 + BUCKET.units // SHARES
+    print(f"seed {seed}: filled to {world.peak} of {BUCKET.units}")
+    assert world.peak <= BUCKET.units + 150 + BUCKET.drain * WAY_US_MAX // MINUTE
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -61,7 +62,7 @@ def test_nothing_is_lost_for_ever(seed: int, faults: Faults) -> None:
     world.run(world.at + REMEMBER_US + LEASE_US + 10 * SECOND)
     for room in world.rooms:
         assert not room.held
-    idle = sum(room.free for room in world.rooms)
+    idle = sum(room.allotment.free for room in world.rooms)
     assert used(world) == world.truth.used(BUDGET, world.at) + idle
 
 

@@ -10,9 +10,9 @@ from entrepot.admission.weighed import OwnBase, WeighedCounters
 from entrepot.core.budgets import Standing, Standings
 from entrepot.core.capacity import Limit
 from entrepot.core.catalog import Upstream
-from entrepot.core.draws import Return
+from entrepot.core.draws import Draw, Return
 from entrepot.core.identifiers import key_digest
-from entrepot.core.log_records import InstanceBegan, KeyIssued, LogRecord
+from entrepot.core.log_records import InstanceBegan, KeyIssued, KeyRevoked, LogRecord
 from entrepot.core.prices import Price
 from entrepot.core.tenancy import ApiKey, Customer, Deployment, Project
 from entrepot.core.world import World, WorldIndex
@@ -39,11 +39,10 @@ class KeptStandings:
     def load(self) -> Standings | None:
         return self.published[-1] if self.published else None
 
-    def load_new(self) -> Standings | None:
-        if self._given == len(self.published):
-            return None
+    def load_new(self) -> list[Standings]:
+        new = self.published[self._given :]
         self._given = len(self.published)
-        return self.load()
+        return new
 
 
 class Weighing:
@@ -52,10 +51,10 @@ class Weighing:
     def __init__(self, before: Sequence[LogRecord] = ()) -> None:
         self.place = MemoryCounters()
         self.standings = KeptStandings()
-        self.counters = WeighedCounters(
-            self.place.holder(INSTANCE), OwnBase(INSTANCE, self._correct), self.standings, INSTANCE
-        )
+        scale = OwnBase(INSTANCE, self._correct, self.place.drop)
+        self.counters = WeighedCounters(self.place.holder(INSTANCE), scale, self.standings, INSTANCE)
         self._before = list(before)
+        self._keys: list[LogRecord] = []
         self.gateway: Gateway
         self.world: World
 
@@ -84,14 +83,31 @@ class Weighing:
         )
         self.world = msgspec.structs.replace(made, customers=(customer,))
         self.key = key or ApiKey("key-1", key_digest(KEY), "search", "", 0)
-        gateway.adopt(compile_snapshot(self.world, [self.key], {}, version=1, at=0))
+        self._issue(self.key)
+
+    def rotate(self, key_id: str) -> None:
+        """Another key in the place of the one there is, for the same text."""
+        old = self.key
+        self.key = msgspec.structs.replace(old, id=key_id, continues=old.first)
+        self._issue(self.key, old.id)
+
+    def _issue(self, key: ApiKey, replaces: str = "") -> None:
+        budget = b"" if key.budget is None else msgspec.json.encode(key.budget)
+        self._keys.append(KeyIssued(0, key.id, key.digest, key.project, "", budget, replaces))
+        if replaces:
+            self._keys.append(KeyRevoked(self.gateway.api.now(), replaces))
+        self.gateway.adopt(compile_snapshot(self.world, [key], {}, version=1, at=0))
         self.weigh()
 
     def weigh(self) -> dict[str, Standing]:
         """Folds the gateway's log, publishes what the books know of budgets, and has the gateway take it up."""
-        budget = b"" if self.key.budget is None else msgspec.json.encode(self.key.budget)
-        issued = KeyIssued(0, self.key.id, self.key.digest, self.key.project, "", budget)
-        records = [applied(self.world), issued, *self._before, InstanceBegan(INSTANCE, 0), *self.gateway.sink.records]
+        records = [
+            applied(self.world),
+            *self._keys,
+            *self._before,
+            InstanceBegan(INSTANCE, 0),
+            *self.gateway.sink.records,
+        ]
         books = open_books(":memory:")
         fold(books, ListLog(records))
         standings = weigh_budgets(books, WorldIndex(self.world), self.gateway.api.now())
@@ -105,8 +121,15 @@ class Weighing:
         for _ in range(2):
             self.gateway.do(lambda: self.gateway.flow.sweep(self.gateway.api.now()))
 
+    def _meet(self, counter: str) -> None:
+        """Its counter is there once something is asked of it."""
+        self.counters.draw(
+            [Draw(self.counters._weights[counter].limit, 0)], self.gateway.api.now(), lambda result: None
+        )
+
     def used(self, counter: str) -> int:
         """What the gateway's counters have as used of a budget, without what lies idle."""
+        self.gateway.do(lambda: self._meet(counter))
         self.sweep()
         kept = self.place._kept[counter]
         return kept.counter.used(kept.limit, self.gateway.api.now())

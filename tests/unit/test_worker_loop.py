@@ -64,7 +64,7 @@ def test_the_worker_folds_resolves_and_marks_until_it_is_stopped() -> None:
         waits.append(seconds)
         return next(stop)
 
-    keep_folding(books, log, log, Silent(), SteppingClock(MARCH + 2 * HOUR, MINUTE), pause, KeptStandings())
+    keep_folding(books, log, log, Silent(), SteppingClock(MARCH + 2 * HOUR, MINUTE), pause, KeptStandings(), print)
     assert books.oldest_open() is None
     assert [event.source for event in books.events(0, APRIL)] == ["estimated"]
     assert books.watermark() > MARCH + 2 * HOUR
@@ -89,7 +89,7 @@ def test_a_worker_that_cannot_read_all_of_the_log_appends_nothing() -> None:
         return len(waits) == 5
 
     clock = SteppingClock(MARCH + 2 * HOUR, MINUTE)
-    keep_folding(open_books(":memory:"), log, log, Silent(), clock, pause, KeptStandings())
+    keep_folding(open_books(":memory:"), log, log, Silent(), clock, pause, KeptStandings(), print)
     assert len(log.records) == 3
     assert waits[0] == 0
     assert min(waits[1:]) > 0
@@ -99,7 +99,7 @@ def test_the_worker_marks_at_its_start_and_then_each_hour() -> None:
     log = ListLog([applied(WORLD)])
     stop = pauses(40)
     clock = SteppingClock(MARCH, 5 * MINUTE)
-    keep_folding(open_books(":memory:"), log, log, Silent(), clock, lambda _: next(stop), KeptStandings())
+    keep_folding(open_books(":memory:"), log, log, Silent(), clock, lambda _: next(stop), KeptStandings(), print)
     marks = [record.at for record in log.records if isinstance(record, Marked)]
     hours = [hour_of(at) for at in marks]
     assert len(marks) >= 3

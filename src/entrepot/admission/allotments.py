@@ -1,10 +1,14 @@
 """What a process has drawn of limits ahead of need, and not used: requests are admitted from it without asking.
 
 Units that lay idle from one sweep to the next are given back, and all of them, at once, when others are short.
+
+A bucket leaks what lies idle like what is used, and others may have filled that place. So what is idle of a bucket
+wears off as fast as the bucket leaks, as if nothing else were in it, and what has worn off is given back unused: units
+that were drawn earlier never fill a bucket further than units that are drawn now.
 """
 
 from entrepot.core.capacity import Limit
-from entrepot.core.periods import Instant
+from entrepot.core.periods import MINUTE, Instant
 from entrepot.ports.counters import Counters, Grant, Return
 
 _AHEAD = 4  # Times a request's units are wished for beside them, where no pace is known yet.
@@ -18,8 +22,8 @@ class Allotment:
     """
 
     __slots__ = (
-        "_counters", "_low", "_pace", "_taken", "at", "ends", "free", "held", "is_known", "left", "lent", "limit",
-        "spent", "taken_at", "window",
+        "_counters", "_drain", "_low", "_pace", "_taken", "_wear", "_worn", "at", "ends", "free", "held", "is_known",
+        "left", "lent", "limit", "spent", "taken_at", "window",
     )  # fmt: skip
 
     def __init__(self, limit: Limit, counters: Counters) -> None:
@@ -35,19 +39,24 @@ class Allotment:
         self._low = 0  # What was free all the time since the last sweep.
         self._taken = 0  # Since the last sweep.
         self._pace = 0  # Taken from one sweep to the next, lately.
+        self._worn = 0  # Of a bucket, and to be given back,
+        self._wear = 0  # with what has worn off a further unit, in its 60 millionth parts.
 
     def follow(self, limit: Limit) -> None:
         """The limit is so from now on."""
         self.limit = limit
+        self._drain = limit.drain if limit.refill == "bucket" else 0
         window = limit.window if limit.refill == "window" else 0
         if window != self.window:
             self.window = window
             self.ends = self.at - self.at % window + window if window else 0
 
     def advance(self, at: Instant) -> None:
-        """Time goes on: what was drawn of a window is nothing when the next one begins."""
+        """Time goes on: what was drawn of a window is nothing when the next one begins, and of a bucket wears off."""
         if at <= self.at:
             return
+        if self._drain:
+            self._wear_off(at - self.at)
         self.at = at
         if self.window and at >= self.ends:
             self.free = self.spent = self._low = self.lent = 0
@@ -119,7 +128,7 @@ class Allotment:
         self.advance(at)
         is_scarce = self.limit.id in self._counters.scarce
         idle = self.free if is_scarce else self._low
-        if idle or self.spent or is_scarce:
+        if idle or self.spent or self._worn or is_scarce:
             self._give(idle)
         self._low = self.free
         self._pace = max(self._taken, self._pace // 2)
@@ -128,22 +137,34 @@ class Allotment:
     @property
     def is_quiet(self) -> bool:
         """Whether it may be forgotten."""
-        return not (self.free or self.held or self.spent or self._pace or self.lent)
+        return not (self.free or self.held or self.spent or self._pace or self.lent or self._worn)
 
     def _is_over(self, taken_at: Instant) -> bool:
         """Whether what was taken then counts no more."""
         return self.window > 0 and not self.ends - self.window <= taken_at < self.ends
 
     def _add(self, units: int, taken_at: Instant) -> None:
-        self.taken_at = min(self.taken_at, taken_at) if self.free else taken_at
+        if not self.free:
+            self._wear = MINUTE - 1  # What has begun to wear off counts as worn.
+        self.taken_at = min(self.taken_at, taken_at) if self.free or self._worn else taken_at
         self.free += units
+        if self._drain and taken_at < self.at:
+            self._wear_off(self.at - taken_at)
+
+    def _wear_off(self, elapsed: Instant) -> None:
+        worn, self._wear = divmod(self._wear + self._drain * elapsed, MINUTE)
+        worn = min(worn, self.free)
+        self.free -= worn
+        self._worn += worn
+        self._low = min(self._low, self.free)
 
     def _give(self, units: int) -> None:
         spent, self.spent = self.spent, 0
+        worn, self._worn = self._worn, 0
         self.free -= units
         self.left += units
         self._low = min(self._low, self.free)
-        self._counters.give((Return(self.limit, units, spent, self.taken_at or self.at),), self.at)
+        self._counters.give((Return(self.limit, units + worn, spent, self.taken_at or self.at),), self.at)
 
 
 class Allotments:

@@ -95,10 +95,11 @@ class Budgets:
         for owned in snapshot.budgets:
             running = Running(owned)
             if owned.scope == "key":
-                self._by_key.setdefault(owned.owner, []).append(running)
+                for name in owned.keys or (owned.owner,):
+                    self._by_key.setdefault(name, []).append(running)
+                continue
             for name in [owned.owner] if owned.scope == "project" else of_project.get(owned.owner, ()):
-                if owned.scope != "key":
-                    self._by_project.setdefault(name, []).append(running)
+                self._by_project.setdefault(name, []).append(running)
         self._costs = {
             (project.id, item.name, item.model): Costs(item.model, item.prices)
             for project in snapshot.projects.values()

@@ -51,9 +51,9 @@ class GatewayCounters:
         """Returns once the books have weighed budgets for this gateway, or have taken too long."""
         loop = asyncio.get_running_loop()
         end = loop.time() + READY_S_MAX
-        while not self.counters.is_weighed and loop.time() < end:
+        while not self.counters.is_weighed and (loop.time() < end or self.counters.is_reading):
             self.counters.tick(now())
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(0 if self.counters.is_reading else _LOOK_S)
         if not self.counters.is_weighed:
             _log.error("budgets_not_weighed; is the worker running? until it has, counters_lost decides on them")
 
@@ -82,7 +82,7 @@ async def open_counters(settings: Settings, name: str, now: Callable[[], Instant
     if not shared.drawing.is_ready:
         _log.error("counters_not_ready store=%s; until they are, counters_lost decides", store)
     standings = FileStandings(settings.standings_file)
-    return GatewayCounters(WeighedCounters(shared, shared.drawing.weigh, standings, name), shared)
+    return GatewayCounters(WeighedCounters(shared, shared.drawing, standings, name), shared)
 
 
 def _of_this_process(settings: Settings, name: str) -> WeighedCounters:
@@ -91,7 +91,8 @@ def _of_this_process(settings: Settings, name: str) -> WeighedCounters:
     def correct(limit: Limit, more: int, at: Instant) -> None:
         kept.give("books", (Return(limit, -more, 0, at),), at)
 
-    return WeighedCounters(kept.holder(name), OwnBase(name, correct), FileStandings(settings.standings_file), name)
+    scale = OwnBase(name, correct, kept.drop)
+    return WeighedCounters(kept.holder(name), scale, FileStandings(settings.standings_file), name)
 
 
 async def reach_valkey(settings: Settings) -> str:

@@ -1,6 +1,5 @@
 """Holds log, store, readings, ledger and invoices against each other: for a command, and day by day in the worker."""
 
-import contextlib
 import secrets
 from collections.abc import Callable, Collection
 from typing import Protocol
@@ -8,9 +7,10 @@ from typing import Protocol
 from entrepot.adapters.clocks import SystemClock
 from entrepot.adapters.metric_files import MetricFiles
 from entrepot.compose.books import Report, open_books, open_current_books, open_log, open_log_of_process
+from entrepot.compose.complaints import Fault
 from entrepot.compose.settings import Settings
 from entrepot.compose.usage_log import open_log_reader
-from entrepot.core.errors import BadInput, EntrepotError
+from entrepot.core.errors import BadInput
 from entrepot.core.log_records import Reconciled
 from entrepot.core.metrics import Metric, alone
 from entrepot.core.metrics import Report as Counts
@@ -64,17 +64,19 @@ def reconcile_now(
     return found
 
 
-def keep_reconciling(settings: Settings, stop: Stop) -> None:
+def keep_reconciling(settings: Settings, stop: Stop, complain: Callable[[str], None]) -> None:
     """Looks every minute whether a day is complete, and reconciles it, until told to stop.
 
-    What keeps it from doing so (a full disk, a damaged log) others say better; it tries again.
+    complain: told what keeps it from doing so (a full disk, a damaged log), whatever that is; it tries again.
     """
     board, days = None, days_of(settings)
+    fault = Fault(complain, "day_not_reconciled", Exception)
     while not stop.wait(_LOOK_EVERY_S):
-        with contextlib.suppress(EntrepotError, OSError):
+        with fault.told():
             board = board or MetricFiles(settings.metrics_directory, f"worker-{secrets.randbits(_NAME_BITS):08x}")
             with open_log_of_process(settings) as log:
                 reconcile_due_days(settings, days, log, board.publish)
+            fault.over()
 
 
 def reconcile_due_days(settings: Settings, days: LogDays, log: EventLog, publish: Callable[[Counts], object]) -> None:

@@ -3,11 +3,12 @@
     python -m entrepot.compose.gateway [--home DIR] [--host HOST] [--port PORT] [--sockets FD,FD,…]
 
 Prints one line, `{"ready":true,"url":…,"pid":…}`, once it listens; several may listen on one port, or on sockets that
-they inherit. SIGTERM and SIGINT: takes no new requests, lets running answers end for as long as `drain_seconds` says,
-and ends with 0. SIGQUIT: another process has taken its place, so it does the same without hurry: connections that are
-open are served once more, and it has `reload_drain_seconds`. SIGHUP: reads certificate and upstream keys again. When
-the log process is gone nothing may be served: it ends its answers and ends with 1; what the log process had not written
-yet is kept in a file that the next one takes in (adapters.kept_frames).
+they inherit. `{"outgrown":true}` follows where a later snapshot needs what only a start can make ready without stopping
+answers: another process should take its place. SIGTERM and SIGINT: takes no new requests, lets running answers end for
+as long as `drain_seconds` says, and ends with 0. SIGQUIT: another process has taken its place, so it does the same
+without hurry: connections that are open are served once more, and it has `reload_drain_seconds`. SIGHUP: reads
+certificate and upstream keys again. When the log process is gone nothing may be served: it ends its answers and ends
+with 1; what the log process had not written yet is kept in a file that the next one takes in (adapters.kept_frames).
 """
 
 import argparse
@@ -19,7 +20,8 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import uvloop
@@ -138,7 +140,8 @@ async def _serve(settings: Settings, address: Address, inherited: Sequence[socke
     await doors.open(address, inherited)
     _spare_the_collector()
     ticking = loop.create_task(_tick(loop, api, pool, flow, follower, tls, stores, keys))
-    _announce(doors.address.url_with("https" if tls else "http"))
+    ticking.add_done_callback(partial(_stop_without_timer, stopping))
+    _say({"ready": True, "url": doors.address.url_with("https" if tls else "http"), "pid": os.getpid()})
     await first_of(stopping, replaced, lost)
     await _drain(doors, api, flow, settings, stopping, lost)
     ticking.cancel()
@@ -206,6 +209,13 @@ async def _tick(
             api.report.publish(api.now())
             _follow(tls)
             stores.tick()
+
+
+def _stop_without_timer(stopping: asyncio.Event, ticking: asyncio.Task[None]) -> None:
+    """A process whose timer has failed ends its answers, so that another one begins."""
+    if not ticking.cancelled() and ticking.exception() is not None:
+        _log.error("timer_failed; this gateway ends", exc_info=ticking.exception())
+        stopping.set()
 
 
 def _follow(tls: ServerTls | None, distrusted: KeyWatch | None = None) -> None:
@@ -278,12 +288,20 @@ class SnapshotFollower:
         except SnapshotRefused as error:
             _log.error("snapshot_refused reason=%s", error.message)
             return
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with it, what serves goes on as it is
+            _log.exception("snapshot_refused reason=it cannot be served from (%r); the last one stays", error)
+            return
         for fault in faults:
             _log.error("snapshot_incomplete reason=%s", fault)
+        if self._flow.counting.missing:
+            names = ",".join(self._flow.counting.missing)
+            _log.info("tokenizers_missing names=%s; prompts count as their bytes until this gateway is replaced", names)
+            _say({"outgrown": True})
 
 
-def _announce(url: str) -> None:
-    print(json.encode({"ready": True, "url": url, "pid": os.getpid()}).decode(), flush=True)
+def _say(what: Mapping[str, object]) -> None:
+    """Tells who started this process."""
+    print(json.encode(what).decode(), flush=True)
 
 
 if __name__ == "__main__":

@@ -37,17 +37,27 @@ class ChildProcess:
     """A child that is started again, after growing pauses, whenever it ends without having been told to.
 
     A child says that it serves with one JSON object a line on stdout, {"ready": true, …}; on_ready is called with it
-    each time. What it says on stderr is for the operator and is passed on.
+    each time. {"outgrown": true} says that another process should take its place; on_outgrown is called then. What it
+    says on stderr is for the operator and is passed on.
     """
 
-    def __init__(self, role: Role, *, say: Say, on_ready: Callable[[Mapping[str, object]], None] | None = None) -> None:
+    def __init__(
+        self,
+        role: Role,
+        *,
+        say: Say,
+        on_ready: Callable[[Mapping[str, object]], None] | None = None,
+        on_outgrown: Callable[[], None] | None = None,
+    ) -> None:
         self.role = role
+        self.is_outgrown = False
         self.ready = asyncio.Event()
         self.failed = asyncio.Event()  # Ended before it was ever ready.
         self.last_words: list[str] = []
         self.starts = 0
         self._say = say
         self._on_ready = on_ready
+        self._on_outgrown = on_outgrown
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = False
         self._task = asyncio.create_task(self._keep(), name=role.name)
@@ -86,6 +96,7 @@ class ChildProcess:
             status = await self._run()
             was_ready = self.ready.is_set()
             self.ready.clear()
+            self.is_outgrown = False
             if self._stopping:
                 return
             if not was_ready and self.starts == 1:
@@ -136,6 +147,9 @@ class ChildProcess:
             if self._on_ready is not None:
                 self._on_ready(said)
             self.ready.set()
+        elif said.get("outgrown") is True and self._on_outgrown is not None:
+            self.is_outgrown = True
+            self._on_outgrown()
 
     def _relay(self, line: str) -> None:
         if line and not line.startswith(_MINOR):

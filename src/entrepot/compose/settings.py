@@ -257,7 +257,7 @@ class Settings:
     @property
     def standings_file(self) -> Path:
         """What the books know of budgets."""
-        return self.home / "budgets.json"
+        return self.home / "budgets.jsonl"
 
     @property
     def notices_file(self) -> Path:

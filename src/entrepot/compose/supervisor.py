@@ -52,6 +52,7 @@ class Supervisor:
         self._models = ModelKeeper(settings, self._child, say)
         self._stop = asyncio.Event()
         self._reload = asyncio.Event()
+        self._is_told_to_reload = False
         self._changed = asyncio.Event()
         self._gateways = GatewayKeeper(self._child, self._changed.set, say)
 
@@ -135,7 +136,7 @@ class Supervisor:
                 on_ready(said)
 
         told = spec if spec.environment else replace(spec, environment=self.settings.environment())
-        return ChildProcess(told, say=self._say, on_ready=ready)
+        return ChildProcess(told, say=self._say, on_ready=ready, on_outgrown=self._reload.set)
 
     async def _require(self, children: Sequence[ChildProcess], within_s: float) -> None:
         failed = await first_ready(children, within_s)
@@ -157,20 +158,28 @@ class Supervisor:
             await asyncio.wait(tasks)
 
     async def _reload_when_told(self) -> None:
+        """Replaces gateways when the operator says so, by the settings as they are now, and when one has outgrown."""
         while True:
             await self._reload.wait()
             self._reload.clear()
-            try:
-                asked = self._plan.read_settings() if self._plan.read_settings else self._asked
-                settings = reloaded(self.settings, self._asked, asked, self._say)
-                await self._keep_counters(settings)
-            except EntrepotError as error:
-                self._say(f"the settings cannot be read again, so nothing changes: {error.message}")
-                continue
-            if await self._gateways.reload(settings):
-                self.settings = settings
-                self._say("reloaded: new gateways serve; the old ones finish their answers")
+            is_told, self._is_told_to_reload = self._is_told_to_reload, False
+            if is_told:
+                await self._reload_with_settings()
+            elif any(child.is_outgrown for child in self._gateways.children):
+                await self._gateways.reload(self.settings)
             self._changed.set()
+
+    async def _reload_with_settings(self) -> None:
+        try:
+            asked = self._plan.read_settings() if self._plan.read_settings else self._asked
+            settings = reloaded(self.settings, self._asked, asked, self._say)
+            await self._keep_counters(settings)
+        except EntrepotError as error:
+            self._say(f"the settings cannot be read again, so nothing changes: {error.message}")
+            return
+        if await self._gateways.reload(settings):
+            self.settings = settings
+            self._say("reloaded: new gateways serve; the old ones finish their answers")
 
     async def _tell_who_runs(self) -> None:
         while True:
@@ -221,6 +230,7 @@ class Supervisor:
         """SIGHUP also says that the terminal is gone, for which it was made; then nobody is there to see us run."""
         if had_terminal and not has_terminal():
             self._told_to_stop()
+        self._is_told_to_reload = True
         self._reload.set()
 
     def _everyone(self) -> list[ChildProcess]:

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
@@ -13,11 +14,13 @@ from entrepot.adapters.notices import NoticeFile, NoticeMessenger
 from entrepot.adapters.standings_file import FileStandings
 from entrepot.adapters.upstream_usage_http import HttpUpstreamUsage
 from entrepot.compose.books import open_books, open_log_of_process
+from entrepot.compose.complaints import Fault, complain
 from entrepot.compose.day_keeper import keep_reconciling
 from entrepot.compose.local_models import base_urls
 from entrepot.compose.settings import Settings, load_settings
 from entrepot.compose.upstream_keys import upstream_keys
 from entrepot.compose.usage_log import open_log_reader
+from entrepot.core.budgets import Standings
 from entrepot.core.errors import EntrepotError, UsageLogUnavailable
 from entrepot.core.log_records import Marked
 from entrepot.core.periods import MINUTE, SECOND, Instant, hour_of
@@ -58,24 +61,25 @@ def _work(settings: Settings, environment: Mapping[str, str], stop: threading.Ev
         sys.stdout.flush()
         standings = FileStandings(settings.standings_file)
         threading.Thread(target=_keep_telling, args=(settings, stop), name="notices", daemon=True).start()
-        threading.Thread(target=keep_reconciling, args=(settings, stop), daemon=True).start()
-        keep_folding(books, open_log_reader(settings.home), log, lookup, SystemClock(), stop.wait, standings)
+        threading.Thread(target=keep_reconciling, args=(settings, stop, complain), daemon=True).start()
+        reader = open_log_reader(settings.home)
+        keep_folding(books, reader, log, lookup, SystemClock(), stop.wait, standings, complain)
 
 
 def _keep_telling(settings: Settings, stop: threading.Event) -> None:
     """Tells of budgets what was published, beside the fold: a receiver may be slow."""
-    standings, kept = FileStandings(settings.standings_file), NoticeFile(settings.notices_file)
+    standings, kept = FileStandings(settings.standings_file, -1), NoticeFile(settings.notices_file)
     messenger = NoticeMessenger(settings.webhook_secret, settings.smtp_url, settings.mail_from)
+    fault = Fault(complain, "budget_notices_not_kept")
+    due: deque[Standings] = deque()
     while not stop.wait(_TELL_S):
-        try:
-            tell_budgets(standings.load(), kept, messenger, SystemClock().now(), _complain)
-        except OSError as error:  # What is not kept is not sent; a disk may have room again.
-            _complain(f"budget_notices_not_kept reason={error.strerror}")
-
-
-def _complain(text: str) -> None:
-    sys.stderr.write(f"WARNING {text}\n")
-    sys.stderr.flush()
+        due += standings.load_new()
+        with fault.told():  # What is not kept is not sent; a disk may have room again.
+            while due:
+                tell_budgets(due[0], kept, messenger, SystemClock().now(), complain)
+                due.popleft()
+            tell_budgets(None, kept, messenger, SystemClock().now(), complain)
+            fault.over()
 
 
 def keep_folding(
@@ -86,20 +90,28 @@ def keep_folding(
     clock: Clock,
     pause: Callable[[float], bool],
     standings: PublishedStandings,
+    complain: Callable[[str], None],
 ) -> None:
     """Folds, resolves, marks and weighs budgets until pause(seconds) says True: the worker process, all its life.
 
     Raises: LogDamaged, BooksUnavailable; the process ends with them and begins again where the books stand.
     """
+    fault = Fault(complain, "budgets_not_published")
+    through: Instant = 0
     worker = Fold(books)
     chores = _Chores(books, log, lookup, clock)
     scales = Scales(books, standings, clock)
     while True:
+        began = clock.now()
         try:
-            busy = worker.step(reader) or chores.do()
+            folded = worker.step(reader)
+            through = through if folded else began
+            busy = folded or chores.do()
         except UsageLogUnavailable:
             busy = 0  # Chores are only for who knows all of the log.
-        scales.weigh(worker.terms)
+        with fault.told():  # Gateways go by what was said before; a disk may have room again.
+            if scales.weigh(worker.terms, through):
+                fault.over()
         if pause(0.0 if busy else _IDLE_S):
             return
 

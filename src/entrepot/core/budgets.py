@@ -4,8 +4,8 @@ A budget is counted in pico of its customer's currency or in tokens, over a mont
 good. A prepaid balance is a budget that grows with each payment.
 """
 
-from collections.abc import Collection
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -48,7 +48,11 @@ class TopUp(msgspec.Struct, frozen=True):
 
 
 class OwnedBudget(msgspec.Struct, frozen=True):
-    """A budget and whose it is. customer: the one it belongs to in the end; its contract has the zone and currency."""
+    """A budget and whose it is. customer: the one it belongs to in the end; its contract has the zone and currency.
+
+    keys: of a key's, the key and those it replaced, one after another, as far as they are known here; the first of all
+    is the owner.
+    """
 
     scope: Scope
     owner: str
@@ -57,6 +61,7 @@ class OwnedBudget(msgspec.Struct, frozen=True):
     zone: str = "UTC"
     currency: str = ""
     top_ups: tuple[TopUp, ...] = ()
+    keys: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -113,10 +118,10 @@ class Standing(msgspec.Struct, frozen=True):
     held: dict[str, int] = {}
     counted: dict[str, int] = {}
 
-    def base(self, known: Collection[str]) -> int:
-        """What is used beside what the counters of these gateways say; below nothing where they counted too much."""
-        held = sum(units for instance, units in self.held.items() if instance not in known)
-        return self.spent + held - sum(units for instance, units in self.counted.items() if instance in known)
+    @property
+    def weight(self) -> "Weight":
+        """What a gateway keeps of it."""
+        return Weight(self.limit, self.spent, self.held or _NOTHING, self.counted or _NOTHING)
 
     @property
     def held_units(self) -> int:
@@ -132,7 +137,9 @@ class Standing(msgspec.Struct, frozen=True):
 class Standings(msgspec.Struct, frozen=True):
     """What the books know of all budgets at one place in the log: every record before it and none behind.
 
-    instances: gateways that have begun and are not lost. at: when it was written, for people.
+    instances: gateways that have begun and are not lost. at: when it was written, for people. through: all that was in
+    the log at this instant is before the place. is_whole: those that are not here are none any more; else, those that
+    are not here stand as they did. A reader may get a part of it: some come before these, some are left.
     """
 
     schema: int
@@ -141,17 +148,47 @@ class Standings(msgspec.Struct, frozen=True):
     offset: int
     instances: tuple[str, ...] = ()
     budgets: tuple[Standing, ...] = ()
+    through: Instant = 0
+    is_whole: bool = True
+    before: int = 0
+    left: int = 0
 
 
-SCHEMA = 1
+class Weight(NamedTuple):
+    """What a gateway keeps of a standing."""
+
+    limit: Limit
+    spent: int
+    held: Mapping[str, int]
+    counted: Mapping[str, int]
+
+    def base(self, instance: str) -> int:
+        """What is used beside what this gateway's counters say; below nothing where they counted too much."""
+        held = sum(units for name, units in self.held.items() if name != instance)
+        return self.spent + held - self.counted.get(instance, 0)
+
+
+class Weights(NamedTuple):
+    """Some of them, at a place in the log. living: gateways that have begun and are not lost."""
+
+    living: frozenset[str]
+    place: int
+    rows: Sequence[Weight]
+
+
+SCHEMA = 2
+_SEGMENT = 10**12  # More bytes than a segment of the log has.
+_NOTHING: Mapping[str, int] = {}
 
 _encoder = msgspec.json.Encoder(order="deterministic")
-_decoder = msgspec.json.Decoder(Standings)
 
-encode_standings = _encoder.encode
-decode_standings = _decoder.decode
 encode_budget = _encoder.encode
 decode_budget = msgspec.json.Decoder(Budget).decode
+
+
+def place_of(standings: Standings) -> int:
+    """The place in the log as one number, which grows."""
+    return standings.segment * _SEGMENT + standings.offset
 
 
 def periods_around(at: Instant, zone: str) -> tuple[Period, Period, Period]:

@@ -7,7 +7,7 @@ A message on a socket is u32 length, little-endian, and the words as one msgpack
                                                              short number used at idle | closed wait_us
     give  holder generation epoch  {limit free over taken_at}…  ok {used at}…
     look  holder generation epoch  {limit has_none}…         ok {scarce}…
-    weigh holder generation epoch  {limit more less place living}…  ok {used at}…
+    weigh holder generation epoch  {limit more place living}…  ok {used at}…
 
 A limit is five words: id, refill, units, window, drain. Numbers are decimal, of any size. To all but join the answer
 may be `lost`: the keeper is of another epoch, so join first; and to all `stale`: a later connection of this holder has
@@ -24,7 +24,7 @@ from entrepot.core.capacity import Limit, Refill
 from entrepot.core.draws import Draw
 from entrepot.core.errors import BadInput
 from entrepot.core.periods import Instant
-from entrepot.core.shared_counters import Claim, Closed, Given, SharedCounters, Short, State, Taken, Weighed
+from entrepot.core.shared_counters import Claim, Closed, Given, Own, SharedCounters, Short, State, Taken, Weighed
 
 Words = list[bytes]
 
@@ -33,7 +33,7 @@ MESSAGE_BYTES_MAX = 16 * 2**20
 _LENGTH = struct.Struct("<I")
 _LIMIT = 5
 _HEAD = 4
-_WIDTHS = {b"join": 8, b"draw": 7, b"give": 8, b"look": 6, b"weigh": 9}  # Words for each limit.
+_WIDTHS = {b"join": 8, b"draw": 7, b"give": 8, b"look": 6, b"weigh": 8}  # Words for each limit.
 _NEW = b"-"  # The epoch of who knows none.
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -107,11 +107,11 @@ def look(holder: str, generation: int, epoch: str, asked: Sequence[tuple[Limit, 
 
 
 def weigh(holder: str, generation: int, epoch: str, weighed: Sequence[Weighed]) -> Words:
-    """Says what the books know of budgets. living: names with commas around each."""
+    """Says what the books know of budgets. living: `name:counted:held` with commas around each."""
     words = _begun(b"weigh", holder, generation, epoch)
-    for limit, more, less, place, living in weighed:
-        names = f",{','.join(sorted(living))},"
-        words += (*_said(limit), b"%d" % more, b"%d" % less, b"%d" % place, names.encode())
+    for limit, more, place, living in weighed:
+        named = ",".join(f"{name}:{counted}:{held}" for name, (counted, held) in sorted(living.items()))
+        words += (*_said(limit), b"%d" % more, b"%d" % place, f",{named},".encode())
     return words
 
 
@@ -199,9 +199,10 @@ def _look(counters: SharedCounters, holder: str, words: Words, at: Instant) -> W
 def _weigh(counters: SharedCounters, holder: str, words: Words, at: Instant) -> Words:
     weighed = []
     for start in _starts(words):
-        more, less, place = (int(word) for word in words[start + _LIMIT : start + _LIMIT + 3])
-        living = frozenset(words[start + _LIMIT + 3].decode().split(","))
-        weighed.append(Weighed(_heard(words, start), more, less, place, living))
+        more, place = int(words[start + _LIMIT]), int(words[start + _LIMIT + 1])
+        rows = (named.split(":") for named in words[start + _LIMIT + 2].decode().split(",") if named)
+        living = {name: Own(int(counted), int(held)) for name, counted, held in rows}
+        weighed.append(Weighed(_heard(words, start), more, place, living))
     states = counters.weigh(holder, weighed, at)
     return [b"ok", *(b"%d" % number for state in states for number in state)]
 

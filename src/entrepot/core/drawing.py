@@ -5,16 +5,16 @@ ends. A connection begins with what the gateway knows (core.shared_counters says
 there is none, the counters cannot be asked, and what is given is kept to be said then.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
 from entrepot.core import counter_language as language
-from entrepot.core.budgets import Standings
+from entrepot.core.budgets import Weight, Weights
 from entrepot.core.capacity import Counter, Limit
 from entrepot.core.counter_language import Words
 from entrepot.core.draws import Draw, Grant, Return, Shortage
-from entrepot.core.periods import MINUTE, SECOND, Instant
-from entrepot.core.shared_counters import Claim, Given, Short, State, Taken, Weighed
+from entrepot.core.periods import DAY, MINUTE, SECOND, Instant
+from entrepot.core.shared_counters import Claim, Given, Own, Short, State, Taken, Weighed
 
 Outcome = tuple[Grant, ...] | Shortage | None
 Answered = Callable[[Words | None], None]
@@ -23,7 +23,6 @@ Send = Callable[[Words, Answered], None]
 SPEAK_US = SECOND  # A gateway that remembers something speaks at least so often; others may be waiting to hear it.
 _FORGET_US = 10 * MINUTE
 _WEIGHED_AT_ONCE = 200
-_SEGMENT = 10**12  # More bytes than a segment of the log has.
 
 
 class _Known:
@@ -130,16 +129,23 @@ class Drawing:
         self._look(asked)
         self._forget(at)
 
-    def weigh(self, standings: Standings, at: Instant) -> None:
-        """Tells what the books say of budgets, where it is not what they said before."""
-        changed = []
-        for weighed in _weighed(standings):
-            before = self._weighed.get(weighed.limit.id)
-            if before is None or before._replace(place=weighed.place, limit=weighed.limit) != weighed:
-                self._weighed[weighed.limit.id] = weighed
-                changed.append(weighed)
+    def weigh(self, weights: Weights, at: Instant) -> None:
+        """Tells what the books say of budgets, before anything that is drawn of them from now on."""
+        told = [_weighed(weight, weights) for weight in weights.rows]
+        for weighed in told:
+            if weighed.limit.id not in self._known:  # What they say that this gateway has, the keeper begins with, too.
+                self._of(weighed.limit).held = weighed.living.get(self._name, Own(0, 0)).had
+            self._weighed[weighed.limit.id] = weighed
         if self._joined:
-            self._say_weighed(changed, at)
+            self._say_weighed(told, at)
+
+    def forget(self, counters: Collection[str]) -> None:
+        """Forgets budgets that nothing is held of."""
+        for name in counters:
+            self._weighed.pop(name, None)
+            known = self._known.pop(name, None)
+            if known is not None and known.scarce_ticks:
+                self.scarce -= {name}
 
     # ---- what is heard
 
@@ -264,23 +270,29 @@ class Drawing:
             self.scarce ^= {known.limit.id}
 
     def _forget(self, at: Instant) -> None:
-        """Lets go of what no keeper needs to be told any more, once in a while."""
+        """Lets go of what no keeper needs to be told any more, once in a while. Of budgets, see `forget`: those that
+        are remembered here are named, so that the keeper remembers them, too.
+        """
         if at - self._looked_back_at < _FORGET_US:
             return
         self._looked_back_at = at
+        unnamed = []
         for name, known in list(self._known.items()):
+            if known.limit.refill == "budget":
+                if at - known.told_at > DAY and name in self._weighed:
+                    unnamed.append(self._weighed[name])
+                continue
             is_old = at - known.told_at > max(_FORGET_US, known.limit.window)
-            if is_old and known.limit.refill != "budget" and not known.scarce_ticks:
+            if is_old and not known.scarce_ticks:
                 del self._known[name]
+        self._say_weighed(unnamed, at)
 
 
-def _weighed(standings: Standings) -> Iterator[Weighed]:
+def _weighed(weight: Weight, among: Weights) -> Weighed:
     """What the books say, for counters of all living gateways together."""
-    living = frozenset(standings.instances)
-    place = standings.segment * _SEGMENT + standings.offset
-    for standing in standings.budgets:
-        lost = sum(units for instance, units in standing.held.items() if instance not in living)
-        yield Weighed(standing.limit, standing.spent + lost, sum(standing.counted.values()), place, living)
+    lost = sum(units for instance, units in weight.held.items() if instance not in among.living)
+    living = {name: Own(weight.counted.get(name, 0), weight.held.get(name, 0)) for name in among.living}
+    return Weighed(weight.limit, weight.spent + lost, among.place, living)
 
 
 def _shortage(short: Short, draw: Draw) -> Shortage:

@@ -80,7 +80,10 @@ class WorldApplied(_Record, frozen=True, gc=False):
 
 
 class KeyIssued(_Record, frozen=True, gc=False):
-    """An API key was made; only its digest is here. budget: what may be spent with it, as JSON, or b""."""
+    """An API key was made; only its digest is here. budget: what may be spent with it, as JSON, or b"".
+
+    replaces: the key in whose place it is, or "".
+    """
 
     at: Instant
     key_id: str
@@ -88,6 +91,7 @@ class KeyIssued(_Record, frozen=True, gc=False):
     project: str
     name: str
     budget: bytes = b""
+    replaces: str = ""
 
 
 class KeyRevoked(_Record, frozen=True, gc=False):

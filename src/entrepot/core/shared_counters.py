@@ -10,18 +10,23 @@ somebody.
 
 Of a budget, which does not heal by itself, it is kept how much each holder has of it: a gateway that comes back says
 so, and an answer that was lost changes nothing. What a lost gateway had stays until the books say what became of it.
+
+A budget that nobody has named for FORGET_US is forgotten. Whoever asks for it again says first what the books know of
+it, and it begins with that, what holders had of it included.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from entrepot.core.capacity import Counter, Limit
 from entrepot.core.draws import Draw
-from entrepot.core.periods import SECOND, Instant
+from entrepot.core.periods import DAY, HOUR, SECOND, Instant
 
 LEASE_US = 3 * SECOND  # Who has said nothing for so long holds nothing idle any more, and shares in nothing.
 SCARCE_US = 2 * SECOND
 REMEMBER_US = 2 * SECOND
+FORGET_US = 2 * DAY  # Longer than a gateway remembers a budget without saying anything of it.
+_GONE_US = HOUR  # A gateway that has said nothing for so long does not come back under its name.
 SHARES = 4  # Ahead of need a gateway gets at most this part of its even share of what is left.
 
 State = tuple[int, Instant]  # Of a core.capacity.Counter.
@@ -66,16 +71,27 @@ class Given(NamedTuple):
     taken_at: Instant
 
 
+class Own(NamedTuple):
+    """What the books know that a gateway has of a budget: counted for requests that are over, held for open ones."""
+
+    counted: int
+    held: int
+
+    @property
+    def had(self) -> int:
+        """Both together: what its counter has for all requests that the books know."""
+        return self.counted + self.held
+
+
 class Weighed(NamedTuple):
     """What the books say of a budget at a place in the log: that is used of it what the living have of it, and more,
-    less what they have of it for requests that the books know, too.
+    less what they have counted, since that is in the books, too. living: gateways that have begun and are not lost.
     """
 
     limit: Limit
     more: int
-    less: int
     place: int
-    living: frozenset[str]
+    living: Mapping[str, Own]
 
 
 class _Kept:
@@ -185,17 +201,22 @@ class SharedCounters:
     def weigh(self, holder: str, weighed: Sequence[Weighed], at: Instant) -> list[State]:
         """Goes by what the books say, where they say something newer; the counters' states.
 
-        What holders have that live no more is forgotten: the books know what became of it.
+        What holders have that live no more is forgotten: the books know what became of it. What those have that are not
+        known here is what the books know of it.
         """
         self._renew(holder, at)
         states = []
-        for limit, more, less, place, living in weighed:
+        for limit, more, place, living in weighed:
             kept = self._of(limit)
             since = kept.counter.take(limit, 0, at)
             if place > kept.place:
                 kept.place = place
-                kept.held = {name: units for name, units in kept.held.items() if name in living}
-                kept.counter = Counter.of((max(0, more + sum(kept.held.values()) - less), since))
+                known = kept.held
+                kept.held = {
+                    name: known.get(name, own.had) for name, own in living.items() if name in known or any(own)
+                }
+                counted = sum(own.counted for own in living.values())
+                kept.counter = Counter.of((max(0, more + sum(kept.held.values()) - counted), since))
             states.append(kept.counter.state)
         return states
 
@@ -211,13 +232,21 @@ class SharedCounters:
         return scarce
 
     def sweep(self, at: Instant) -> None:
-        """Forgets what is as if it had never been; to be called about once a minute."""
+        """Forgets what is as if it had never been, and what can be had from the books; to be called about once a
+        minute.
+        """
         for name, kept in list(self._kept.items()):
-            if kept.limit.refill != "budget" and kept.counter.used(kept.limit, at) == 0:
+            _, named_at = kept.counter.state
+            if kept.limit.refill == "budget":
+                is_old = at - named_at > FORGET_US
+            else:
+                is_old = kept.counter.used(kept.limit, at) == 0
+            if is_old:
                 del self._kept[name]
         for holder, until in list(self._leases.items()):
-            if until <= at:
+            if at - until > _GONE_US:
                 del self._leases[holder]
+                self._generations.pop(holder, None)
 
     def _take(self, holder: str, draw: Draw, at: Instant) -> Taken:
         limit, need, wish = draw

@@ -167,7 +167,10 @@ class IdentityProvider(msgspec.Struct, frozen=True):
 
 
 class ApiKey(msgspec.Struct, frozen=True):
-    """An issued key; only its digest is kept. revoked_at is END_OF_TIME while it is good."""
+    """An issued key; only its digest is kept. revoked_at is END_OF_TIME while it is good.
+
+    continues: the first of the keys that it replaced, one after another; its budget is that one's, going on. "": none.
+    """
 
     id: str
     digest: str
@@ -176,3 +179,9 @@ class ApiKey(msgspec.Struct, frozen=True):
     created_at: Instant
     revoked_at: Instant = END_OF_TIME
     budget: Budget | None = None
+    continues: str = ""
+
+    @property
+    def first(self) -> str:
+        """The key that its budget began with."""
+        return self.continues or self.id

@@ -79,13 +79,14 @@ def issue_key(
 
 
 def rotate_key(office: Office, old_id: str, *, key: str, key_id: str) -> ApiKey:
-    """The record of a new key in the place of an old one, which stops being good.
+    """The record of a new key in the place of an old one, which stops being good; its budget goes on.
 
     Raises: NotFound for an unknown key, BadInput for a revoked one; UsageLogUnavailable.
     """
     office.fold()
     old = _good_key(office.books, old_id)
     issued = _issued(office, key=key, key_id=key_id, project=old.project, name=old.name, budget=old.budget)
+    issued = msgspec.structs.replace(issued, replaces=old.id)
     _record(office, issued, KeyRevoked(at=issued.at, key_id=old.id))
     publish(office)
     return _key(office.books, key_id)

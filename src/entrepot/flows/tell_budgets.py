@@ -18,14 +18,15 @@ def tell_budgets(
 ) -> int:
     """How many notices were delivered. What is due is kept before it is sent, and tried again until it is taken.
 
-    complain: told of each attempt in vain.
+    standings: those that are new, or all of them. complain: told of each attempt in vain.
     """
     before = kept.load()
     known = {notice.id: notice for notice in before}
     if standings is not None:
         known |= {notice.id: notice for notice in _passed(standings.budgets, at) if notice.id not in known}
-        current = {standing.limit.id for standing in standings.budgets}
-        known = {name: notice for name, notice in known.items() if not notice.is_sent or notice.counter in current}
+        if standings.is_whole and not standings.left:
+            current = {standing.limit.id for standing in standings.budgets}
+            known = {name: notice for name, notice in known.items() if not notice.is_sent or notice.counter in current}
     if list(known.values()) != before:
         kept.save(list(known.values()))
     delivered = 0

@@ -1,17 +1,15 @@
 """What the books know of every budget, as gateways start from it and people are told of it."""
 
 from collections.abc import Iterator
-from functools import partial
 
 from entrepot.core.budgets import SCHEMA, OwnedBudget, Standing, Standings, Term, periods_around
 from entrepot.core.periods import MINUTE, Instant
 from entrepot.core.world import WorldIndex
 from entrepot.ports.books import Books
-from entrepot.ports.budgets import MonthlyUse
 from entrepot.ports.clock import Clock
 from entrepot.ports.standings import PublishedStandings
 from entrepot.provisioning.budgets import owned_budgets
-from entrepot.rating.budgets import spent_pico, spent_tokens
+from entrepot.rating.budgets import EVERYBODY, Owner, Spending
 
 WEIGH_ANYWAY_US = MINUTE  # Without anything new in the books: a month may have begun, or a payment counts from now on.
 
@@ -28,26 +26,33 @@ class Scales:
         self._weighed_at: Instant = 0
         self._took: Instant = 0
 
-    def weigh(self, terms: WorldIndex | None) -> None:
-        """Weighs and publishes, if it is time. terms: see weigh_budgets."""
+    def weigh(self, terms: WorldIndex | None, through: Instant) -> bool:
+        """Weighs and publishes, if it is time; whether it was. terms, through: see weigh_budgets.
+
+        Raises: OSError, see ports.standings.
+        """
         now = self._clock.now()
         since = abs(now - self._weighed_at)
         position = self._books.position()
         is_new = (position.segment, position.offset) != self._weighed
         if since < 10 * self._took or not (is_new or since >= WEIGH_ANYWAY_US):
-            return
-        standings = weigh_budgets(self._books, terms, now)
-        self._standings.publish(standings)
-        self._weighed = (standings.segment, standings.offset)
-        self._weighed_at = self._clock.now()
-        self._took = abs(self._weighed_at - now)
+            return False
+        try:
+            standings = weigh_budgets(self._books, terms, now, through)
+            self._standings.publish(standings)
+            self._weighed = (standings.segment, standings.offset)
+        finally:
+            self._weighed_at = self._clock.now()
+            self._took = abs(self._weighed_at - now)
+        return True
 
 
-def weigh_budgets(books: Books, terms: WorldIndex | None, at: Instant) -> Standings:
+def weigh_budgets(books: Books, terms: WorldIndex | None, at: Instant, through: Instant = 0) -> Standings:
     """What is spent and held of each budget, at the place in the log that the books are at.
 
-    terms: the world with what earlier worlds declared. at: which month it is. Of monthly budgets there is the month
-    before, whose last requests may still come, and the next one, so that it begins with what is known of it.
+    terms: the world with what earlier worlds declared. at: which month it is. through: see Standings. Of monthly
+    budgets there is the month before, whose last requests may still come, and the next one, so that it begins with
+    what is known of it.
     """
     with books.snapshot():
         position, declared = books.position(), books.world()
@@ -56,7 +61,7 @@ def weigh_budgets(books: Books, terms: WorldIndex | None, at: Instant) -> Standi
             weigh = _Balance(books, terms, at)
             for owned in owned_budgets(declared[1], books.keys()):
                 found.extend(weigh.standings(owned))
-        return Standings(SCHEMA, at, position.segment, position.offset, tuple(books.instances()), tuple(found))
+        return Standings(SCHEMA, at, position.segment, position.offset, tuple(books.instances()), tuple(found), through)
 
 
 class _Balance:
@@ -68,7 +73,7 @@ class _Balance:
         self._at = at
         self._held = books.held()
         self._counted = books.counted()
-        self._uses: dict[tuple[str, str, str], list[MonthlyUse]] = {}
+        self._spending: dict[tuple[str, str, str], Spending] = {}
 
     def standings(self, owned: OwnedBudget) -> Iterator[Standing]:
         """The budget in each of its terms that matters now."""
@@ -80,24 +85,24 @@ class _Balance:
 
     def _standing(self, owned: OwnedBudget, term: Term, since: str, until: str) -> Standing:
         key = (owned.customer, since, until)
-        uses = self._uses.get(key)
-        if uses is None:
-            uses = self._uses[key] = self._books.uses(*key)
-        is_own = partial(_counts, owned)
+        spending = self._spending.get(key)
+        if spending is None:
+            spending = self._spending[key] = Spending(self._terms, self._books.uses(*key))
+        owners = _owners(owned)
         in_money = owned.budget.measure == "money"
         counter = term.limit.id
         return Standing(
             owned=owned,
             limit=term.limit,
             period=term.period,
-            spent=spent_pico(self._terms, uses, is_own) if in_money else spent_tokens(uses, is_own),
+            spent=spending.pico(owners) if in_money else spending.tokens(owners),
             held=self._held.get(counter, {}),
             counted=self._counted.get(counter, {}),
         )
 
 
-def _counts(owned: OwnedBudget, use: MonthlyUse) -> bool:
-    """Whether usage of the budget's customer counts in it."""
-    if owned.scope == "project":
-        return use.series.project == owned.owner
-    return owned.scope == "customer" or use.key == owned.owner
+def _owners(owned: OwnedBudget) -> tuple[Owner, ...]:
+    """Whose usage counts in the budget."""
+    if owned.scope == "customer":
+        return (EVERYBODY,)
+    return tuple((owned.scope, name) for name in owned.keys or (owned.owner,))

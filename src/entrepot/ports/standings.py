@@ -1,5 +1,6 @@
 """What the books know of budgets, for processes that have no books."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from entrepot.core.budgets import Standings
@@ -9,13 +10,15 @@ class PublishedStandings(Protocol):
     """The place where the worker leaves what the books know of budgets."""
 
     def publish(self, standings: Standings) -> None:
-        """Replaces what was there, whole."""
+        """Says what all budgets stand at. Raises: OSError where it cannot be kept; what was said before stays."""
         ...
 
     def load(self) -> Standings | None:
-        """What was published last; None before the first, and of what cannot be read."""
+        """What was published last, whole; None before the first, and of what cannot be read."""
         ...
 
-    def load_new(self) -> Standings | None:
-        """The same, or None where it is what the last call gave already."""
+    def load_new(self) -> Sequence[Standings]:
+        """What was published since the last call, in order: all of it at first, then what has changed; a part of it
+        where that is much.
+        """
         ...

@@ -116,16 +116,26 @@ def _check_currency(fields: Fields, customer: str, key: str, draft: Draft) -> No
 
 
 def owned_budgets(world: World, keys: Iterable[ApiKey]) -> Iterator[OwnedBudget]:
-    """All budgets of a world and its good keys. Months are those of the customer's newest contract."""
+    """All budgets of a world and its good keys. Months are those of the customer's newest contract.
+
+    keys: revoked ones, too, where what was used with them matters.
+    """
     newest: dict[str, Contract] = {}
     for contract in sorted(world.contracts, key=lambda contract: contract.effective_from):
         newest[contract.customer] = contract
     customer_of = {project.id: project.customer for project in world.projects}
 
-    def owned(scope: Scope, owner: str, customer: str, budget: Budget, top_ups: tuple[TopUp, ...] = ()) -> OwnedBudget:
+    def owned(
+        scope: Scope,
+        owner: str,
+        customer: str,
+        budget: Budget,
+        top_ups: tuple[TopUp, ...] = (),
+        keys: tuple[str, ...] = (),
+    ) -> OwnedBudget:
         contract = newest.get(customer)
         zone, currency = (contract.zone, contract.charged_in) if contract else ("UTC", "")
-        return OwnedBudget(scope, owner, customer, budget, zone, currency, top_ups)
+        return OwnedBudget(scope, owner, customer, budget, zone, currency, top_ups, keys)
 
     for customer in world.customers:
         if customer.budget is not None:
@@ -135,9 +145,20 @@ def owned_budgets(world: World, keys: Iterable[ApiKey]) -> Iterator[OwnedBudget]
     for project in world.projects:
         if project.budget is not None:
             yield owned("project", project.id, project.customer, project.budget)
+    for key, together in _budgeted(keys):
+        if key.budget is not None and key.project in customer_of:
+            yield owned("key", key.first, customer_of[key.project], key.budget, keys=together)
+
+
+def _budgeted(keys: Iterable[ApiKey]) -> Iterator[tuple[ApiKey, tuple[str, ...]]]:
+    """The good keys that have a budget, each with all that have the same one."""
+    of_first: dict[str, list[ApiKey]] = {}
     for key in keys:
-        if key.budget is not None and key.revoked_at == END_OF_TIME and key.project in customer_of:
-            yield owned("key", key.id, customer_of[key.project], key.budget)
+        if key.budget is not None:
+            of_first.setdefault(key.first, []).append(key)
+    for together in of_first.values():
+        names = tuple(key.id for key in together)
+        yield from ((key, names) for key in together if key.revoked_at == END_OF_TIME)
 
 
 def _balance(told: Budget | None) -> Budget:

@@ -1,7 +1,7 @@
 """What budgets have spent, by the prices that the ledger accrues at."""
 
-from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Collection, Iterable
 
 from entrepot.core.charges import Pool
 from entrepot.core.prices import Price
@@ -9,45 +9,69 @@ from entrepot.core.tokens import TOKEN_METERS
 from entrepot.core.world import WorldIndex
 from entrepot.ports.budgets import MonthlyUse
 
-IsOwn = Callable[[MonthlyUse], bool]
+Owner = tuple[str, str]  # Of usage: ("project", its id), ("key", its id), or ("customer", "").
+
+EVERYBODY: Owner = ("customer", "")
 
 
-class _Pooled(NamedTuple):
-    """Usage at one price that depends on the month's quantity: everybody's, and what counts here."""
+class _Pooled:
+    """Usage at one price that depends on the month's quantity, by owner."""
 
-    price: Price
-    total: int
-    own: int
+    def __init__(self, price: Price) -> None:
+        self._price = price
+        self.units: Counter[Owner] = Counter()
 
-    def share(self) -> int:
-        """What is paid for one's own part of a month: its part of the whole by quantity, rounded up to a pico."""
-        if self.total == 0:
+    def share(self, owners: Collection[Owner]) -> int:
+        """What is paid for a part of a month: its part of the whole by quantity, rounded up to a pico."""
+        total, own = self.units[EVERYBODY], sum(self.units.get(owner, 0) for owner in owners)
+        if not own:
             return 0
-        return -(-self.price.cost_pico(self.total) * self.own // self.total)
+        return -(-self._price.cost_pico(total) * own // total)
 
 
-def spent_pico(terms: WorldIndex, uses: Iterable[MonthlyUse], is_own: IsOwn) -> int:
-    """What of a customer's usage, in whole months, counts here, in pico. uses: everything of the customer's."""
-    spent = 0
-    pools: dict[Pool, _Pooled] = {}
-    for use in uses:
+class Spending:
+    """What a customer's usage in whole months comes to, by who used it: added up once, however many ask.
+
+    uses: everything of the customer's.
+    """
+
+    def __init__(self, terms: WorldIndex, uses: Iterable[MonthlyUse]) -> None:
+        self._tokens: Counter[Owner] = Counter()
+        self._pico: Counter[Owner] = Counter()
+        self._pools: dict[Pool, _Pooled] = {}
+        for use in uses:
+            self._add(terms, use, (EVERYBODY, ("project", use.series.project), ("key", use.key)))
+
+    def tokens(self, owners: Collection[Owner]) -> int:
+        """The tokens that these used."""
+        return sum(self._tokens.get(owner, 0) for owner in owners)
+
+    def pico(self, owners: Collection[Owner]) -> int:
+        """What these used, in pico."""
+        flat = sum(self._pico.get(owner, 0) for owner in owners)
+        return flat + sum(pooled.share(owners) for pooled in self._pools.values())
+
+    def _add(self, terms: WorldIndex, use: MonthlyUse, owners: Collection[Owner]) -> None:
         series = use.series
         table = terms.agreed_prices(series.contract, series.price_version)
         price = table.price(series.model, use.meter, series.tier, series.price_class)
         assert price is not None, f"{series.price_version} has no price for {use.meter} of {series}"
-        own = use.quantity if is_own(use) else 0
-        if price.mode == "flat":
-            spent += price.cost_pico(own)
-            continue
+        cost = price.cost_pico(use.quantity) if price.mode == "flat" else 0
+        pooled = None if price.mode == "flat" else self._pool(use, price)
+        for owner in owners:
+            if use.meter in TOKEN_METERS:
+                self._tokens[owner] += use.quantity
+            if pooled is None:
+                self._pico[owner] += cost
+            else:
+                pooled.units[owner] += use.quantity
+
+    def _pool(self, use: MonthlyUse, price: Price) -> _Pooled:
+        series = use.series
         pool = Pool(
             series.contract, series.price_version, series.model, price.meter, series.tier, price.price_class, use.period
         )
-        before = pools.get(pool)
-        total, known = (before.total, before.own) if before else (0, 0)
-        pools[pool] = _Pooled(price, total + use.quantity, known + own)
-    return spent + sum(pooled.share() for pooled in pools.values())
-
-
-def spent_tokens(uses: Iterable[MonthlyUse], is_own: IsOwn) -> int:
-    """The tokens of the usage that counts here."""
-    return sum(use.quantity for use in uses if use.meter in TOKEN_METERS and is_own(use))
+        found = self._pools.get(pool)
+        if found is None:
+            found = self._pools[pool] = _Pooled(price)
+        return found

@@ -151,9 +151,25 @@ def test_every_budget_that_is_met_counts(weighing: Weighing) -> None:
         assert standings[counter].spent == weighing.used(counter) == spent
 
 
+def test_a_budget_of_a_key_goes_on_with_the_key_that_replaces_it(weighing: Weighing) -> None:
+    """However often it is replaced: also what was used with the first one counts."""
+    key = ApiKey("key-1", key_digest(KEY), "search", "", 0, budget=Budget(3 * EACH, kind="total"))
+    serve(weighing, 50 * EACH, key=key)
+    statuses = []
+    for name in ("key-2", "key-3"):
+        statuses.append(ask(weighing.gateway, BODY).status)
+        weighing.rotate(name)
+    statuses += [ask(weighing.gateway, BODY).status for _ in range(2)]
+    assert statuses == [200, 200, 200, 429]
+    standings = weighing.weigh()
+    assert {name for name in standings if name.startswith("key/")} == {"key/key-1/total/money"}
+    assert standings["key/key-1/total/money"].spent == 3 * EACH
+    assert [record.key for record in weighing.gateway.of(Admitted)] == ["key-1", "key-2", "key-3"]
+
+
 def test_nothing_is_granted_before_the_books_know_the_gateway(weighing: Weighing) -> None:
     serve(weighing, 10 * EACH)
-    weighing.counters._spent.clear()
+    weighing.counters._weights.clear()
     refused = ask(weighing.gateway, BODY)
     assert (refused.status, refused.error["code"]) == (503, "counters_unavailable")
     weighing.weigh()

@@ -11,13 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from entrepot.core.capacity import Limit, ServedLimit
 from entrepot.core.log_records import UsageRecorded
-from tests.support.gateway import eventually
+from entrepot.core.periods import SECOND
+from tests.support.gateway import deployment, eventually, target
 from tests.support.gateway_processes import Installation, installed, stream
 from tests.support.requests import ask, chat, connect, read_to_end, read_until
 
 GET = b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n"
 ALIVE = b'{"alive":true}'
+TOKENS = 1_000_000
 END = b"data: [DONE]\n\n\r\n0\r\n\r\n"
 
 
@@ -74,6 +77,30 @@ def test_streams_and_kept_connections_go_on_over_a_reload(installation: Installa
     assert not old.items() & installation.children.items()
     meters = [record.event.meters for record in installation.records() if isinstance(record, UsageRecorded)]
     assert {"input_tokens": 1, "output_tokens": 30} in meters
+
+
+def held_prompt(installation: Installation, prompt: str) -> int:
+    """What a request with this prompt takes of its limit of tokens before it is answered."""
+    reply = ask(installation, chat(f"{prompt} [[chunks=1]]", model="exact", max_tokens=1))
+    return TOKENS - int(reply.headers["x-ratelimit-remaining-tokens"])
+
+
+def test_a_tokenizer_that_is_needed_later_comes_with_other_gateways_and_no_stream_stands_still(
+    installation: Installation,
+) -> None:
+    """Loading one holds everything up for half a second, so a gateway that serves does not; its bytes are the bound."""
+    installation.start_serve()
+    old = gateways(installation)
+    limit = ServedLimit(Limit("exact", "tokens", "window", TOKENS, SECOND), "tokens_per_minute", "exact")
+    exact = deployment("exact", target(installation.base_url), limits=(limit,), tokenizer="o200k_base")
+    with stream(installation, "hi [[chunks=40 delay=0.1]]", b"w1 ") as open_stream:
+        installation.publish(deployment("chat", target(installation.base_url)), exact)
+        eventually(lambda: gateways(installation) and not old.items() & gateways(installation).items())
+        text = "antidisestablishmentarianism " * 100
+        eventually(lambda: ask(installation, path="/v1/models").body.count(b'"exact"'))
+        eventually(lambda: held_prompt(installation, text) < len(text) // 3)
+        assert read_until(open_stream, END).endswith(END)
+    eventually(lambda: "replaced gateway 1" not in installation.children)
 
 
 def test_no_connection_is_refused_or_dropped_while_gateways_are_replaced(installation: Installation) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from entrepot.adapters.snapshot_file import FileSnapshots
 from entrepot.adapters.sql.books import open_books
+from entrepot.core.budgets import Budget
 from entrepot.core.errors import BadInput, NotFound, WorldRejected
 from entrepot.core.identifiers import key_digest
 from entrepot.core.log_records import KeyIssued, KeyRevoked, UsageRecorded, WorldApplied
@@ -123,6 +124,19 @@ def test_rotating_replaces_a_key_in_one_step(desk: Desk) -> None:
     published = desk.snapshots.load()
     assert published is not None
     assert published.keys == {key_digest("ek-new"): ("key_2", "search")}
+
+
+def test_a_budget_goes_on_with_the_key_that_replaces_its_own(desk: Desk) -> None:
+    apply_world(desk.office, small_world())
+    budget = Budget(1000, "tokens", "total")
+    issue_key(desk.office, key="ek-old", key_id="key_1", project="search", name="", budget=budget)
+    rotate_key(desk.office, "key_1", key="ek-new", key_id="key_2")
+    rotated = rotate_key(desk.office, "key_2", key="ek-newer", key_id="key_3")
+    assert (rotated.budget, rotated.first) == (budget, "key_1")
+    published = desk.snapshots.load()
+    assert published is not None
+    [owned] = published.budgets
+    assert (owned.id, owned.keys) == ("key/key_1/total/tokens", ("key_3",))
 
 
 def test_keys_belong_to_projects_that_exist(desk: Desk) -> None:

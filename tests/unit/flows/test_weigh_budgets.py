@@ -155,15 +155,15 @@ def test_what_no_counter_of_a_gateway_knows_is_its_base() -> None:
     assert found.spent == 30 * PICO
     assert (found.held, found.counted) == ({"one": 70 * PICO}, {"one": 72 * PICO})
     own = 70 * PICO + 12 * PICO + 60 * PICO  # Its counters: c is open, a settled, b keeps what it held.
-    assert own + found.base(["one"]) == 30 * PICO + 70 * PICO
-    assert found.base(["another"]) == 30 * PICO + 70 * PICO
+    assert own + found.weight.base("one") == 30 * PICO + 70 * PICO
+    assert found.weight.base("another") == 30 * PICO + 70 * PICO
 
 
 def test_a_lost_gateway_leaves_what_it_held_and_nothing_else() -> None:
     books = folded(applied(declared()), *LIFE, InstanceLost("one", MARCH + 1), InstanceBegan("two", MARCH + 2))
     found = standings(books)[ACME]
     assert (found.held, found.counted) == ({"one": 70 * PICO}, {})
-    assert found.base(["two"]) == 100 * PICO
+    assert found.weight.base("two") == 100 * PICO
     assert weigh_budgets(books, None, MARCH).instances == ("two",)
     more = folded(applied(declared()), *LIFE, InstanceLost("one", MARCH + 1), RESOLVED)
     assert (standings(more)[ACME].held, standings(more)[ACME].counted, standings(more)[ACME].spent) == (
@@ -198,8 +198,8 @@ def test_standings_are_published_when_something_is_new() -> None:
     books = folded(applied(declared()))
     scales = Scales(books, kept, clock)
     for _ in range(3):
-        scales.weigh(None)
+        scales.weigh(None, clock.at)
     assert len(kept.published) == 1
     clock.at += MINUTE
-    scales.weigh(None)
+    scales.weigh(None, clock.at)
     assert len(kept.published) == 2

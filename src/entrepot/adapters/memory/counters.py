@@ -3,11 +3,12 @@
 from collections.abc import Callable, Sequence
 
 from entrepot.core.capacity import Counter, Limit
-from entrepot.core.periods import SECOND, Instant
+from entrepot.core.periods import MINUTE, SECOND, Instant
 from entrepot.ports.counters import Draw, Grant, Return, Shortage
 
 _AHEAD_SHARE = 8  # Of what is left at most an eighth is given ahead of need, at a time,
 _LITTLE = 16  # and nothing when only a sixteenth of the limit is left,
+_LOOK_BACK_US = 10 * MINUTE
 SCARCE_US = SECOND  # or when somebody had to be refused so short a while ago.
 
 
@@ -30,6 +31,11 @@ class _Kept:
             self.window = at // limit.window
             self.idle.clear()
 
+    def matters(self, at: Instant) -> bool:
+        """Whether a counter that begins anew would be another one."""
+        self.advance(self.limit, at)
+        return self.limit.refill == "budget" or bool(self.idle or self.counter.used(self.limit, at))
+
     def ahead(self, draw: Draw, at: Instant) -> int:
         """What is given beside what is needed, which has been taken."""
         left = self.limit.units - self.counter.used(self.limit, at)
@@ -43,6 +49,7 @@ class MemoryCounters:
 
     def __init__(self) -> None:
         self._kept: dict[str, _Kept] = {}
+        self._looked_back_at: Instant = 0
         self.scarce: frozenset[str] = frozenset()
 
     def holder(self, name: str) -> "MemoryHolder":
@@ -74,13 +81,21 @@ class MemoryCounters:
                 kept.idle[holder] = idle
 
     def tick(self, at: Instant) -> None:
-        """What was short a while ago is no more."""
+        """What was short a while ago is no more. Once in a while, what is as if it had never been is forgotten."""
+        if at - self._looked_back_at >= _LOOK_BACK_US:
+            self._looked_back_at = at
+            self._kept = {name: kept for name, kept in self._kept.items() if name in self.scarce or kept.matters(at)}
         if self.scarce:
             for name in self.scarce:
                 kept = self._kept[name]
                 if kept.short_at is not None and at - kept.short_at > SCARCE_US:
                     kept.short_at = None
             self.scarce = frozenset(name for name in self.scarce if self._kept[name].short_at is not None)
+
+    def drop(self, name: str) -> None:
+        """Forgets a counter."""
+        if self._kept.pop(name, None) is not None:
+            self.scarce -= {name}
 
     def _of(self, limit: Limit, at: Instant) -> _Kept:
         kept = self._kept.get(limit.id)

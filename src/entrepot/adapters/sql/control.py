@@ -51,15 +51,18 @@ class Control(Store):
     def save_key(self, key: ApiKey) -> None:
         """See ports.books."""
         self._database.execute(
-            "INSERT OR REPLACE INTO api_key (id, digest, project, name, created_at, revoked_at, budget) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (key.id, key.digest, key.project, key.name, key.created_at, key.revoked_at, _text_of(key.budget)),
+            "INSERT OR REPLACE INTO api_key (id, digest, project, name, created_at, revoked_at, budget, continues) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(key.id, key.digest, key.project, key.name, key.created_at, key.revoked_at),
+                *(_text_of(key.budget), key.continues),
+            ),
         )
 
     def keys(self) -> list[ApiKey]:
         """See ports.books."""
         rows = self._database.rows(
-            "SELECT id, digest, project, name, created_at, revoked_at, budget FROM api_key ORDER BY id"
+            "SELECT id, digest, project, name, created_at, revoked_at, budget, continues FROM api_key ORDER BY id"
         )
         return [_key(*row) for row in rows]
 
@@ -113,10 +116,17 @@ class Control(Store):
 
 
 def _key(
-    identifier: str, digest: str, project: str, name: str, created_at: Instant, revoked_at: Instant, budget: str
+    identifier: str,
+    digest: str,
+    project: str,
+    name: str,
+    created_at: Instant,
+    revoked_at: Instant,
+    budget: str,
+    continues: str,
 ) -> ApiKey:
     declared = decode_budget(budget) if budget else None
-    return ApiKey(identifier, digest, project, name, created_at, revoked_at, declared)
+    return ApiKey(identifier, digest, project, name, created_at, revoked_at, declared, continues)
 
 
 def _text_of(budget: Budget | None) -> str:

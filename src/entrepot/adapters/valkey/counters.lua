@@ -11,6 +11,7 @@
 
 local LEASE, SCARCE, REMEMBER, SHARES, LOWS = 3000000, 2000000, 2000000, 4, 64
 local MINUTE = 60000000
+local FORGET_MS = 172800000
 local BASE, MILLION = 1000000000000, 1000000
 local NOTHING = {0, 0}
 
@@ -127,6 +128,8 @@ local function save(c, ...)
     redis.call('HSET', c.key, 'w', cmsgpack.pack(c.lows))
     local empty_ms = (c.u[1] * BASE + c.u[2]) / c.drain / 1000
     redis.call('PEXPIRE', c.key, string.format('%.0f', math.min(empty_ms, BASE) + 60000))
+  elseif c.refill == 'budget' then
+    redis.call('PEXPIRE', c.key, FORGET_MS)
   end
 end
 
@@ -193,23 +196,31 @@ end
 
 local function weigh()
   local answer = {'ok'}
-  for index = 1, limits(9) do
-    local c = load(index, 9)
-    local place, living = number(ARGV[c.first + 2]), ARGV[c.first + 3]
+  for index = 1, limits(8) do
+    local c = load(index, 8)
+    local sum, place, living = number(ARGV[c.first]), number(ARGV[c.first + 1]), ARGV[c.first + 2]
     local known = redis.call('HGET', c.key, 'p')
     advance(c, now)
     if not known or less(number(known), place) then
-      local sum, all = number(ARGV[c.first]), redis.call('HGETALL', c.key)
+      local all, held, counted = redis.call('HGETALL', c.key), {}, NOTHING
       for at = 1, #all, 2 do
-        local holder = string.sub(all[at], 1, 2) == 'h:' and string.sub(all[at], 3)
-        if holder and string.find(living, ',' .. holder .. ',', 1, true) then
-          sum = add(sum, number(all[at + 1]))
-        elseif holder then
-          redis.call('HDEL', c.key, all[at])
-        end
+        if string.sub(all[at], 1, 2) == 'h:' then held[string.sub(all[at], 3)] = all[at + 1] end
       end
-      c.u = minus(sum, number(ARGV[c.first + 1]))
+      for name, done, open in string.gmatch(living, '([^:,]+):(%d+):(%d+)') do
+        local had = add(number(done), number(open))
+        if held[name] then
+          had = number(held[name])
+          held[name] = nil
+        elseif less(NOTHING, had) then
+          redis.call('HSET', c.key, 'h:' .. name, text(had))
+        end
+        sum, counted = add(sum, had), add(counted, number(done))
+      end
+      for gone in pairs(held) do redis.call('HDEL', c.key, 'h:' .. gone) end
+      c.u = minus(sum, counted)
       save(c, 'p', text(place))
+    else
+      save(c)
     end
     state(answer, c)
   end

@@ -23,13 +23,14 @@ from entrepot.core.periods import Instant
 from entrepot.core.snapshot import GatewaySnapshot, ServedDeployment
 from entrepot.core.tenancy import CacheStore
 from entrepot.dialects.asked import Asked, Known
-from entrepot.dialects.estimates import bytes_of, estimate_of
+from entrepot.dialects.estimates import estimate_of
 from entrepot.dialects.operations import Operation
 from entrepot.dialects.prompt_cache import cache_key
 from entrepot.flows.serve_inference.admitting import Admitting, UnderWay
 from entrepot.flows.serve_inference.asks import Ask, SessionAsk
 from entrepot.flows.serve_inference.checks import Checks
 from entrepot.flows.serve_inference.client import Client, LimitedClient, tell_stage
+from entrepot.flows.serve_inference.counting import Counting
 from entrepot.flows.serve_inference.exchange import Exchange
 from entrepot.flows.serve_inference.hedged_exchange import HedgedExchange
 from entrepot.flows.serve_inference.queued import Queued, Waiting
@@ -80,7 +81,7 @@ class ServeInference:
         self.repeats = Repeats(usage, stores or {})
         self.sessions: set[Session] = set()
         self.desk = desk
-        self._tokenizers = tokenizers
+        self.counting = Counting(tokenizers)
         self._budgets = Budgets(desk.spent)
         self._has_budgets = False
         self._waiting = Waiting(desk.counts)
@@ -88,16 +89,13 @@ class ServeInference:
 
     def adopt(self, snapshot: GatewaySnapshot, trusted: str = "") -> list[str]:
         """Serves from this snapshot from now on; open requests end as they began. Returns what of it cannot be used."""
-        directory = Directory(snapshot, trusted)
+        directory, budgets = Directory(snapshot, trusted), Budgets(self.desk.spent, snapshot)
         faults = self.ways.adopt(snapshot)
-        self._directory = directory
-        self.snapshot = snapshot
-        self._budgets = Budgets(self.desk.spent, snapshot)
+        self._directory, self._budgets, self.snapshot = directory, budgets, snapshot
         self._has_budgets = bool(snapshot.budgets)
         served = [item for project in snapshot.projects.values() for item in project.deployments.values()]
-        for item in (item for project in snapshot.projects.values() for item in project.as_ever()):
-            if item.limits or snapshot.budgets or item.service_tiers:
-                self._counter(item.tokenizer)  # It takes a while to load.
+        every = (item for project in snapshot.projects.values() for item in project.as_ever())
+        self.counting.follow(item for item in every if item.limits or snapshot.budgets or item.service_tiers)
         return [*faults, *self.repeats.missing(served)]
 
     def serve(self, ask: Ask, client: LimitedClient) -> Exchange | Repeat | Continuation | Admitting:
@@ -208,12 +206,8 @@ class ServeInference:
             return None
 
     def _estimate(self, ask: Ask, asked: Asked, deployment: ServedDeployment) -> Estimate:
-        count = self._counter(deployment.tokenizer)
+        count = self.counting.of(deployment.tokenizer)
         return estimate_of(ask.operation, asked, ask.body, deployment.context_tokens, count)
-
-    def _counter(self, tokenizer: str) -> Callable[[str], int]:
-        """What counts the tokens of a text; their bytes, where it is not known how a model counts."""
-        return self._tokenizers.counter(tokenizer) if tokenizer else bytes_of
 
     def _begin(
         self,

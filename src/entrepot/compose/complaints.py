@@ -1,0 +1,41 @@
+"""What a process that goes on has to complain of: a line on stderr for each new reason, not for each attempt."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+def complain(text: str) -> None:
+    """Writes a line that the operator is to see."""
+    sys.stderr.write(f"WARNING {text}\n")
+    sys.stderr.flush()
+
+
+class Fault:
+    """Something that is tried again and again. said: told of each failure for another reason than the last one's.
+
+    expected: what may come of it beside success; all else goes on.
+    """
+
+    def __init__(
+        self, said: Callable[[str], None], name: str, expected: type[Exception] | tuple[type[Exception], ...] = OSError
+    ) -> None:
+        self._said = said
+        self._name = name
+        self._expected = expected
+        self._reason = ""
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """An attempt; what comes of it is told, and not raised."""
+        try:
+            yield
+        except self._expected as error:
+            reason = (isinstance(error, OSError) and error.strerror) or f"{type(error).__name__}: {error}"
+            if reason != self._reason:
+                self._said(f"{self._name} reason={reason}; it is tried again")
+            self._reason = reason
+
+    def over(self) -> None:
+        """It went well."""
+        self._reason = ""
