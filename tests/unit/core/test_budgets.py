@@ -43,7 +43,7 @@ def test_what_others_say_is_the_base_of_ones_own_counter() -> None:
     """One that is known counts for itself: what it held and counted is not counted for it."""
     of = owned()
     standing = Standing(of, of.term_at(MARCH).limit, "2024-03", 100, {"one": 30, "two": 5}, {"one": 20, "two": 8})
-    assert [standing.base(known) for known in ((), ("one",), ("one", "two"))] == [135, 85, 72]
+    assert [standing.weight.base(own) for own in ("none", "one", "two")] == [135, 85, 122]
     assert (standing.held_units, standing.percent) == (35, 33)
     nothing = owned(units=0)
     assert Standing(nothing, nothing.term_at(MARCH).limit, "2024-03", 0).percent == 100
