@@ -4,6 +4,7 @@ Words in double brackets steer these, too (see scripted_upstream.py); besides
 
     ends=…       how a response ends: completed, incomplete, filtered, failed       calls=N   web searches in it
     usage=no     none is reported; seconds: a recording's length; bad: one that does not sum up
+    inner=…      what an error has of Azure's filter, under this name
     pieces=N     of sound, or of a picture on its way (2)
 """
 
@@ -35,6 +36,13 @@ class StoredResponses:
     stored: dict[str, dict[str, Any]] = field(default_factory=dict)
     lasting: dict[str, dict[str, Any]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+
+
+def filter_said(script: dict[str, str], told_by: str) -> dict[str, Any]:
+    """What Azure's filter says of a prompt that it blocked, under the name that the script has for it."""
+    results = {"violence": {"filtered": True, "severity": "high"}, "told_by": told_by}
+    name = script.get("inner", "")
+    return {name: {"code": "ResponsibleAIPolicyViolation", "content_filter_result": results}} if name else {}
 
 
 def form_of(body: bytes, media_type: str) -> dict[str, Any]:

@@ -41,7 +41,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.scripted_operations import OPERATIONS, StoredResponses, tell_stored, texts_of, told_of
+from tests.scripted_operations import OPERATIONS, StoredResponses, filter_said, tell_stored, texts_of, told_of
 
 _SCRIPT = re.compile(r"\[\[(.*?)\]\]", re.DOTALL)
 _RESET = struct.pack("ii", 1, 0)
@@ -341,8 +341,8 @@ class Answer:
         self._whole(200, self._json({"object": "list", "data": data, "model": self.served.model} | usage))
 
     def _fail(self, status: int) -> None:
-        text = f"told to fail by {self.server.base_url}"
-        error = {"message": text, "type": "scripted", "param": None, "code": self.script.get("code", "scripted")}
+        text, code = f"told to fail by {self.server.base_url}", self.script.get("code", "scripted")
+        error = {"message": text, "type": "scripted", "param": None, "code": code, **filter_said(self.script, text)}
         is_billed = "billed" in self.script
         self.served.completion_tokens = self._chunks() if is_billed else 0
         usage = self._usage_member() if is_billed else {}

@@ -10,6 +10,7 @@ from entrepot.core.errors import NoPrice
 from entrepot.core.periods import END_OF_TIME, Instant
 from entrepot.core.snapshot import GatewaySnapshot
 from entrepot.core.tokens import TOKEN_METERS
+from entrepot.core.usage_event import UsageEvent
 
 
 class Priced(NamedTuple):
@@ -79,7 +80,7 @@ class Running:
 class Budgets:
     """The budgets of a snapshot that nothing is served beyond."""
 
-    __slots__ = ("_by_key", "_by_project", "_costs", "_spent")
+    __slots__ = ("_by_key", "_by_project", "_costs", "_costs_in", "_spent")
 
     def __init__(self, spent: Callable[[str], int], snapshot: GatewaySnapshot | None = None) -> None:
         """spent: see Desk."""
@@ -87,8 +88,10 @@ class Budgets:
         self._by_key: dict[str, list[Running]] = {}
         self._by_project: dict[str, list[Running]] = {}
         self._costs: dict[tuple[str, str, str], Costs] = {}
+        self._costs_in: dict[str, str] = {}
         if snapshot is None:
             return
+        self._costs_in = {project.id: project.costs_in for project in snapshot.projects.values()}
         of_project: dict[str, list[str]] = {}
         for project in snapshot.projects.values():
             of_project.setdefault(project.customer, []).append(project.id)
@@ -101,7 +104,7 @@ class Budgets:
             for name in [owned.owner] if owned.scope == "project" else of_project.get(owned.owner, ()):
                 self._by_project.setdefault(name, []).append(running)
         self._costs = {
-            (project.id, item.name, item.model): Costs(item.model, item.prices)
+            (project.id, item.name, item.model): Costs(item.model, item.prices, by_units=item.usable is not None)
             for project in snapshot.projects.values()
             for item in project.as_ever()
             if item.prices
@@ -112,6 +115,14 @@ class Budgets:
         if not (self._by_project or self._by_key):
             return ()
         return [*self._by_key.get(key, ()), *self._by_project.get(project, ())]
+
+    def cost_of(self, usage: UsageEvent) -> tuple[int, str] | None:
+        """(pico, currency) of what was used, where that may be told; at most so much, see core.costs."""
+        costs = self._costs.get((usage.project, usage.deployment, usage.model))
+        currency = self._costs_in.get(usage.project, "")
+        if costs is None or not currency:
+            return None
+        return costs.cost(usage.tier, usage.admitted_at, usage.meters), currency
 
     def needs(self, met: Iterable[Running], asked: Priced) -> list[tuple[ServedBudget, int]]:
         """What a request needs of the budgets it meets. Raises: NoPrice."""

@@ -11,7 +11,7 @@ import msgspec
 
 from entrepot.core.periods import Instant
 from entrepot.core.price_windows import Stretch, stretch_at
-from entrepot.core.prices import Price, PriceBookVersion, PriceTable, long_class
+from entrepot.core.prices import SERVED_BY_UNITS, Price, PriceBookVersion, PriceTable, long_class
 from entrepot.core.tokens import INPUT_METERS, TOKEN_METERS
 
 OUTPUT_METERS = tuple(sorted(TOKEN_METERS.difference(INPUT_METERS)))
@@ -47,9 +47,11 @@ class _Prices:
 class Costs:
     """The costs of one model under the terms of one customer."""
 
-    __slots__ = ("_in_force", "_model")
+    __slots__ = ("_by_units", "_in_force", "_model")
 
-    def __init__(self, model: str, in_force: Sequence[PricesInForce]) -> None:
+    def __init__(self, model: str, in_force: Sequence[PricesInForce], *, by_units: bool = False) -> None:
+        """by_units: what provisioned units serve, which costs nothing beside them."""
+        self._by_units = by_units
         self._model = model
         self._in_force = [_Prices(prices) for prices in in_force]
 
@@ -98,6 +100,8 @@ class Costs:
         else:
             return None
         table = prices.table
+        if self._by_units:
+            return table, [SERVED_BY_UNITS]
         windows = table.windows(self._model)
         if windows and not prices.stretch.begins <= at < prices.stretch.ends:
             prices.stretch = stretch_at(windows, at)

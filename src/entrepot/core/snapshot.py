@@ -109,12 +109,16 @@ class UpgradedTo(msgspec.Struct, frozen=True):
 
 
 class ServedProject(msgspec.Struct, frozen=True):
-    """A project and its deployments by name. upgrades: what some of them will be, in the order of time."""
+    """A project and its deployments by name. upgrades: what some of them will be, in the order of time.
+
+    costs_in: the currency that its requests are told their costs in, "" where they are not.
+    """
 
     id: str
     customer: str
     deployments: dict[str, ServedDeployment]
     upgrades: dict[str, tuple[UpgradedTo, ...]] = {}
+    costs_in: str = ""
 
     def deployment(self, name: str, at: Instant) -> ServedDeployment | None:
         """The deployment of this name as it is at the instant."""

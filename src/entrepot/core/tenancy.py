@@ -34,7 +34,7 @@ class Customer(msgspec.Struct, frozen=True):
 
     party: what its invoices say of it beside its name, once it is declared. prepaid: what it paid before it spends it;
     with any, nothing is served beyond their sum. parents: where the parent changes, in the order of time; parent is the
-    last one.
+    last one. shows_costs: whether its requests may be told what they cost.
     """
 
     id: str
@@ -46,6 +46,7 @@ class Customer(msgspec.Struct, frozen=True):
     budget: Budget | None = None
     prepaid: tuple[TopUp, ...] = ()
     parents: tuple[ParentFrom, ...] = ()
+    shows_costs: bool = False
 
     def at(self, at: Instant) -> "Customer":
         """The customer with the parent it has at an instant."""

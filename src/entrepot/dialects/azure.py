@@ -8,6 +8,7 @@ from entrepot.core.errors import InvalidRequest, RouteNotFound
 from entrepot.core.periods import Instant
 from entrepot.core.snapshot import ServedDeployment
 from entrepot.dialects.lifecycle import describe_lifecycle
+from entrepot.dialects.openai_wire import UpstreamError
 
 # Source: the data-plane versions in Microsoft's API lifecycle pages and published specifications.
 VERSIONS = frozenset({
@@ -36,6 +37,8 @@ VERSIONS = frozenset({
     "2025-03-01-preview",
     "2025-04-01-preview",
 })  # fmt: skip
+
+_FILTERED = "ResponsibleAIPolicyViolation"  # Source: Azure OpenAI, "Content filtering", what a blocked prompt gets.
 
 # What the undated routes under /openai/v1 may say; saying nothing is as good.
 UNDATED_VERSIONS = frozenset({"v1", "preview", "latest"})
@@ -87,6 +90,18 @@ def write_error(code: str, message: str, more: dict[str, object] | None = None) 
     """An error body as Azure's gateway writes it. more: what only we say."""
     error: dict[str, object] = {"code": code, "message": message}
     return msgspec.json.encode({"error": error if more is None else {**error, "entrepot": more}})
+
+
+def filter_members(status: int, error: UpstreamError, *, is_azure: bool) -> dict[str, object]:
+    """What an error has beside OpenAI's members: what Azure's content filter said, as it said it.
+
+    In Azure's dialect a filter that says no more than its code has its say, with nothing known of its categories.
+    """
+    told = {"innererror": error.innererror, "inner_error": error.inner_error}
+    said: dict[str, object] = {name: raw for name, raw in told.items() if bytes(raw) not in {b"", b"null"}}
+    if not is_azure or error.code != "content_filter":
+        return said
+    return {"status": status, **(said or {"innererror": {"code": _FILTERED, "content_filter_result": {}}})}
 
 
 def describe_model(deployment: ServedDeployment, at: Instant) -> dict[str, object]:

@@ -127,10 +127,19 @@ def outcome_of_refusal(body: bytes) -> Outcome:
 
 
 def write_error(
-    message: str, *, kind: str | None, param: str | None, code: str | None, more: dict[str, object] | None = None
+    message: str,
+    *,
+    kind: str | None,
+    param: str | None,
+    code: str | None,
+    more: dict[str, object] | None = None,
+    beside: dict[str, object] | None = None,
 ) -> bytes:
-    """An error body; all four members are always there, as OpenAI's schema requires. more: what only we say."""
-    error: dict[str, object] = {"message": message, "type": kind, "param": param, "code": code}
+    """An error body; all four members are always there, as OpenAI's schema requires. more: what only we say.
+
+    beside: further members.
+    """
+    error: dict[str, object] = {"message": message, "type": kind, "param": param, "code": code, **(beside or {})}
     return encode({"error": error if more is None else {**error, "entrepot": more}})
 
 

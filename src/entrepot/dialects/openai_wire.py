@@ -88,12 +88,17 @@ decode_usage_only = msgspec.json.Decoder(UsageOnly).decode
 
 
 class UpstreamError(msgspec.Struct, frozen=True):
-    """The error object of an upstream's answer, as far as it has one."""
+    """The error object of an upstream's answer, as far as it has one.
+
+    innererror, inner_error: what Azure says of its content filter, which writes it in one way or the other.
+    """
 
     message: str = ""
     type: str | None = None
     param: str | None = None
     code: str | int | None = None
+    innererror: msgspec.Raw = msgspec.Raw()
+    inner_error: msgspec.Raw = msgspec.Raw()
 
 
 class ErrorAnswer(msgspec.Struct):

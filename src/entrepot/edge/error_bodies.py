@@ -104,4 +104,5 @@ def upstream_error(status: int, error: UpstreamError, *, is_azure: bool) -> Erro
     message = error.message or f"The upstream answered with the status {status}."
     kind = error.type or (_SERVER if status >= 500 else _REQUEST)
     code = str(error.code) if error.code is not None else (str(status) if is_azure else None)
-    return ErrorAnswer(status, openai.write_error(message, kind=kind, param=error.param, code=code))
+    beside = azure.filter_members(status, error, is_azure=is_azure)
+    return ErrorAnswer(status, openai.write_error(message, kind=kind, param=error.param, code=code, beside=beside))

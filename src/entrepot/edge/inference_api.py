@@ -12,6 +12,7 @@ from entrepot.core.errors import DeploymentNotFound, EntrepotError, RequestTooLa
 from entrepot.core.identifiers import INTERNAL_PREFIX
 from entrepot.core.periods import Instant
 from entrepot.core.snapshot import ServedDeployment
+from entrepot.core.usage_event import UsageEvent
 from entrepot.dialects import azure, openai, realtime
 from entrepot.dialects.operations import OPERATIONS
 from entrepot.edge import websocket
@@ -120,6 +121,16 @@ class InferenceApi:
             call.refuse(RequestTooLarge(refusal.message))
         else:
             call.reply_error(protocol_error(refusal.status, refusal.message, is_azure=call.is_azure))
+
+    def region_of(self, upstream: str) -> str:
+        """Where an upstream is, or ""."""
+        snapshot = self._flow.snapshot
+        rules = None if snapshot is None else snapshot.upstreams.get(upstream)
+        return "" if rules is None else rules.region
+
+    def cost_of(self, usage: UsageEvent) -> tuple[int, str] | None:
+        """(pico, currency) of what a request used, where its client may be told."""
+        return self._flow.cost_of(usage)
 
     def sweep(self, now: float) -> None:
         """Ends connections that are past their time. now: of the event loop's clock."""

@@ -42,6 +42,14 @@ class Desk(Protocol):
         """What is counted."""
         ...
 
+    def region_of(self, upstream: str) -> str:
+        """Where an upstream is, or ""."""
+        ...
+
+    def cost_of(self, usage: UsageEvent) -> tuple[int, str] | None:
+        """(pico, currency) of what a request used, where its client may be told."""
+        ...
+
     def ended(self, call: "InferenceCall") -> None:
         """A request has ended: its answer is complete, or its client has left."""
         ...
@@ -179,7 +187,7 @@ class InferenceCall:
         if self._tier and self._sends_events:
             events = with_tier(events, self._tier)
         if self.marks is not None and self.marks.timed:
-            events = timing_comment(self.at, self.stages, self.usage, ended_at) + events
+            events = timing_comment(self.at, self.stages, self.usage, ended_at, self._cost) + events
         if not self._takes_chunks:
             self._connection.write(events)
         else:
@@ -280,6 +288,9 @@ class InferenceCall:
             fields += f"x-ms-deployment-name: {self._served_by}\r\n"
         elif found is not None and found.segment and found.route.kind == "inference":
             fields += f"x-ms-deployment-name: {found.segment.decode()}\r\n"
+        if self.admitted is not None and self._speaks_azure:
+            region = self._desk.region_of(self.admitted.upstream)
+            fields += f"x-ms-region: {region}\r\n" if region else ""
         if self._told:
             fields += self._told
         self.head_at = now = self._desk.now()
@@ -288,8 +299,13 @@ class InferenceCall:
         if self.marks is not None:
             fields += self.marks.echo
             if self.marks.timed:
-                fields += timing_field(self.at, self.stages, self.usage, now)
+                fields += timing_field(self.at, self.stages, self.usage, now, self._cost)
         return fields
+
+    @property
+    def _cost(self) -> tuple[int, str] | None:
+        """(pico, currency) of what it used, where that is known and may be told."""
+        return None if self.usage is None else self._desk.cost_of(self.usage)
 
     def _finish(self, at: Instant) -> None:
         self.finished = True

@@ -161,6 +161,13 @@ def _budgeted(keys: Iterable[ApiKey]) -> Iterator[tuple[ApiKey, tuple[str, ...]]
         yield from ((key, names) for key in together if key.revoked_at == END_OF_TIME)
 
 
+def shown_currencies(world: World) -> dict[str, str]:
+    """{customer: the currency of its newest contract's prices} of those whose requests are told their costs."""
+    shown = {customer.id for customer in world.customers if customer.shows_costs}
+    contracts = sorted(world.contracts, key=lambda contract: contract.effective_from)
+    return {contract.customer: contract.charged_in for contract in contracts if contract.customer in shown}
+
+
 def _balance(told: Budget | None) -> Budget:
     """A prepaid balance, of which those are told who are told of the customer's budget."""
     if told is None:

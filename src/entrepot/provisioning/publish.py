@@ -18,7 +18,7 @@ from entrepot.core.snapshot import (
 from entrepot.core.tenancy import ApiKey, Deployment
 from entrepot.core.upgrades import ModelFrom, models_of
 from entrepot.core.world import World, WorldIndex
-from entrepot.provisioning.budgets import owned_budgets, prices_in_force
+from entrepot.provisioning.budgets import owned_budgets, prices_in_force, shown_currencies
 from entrepot.provisioning.checks import OWN
 from entrepot.provisioning.lifecycle import granted
 from entrepot.provisioning.provisioned import throughput_of, usable
@@ -35,14 +35,21 @@ def compile_snapshot(
     addresses: {(upstream, model): base URL} of the models that run inside this machine; one that does not run now has
     no target, and its deployments are refused as unavailable until it does. Revoked keys are left out.
     """
+    shown = shown_currencies(world)
     projects = {
-        project.id: ServedProject(id=project.id, customer=project.customer, deployments={}, upgrades={})
+        project.id: ServedProject(
+            id=project.id,
+            customer=project.customer,
+            deployments={},
+            upgrades={},
+            costs_in=shown.get(project.customer, ""),
+        )
         for project in world.projects
     }
     index = WorldIndex(world)
     good = [key for key in keys if key.revoked_at == END_OF_TIME and key.project in projects]
     budgets = [owned for owned in owned_budgets(world, good) if owned.budget.mode == "hard"]
-    counted = {owned.customer for owned in budgets if owned.budget.measure == "money"}
+    counted = shown.keys() | {owned.customer for owned in budgets if owned.budget.measure == "money"}
     for deployment in world.deployments:
         project = projects[deployment.project]
         first, *later = _versions(index, deployment, addresses, is_counted=project.customer in counted)

@@ -157,7 +157,7 @@ def _base_url(fields: Fields) -> str:
 
 def read_customers(root: Fields, draft: Draft, zones: dict[str, str]) -> None:
     """Adds the customers to the draft. zones: {customer: zone of its first contract}."""
-    known = ("id", "name", "parent", "market", "since", "party", "budget", "prepaid")
+    known = ("id", "name", "parent", "market", "since", "party", "budget", "prepaid", "show_costs")
     for fields in root.rows("customers", "customer", known):
         identifier = fields.identifier("id", ID)
         name = fields.text("name", identifier)
@@ -172,6 +172,7 @@ def read_customers(root: Fields, draft: Draft, zones: dict[str, str]) -> None:
             budget=read_budget(fields),
             prepaid=read_prepaid(fields, zones.get(identifier, "UTC")),
             parents=parents,
+            shows_costs=fields.truth("show_costs"),
         )
         if customer.market and not _MARKET.fullmatch(customer.market):
             fields.fault(f"market {customer.market!r} must be two capital letters such as US", "market")

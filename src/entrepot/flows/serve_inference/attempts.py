@@ -62,9 +62,16 @@ def relay_refusal(client: Told, head: AnswerHead, body: bytes, destination: Dest
     if status < 400 or status in {401, 403}:
         client.refuse(UpstreamFailed(f"The upstream refused the gateway itself (status {status})."))
         return
-    error = openai.read_error(body)
-    error = msgspec.structs.replace(error, message=redact(error.message, destination.secrets))
+    error = told_in(body, destination)
     client.relay_error(status, error, head.field(b"retry-after"))
+
+
+def told_in(body: bytes, destination: Destination) -> UpstreamError:
+    """The upstream's error, without what only the upstream and we know."""
+    error = openai.read_error(body)
+    secrets = destination.secrets
+    inner = (msgspec.Raw(redact(bytes(raw).decode(), secrets)) for raw in (error.innererror, error.inner_error))
+    return UpstreamError(redact(error.message, secrets), error.type, error.param, error.code, *inner)
 
 
 def metered(

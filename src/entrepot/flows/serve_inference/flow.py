@@ -22,6 +22,7 @@ from entrepot.core.log_records import Admitted
 from entrepot.core.periods import Instant
 from entrepot.core.snapshot import GatewaySnapshot, ServedDeployment
 from entrepot.core.tenancy import CacheStore
+from entrepot.core.usage_event import UsageEvent
 from entrepot.dialects.asked import Asked, Known
 from entrepot.dialects.estimates import estimate_of
 from entrepot.dialects.operations import Operation
@@ -372,6 +373,10 @@ class ServeInference:
     def deployments(self, credential: Credential, at: Instant) -> dict[str, ServedDeployment]:
         """What the caller may use now, by name. Raises: InvalidApiKey, PermissionDenied, UpstreamUnavailable."""
         return self.directory.caller(credential, at).project.in_use(at)
+
+    def cost_of(self, usage: UsageEvent) -> tuple[int, str] | None:
+        """(pico, currency) of what a request used, where its client may be told."""
+        return self._budgets.cost_of(usage)
 
     def sweep(self, at: Instant) -> None:
         """To be called a few times a second: upstreams that were ejected, and those that rest, get another chance."""

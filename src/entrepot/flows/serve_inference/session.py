@@ -21,15 +21,14 @@ from entrepot.core.errors import EntrepotError, UpstreamFailed
 from entrepot.core.log_records import Admitted
 from entrepot.core.periods import Instant
 from entrepot.core.usage_event import Outcome
-from entrepot.dialects import openai, realtime
+from entrepot.dialects import realtime
 from entrepot.dialects.openai_wire import UpstreamError
-from entrepot.flows.serve_inference.attempts import judge, speaks_of_itself
+from entrepot.flows.serve_inference.attempts import judge, speaks_of_itself, told_in
 from entrepot.flows.serve_inference.session_limits import SessionLimits
 from entrepot.flows.serve_inference.session_records import SessionRecords
 from entrepot.flows.serve_inference.shared import Shared
 from entrepot.flows.serve_inference.ways import Way
 from entrepot.metering.usage_writer import log_unavailable
-from entrepot.relay.destination import redact
 from entrepot.relay.failures import all_busy, unreachable
 from entrepot.relay.frames import CLOSE, TEXT, BrokenFrames, FrameReader, MessageScanner, Part, close_frame, frame
 from entrepot.relay.gate import Gate
@@ -180,8 +179,7 @@ class Session:
         elif refused is None or refused.head.status < 400 or refused.head.status in {401, 403}:
             self._client.refuse(UpstreamFailed("The upstream did not accept the WebSocket."))
         else:
-            error = openai.read_error(refused.body)
-            error = msgspec.structs.replace(error, message=redact(error.message, self._way.destination.secrets))
+            error = told_in(refused.body, self._way.destination)
             self._client.relay_error(refused.head.status, error, refused.head.field(b"retry-after"))
 
     def _leave(self) -> None:
