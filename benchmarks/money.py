@@ -67,7 +67,8 @@ def runs(
             yield f"{number:,} contracts", close.measure(number, 0, home)
     else:
         for number in records:
-            yield f"{number:,} records", close.measure(max(contracts), number, home)
+            most = max(contracts)
+            yield f"{most:,} contracts, {number:,} records", close.measure(most, number, home)
 
 
 def save(part: str, name: str, figures: dict[str, float | str]) -> None:

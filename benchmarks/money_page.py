@@ -7,7 +7,7 @@ import msgspec
 from benchmarks.gateway.machine import Machine
 
 _TITLES = {
-    "records": "A month of 10,000 contracts from the log to its invoices, in more and more records",
+    "records": "The same month in more and more records, from the log to its invoices",
     "contracts": "The close of a month beside the number of contracts; readings are made, not folded",
     "fold": "The fold alone: a million records of 500 deployments",
     "what-if": "A month under other prices",

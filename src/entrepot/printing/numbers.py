@@ -56,8 +56,8 @@ class Numbers:
         return format_date(day, "long", locale=self._locale)
 
     def days(self, first: date, last: date) -> str:
-        """From the first day to the last, both included."""
-        return f"{self.day(first)} – {self.day(last)}"
+        """From the first day to the last, both included; a line may end between them, not within one."""
+        return " – ".join(self.day(day).replace(" ", "\N{NO-BREAK SPACE}") for day in (first, last))
 
     def month(self, period: Period) -> str:
         """A month with its year."""

@@ -10,11 +10,15 @@ from entrepot.core.errors import BadInput
 
 
 class Language(NamedTuple):
-    """A language that documents are printed in. tag: as in BCP 47; locale: whose numbers and dates it has, in CLDR."""
+    """A language that documents are printed in. tag: as in BCP 47; locale: whose numbers and dates it has, in CLDR.
+
+    colon: what stands between a label and its value.
+    """
 
     name: str
     tag: str
     locale: str
+    colon: str = ": "
 
 
 LANGUAGES = {
@@ -23,10 +27,10 @@ LANGUAGES = {
     "it": Language("italiano", "it", "it"),
     "pt": Language("português", "pt-BR", "pt"),
     "id": Language("Bahasa Indonesia", "id", "id"),
-    "fr": Language("français", "fr", "fr"),
+    "fr": Language("français", "fr", "fr", "\N{NO-BREAK SPACE}: "),
     "es": Language("español", "es", "es"),
-    "ja": Language("日本語", "ja", "ja"),
-    "zh": Language("简体中文", "zh-Hans", "zh_Hans_CN"),
+    "ja": Language("日本語", "ja", "ja", "\N{FULLWIDTH COLON}"),
+    "zh": Language("简体中文", "zh-Hans", "zh_Hans_CN", "\N{FULLWIDTH COLON}"),
 }
 
 _MEDIA = ("audio", "image")

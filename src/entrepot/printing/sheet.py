@@ -15,7 +15,7 @@ from entrepot.core.prices import LONG, PRICE_QUANTITY, SERVED_BY_UNITS
 from entrepot.core.printed import Fact, Note, PrintedGroup, PrintedInvoice, PrintedLine, PrintedParty
 from entrepot.core.tokens import TOKEN_METERS
 from entrepot.printing.numbers import Numbers
-from entrepot.printing.phrases import LANGUAGES, Phrases, phrases_of
+from entrepot.printing.phrases import LANGUAGES, Language, Phrases, phrases_of
 
 _PER_MILLION = TOKEN_METERS | {"characters"}
 
@@ -77,7 +77,7 @@ class _Printer:
         )
 
     def _party(self, role: str, party: Party) -> PrintedParty:
-        return PrintedParty(self._phrases[role], party.name, party_lines(party, self._phrases, self._language.locale))
+        return PrintedParty(self._phrases[role], party.name, party_lines(party, self._phrases, self._language))
 
     def _facts(self, seller: Party) -> Iterator[Fact]:
         invoice, words, numbers = self._invoice, self._phrases, self._numbers
@@ -205,11 +205,12 @@ class _Printer:
         return f"1 {conversion.currency} = {rate} {self._invoice.currency} ({month})"
 
 
-def party_lines(party: Party, words: Phrases, locale: str) -> tuple[str, ...]:
+def party_lines(party: Party, words: Phrases, language: Language) -> tuple[str, ...]:
     """Address and registrations of a party, as far as it has any."""
     town = f"{party.postal_code} {party.city}".strip()
-    lines = [party.street, town, Locale.parse(locale).territories.get(party.country, party.country)]
-    lines += [f"{words[key]}: {value}" for key in ("tax_id", "registration") if (value := getattr(party, key))]
+    lines = [party.street, town, Locale.parse(language.locale).territories.get(party.country, party.country)]
+    told = [(words[key], value) for key in ("tax_id", "registration") if (value := getattr(party, key))]
+    lines += [f"{label}{language.colon}{value}" for label, value in told]
     return tuple(line for line in (*lines, party.email) if line)
 
 

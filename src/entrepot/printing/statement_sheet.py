@@ -49,7 +49,7 @@ class _Printer:
             day=self._parties.day.isoformat(),
             title=words["statement"],
             number=statement.number,
-            seller=PrintedParty(words["operator"], operator.name, party_lines(operator, common, self._language.locale)),
+            seller=PrintedParty(words["operator"], operator.name, party_lines(operator, common, self._language)),
             buyer=PrintedParty(words["partner"], statement.partner_name, ()),
             facts=tuple(self._facts()),
             columns=(
