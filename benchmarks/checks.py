@@ -36,7 +36,7 @@ RECORDS = 10_000_000  # A month; so a third of a million a day.
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--days", type=int, default=6)
+    parser.add_argument("--days", type=int, default=3)
     parser.add_argument("--home", type=Path, help="a directory on the disk to be measured; default: a temporary one")
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
     given = parser.parse_args()
