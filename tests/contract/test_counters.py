@@ -8,12 +8,15 @@ from typing import NamedTuple
 import pytest
 
 from entrepot.adapters.memory.counters import SCARCE_US, MemoryCounters
+from entrepot.admission.desk import Desk
+from entrepot.admission.ramp import Ramps
 from entrepot.core import counter_language as language
-from entrepot.core.capacity import Limit
+from entrepot.core.capacity import Limit, Used
 from entrepot.core.counter_language import Words
 from entrepot.core.drawing import Drawing
 from entrepot.core.draws import Draw, Grant, Return, Shortage
 from entrepot.core.periods import MINUTE, SECOND
+from entrepot.core.service_tiers import QUARTER, PriorityRules
 from entrepot.core.shared_counters import SCARCE_US as KEEPER_SCARCE_US
 from entrepot.core.shared_counters import SharedCounters
 from entrepot.ports.counters import Counters
@@ -286,5 +289,48 @@ def test_a_bucket_takes_back_late_what_it_still_holds_and_no_more(run: Run) -> N
         place.here.give([Return(BUCKET, 10, 0, again.taken_at)], AT + 120 * SECOND)  # It was empty in between.
         await place.settle()
         assert (await granted(place.here, Draw(BUCKET, 1), at=AT + 120 * SECOND))[0].left == 99
+
+    run(work)
+
+
+def test_asking_for_nothing_tells_what_is_used_and_takes_nothing(run: Run) -> None:
+    async def work(place: Place) -> None:
+        await granted(place.here, Draw(TOKENS, 300))
+        for _ in range(2):
+            told = await granted(place.there, Draw(TOKENS, 0), Draw(REQUESTS, 0))
+            assert [(grant.units, grant.left) for grant in told] == [(0, 700), (0, 10)]
+
+    run(work)
+
+
+def test_gateways_grow_together_and_a_quarter_goes_by_the_one_before(run: Run) -> None:
+    """What one uses at priority, the other one knows of when it asks next, wherever that is counted."""
+    rules = PriorityRules(growth_percent=50, tokens_per_minute_free=10)
+
+    async def work(place: Place) -> None:
+        at = AT - AT % QUARTER
+        desks = Desk(place.here), Desk(place.there)
+        here, there = (Ramps(desk) for desk in desks)
+
+        async def has_room(ramps: Ramps, at: int) -> bool:
+            """As the second request of two finds it, the first of which had to ask."""
+            ramps.has_room("search/chat", rules, at)
+            await place.settle()
+            return ramps.has_room("search/chat", rules, at)
+
+        assert await has_room(here, at)
+        hold = desks[0].hold([here.need("search/chat", 100, at)], at)
+        assert hold is not None
+        await place.settle()
+        assert not await has_room(there, at + SECOND)
+        hold.settle(Used({"input_tokens": 100, "output_tokens": 1400}, "priority"), at + SECOND)
+        await place.settle()
+        later = at + QUARTER  # Of 1,500 tokens 150 are allowed for the first minute.
+        assert await has_room(there, later)
+        for units, asked_at, fits in ((149, later + SECOND, True), (1, later + 2 * SECOND, False)):
+            assert desks[1].hold([there.need("search/chat", units, later)], later) is not None
+            await place.settle()
+            assert await has_room(here, asked_at) is fits
+        assert await has_room(here, at + 3 * QUARTER)
 
     run(work)

@@ -86,7 +86,7 @@ class ServeInference:
         self._budgets = Budgets(desk.spent)
         self._has_budgets = False
         self._waiting = Waiting(desk.counts)
-        self._tiers = Tiers(desk)
+        self._tiers = Tiers(desk, self.counting)
 
     def adopt(self, snapshot: GatewaySnapshot, trusted: str = "") -> list[str]:
         """Serves from this snapshot from now on; open requests end as they began. Returns what of it cannot be used."""

@@ -15,6 +15,7 @@ from entrepot.core.snapshot import ServedDeployment
 from entrepot.dialects.asked import Asked
 from entrepot.dialects.service_tiers import tier_of
 from entrepot.flows.serve_inference.client import LimitedClient
+from entrepot.flows.serve_inference.counting import Counting
 from entrepot.flows.serve_inference.ways import Way
 from entrepot.identity.authenticate import Caller
 from entrepot.routing.plan import check_service_tier, check_tier
@@ -24,8 +25,9 @@ from entrepot.routing.spare import spare_of, with_spare
 class Tiers:
     """Of one gateway process."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, counting: Counting) -> None:
         self._counts = desk.counts
+        self._counting = counting
         self._ramps = Ramps(desk)
 
     def choose(
@@ -54,7 +56,7 @@ class Tiers:
     def need(self, caller: Caller, deployment: ServedDeployment, estimate: Estimate, at: Instant) -> Need:
         """What a request at priority is counted by, beside its limits. Raises: UnsupportedValue for a longer prompt."""
         longest = _priority(deployment).prompt_tokens_max
-        if 0 < longest < estimate.prompt_tokens:
+        if 0 < longest < estimate.prompt_tokens and deployment.tokenizer not in self._counting.missing:
             raise UnsupportedValue(
                 f"The prompt has {estimate.prompt_tokens} tokens, and the model {deployment.model} takes {longest} at "
                 "the service tier priority; ask for the service tier default.",
