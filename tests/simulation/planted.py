@@ -112,7 +112,7 @@ PLANTED = (
     ),
     Planted(
         *("a credit note leaves the partner its share", "settlement/partners.py", "resale_base"),
-        *("kind_of(invoice, line) in USAGE_KINDS", "line.kind in USAGE_KINDS"),
+        *("kind_of(invoice, line) in ACCRUED_KINDS", "line.kind in ACCRUED_KINDS"),
     ),
     Planted(
         *("exchange is at the beginning of the month", "invoicing/exchange.py", "_rate"),

@@ -11,6 +11,7 @@ import pytest
 from entrepot.adapters.sql.books import open_books
 from entrepot.core.invoices import Invoice
 from entrepot.core.log_records import LogRecord, Marked, MonthClosed, Reconciled, UsageRecorded
+from entrepot.core.money import format_pico, parse_pico
 from entrepot.core.periods import DAY, HOUR, MINUTE, parse_instant, parse_period
 from entrepot.core.prices import Price, Step
 from entrepot.core.provisioned import UnitsFrom
@@ -165,15 +166,13 @@ def test_a_record_that_the_log_lost_is_named(file: Path) -> None:
     books.close()
 
 
-def rewritten(change: Callable[[Invoice], Invoice], file: Path) -> Books:
-    """The books with the first invoice changed, and its hash with it."""
+def rewritten(change: Callable[[Invoice], Invoice], file: Path, number: str = "2024-03-000001") -> Books:
+    """The books with an invoice changed, the first if no other, and its hash with it."""
     books = open_books(str(file))
-    body = msgspec.json.encode(change(books.invoice("2024-03-000001")), order="deterministic")
+    body = msgspec.json.encode(change(books.invoice(number)), order="deterministic")
     books.close()
     sha256 = hashlib.sha256(body).hexdigest()
-    return altered(
-        file, f"UPDATE invoice SET body = x'{body.hex()}', sha256 = '{sha256}' WHERE number = '2024-03-000001'"
-    )
+    return altered(file, f"UPDATE invoice SET body = x'{body.hex()}', sha256 = '{sha256}' WHERE number = '{number}'")
 
 
 def with_line(invoice: Invoice, **changes: str) -> Invoice:
@@ -206,6 +205,53 @@ def test_paper_that_was_rewritten_without_its_hash_is_found_every_day(file: Path
     books.close()
 
 
+@pytest.mark.parametrize(
+    ("number", "kind", "told"),
+    [
+        ("2024-03-000003", "usage", "contract gamma@2024-01-01, month 2024-03, model m: all lines come to"),
+        ("2024-03-000004", "usage", "contract held@2024-01-01, month 2024-03, within the commitment: all lines"),
+        ("2024-03-000004", "overage", "contract held@2024-01-01, month 2024-03, beyond the commitment: all lines"),
+    ],
+)
+def test_lines_that_only_come_to_something_together_are_held_against_all_their_readings(
+    file: Path, number: str, kind: str, told: str
+) -> None:
+    """Prices by quantity, and what a commitment covers; a pico is found that no rounding shows."""
+
+    def altered_line(invoice: Invoice) -> Invoice:
+        (*_, line) = (line for line in invoice.lines if line.kind == kind)
+        exact = format_pico(parse_pico(line.exact) + 1)
+        changed = msgspec.structs.replace(line, exact=exact)
+        return msgspec.structs.replace(
+            invoice, lines=tuple(changed if item is line else item for item in invoice.lines)
+        )
+
+    books = rewritten(altered_line, file, number)
+    (fault,) = looked(books, life(), month=True).faults
+    assert fault.startswith(f"the invoices: {told}")
+    books.close()
+
+
+def test_what_of_a_reservation_is_on_paper_is_held_against_its_minutes(tmp_path: Path) -> None:
+    reserved = [Reservation("reservation-1", 20, 350_000_000_003, MARCH + HOUR, MARCH + 9 * HOUR, ())]
+    records: list[LogRecord] = [applied(provisioned({}, reserved)), MonthClosed(at=APRIL + DAY, period="2024-03")]
+    path = tmp_path / "books.db"
+    folded(*records, path=str(path)).close()
+    books = rewritten(lambda made: with_line(made, quantity="161", exact="56.000000000481"), path)
+    faults = looked(books, records, month=True).faults
+    assert [fault.split(": ", 1)[1] for fault in faults] == [
+        (
+            "2024-03-000001 line 1, contract acme@2024-01-01, provisioned_unit_hours, reservation-1, from hour "
+            "2024-03-01T01:00:00Z: the line has 161, its readings 160"
+        ),
+        (
+            "contract acme@2024-01-01, month 2024-03, reservation-1: all lines come to 56.000000000481, "
+            "their readings to 56.00000000048"
+        ),
+    ]
+    books.close()
+
+
 def test_prices_by_quantity_are_held_against_the_month(file: Path) -> None:
     wrong = (
         "UPDATE posting SET micro = micro + (CASE leg WHEN 0 THEN 1 ELSE -1 END) WHERE leg < 2 AND entry = "
@@ -213,7 +259,7 @@ def test_prices_by_quantity_are_held_against_the_month(file: Path) -> None:
     )
     books = altered(file, wrong)
     (fault,) = looked(books, life(), month=True).faults
-    assert fault.startswith("the ledger: contract gamma@2024-01-01, month 2024-03")
+    assert fault.startswith("the ledger: contract gamma@2024-01-01, month 2024-03, income:usage:m: readings come to")
     books.close()
 
 

@@ -6,18 +6,20 @@ from itertools import chain
 
 import msgspec
 
-from entrepot.core.charges import Reading
-from entrepot.core.invoices import USAGE_KINDS, Invoice
+from entrepot.core.charges import Charge, Reading
+from entrepot.core.invoices import ACCRUED_KINDS, Invoice
 from entrepot.core.log_records import Reconciled
 from entrepot.core.money import format_pico
 from entrepot.core.periods import DAY, HOUR, Instant, Period, format_instant, hour_of, period_of
+from entrepot.core.tenancy import Contract
 from entrepot.core.tokens import COVERED_MINUTES, RESERVED_MINUTES, UNIT_HOURS, UNIT_MINUTES
 from entrepot.core.world import WorldIndex
+from entrepot.ledger.chart_of_accounts import income_reservations, income_usage
 from entrepot.metering.log_count import LogDays
 from entrepot.ports.books import Books
 from entrepot.rating.rate_usage import Rater
 from entrepot.reconciling.five_counts import Accrued, Place, invoice_faults, ledger_faults, unit_faults
-from entrepot.reconciling.paper import line_faults, sum_faults
+from entrepot.reconciling.paper import Rated, line_faults, months_together, sum_faults, together_faults
 
 _LATEST_DAYS = 7  # What was missed longer ago is for `entrepot reconcile month`.
 _FAULTS_MAX = 20
@@ -95,7 +97,7 @@ def reconcile_hours(
             _month_faults(books, terms, month),
             invoice_faults(invoiced, taken),
             (f"the invoices: {number} is not what was issued" for number in books.damaged_invoices()),
-            *(_paper_faults(books, terms, invoice) for invoice in invoices),
+            *(_paper_faults(books, terms, month, invoice) for invoice in invoices if month),
         )
         found = tuple(fault for _, fault in zip(range(_FAULTS_MAX), faults, strict=False))
     return FiveWays(
@@ -170,25 +172,28 @@ def _balance_faults(books: Books, since: Instant, until: Instant) -> Iterator[st
 
 
 def _month_faults(books: Books, terms: WorldIndex, month: Period | None) -> Iterator[str]:
-    """A sentence for each contract whose accruals of the month are not what its posted readings cost together."""
+    """A sentence for each of a contract's incomes of the month that is not what its posted readings cost together."""
     if month is None:
         return
-    sums: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    sums: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
     rater = Rater(terms)
     for reading in books.counted_readings(*bounds_of(terms, month)):
         contract = reading.series.contract
         if period_of(reading.hour, terms.contract(contract).zone) == month:
             charge = rater.rate(Reading(reading.series, reading.meter, reading.hour, reading.posted))
-            sums[contract][0] += charge.amount_pico
+            account = income_reservations() if reading.meter == RESERVED_MINUTES else income_usage(reading.series.model)
+            sums[contract, account][0] += charge.amount_pico
     for entry in books.usage_entries(*bounds_of(terms, month)):
         contract = entry.key.removeprefix("usage:").rsplit(":", 2)[0]
         if period_of(entry.at, terms.contract(contract).zone) == month:
-            sums[contract][1] += sum(leg.amount_pico for leg in entry.postings if leg.account.startswith("assets:"))
-    for contract, (rated, posted) in sorted(sums.items()):
+            for leg in entry.postings:
+                if leg.account.startswith("income:"):
+                    sums[contract, leg.account][1] -= leg.amount_pico
+    for (contract, account), (rated, posted) in sorted(sums.items()):
         if rated != posted:
             yield (
-                f"the ledger: contract {contract}, month {month}: readings come to {format_pico(rated)}, entries to "
-                f"{format_pico(posted)}"
+                f"the ledger: contract {contract}, month {month}, {account}: readings come to {format_pico(rated)}, "
+                f"entries to {format_pico(posted)}"
             )
 
 
@@ -200,13 +205,34 @@ def _papers(books: Books, month: Period | None) -> list[Invoice]:
     return [] if month is None else [item for item in books.invoices(str(month)) if not item.corrects]
 
 
-def _paper_faults(books: Books, terms: WorldIndex, invoice: Invoice) -> Iterator[str]:
+def _paper_faults(books: Books, terms: WorldIndex, month: Period, invoice: Invoice) -> Iterator[str]:
     """A sentence for each line that is not what the readings it took come to."""
-    rater = Rater(terms)
+    rater, contract = Rater(terms), terms.contract(invoice.contract)
+    first, last, commitment = months_together(contract, month)
+    is_apart = commitment is None
     for line in invoice.lines:
-        if line.kind in USAGE_KINDS:
+        if line.kind in ACCRUED_KINDS:
             charges = [rater.rate(reading) for reading in books.readings_of_line(invoice.number, line.number)]
-            yield from line_faults(invoice, line, charges, terms.contract(invoice.contract).terms)
+            one_price = commitment is None and all(_has_one_price(charge) for charge in charges)
+            is_apart = is_apart and one_price
+            yield from line_faults(invoice, line, charges, contract, one_price=one_price)
+    if not is_apart and not invoice.conversions:
+        lines = _rated_lines(books, terms, contract, first, last)
+        yield from together_faults(contract, month, commitment, list(lines))
     yield from sum_faults(invoice, terms.world.operator.rounding)
     if not books.has_entry(f"invoice:{invoice.number}"):
         yield f"the ledger: invoice {invoice.number}, contract {invoice.contract}, was never posted"
+
+
+def _has_one_price(charge: Charge) -> bool:
+    return charge.unit_pico is not None and charge.meter not in _OF_UNITS
+
+
+def _rated_lines(books: Books, terms: WorldIndex, contract: Contract, first: Period, last: Period) -> Iterator[Rated]:
+    """All of a contract's lines of these months that have readings, rated one after the other."""
+    rater = Rater(terms)
+    for invoice in books.invoices(contract=contract.id):
+        for line in invoice.lines:
+            if line.kind in ACCRUED_KINDS and str(first) <= line.period <= str(last):
+                readings = books.readings_of_line(invoice.number, line.number)
+                yield Rated(line, sum(rater.rate(reading).amount_pico for reading in readings))

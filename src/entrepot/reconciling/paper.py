@@ -1,30 +1,79 @@
 """Issued invoices beside the readings that their lines took."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from entrepot.core.charges import Charge
 from entrepot.core.invoices import Invoice, InvoiceLine
-from entrepot.core.money import Rounding, format_pico, parse_pico, round_to_minor
-from entrepot.core.periods import format_instant
-from entrepot.core.terms import Commitment, Term
-from entrepot.core.tokens import COVERED_MINUTES, RESERVED_MINUTES, UNIT_MINUTES
+from entrepot.core.money import Rounding, format_parts, format_pico, parse_pico, round_to_minor
+from entrepot.core.periods import Period, format_instant, period_of
+from entrepot.core.tenancy import Contract
+from entrepot.core.terms import Commitment
+from entrepot.core.tokens import COVERED_MINUTES, MINUTES_PER_HOUR, UNIT_HOURS
 
-_OF_UNITS = (COVERED_MINUTES, RESERVED_MINUTES, UNIT_MINUTES)
+
+class Rated(NamedTuple):
+    """A line and what its readings cost together with those of the other lines, in pico."""
+
+    line: InvoiceLine
+    pico: int
 
 
-def line_faults(invoice: Invoice, line: InvoiceLine, charges: Sequence[Charge], terms: Iterable[Term]) -> Iterator[str]:
-    """What of a usage line is not what its charges come to. Amounts only where each unit has one price of its own."""
-    where = f"the invoices: {invoice.number} line {line.number}, contract {invoice.contract}, {line.what or line.model}"
-    if any(isinstance(term, Commitment) for term in terms) or any(charge.meter in _OF_UNITS for charge in charges):
-        return  # A commitment splits charges between lines, and a reservation minutes.
+def line_faults(
+    invoice: Invoice, line: InvoiceLine, charges: Sequence[Charge], contract: Contract, *, one_price: bool
+) -> Iterator[str]:
+    """What of a line is not what its charges come to. one_price: whether each of its units has a price of its own."""
+    where = f"the invoices: {invoice.number} line {line.number}, contract {contract.id}, {line.what or line.model}"
     first = f", from hour {format_instant(charges[0].hour)}" if charges else ""
-    units = sum(charge.quantity for charge in charges)
-    if line.quantity != str(units):
+    counted = sum(charge.quantity for charge in charges if charge.meter != COVERED_MINUTES)
+    units = format_parts(counted, MINUTES_PER_HOUR if line.meter == UNIT_HOURS else 1)
+    if line.quantity != units:
         yield f"{where}{first}: the line has {line.quantity}, its readings {units}"
     exact = sum(charge.amount_pico for charge in charges)
-    is_plain = not invoice.conversions and all(charge.unit_pico is not None for charge in charges)
-    if is_plain and parse_pico(line.exact) != exact:
+    if one_price and not invoice.conversions and parse_pico(line.exact) != exact:
         yield f"{where}{first}: the line comes to {line.exact}, its readings to {format_pico(exact)}"
+
+
+def months_together(contract: Contract, month: Period) -> tuple[Period, Period, Commitment | None]:
+    """(first, last, commitment): the months whose lines only come to what they should together; a commitment's term."""
+    for term in contract.terms:
+        if isinstance(term, Commitment):
+            first, last = period_of(term.begins, contract.zone), period_of(term.ends - 1, contract.zone)
+            if first <= month <= last:
+                return first, last, term
+    return month, month, None
+
+
+def together_faults(
+    contract: Contract, month: Period, commitment: Commitment | None, lines: Sequence[Rated]
+) -> Iterator[str]:
+    """What the contract's lines come to otherwise than all of their readings do, over all of its invoices.
+
+    lines: those with readings, of the month, or of the whole term of the month's commitment.
+    """
+    usage = [item for item in lines if item.line.kind != "reservation"]
+    for name in sorted({item.line.price_class for item in lines if item.line.kind == "reservation"}):
+        of_name = [item for item in lines if (item.line.kind, item.line.price_class) == ("reservation", name)]
+        yield from _sums_differ(contract, month, name, of_name, sum(item.pico for item in of_name))
+    if commitment is None:
+        for model in sorted({item.line.model for item in usage}):
+            of_model = [item for item in usage if item.line.model == model]
+            yield from _sums_differ(contract, month, f"model {model}", of_model, sum(item.pico for item in of_model))
+        return
+    charged = sum(item.pico for item in usage)
+    overage = [item for item in usage if item.line.kind == "overage"]
+    covered = [item for item in usage if item.line.kind != "overage"]
+    yield from _sums_differ(contract, month, "within the commitment", covered, commitment.drawn_pico(charged))
+    yield from _sums_differ(contract, month, "beyond the commitment", overage, commitment.overage_pico(charged))
+
+
+def _sums_differ(contract: Contract, month: Period, what: str, lines: Sequence[Rated], pico: int) -> Iterator[str]:
+    printed = sum(parse_pico(item.line.exact) for item in lines)
+    if printed != pico:
+        yield (
+            f"the invoices: contract {contract.id}, month {month}, {what}: all lines come to {format_pico(printed)}, "
+            f"their readings to {format_pico(pico)}"
+        )
 
 
 def sum_faults(invoice: Invoice, rounding: Rounding) -> Iterator[str]:
