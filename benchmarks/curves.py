@@ -52,6 +52,7 @@ class Curve(msgspec.Struct, frozen=True):
     across: str
     what: str
     memory: bool
+    why: str
     found: list[Found]
 
 
@@ -131,7 +132,7 @@ def curve_of(children: Children, mock: MockUpstream, sweep: Sweep, rounds: int, 
             verdict = "; ".join(faults) or "ok"
             print(f"{sweep.name} {point.x}: {line}: {middle:.1f} µs: {verdict}", file=sys.stderr, flush=True)
     children.stop_all(down_to=before)
-    return Curve(sweep.name, sweep.title, sweep.across, sweep.what, sweep.memory, found)
+    return Curve(sweep.name, sweep.title, sweep.across, sweep.what, sweep.memory, sweep.why, found)
 
 
 def start(children: Children, mock: MockUpstream, point: Point, notes: list[str]) -> dict[str, Target]:
@@ -187,8 +188,8 @@ def page(record: CurvesRecord, stem: str) -> str:
         *record.notes,
     ]
     for curve in record.curves:
-        lines += ["", f"## {curve.name}: {curve.title}", "", f"![{curve.title}]({stem}-{curve.name}.svg)", ""]
-        lines += table(curve)
+        drawn = f"![{curve.title}]({stem}-{curve.name}.svg)"
+        lines += ["", f"## {curve.title}", "", drawn, "", curve.why, "", *table(curve)]
         lines += [f"- {found.line}, {found.x}: {fault}" for found in curve.found for fault in found.faults]
     return "\n".join(lines) + "\n"
 

@@ -153,12 +153,12 @@ class Fold:
                 self._books.begin_attempt(record)
             elif isinstance(record, AttemptEnded):
                 self._books.end_attempt(record)
+            elif isinstance(record, Progressed):
+                self._books.note_progress(((record.id, record.output_tokens), *record.others))
             elif record.id in over:
                 continue
             elif isinstance(record, Admitted):
                 self._books.open_request(record)
-            elif isinstance(record, Progressed):
-                self._books.note_progress(record.id, record.output_tokens)
             else:
                 self._books.give_up(record)
 

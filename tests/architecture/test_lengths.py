@@ -10,10 +10,7 @@ FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 60
 
 # The ratchet: what is longer today, with its reason. Entries may only be removed or lowered.
-LONGER_FILES: dict[str, int] = {
-    # One test a row of docs/operations/usage-rules.md, and one that no row is without; they are read beside it.
-    "tests/integration/gateway/test_usage_rules.py": 408,
-}
+LONGER_FILES: dict[str, int] = {}
 LONGER_FUNCTIONS: dict[str, int] = {}
 
 

@@ -238,9 +238,9 @@ def test_a_request_is_open_until_its_usage_is_known(books: Books) -> None:
 def test_progress_only_rises(books: Books) -> None:
     with books.transaction():
         books.open_request(admitted("a"))
-        books.note_progress("a", 9)
-        books.note_progress("a", 4)
-        books.note_progress("unknown", 4)
+        books.note_progress([("a", 9)])
+        books.note_progress([("a", 4)])
+        books.note_progress([("unknown", 4)])
     assert [item.output_tokens for item in books.open_requests(given_up=False)] == [9]
 
 
@@ -261,7 +261,7 @@ def test_a_lost_instance_gives_up_its_own_requests(books: Books) -> None:
         books.open_request(admitted("a", instance="one"))
         books.open_request(admitted("b", instance="one"))
         books.open_request(admitted("c", instance="two"))
-        books.note_progress("b", 4)
+        books.note_progress([("b", 4)])
         books.lose_instance("one", MARCH + 1)
     assert [item.admitted.id for item in books.open_requests(given_up=False)] == ["c"]
     assert [item.given_up for item in books.open_requests(given_up=True)] == [

@@ -1,9 +1,11 @@
 """Fuzzes the parsers that strangers' bytes reach, guided by coverage: `make fuzz`, or
 
-    python tests/fuzz/run.py [--seconds 600] [--only requests|answers|streams]
+    python tests/fuzz/run.py [--seconds 600] [--only requests|answers|streams|shortcuts]
 
 Each target gets an equal share of the time, in a process of its own at the lowest priority, on a copy of the sources:
-coverage can be seen in nothing that is compiled. What it found is then checked once more as the product is installed.
+coverage can be seen in nothing that is compiled. The shortcuts are the other way round: C that is built to show where
+it goes and to end the process at any step beyond its bounds (in_c.py), held against the sources that say the same. What
+was found is then checked once more as the product is installed.
 Inputs that reach something new are kept under build/fuzz/ and are begun with the next time; what breaks a rule is left
 there as …-crash-…, printed with its reason, and makes the exit status 1. `--merge` reduces what was found to the few
 inputs that reach the same, into tests/fuzz/corpus/, which every `make test` checks.
@@ -24,15 +26,20 @@ from types import FrameType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from tests.fuzz import in_c  # noqa: E402 the root has to be on the path first
+
 CORPUS = ROOT / "tests" / "fuzz" / "corpus"
 FOUND = ROOT / "build" / "fuzz"
 SOURCES = FOUND / "sources"
-TARGETS = ("requests", "answers", "streams")
+SOURCES_IN_C = FOUND / "sources-in-c"
+IN_C = "shortcuts"
+TARGETS = ("requests", "answers", "streams", IN_C)
 INPUT_BYTES_MAX = 2048
 # What is instrumented: the product's parsers, and nothing of the references.
 PARSERS = ("entrepot.core.chunked_coding", "entrepot.edge.http_requests", "entrepot.relay", "entrepot.dialects")
 
-Step = tuple[str, int, int, int]
 Trace = Callable[[FrameType, str, object], Any]
 
 
@@ -45,11 +52,16 @@ def main() -> int:
     parser.add_argument("--one", choices=TARGETS, help=argparse.SUPPRESS)
     given, options = parser.parse_known_args()
     if given.one:
-        fuzz(given.one, options)
-    without = shutil.ignore_patterns("*.so")
-    shutil.copytree(ROOT / "src" / "entrepot", SOURCES / "entrepot", ignore=without, dirs_exist_ok=True)
+        return merge(given.one) if given.merge else fuzz(given.one, options)
     targets = [given.only] if given.only else TARGETS
-    return max([merge(target) if given.merge else run(target, given.seconds // len(targets)) for target in targets])
+    for sources in (SOURCES, SOURCES_IN_C):
+        without = shutil.ignore_patterns("*.so")
+        shutil.copytree(ROOT / "src" / "entrepot", sources / "entrepot", ignore=without, dirs_exist_ok=True)
+    if IN_C in targets:
+        in_c.build(SOURCES_IN_C)
+    if given.merge:
+        return max([_child(target, "--merge", capture=False).returncode for target in targets])
+    return max([run(target, given.seconds // len(targets)) for target in targets])
 
 
 def run(target: str, seconds: int) -> int:
@@ -78,7 +90,6 @@ def run(target: str, seconds: int) -> int:
 
 def recheck(target: str) -> int:
     """Checks what was found on the product as it is installed, compiled where it is. 1 when that breaks a rule."""
-    sys.path.insert(0, str(ROOT))
     check = importlib.import_module(f"tests.fuzz.{target}_target").check
     for path in sorted((FOUND / target).iterdir()):
         try:
@@ -91,14 +102,14 @@ def recheck(target: str) -> int:
 
 def merge(target: str) -> int:
     """Keeps the fewest inputs, short ones first, that reach every step from line to line that was reached. 0."""
-    sys.path[:0] = [str(ROOT), str(SOURCES)]
+    coverage = in_c.Coverage(SOURCES_IN_C) if target == IN_C else None
     check = importlib.import_module(f"tests.fuzz.{target}_target").check
     kept = CORPUS / target
     inputs = {path.read_bytes() for folder in (kept, FOUND / target) if folder.exists() for path in folder.iterdir()}
-    reached: set[Step] = set()
+    reached: set[object] = set()
     chosen = []
     for data in sorted(inputs, key=lambda data: (len(data), data)):
-        fresh = steps_of(check, data) - reached
+        fresh = (steps_in_c(coverage, check, data) if coverage else steps_of(check, data)) - reached
         if fresh:
             reached |= fresh
             chosen.append(data)
@@ -110,7 +121,14 @@ def merge(target: str) -> int:
     return 0
 
 
-def steps_of(check: Callable[[bytes], None], data: bytes) -> set[Step]:
+def steps_in_c(coverage: in_c.Coverage, check: Callable[[bytes], None], data: bytes) -> set[object]:
+    """The edges that the shortcuts take for an input."""
+    coverage.take()
+    check(data)
+    return {place for place, times in enumerate(coverage.take()) if times}
+
+
+def steps_of(check: Callable[[bytes], None], data: bytes) -> set[object]:
     """The steps from line to line, within functions, that the parsers take for an input, and roughly how often."""
     counts: Counter[tuple[str, int, int]] = Counter()
 
@@ -137,20 +155,25 @@ def steps_of(check: Callable[[bytes], None], data: bytes) -> set[Step]:
     return {(name, start, end, times.bit_length() // 4) for (name, start, end), times in counts.items()}
 
 
-def _child(target: str, *options: str) -> "subprocess.CompletedProcess[str]":
+def _child(target: str, *options: str, capture: bool = True) -> "subprocess.CompletedProcess[str]":
     command = ["nice", "-n", "19", sys.executable, __file__, "--one", target, *options]
-    environment = {**os.environ, "PYTHONPATH": str(SOURCES)}
-    return subprocess.run(command, capture_output=True, text=True, errors="replace", env=environment)
+    sources, more = (SOURCES_IN_C, in_c.environment()) if target == IN_C else (SOURCES, {})
+    environment = {**os.environ, "PYTHONPATH": f"{sources}:{ROOT}", **more}
+    return subprocess.run(command, capture_output=capture, text=True, errors="replace", env=environment)
 
 
-def fuzz(target: str, options: list[str]) -> None:
+def fuzz(target: str, options: list[str]) -> int:
     """Does not return: libFuzzer ends the process."""
-    sys.path.insert(0, str(ROOT))
     atheris: Any = importlib.import_module("atheris")
-    with atheris.instrument_imports(include=list(PARSERS), enable_loader_override=False):
+    if target == IN_C:
+        in_c.Coverage(SOURCES_IN_C)
         check = importlib.import_module(f"tests.fuzz.{target}_target").check
+    else:
+        with atheris.instrument_imports(include=list(PARSERS), enable_loader_override=False):
+            check = importlib.import_module(f"tests.fuzz.{target}_target").check
     atheris.Setup([sys.argv[0], *options], check)
     atheris.Fuzz()
+    return 1
 
 
 if __name__ == "__main__":

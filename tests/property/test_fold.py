@@ -94,7 +94,12 @@ RECORDS: st.SearchStrategy[LogRecord] = st.one_of(
     EVENTS.map(lambda event: UsageRecorded(event=event)),
     EVENTS.map(lambda event: UsageRecorded(event=event)),
     st.builds(admitted, IDS, TIMES, st.sampled_from(["one", "two"])),
-    st.builds(lambda name, count: Progressed(id=name, at=MARCH, output_tokens=count), IDS, st.integers(0, 9)),
+    st.builds(
+        lambda name, count, others: Progressed(id=name, at=MARCH, output_tokens=count, others=tuple(others)),
+        IDS,
+        st.integers(0, 9),
+        st.lists(st.tuples(IDS, st.integers(0, 9)), max_size=2),
+    ),
     st.builds(
         lambda name, count: Abandoned(id=name, at=MARCH, outcome="client_left", answered=True, output_tokens=count),
         IDS,

@@ -1,9 +1,7 @@
 """A shortcut never leads elsewhere than the long way, whatever bytes it is given; nor does its compiled twin."""
 
-import json
 from bisect import bisect_left
 from typing import Any, get_args, get_origin, get_type_hints
-from unittest.mock import patch
 
 import msgspec
 import pytest
@@ -14,11 +12,18 @@ from entrepot.core.errors import EntrepotError
 from entrepot.core.log_records import Admitted, LogRecord, UsageRecorded, encode_record
 from entrepot.core.segments import frame, split_frames
 from entrepot.core.usage_event import UsageEvent
-from entrepot.dialects import openai, openai_usage
+from entrepot.dialects import openai
 from entrepot.dialects import shortcuts as dialect_shortcuts
 from entrepot.edge import http_answers
-from entrepot.relay.http1 import AnswerReader
-from entrepot.relay.usage_tap import StreamTap
+from tests.fuzz.shortcuts_target import (
+    LONG_ANSWERS,
+    check_answer,
+    check_chunk,
+    check_record,
+    check_request,
+    check_usage,
+    check_whole_answer,
+)
 from tests.support.twins import kind, twins
 
 CORE = twins("entrepot.core.shortcuts")
@@ -94,13 +99,7 @@ def mutated(draw: st.DrawFn, *bases: bytes) -> bytes:
 @example(data=HEADS[0] % 0)
 @example(data=b"HTTP/1.1 200 OK\r\nContent-Length: 00\r\n\r\n")
 def test_a_whole_answer(shortcuts: Any, data: bytes) -> None:
-    start = shortcuts.whole_answer(data)
-    if start >= 0:
-        reader = AnswerReader()
-        assert reader.feed(data) == data[start:]
-        assert reader.head is not None
-        assert (reader.complete, reader.head.status, reader.head.keep_alive) == (True, 200, True)
-        assert reader.head.text == data[: start - 4]
+    check_whole_answer(data, shortcuts)
 
 
 @pytest.mark.parametrize("shortcuts", RELAY, ids=kind)
@@ -119,18 +118,7 @@ def chunk(payload: bytes) -> bytes:
 @settings(max_examples=400)
 @given(data=mutated(chunk(EVENT), chunk(EVENT * 3), chunk(LAST), chunk(b": a comment\n\n"), chunk(EVENT[:-1])))
 def test_a_chunk_of_content(shortcuts: Any, data: bytes) -> None:
-    lines = shortcuts.lines_of_content(data, openai.STREAM_MARKS)
-    if lines >= 0:
-        reader = AnswerReader()
-        reader.feed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-        payload = reader.feed(data)
-        assert reader.chunks is not None
-        assert reader.chunks.between
-        tap = StreamTap(marks=openai.STREAM_MARKS, read=openai.read_event, drop_usage=True)
-        tap.feed(EVENT)
-        tap.counted = 0
-        assert tap.feed(payload) == payload
-        assert (tap.counted, tap.finished, tap.usage, tap.finish) == (lines, False, b"", "")
+    check_chunk(data, shortcuts)
 
 
 @pytest.mark.parametrize("shortcuts", RELAY, ids=kind)
@@ -140,52 +128,22 @@ def test_the_usual_chunks_pass(shortcuts: Any) -> None:
     assert shortcuts.lines_of_content(chunk(LAST), (b"x", b"y")) == 1
 
 
-def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    assert len({name for name, _ in pairs}) == len(pairs)
-    return dict(pairs)
-
-
 @settings(max_examples=600)
-@given(body=mutated(*BODIES), name=st.sampled_from(["m", "gpt-4", 'a "name"']))
-def test_what_a_request_asks_for(body: bytes, name: str) -> None:
-    if dialect_shortcuts.asked_for(body) is None:
-        return
-    plain = openai.read_request(body)
-    with patch.object(openai, "asked_for", return_value=None):
-        long = openai.read_request(body)
-    assert (plain.model, plain.stream, plain.wants_usage, plain.size) == (
-        long.model, long.stream, long.wants_usage, long.size,
-    )  # fmt: skip
-    assert plain.all_fields().keys() == long.all_fields().keys()
-    members = json.loads(body.decode("utf-8", "replace"), object_pairs_hook=list)
-    unique(members)
-    written = plain.write(name), long.write(name)
-    assert decoded(written[0]) == decoded(written[1])
-
-
-def decoded(body: bytes) -> object:
-    return json.loads(body.decode("utf-8", "surrogateescape"))
+@given(body=mutated(*BODIES))
+def test_what_a_request_asks_for(body: bytes) -> None:
+    check_request(body)
 
 
 @settings(max_examples=600)
 @given(body=mutated(*ANSWERS))
 def test_what_an_answer_says(body: bytes) -> None:
-    plain = dialect_shortcuts.answered(body)
-    if plain is not None:
-        long = openai.read_answer(body)
-        assert long is not None
-        usage, finish, meters = plain
-        assert (usage, finish) == (long.usage, long.finish)
-        assert meters == (dialect_shortcuts.text_meters(usage) if usage else None)
+    check_answer(body)
 
 
 @settings(max_examples=600)
 @given(usage=mutated(*USAGE))
 def test_meters(usage: bytes) -> None:
-    plain = dialect_shortcuts.text_meters(usage)
-    if plain is not None:
-        with patch.object(openai_usage, "text_meters", return_value=None):
-            assert list(plain.items()) == list(openai_usage.meters_of(usage).items())
+    check_usage(usage)
 
 
 def test_the_usual_is_not_left_to_the_long_way() -> None:
@@ -244,12 +202,7 @@ def like(hint: Any) -> st.SearchStrategy[Any]:
 @settings(max_examples=30)
 @given(data=st.data())
 def test_records(shortcuts: Any, shape: Any, data: st.DataObject) -> None:
-    record = data.draw(built(shape))
-    try:
-        expected = frame(encode_record(record))
-    except OverflowError:  # A number of more than 64 bits.
-        expected = None
-    assert shortcuts.framed(record) in {None, expected}
+    check_record(data.draw(built(shape)), shortcuts)
 
 
 def test_the_usual_records_are_not_left_to_the_long_way() -> None:
@@ -313,8 +266,7 @@ def test_counting(values: list[int], first: int, doublings: int, units: list[dic
 )
 def test_whole_answers(status: int, texts: list[str], took_ms: int, body: bytes) -> None:
     media_type, fields, request_id = texts
-    with patch.object(http_answers, "answer_of", return_value=None):
-        long = http_answers.whole_answer(status, media_type, fields, request_id, took_ms, body)
-    assert http_answers.whole_answer(status, media_type, fields, request_id, took_ms, body) == long
+    said = status, media_type, fields, request_id, took_ms, body
+    assert http_answers.whole_answer(*said) == LONG_ANSWERS.whole_answer(*said)
     with pytest.raises(UnicodeEncodeError):
         http_answers.whole_answer(status, media_type, "x: \u20ac\r\n", request_id, took_ms, body)

@@ -266,7 +266,7 @@ class Life:
         if roll < 0.4:
             request.counted += chance.randrange(1, 30)
             if chance.random() < 0.5:
-                gateway.writer.progress(request.admitted, request.counted)
+                gateway.writer.progress([(request.admitted.id, request.counted)])
         elif roll < 0.85:
             self._end_upstream(request, "finished")
             prompt, cached, answer = request.usage

@@ -15,7 +15,7 @@ from entrepot.adapters.memory.counters import MemoryCounters
 from entrepot.adapters.tokenizers import BundledTokenizers
 from entrepot.admission.desk import Desk
 from entrepot.core.identifiers import key_digest
-from entrepot.core.log_records import Abandoned, Admitted, LogRecord, Progressed, UsageRecorded
+from entrepot.core.log_records import Abandoned, Admitted, LogRecord, UsageRecorded
 from entrepot.core.metrics import Report
 from entrepot.core.snapshot import (
     SCHEMA,
@@ -287,9 +287,6 @@ class Gateway:
         [abandoned] = self.of(Abandoned)
         assert self.of(UsageRecorded) == []
         return abandoned
-
-    def progress(self) -> list[Progressed]:
-        return self.of(Progressed)
 
 
 @contextlib.contextmanager

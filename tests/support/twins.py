@@ -2,9 +2,11 @@
 
 import importlib
 import importlib.util
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest.mock import patch
 
 from tests.support.tree import SOURCE
 
@@ -18,6 +20,12 @@ def source_of(name: str) -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def long_way_of(name: str, shortcuts: str) -> Any:
+    """The module made from its source, with the source of the shortcuts in place of what is compiled."""
+    with patch.dict(sys.modules, {shortcuts: source_of(shortcuts)}):
+        return source_of(name)
 
 
 def twins(name: str) -> list[Any]:

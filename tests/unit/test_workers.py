@@ -58,9 +58,10 @@ def test_usage_that_comes_before_its_admission_keeps_it_from_opening() -> None:
 
 def test_a_given_up_request_waits_with_what_was_counted() -> None:
     left = Abandoned(id="a", at=MARCH + 9, outcome="client_left", answered=True, output_tokens=5)
-    books = folded(applied(WORLD), admitted("a"), admitted("b"), Progressed(id="b", at=MARCH, output_tokens=2), left)
+    progressed = Progressed(id="b", at=MARCH, output_tokens=2, others=(("c", 7), ("gone", 1)))
+    books = folded(applied(WORLD), *map(admitted, "abc"), progressed, left)
     assert [item.given_up for item in books.open_requests(given_up=True)] == [left]
-    assert [item.output_tokens for item in books.open_requests(given_up=False)] == [2]
+    assert [item.output_tokens for item in books.open_requests(given_up=False)] == [2, 7]
 
 
 def test_a_lost_gateway_gives_up_what_it_had_admitted_before() -> None:

@@ -37,11 +37,15 @@ class Admitted(_Record, frozen=True, gc=False):
 
 
 class Progressed(_Record, frozen=True, gc=False):
-    """How many output tokens have been relayed so far; written about once a second for each open stream."""
+    """How many output tokens of a stream have been relayed so far; about once a second a gateway says it of all of its.
+
+    others: (id, output tokens) of its other streams.
+    """
 
     id: str
     at: Instant
     output_tokens: int
+    others: tuple[tuple[str, int], ...] = ()
 
 
 class Abandoned(_Record, frozen=True, gc=False):

@@ -1,6 +1,6 @@
 """Writes the records of a gateway's requests to the usage log."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -14,6 +14,7 @@ from entrepot.ports.clock import Clock
 from entrepot.ports.event_log import UsageSink
 
 RAW_BYTES_MAX: Final = 64 * 1024
+PROGRESS_STREAMS_MAX: Final = 1000  # In one record, of about 40 bytes each.
 
 # Bound once, for what every request calls; see decisions/0009.
 _astuple: Final = msgspec.structs.astuple
@@ -47,9 +48,13 @@ class UsageWriter:
         """Says that a request is about to go upstream. Not waited for: it is on disk before the request's usage is."""
         self._sink.append(admitted)
 
-    def progress(self, admitted: Admitted, output_tokens: int) -> None:
-        """Says how far an answer has come."""
-        self._sink.append(Progressed(admitted.id, self.now(admitted), output_tokens))
+    def progress(self, streams: Sequence[tuple[str, int]]) -> None:
+        """Says how far streams have come: (id, output tokens). One record tells of many; see decisions/0038."""
+        at = self._clock.now()
+        for start in range(0, len(streams), PROGRESS_STREAMS_MAX):
+            event_id, output_tokens = streams[start]
+            others = tuple(streams[start + 1 : start + PROGRESS_STREAMS_MAX])
+            self._sink.append(Progressed(event_id, at, output_tokens, others))
 
     def abandon(self, admitted: Admitted, outcome: Outcome, *, answered: bool, output_tokens: int) -> None:
         """Says that a request was given up before its usage was known. answered: whether a byte had come back."""

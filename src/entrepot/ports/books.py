@@ -3,7 +3,7 @@
 Three views of one store, so that a room asks for no more than it needs. Only `Books.transaction` commits.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Literal, Protocol
 
@@ -122,8 +122,8 @@ class EventStore(BudgetStore, Protocol):
         """Remembers an admitted request unless its usage is known already."""
         ...
 
-    def note_progress(self, event_id: str, output_tokens: int) -> None:
-        """Raises the count of an open request; unknown ids are ignored."""
+    def note_progress(self, streams: Iterable[tuple[str, int]]) -> None:
+        """Raises the counts of open requests: (id, output tokens); unknown ids are ignored."""
         ...
 
     def give_up(self, abandoned: Abandoned) -> None:

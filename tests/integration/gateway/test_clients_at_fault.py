@@ -3,6 +3,7 @@
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -41,6 +42,24 @@ def test_a_head_that_drips_is_cut_off(gateway: Gateway) -> None:
         read = read_to_end(client)
     assert read.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
     assert b"Connection: close" in read
+    eventually(lambda: connections(gateway) == 0)
+
+
+def test_many_heads_that_drip_hold_nobody_up(gateway: Gateway) -> None:
+    with ExitStack() as open_now:
+        dripping = [open_now.enter_context(gateway.connect()) for _ in range(300)]
+        for client in dripping:
+            client.sendall(GET[:10])
+        eventually(lambda: sum(not one.is_idle for one in gateway.api.connections) == len(dripping))
+        gateway.later(LIMITS.head_s - 1)
+        for number in range(10, 20):
+            for client in dripping:
+                client.sendall(GET[number : number + 1])
+            assert ask(gateway, chat("hi")).status == 200
+        assert connections(gateway) >= len(dripping)
+        gateway.later(LIMITS.head_s + 1)
+        for client in dripping:
+            assert read_to_end(client).startswith(b"HTTP/1.1 408 ")
     eventually(lambda: connections(gateway) == 0)
 
 

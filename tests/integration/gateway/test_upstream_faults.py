@@ -10,6 +10,7 @@ from typing import Literal
 import pytest
 
 from entrepot.core.log_records import Abandoned, UsageRecorded
+from entrepot.core.upstream_rules import Timeouts, UpstreamRules
 from tests.support.gateway import Gateway, deployment, eventually, running_gateway, target
 from tests.support.requests import Reply, ask, chat, read_until, request_bytes
 
@@ -242,3 +243,22 @@ def test_one_that_stalls(gateway: Gateway, answer: bytes, stream: bool, status: 
     assert b"upstream_timeout" in reply.body
     [abandoned], usage = of_raw(gateway)
     assert (abandoned.answered, usage) == (answered, [])
+
+
+def test_one_that_is_too_slow_in_all_is_given_up_though_it_never_falls_silent(gateway: Gateway) -> None:
+    gateway.serve(
+        deployment("chat", target(gateway.upstream.base_url)), up=UpstreamRules(timeouts=Timeouts(total_ms=60_000))
+    )
+    with gateway.connect() as client:
+        client.sendall(request_bytes(chat("hi [[chunks=4000 delay=0.005]]", stream=True)))
+        read_until(client, b"w3 ")
+        for seconds in (20, 40, 59):
+            gateway.later(seconds)
+            read_until(client, b"w")
+        assert gateway.of(Abandoned) == []
+        gateway.later(61)
+        read = read_until(client, b"upstream_timeout")
+        assert b"[DONE]" not in read
+    abandoned = gateway.abandoned()
+    assert (abandoned.outcome, abandoned.answered) == ("upstream_failed", True)
+    assert abandoned.output_tokens >= 3

@@ -360,17 +360,6 @@ def test_refused_here(gateway: Gateway, body: bytes, path: str, status: int) -> 
     assert gateway.sink.records == []
 
 
-def test_open_streams_report_how_far_they_are(gateway: Gateway) -> None:
-    with gateway.connect() as client:
-        client.sendall(request_bytes(chat("hi [[chunks=9 stall=3]]", stream=True)))
-        read_until(client, b"w3 ")
-        assert gateway.progress() == []
-        gateway.do(gateway.flow.tick)
-        gateway.do(gateway.flow.tick)
-        [progress] = gateway.progress()
-        assert (progress.id, progress.output_tokens) == (gateway.admitted().id, 3)
-
-
 def test_the_admission_comes_before_the_request_and_once_only(gateway: Gateway) -> None:
     ask(gateway, chat("hi [[stale=1]]"))
     ask(gateway, chat("hi"))

@@ -18,7 +18,7 @@ EVENT = UsageEvent(
     [
         UsageRecorded(EVENT),
         Admitted("1", 2, "i", "c", "p", "d", "m", "default", "u", "k", 7),
-        log_records.Progressed("1", 2, 3),
+        log_records.Progressed("1", 2, 3, (("2", 4),)),
         log_records.Abandoned("1", 2, "client_left", True, 3),
         log_records.InstanceLost("i", 1),
         log_records.WorldApplied(1, b"{}"),

@@ -140,7 +140,7 @@ def test_the_greater_count_is_billed() -> None:
     """Progress was noted before the gateway was lost; what it counted last it could not say."""
     books = waiting("a", lookup=False, counted=0)
     with books.transaction():
-        books.note_progress("a", 40)
+        books.note_progress([("a", 40)])
     assert settled(books, Told())[0].meters == {"input_tokens": 7, "output_tokens": 40}
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from entrepot.core.log_records import Abandoned, Admitted, LogRecord, Progressed, UsageRecorded
-from entrepot.metering.usage_writer import RAW_BYTES_MAX, UsageWriter
+from entrepot.metering.usage_writer import PROGRESS_STREAMS_MAX, RAW_BYTES_MAX, UsageWriter
 
 ADMITTED = Admitted(
     id="e1",
@@ -60,10 +60,24 @@ def test_every_record_carries_the_request_and_no_time_before_it() -> None:
     log, clock = Log(), Clock(2_000)
     writer = UsageWriter(log, clock)
     writer.admit(ADMITTED)
-    writer.progress(ADMITTED, 7)
     clock.at = 500  # The machine's clock was set back.
     writer.abandon(ADMITTED, "client_left", answered=True, output_tokens=9)
-    assert log.appended == [ADMITTED, Progressed("e1", 2_000, 7), Abandoned("e1", 1_000, "client_left", True, 9)]
+    assert log.appended == [ADMITTED, Abandoned("e1", 1_000, "client_left", True, 9)]
+
+
+def test_one_record_says_how_far_many_streams_have_come() -> None:
+    log = Log()
+    writer = UsageWriter(log, Clock(2_000))
+    writer.progress([])
+    assert log.appended == []
+    writer.progress([("e1", 7), ("e2", 1), ("e3", 30)])
+    assert log.appended == [Progressed("e1", 2_000, 7, (("e2", 1), ("e3", 30)))]
+    log.appended.clear()
+    streams = [(f"e{number}", number) for number in range(2 * PROGRESS_STREAMS_MAX + 1)]
+    writer.progress(streams)
+    records = [record for record in log.appended if isinstance(record, Progressed)]
+    assert [pair for record in records for pair in ((record.id, record.output_tokens), *record.others)] == streams
+    assert [len(record.others) + 1 for record in records] == [PROGRESS_STREAMS_MAX, PROGRESS_STREAMS_MAX, 1]
 
 
 def test_usage_is_done_when_the_log_says_so() -> None:

@@ -1,6 +1,6 @@
 """Requests that were admitted and whose usage is not recorded yet."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -27,10 +27,11 @@ class OpenRequests(UsageEvents, Attempts, Budgets):
                 (admitted.id, admitted.at, admitted.instance, _encode(admitted)),
             )
 
-    def note_progress(self, event_id: str, output_tokens: int) -> None:
+    def note_progress(self, streams: Iterable[tuple[str, int]]) -> None:
         """See ports.books."""
-        self._database.execute(
-            "UPDATE open_request SET output_tokens = max(output_tokens, ?) WHERE id = ?", (output_tokens, event_id)
+        self._database.execute_many(
+            "UPDATE open_request SET output_tokens = max(output_tokens, ?) WHERE id = ?",
+            ((output_tokens, event_id) for event_id, output_tokens in streams),
         )
 
     def give_up(self, abandoned: Abandoned) -> None:

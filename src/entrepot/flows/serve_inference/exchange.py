@@ -278,12 +278,13 @@ class Exchange:
         self._record_unfinished(outcome, answered=self._attempt.has_answered)
         self._client.left(outcome)
 
-    def report_progress(self) -> None:
-        """Writes how many output tokens have been relayed, when there are more than last time."""
+    def progress(self) -> tuple[str, int] | None:
+        """Its id and how many output tokens have been relayed, when there are more than it said last time."""
         tap = self._attempt.tap
-        if tap is not None and tap.counted != self._reported:
-            self._reported = tap.counted
-            self._shared.usage.progress(self._admitted, tap.counted)
+        if tap is None or tap.counted == self._reported:
+            return None
+        self._reported = tap.counted
+        return self._admitted.id, tap.counted
 
     # ---- how it ends
 

@@ -394,5 +394,4 @@ class ServeInference:
 
     def tick(self) -> None:
         """To be called about once a second: says how far open streams are."""
-        for exchange in self.shared.streams:
-            exchange.report_progress()
+        self.shared.tick()

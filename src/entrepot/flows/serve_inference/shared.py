@@ -10,8 +10,8 @@ from entrepot.metering.usage_writer import UsageWriter
 class UnderWay(Protocol):
     """An exchange, as far as others than its upstream and its client have to do with it."""
 
-    def report_progress(self) -> None:
-        """Writes how far it has come."""
+    def progress(self) -> tuple[str, int] | None:
+        """Its id and how many output tokens have been relayed, when there are more than it said last time."""
         ...
 
     def client_left(self, outcome: Outcome = "client_left") -> None:
@@ -32,3 +32,8 @@ class Shared:
         self.left: set[UnderWay] = set()
         self.mismatches = 0
         self.hedges = 0
+
+    def tick(self) -> None:
+        """To be called about once a second: says how far the streams under way have come."""
+        told = [stream.progress() for stream in self.streams]
+        self.usage.progress([each for each in told if each is not None])

@@ -1,0 +1,208 @@
+"""The shortcuts in C under the fuzzer: what they give is what the long way gives, and nothing behind the bytes counts.
+
+The first byte says which shortcut. What each must hold stands in a function of its own, which
+tests/property/test_shortcuts.py holds for other inputs.
+"""
+
+import ctypes
+import json
+from collections.abc import Callable
+from typing import Any
+
+from entrepot.core import shortcuts as of_core
+from entrepot.core.log_records import LogRecord, decode_record, encode_record
+from entrepot.dialects import openai, responses
+from entrepot.dialects import shortcuts as of_dialects
+from entrepot.edge import http_answers
+from entrepot.relay import shortcuts as of_relay
+from entrepot.relay.http1 import AnswerReader
+from entrepot.relay.usage_tap import StreamTap
+from tests.support.twins import long_way_of, source_of
+
+LONG_OPENAI = long_way_of("entrepot.dialects.openai", "entrepot.dialects.shortcuts")
+LONG_USAGE = long_way_of("entrepot.dialects.openai_usage", "entrepot.dialects.shortcuts")
+LONG_ANSWERS = long_way_of("entrepot.edge.http_answers", "entrepot.edge.shortcuts")
+CORE_SOURCE = source_of("entrepot.core.shortcuts")
+RELAY_SOURCE = source_of("entrepot.relay.shortcuts")
+
+_STATUSES = (200, 201, 404, 429, 500, 599, 999)
+_MARKS = (openai.STREAM_MARKS, responses.STREAM_MARKS, (b"x", b"yy"))
+
+
+def check(data: bytes) -> None:
+    """Raises: AssertionError where a shortcut leads elsewhere than the long way."""
+    if data:
+        CHECKS[data[0] % len(CHECKS)](data[1:])
+
+
+# ---- JSON
+
+
+def check_request(body: bytes) -> None:
+    """What a request asks for; its body is JSON that every reader reads alike."""
+    plain = of_dialects.asked_for(body)
+    assert of_dialects.asked_for(behind(body)) == plain
+    if plain is None:
+        return
+    model, begins, ends, streams, wants_usage = plain
+    long = LONG_OPENAI.read_request(body)
+    assert (model, streams, wants_usage) == (long.model, long.stream, long.wants_usage)
+    assert json.loads(body[begins:ends]) == model
+    names = [name for name, _ in json.loads(body.decode("utf-8", "replace"), object_pairs_hook=list)]
+    assert len(set(names)) == len(names)
+    short = openai.read_request(body)
+    assert short.all_fields().keys() == long.all_fields().keys()
+    assert decoded(short.write('a "name"')) == decoded(long.write('a "name"'))
+
+
+def decoded(body: bytes) -> object:
+    return json.loads(body.decode("utf-8", "surrogateescape"))
+
+
+def check_answer(body: bytes) -> None:
+    """What a whole answer says of itself."""
+    plain = of_dialects.answered(body)
+    assert of_dialects.answered(behind(body)) == plain
+    if plain is not None:
+        long = LONG_OPENAI.read_answer(body)
+        assert long is not None
+        usage, finish, meters = plain
+        assert (usage, finish) == (long.usage, long.finish)
+        assert meters == (of_dialects.text_meters(usage) if usage else None)
+
+
+def check_usage(usage: bytes) -> None:
+    """The meters of a usage object, in their order."""
+    plain = of_dialects.text_meters(usage)
+    assert of_dialects.text_meters(behind(usage)) == plain
+    if plain is not None:
+        assert list(plain.items()) == list(LONG_USAGE.meters_of(usage).items())
+
+
+# ---- HTTP
+
+
+def check_whole_answer(data: bytes, shortcuts: Any = of_relay) -> None:
+    """Where the body of a plain answer begins."""
+    start = shortcuts.whole_answer(data)
+    assert shortcuts.whole_answer(behind(data)) == start
+    if start >= 0:
+        reader = AnswerReader()
+        assert reader.feed(data) == data[start:]
+        assert reader.head is not None
+        assert (reader.complete, reader.head.status, reader.head.keep_alive) == (True, 200, True)
+        assert reader.head.text == data[: start - 4]
+        assert RELAY_SOURCE.whole_answer(data) in {-1, start}
+
+
+def check_answer_of_its_length(data: bytes) -> None:
+    """The same where the head says how long the body is, which a fuzzer seldom guesses."""
+    head, _, body = data.partition(b"\r\n\r\n")
+    check_whole_answer(head.replace(b"%d", b"%d" % len(body)) + b"\r\n\r\n" + body)
+
+
+def check_chunk(data: bytes, shortcuts: Any = of_relay, marks: tuple[bytes, ...] = openai.STREAM_MARKS) -> None:
+    """The events in a chunk of content."""
+    lines = shortcuts.lines_of_content(data, marks)
+    assert shortcuts.lines_of_content(behind(data), marks) == lines
+    assert RELAY_SOURCE.lines_of_content(data, marks) in {-1, lines}
+    if lines >= 0:
+        reader = AnswerReader()
+        reader.feed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        payload = reader.feed(data)
+        assert reader.chunks is not None
+        assert reader.chunks.between
+        tap = StreamTap(marks=marks, read=openai.read_event, drop_usage=True)
+        tap.feed(b"data: {}\n\n")
+        tap.counted = 0
+        assert tap.feed(payload) == payload
+        assert (tap.counted, tap.finished, tap.usage, tap.finish) == (lines, False, b"", "")
+
+
+def check_chunk_of_its_size(data: bytes) -> None:
+    """The same of a payload, as a chunk; the first byte says by which marks."""
+    if data:
+        payload = data[1:]
+        check_chunk(b"%x\r\n%b\r\n" % (len(payload), payload), marks=_MARKS[data[0] % len(_MARKS)])
+
+
+def check_head(data: bytes) -> None:
+    """The head of an answer of ours, whatever its parts are."""
+    status, took_ms = _STATUSES[data[0] % len(_STATUSES)] if data else 200, int.from_bytes(data[1:6], "big")
+    media_type, fields, request_id, body = (*data[6:].split(b"\0", 3), b"", b"", b"", b"")[:4]
+    said = status, media_type.decode("latin-1"), fields.decode("latin-1"), request_id.decode("latin-1"), took_ms, body
+    assert http_answers.whole_answer(*said) == LONG_ANSWERS.whole_answer(*said)
+
+
+# ---- what is written
+
+
+def check_record(record: LogRecord, shortcuts: Any = of_core) -> None:
+    """A record with its frame."""
+    try:
+        expected = CORE_SOURCE.frame(encode_record(record))
+    except OverflowError:  # A number of more than 64 bits.
+        expected = None
+    assert shortcuts.framed(record) in {None, expected}
+
+
+def check_written_record(data: bytes) -> None:
+    """The same of what is a record's encoding."""
+    try:
+        record = decode_record(data)
+    except (ValueError, RecursionError):
+        return
+    check_record(record)
+
+
+def check_frame(data: bytes) -> None:
+    """A frame around any bytes, and what is kept of them."""
+    assert not data or of_core.frame(data) == CORE_SOURCE.frame(data)
+    at, bounds, content = len(data) and data[0], int.from_bytes(data[1:9], "little"), data[9:40]
+    ours, theirs = bytearray(32), bytearray(32)
+    assert kept(of_core, ours, at, content, bounds) == kept(CORE_SOURCE, theirs, at, content, bounds)
+    assert ours == theirs
+
+
+def kept(shortcuts: Any, memory: bytearray, at: int, content: bytes, bounds: int) -> bool:
+    """Whether it was."""
+    try:
+        shortcuts.keep(memory, at, content, bounds)
+    except ValueError:
+        return False
+    return True
+
+
+def check_counts(data: bytes) -> None:
+    """Ids, histograms and sums of numbers of up to nine bytes."""
+    numbers = [int.from_bytes(data[at : at + 9], "little") for at in range(0, len(data), 9)]
+    ours, theirs = [0] * 8, [0] * 8
+    sums: dict[str, int] = {}
+    expected: dict[str, int] = {}
+    for number in numbers:
+        first, doublings = 1 + number % 9, 1 + number % 3
+        of_core.count_in(ours, number, first, doublings)
+        CORE_SOURCE.count_in(theirs, number, first, doublings)
+        units = {"ab"[number % 2]: number}
+        of_core.add_up(sums, units)
+        CORE_SOURCE.add_up(expected, units)
+        told = number & 2**47 - 1, number >> 9 & 2**32 - 1, number >> 8
+        assert of_core.event_id(*told) == CORE_SOURCE.event_id(*told)
+    assert (ours, sums) == (theirs, expected)
+
+
+CHECKS: tuple[Callable[[bytes], None], ...] = (
+    check_request, check_answer, check_usage, check_whole_answer, check_answer_of_its_length, check_chunk,
+    check_chunk_of_its_size, check_head, check_written_record, check_frame, check_counts,
+)  # fmt: skip
+
+
+def behind(data: bytes) -> bytes:
+    """The same bytes with something else behind them in memory than the zero that Python puts there.
+
+    A sanitizer cannot see that one byte being read, because it belongs to the object.
+    """
+    other = bytes(bytearray(data))
+    if len(other) > 1:  # Python has only one of each that is shorter.
+        ctypes.memset(id(other) + bytes.__basicsize__ - 1 + len(other), ord('"'), 1)
+    return other
