@@ -9,7 +9,7 @@ from entrepot.adapters.sql.books import open_books
 from entrepot.admission.weighed import OwnBase, WeighedCounters
 from entrepot.core.budgets import Standing, Standings
 from entrepot.core.capacity import Limit
-from entrepot.core.catalog import Upstream
+from entrepot.core.catalog import Model, Upstream
 from entrepot.core.draws import Draw, Return
 from entrepot.core.identifiers import key_digest
 from entrepot.core.log_records import InstanceBegan, KeyIssued, KeyRevoked, LogRecord
@@ -68,6 +68,8 @@ class Weighing:
         project: Project | None = None,
         key: ApiKey | None = None,
         prices: Sequence[Price] = (),
+        model: Model | None = None,
+        base_url: str = "",
     ) -> None:
         """Publishes a world with budgets. Output costs OUTPUT_PICO a token and input nothing, or what is given."""
         self.gateway = gateway
@@ -79,9 +81,12 @@ class Weighing:
             version(rows),
             projects=[project or Project("search", "acme")],
             deployments=[Deployment("chat", "search", "m")],
-            upstreams=[Upstream("up", "openai", {"m": "upstream-model"}, gateway.upstream.base_url, "UP_KEY")],
+            upstreams=[
+                Upstream("up", "openai", {"m": "upstream-model"}, base_url or gateway.upstream.base_url, "UP_KEY")
+            ],
         )
-        self.world = msgspec.structs.replace(made, customers=(customer,))
+        models = made.models if model is None else (model,)
+        self.world = msgspec.structs.replace(made, customers=(customer,), models=models)
         self.key = key or ApiKey("key-1", key_digest(KEY), "search", "", 0)
         self._issue(self.key)
 

@@ -10,6 +10,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from entrepot.core.log_records import UsageRecorded
 from entrepot.core.usage_event import UsageEvent
+from entrepot.ports.counters import Counters
 from tests.support.gateway import (
     KEY,
     Gateway,
@@ -29,10 +30,11 @@ class Realtime:
     def __init__(self, gateway: Gateway, upstream: RealtimeUpstream) -> None:
         self.gateway = gateway
         self.upstream = upstream
+        self.deployment = "talk"
 
     @property
     def url(self) -> str:
-        return f"ws://127.0.0.1:{self.gateway.port}/v1/realtime?model=talk"
+        return f"ws://127.0.0.1:{self.gateway.port}/v1/realtime?model={self.deployment}"
 
     def events(self, count: int) -> list[UsageEvent]:
         """The usage events, waited for until there are so many."""
@@ -47,9 +49,9 @@ class Realtime:
 
 
 @contextlib.contextmanager
-def running_realtime() -> Iterator[Realtime]:
+def running_realtime(counters: Counters | None = None) -> Iterator[Realtime]:
     """A gateway that serves `talk` of a realtime upstream, and `chat`; both stopped at the end."""
-    with running_gateway(published=False) as gateway:
+    with running_gateway(published=False, counters=counters) as gateway:
         upstream = RealtimeUpstream()
         gateway.run(upstream.start())
         gateway.serve(

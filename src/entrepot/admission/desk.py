@@ -113,10 +113,7 @@ class Desk:
                 yield Standing(need.limit.measure, need.limit.units, max(0, allotment.left + allotment.free), 0)
 
     def spend(self, needs: Sequence[Need], used: Used, at: Instant) -> None:
-        """Takes what was used without being held, whether it fits or not. It is not another request.
-
-        Budgets learn of it from the books.
-        """
+        """Takes what was used without being held, whether it fits or not. It is not another request."""
         for need in needs:
             units = 0 if need.is_budget or need.limit.measure == "requests" else used_up(need.served, used)
             if units:
@@ -132,10 +129,6 @@ class Desk:
     ) -> None:
         """Asks how much is left of limits, and takes nothing."""
         self._counters.draw([Draw(limit, 0) for limit in limits], at, done)
-
-    def is_spent(self, needs: Sequence[Need]) -> bool:
-        """Whether a budget among the limits is spent, as far as the books know."""
-        return any(need.is_budget and self.spent(need.limit.id) >= need.limit.units for need in needs)
 
     def sweep(self, at: Instant) -> None:
         """To be called a few times a second."""

@@ -49,6 +49,14 @@ class Hold:
         """(counter, units) of what it holds of budgets."""
         return tuple((part.need.limit.id, part.units) for part in self._parts if part.need.is_budget)
 
+    def split(self) -> "tuple[Hold, Hold]":
+        """* Two holds in its place: what it holds of all but budgets, and of budgets."""
+        self._is_open = False
+        for part in self._parts:
+            part.allotment.held -= 1
+        own = [part for part in self._parts if not part.need.is_budget]
+        return Hold(own), Hold([part for part in self._parts if part.need.is_budget])
+
     def settle(self, used: Used, at: Instant) -> tuple[tuple[str, int], ...]:
         """* What was used is known. Returns what is counted for it of budgets, as `budgets`."""
         counted = []

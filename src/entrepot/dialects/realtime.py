@@ -205,6 +205,19 @@ def cancel(response: str) -> bytes:
     return msgspec.json.encode({"type": "response.cancel", "response_id": response})
 
 
+class _ErrorBody(msgspec.Struct, gc=False):
+    error: msgspec.Raw
+
+
+_decode_error = msgspec.json.Decoder(_ErrorBody).decode
+
+
+def error_event(body: bytes) -> bytes:
+    """The event that says what an error's body does."""
+    error = bytes(_decode_error(body).error)
+    return b'{"type":"error","event_id":"entrepot-limit","error":%b}' % error
+
+
 # The event that ends whatever response has begun meanwhile. A server that knows of none answers with an error that
 # names the event; either way it has then heard all that its client said.
 LAST_WORD: Final = b'{"type":"response.cancel","event_id":"entrepot-last-word"}'

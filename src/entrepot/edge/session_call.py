@@ -4,6 +4,7 @@ from entrepot.core.errors import EntrepotError
 from entrepot.core.usage_event import Outcome
 from entrepot.dialects.openai_wire import UpstreamError
 from entrepot.edge.client_connection import Application, ClientConnection
+from entrepot.edge.error_bodies import openai_error
 from entrepot.edge.inference_call import InferenceCall
 from entrepot.edge.session_connection import SessionConnection, Talk
 
@@ -32,6 +33,10 @@ class SessionCall:
     def relay_error(self, status: int, error: UpstreamError, retry_after: bytes) -> None:
         """An error of the upstream's."""
         self._call.relay_error(status, error, retry_after)
+
+    def error_body(self, error: EntrepotError) -> bytes:
+        """An error of our own, as this API writes it."""
+        return openai_error(error).body
 
     def left(self, outcome: Outcome) -> None:
         """The session is over, or its client was gone before it began."""

@@ -25,7 +25,6 @@ from entrepot.core.tenancy import CacheStore
 from entrepot.core.usage_event import UsageEvent
 from entrepot.dialects.asked import Asked, Known
 from entrepot.dialects.estimates import estimate_of
-from entrepot.dialects.operations import Operation
 from entrepot.dialects.prompt_cache import cache_key
 from entrepot.flows.serve_inference.admitting import Admitting, UnderWay
 from entrepot.flows.serve_inference.asks import Ask, SessionAsk
@@ -36,8 +35,9 @@ from entrepot.flows.serve_inference.exchange import Exchange
 from entrepot.flows.serve_inference.hedged_exchange import HedgedExchange
 from entrepot.flows.serve_inference.queued import Queued, Waiting
 from entrepot.flows.serve_inference.repeats import Repeat, Repeats
-from entrepot.flows.serve_inference.session import Session, SessionClient
-from entrepot.flows.serve_inference.session_limits import NOTHING_ASKED, SessionLimits
+from entrepot.flows.serve_inference.session import Session
+from entrepot.flows.serve_inference.session_client import SessionClient
+from entrepot.flows.serve_inference.session_limits import NOTHING_ASKED, SessionLimits, response_needs, room_at_all
 from entrepot.flows.serve_inference.shared import Shared
 from entrepot.flows.serve_inference.stored import Continuation, StoredAsk, StoredErrand
 from entrepot.flows.serve_inference.tiers import Tiers
@@ -52,7 +52,6 @@ from entrepot.relay.failures import unreachable
 from entrepot.relay.upgrade import Upgrade
 from entrepot.relay.upstream import UpstreamPool
 from entrepot.routing.plan import check_stage, check_tier, deployment_for, keepers_of, only_deployment, spillover_of
-from entrepot.routing.pool import Pool
 
 _Admitted: Final = Admitted  # Bound once; see decisions/0009.
 
@@ -271,7 +270,10 @@ class ServeInference:
                 repeat.begin_with(partial(make, self.shared, operation=operation, pool=pool, ways=ways), hold)
                 return repeat
         if asked.previous:
-            begin = partial(self._exchange, make, client, asked, operation, pool, admitted, hold)
+
+            def begin(among: Sequence[Way]) -> Exchange:
+                return make(self.shared, client, asked, operation, pool, among, admitted, hold)
+
             return Continuation(pool.all_ways(), asked.previous, project.id, ask.id, ask.at, client, begin, hold)
         return make(self.shared, client, asked, operation, pool, ways, admitted, hold)
 
@@ -289,19 +291,6 @@ class ServeInference:
         errand.start()
         return errand
 
-    def _exchange(
-        self,
-        make: Callable[..., Exchange],
-        client: Client,
-        asked: Asked,
-        operation: Operation,
-        pool: Pool[Way],
-        admitted: Admitted,
-        hold: Hold | None,
-        ways: Sequence[Way],
-    ) -> Exchange:
-        return make(self.shared, client, asked, operation, pool, ways, admitted, hold)
-
     def begin_session(self, ask: SessionAsk, client: SessionClient) -> Session | Admitting:
         """The session that the client gets, or is refused later.
 
@@ -316,13 +305,26 @@ class ServeInference:
         check_tier(deployment, caller.tier, ask.at)
         budgets = self._budgets.met_by(project.id, caller.key)
         if not (deployment.limits or budgets):
-            return self._open_session(ask, client, caller, deployment, None, None)
-        needs = self._needs(ask.at, caller, deployment, NOTHING_ASKED, budgets)
-        needs = [Need(need.served, max(1, need.units)) for need in needs]  # There must be room at all.
-        begin = partial(self._open_session, ask, client, caller, deployment, needs)
-        admitting = Admitting(self.desk, self._waiting.asking, needs, NOTHING_ASKED, ask.at, client, begin)
+            return self._open_session(ask, client, caller, deployment, None)
+        needs = room_at_all(self.desk.needs(deployment.limits, NOTHING_ASKED, caller.tier, ask.at))
+        ahead, estimate = partial(self._ahead, caller, deployment), Estimate(0, 0, 0, deployment.context_tokens)
+
+        def begin(hold: Hold) -> Session:
+            limits = SessionLimits(self.desk, self._waiting.asking, needs, caller.tier, hold, ahead, estimate)
+            return self._open_session(ask, client, caller, deployment, limits)
+
+        every = [*needs, *ahead(ask.at)]
+        admitting = Admitting(self.desk, self._waiting.asking, every, estimate, ask.at, client, begin)
         admitting.start()
         return admitting
+
+    def _ahead(self, caller: Caller, deployment: ServedDeployment, at: Instant) -> list[Need]:
+        """What the next response of a session needs of its budgets. Raises: NoPrice."""
+        met = self._budgets.met_by(caller.project.id, caller.key)
+        whole = Estimate(0, 0, deployment.context_tokens, deployment.context_tokens)
+        return response_needs(
+            self._budgets, met, Priced(caller.project.id, deployment.name, deployment.model, caller.tier, at, whole, ())
+        )
 
     def _open_session(
         self,
@@ -330,10 +332,9 @@ class ServeInference:
         client: SessionClient,
         caller: Caller,
         deployment: ServedDeployment,
-        needs: Sequence[Need] | None,
-        hold: Hold | None,
+        limits: SessionLimits | None,
     ) -> Session:
-        """The session, asked for upstream. hold: ended, where this raises. Raises: UpstreamUnavailable."""
+        """The session, asked for upstream. limits: released, where this raises. Raises: UpstreamUnavailable."""
         project = caller.project
         try:
             pool = self.ways.pool(project.id, deployment)
@@ -341,8 +342,8 @@ class ServeInference:
             if not ways:
                 raise unreachable(pool.back_in(ask.at))
         except EntrepotError:
-            if hold is not None:
-                hold.release(ask.at)
+            if limits is not None:
+                limits.release(ask.at)
             raise
         admitted = Admitted(
             id=ask.id,
@@ -358,7 +359,6 @@ class ServeInference:
             prompt_tokens_estimate=0,
         )
         asked = Upgrade(ask.key, ask.protocols, ask.fields)
-        limits = SessionLimits(self.desk, needs, caller.tier, hold) if needs is not None and hold is not None else None
         session = Session(self.shared, self.sessions, client, asked, pool, ways, admitted, limits)
         session.start()
         return session

@@ -12,7 +12,6 @@ left to be resolved (docs/operations/usage-rules.md).
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Protocol
 from urllib.parse import quote
 
 import msgspec
@@ -22,8 +21,8 @@ from entrepot.core.log_records import Admitted
 from entrepot.core.periods import Instant
 from entrepot.core.usage_event import Outcome
 from entrepot.dialects import realtime
-from entrepot.dialects.openai_wire import UpstreamError
 from entrepot.flows.serve_inference.attempts import judge, speaks_of_itself, told_in
+from entrepot.flows.serve_inference.session_client import Outlet, SessionClient
 from entrepot.flows.serve_inference.session_limits import SessionLimits
 from entrepot.flows.serve_inference.session_records import SessionRecords
 from entrepot.flows.serve_inference.shared import Shared
@@ -40,46 +39,6 @@ NORMAL, GOING_AWAY, PROTOCOL_ERROR, NOT_ALLOWED, SERVER_FAILED = 1000, 1001, 100
 CANCELLED_S_MAX = 5.0  # How long an upstream may take to say what a cancelled response used,
 SILENT_S_MAX = 1.0  # and how long to say that there was none.
 _HELD_BYTES_MAX = 2**20
-
-
-class Outlet(Protocol):
-    """The client's connection once it is a WebSocket."""
-
-    def start(self) -> None:
-        """Lets the session hear what comes, beginning with what has come already."""
-        ...
-
-    def write(self, data: bytes) -> None:
-        """Bytes of the upstream's."""
-        ...
-
-    def pause_reading(self, paused: bool) -> None:
-        """Takes nothing more from the client for now, or does again."""
-        ...
-
-    def end(self) -> None:
-        """Ends the connection once everything is written; the session hears nothing more of it."""
-        ...
-
-
-class SessionClient(Protocol):
-    """Who asked for a session. It hears accept, or one of the calls marked *."""
-
-    def accept(self, accept: bytes, protocol: bytes, session: "Session") -> Outlet:
-        """A WebSocket begins, and the session hears what comes."""
-        ...
-
-    def refuse(self, error: EntrepotError) -> None:
-        """* An error of our own."""
-        ...
-
-    def relay_error(self, status: int, error: UpstreamError, retry_after: bytes) -> None:
-        """* An error of the upstream's."""
-        ...
-
-    def left(self, outcome: Outcome) -> None:
-        """* It is gone."""
-        ...
 
 
 class Session:
@@ -114,6 +73,7 @@ class Session:
         self._from_upstream = MessageScanner(realtime.MARKS, realtime.PART)
         self._from_client = FrameReader(masked=True)
         self._paused = False  # The client takes no more.
+        self._is_full = False  # The upstream takes no more.
         self._is_closing = False  # The client has said so, or has left.
         self._is_lost = False  # The upstream is; what it said last may still be held.
         self._held_between = False  # Before what is held, a frame of ours could be put.
@@ -156,7 +116,7 @@ class Session:
     def opened(self, accept: bytes, protocol: bytes) -> None:
         """The session begins."""
         if self._limits is not None:
-            self._limits.begin(self._now())
+            self._limits.begin(self._now(), self._follow_limits)
         if self._way.endpoint.health.troubled:
             self._shared.ways.fleet.succeeded(self._way.endpoint, self._now())
         self._outlet = self._client.accept(accept, protocol, self)
@@ -189,7 +149,7 @@ class Session:
             self._way.endpoint.leave()
 
     def _release(self) -> None:
-        """It has not begun, and takes nothing of its limits."""
+        """It takes nothing more of its limits."""
         if self._limits is not None:
             self._limits.release(self._now())
 
@@ -212,6 +172,8 @@ class Session:
                 self._gate.send(part.data)
             elif event.kind == "created":
                 self._begin(event.id, part)
+                if self._over:
+                    return
                 self._gate.send(part.data)
             else:
                 self._settle(event, part)
@@ -221,8 +183,13 @@ class Session:
 
     def pause(self, paused: bool) -> None:
         """The upstream takes no more for now, or does again."""
+        self._is_full = paused
+        self._hear_client()
+
+    def _hear_client(self) -> None:
+        """Hears the client as long as the upstream takes more, and what it may lead to is held."""
         if self._outlet is not None:
-            self._outlet.pause_reading(paused)
+            self._outlet.pause_reading(self._is_full or (self._limits is not None and not self._limits.is_ready))
 
     def lost(self) -> None:
         """The upstream is gone; what it said last is still given."""
@@ -280,7 +247,10 @@ class Session:
     # ---- responses
 
     def _begin(self, response: str, part: Part) -> None:
-        self._records.begin(response, part.counted)
+        if not self._records.begin(response, part.counted) and self._patience is None:
+            self._end("gateway_lost", NOT_ALLOWED, "nothing is held for a further response")
+            return
+        self._hear_client()
         if self._patience is not None and self._upstream is not None:  # Its client had asked for it before it left.
             self._is_heard_out = self._said_last
             self._tell(self._upstream, realtime.cancel(response))
@@ -303,10 +273,27 @@ class Session:
             return
         if self._is_lost:
             self.lost()
-        elif self._limits is not None and self.is_idle and self._limits.is_spent:
-            self._end("gateway_lost", NOT_ALLOWED, "the budget is spent")
         else:
+            if self._limits is not None and not self._limits.is_ready:
+                self._limits.ask(self._now())  # What is settled has made room.
+            self._follow_limits()
             self._end_if_heard_out()
+
+    def _follow_limits(self) -> None:
+        """Ends a session that has given all it can, and hears one that may go on."""
+        if self._limits is None or self._over:
+            return
+        if self._limits.ended is not None and self.is_idle:
+            self._explain(self._limits.ended)
+        else:
+            self._hear_client()
+
+    def _explain(self, error: EntrepotError) -> None:
+        """Ends the session with an event that says why."""
+        if self._outlet is not None and self._from_upstream.is_between and not self._from_upstream.is_closed:
+            event = realtime.error_event(self._client.error_body(error))
+            self._outlet.write(frame(TEXT, event, masked=False))
+        self._end("gateway_lost", NOT_ALLOWED, error.code)
 
     def _not_settled(self) -> None:
         """The usage is owed to the log; the client is not given the end of what may yet be lost."""
@@ -367,6 +354,7 @@ class Session:
         if self._patience is not None:
             self._patience.cancel()
         self._records.abandon(outcome, self._from_upstream.counted)
+        self._release()
         upstream, self._upstream = self._upstream, None
         if upstream is not None:
             if self._from_client.is_between:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from entrepot.admission.holds import Hold
 from entrepot.core.log_records import Admitted
 from entrepot.core.usage_event import Outcome, Source
 from entrepot.dialects import realtime
@@ -13,13 +14,14 @@ from entrepot.flows.serve_inference.shared import Shared
 
 
 class _Response:
-    """One that has begun. counted: the parts of answers that had been relayed at that time."""
+    """One that has begun. counted: the parts of answers that had been relayed at that time. hold: of budgets."""
 
-    __slots__ = ("admitted", "counted")
+    __slots__ = ("admitted", "counted", "hold")
 
-    def __init__(self, admitted: Admitted, counted: int) -> None:
+    def __init__(self, admitted: Admitted, counted: int, hold: Hold | None) -> None:
         self.admitted = admitted
         self.counted = counted
+        self.hold = hold
 
 
 class SessionRecords:
@@ -39,9 +41,10 @@ class SessionRecords:
         """The responses that have begun and are not done."""
         return list(self._open)
 
-    def begin(self, response: str, counted: int) -> None:
-        """Admits a response that the upstream says has begun."""
-        self._begin(response, counted)
+    def begin(self, response: str, counted: int) -> bool:
+        """Admits a response that the upstream says has begun; whether it may go on, as far as its budgets go."""
+        begun = self._begin(response, counted)
+        return self._limits is None or begun.hold is not None
 
     def settle(
         self,
@@ -55,21 +58,29 @@ class SessionRecords:
         counted: as of a response's beginning, now.
         """
         source: Source = "reported"
+        hold: Hold | None = None
         if event.kind == "transcribed":
             admitted = self._admitted(realtime.TRANSCRIPTION)
             meters = self._metered(realtime.transcription_meters, event.usage)
         else:
             begun = self._open.get(event.id) or self._begin(event.id, counted)
             del self._open[event.id]
-            admitted = begun.admitted
+            admitted, hold = begun.admitted, begun.hold
             meters = self._metered(realtime.meters_of, event.usage)
             if not event.usage and not event.is_free and event.outcome != "upstream_failed":
                 source = "counted"
                 meters = {"output_tokens": counted - begun.counted} if counted > begun.counted else {}
-        if self._limits is not None:
-            self._limits.spend(meters, self._shared.usage.now(admitted))
-        self._shared.usage.settle(
-            admitted, meters, source=source, outcome=event.outcome, raw=event.usage, done=done, failed=failed
+        limits, usage = self._limits, self._shared.usage
+        budgets = () if limits is None else limits.spend(meters, hold, usage.now(admitted))
+        usage.settle(
+            admitted,
+            meters,
+            source=source,
+            outcome=event.outcome,
+            raw=event.usage,
+            done=done,
+            failed=failed,
+            budgets=budgets,
         )
 
     def abandon(self, outcome: Outcome, counted: int) -> None:
@@ -77,13 +88,19 @@ class SessionRecords:
         for begun in self._open.values():
             tokens = counted - begun.counted
             self._shared.usage.abandon(begun.admitted, outcome, answered=True, output_tokens=tokens)
+            if begun.hold is not None:
+                begun.hold.keep(self._shared.usage.now(begun.admitted))
         self._open.clear()
 
     def _begin(self, response: str, counted: int) -> _Response:
-        begun = self._open[response] = _Response(self._admitted(), counted)
+        limits = self._limits
+        hold = None if limits is None else limits.take()
+        begun = self._open[response] = _Response(self._admitted(hold=hold), counted, hold)
+        if limits is not None:
+            limits.ask(begun.admitted.at)
         return begun
 
-    def _admitted(self, part: str = "") -> Admitted:
+    def _admitted(self, part: str = "", hold: Hold | None = None) -> Admitted:
         """The next admission. part: of work that another model does, which has a name and prices of its own."""
         self._number += 1
         session, usage = self.session, self._shared.usage
@@ -94,6 +111,7 @@ class SessionRecords:
             at=usage.now(session),
             deployment=session.deployment + behind,
             model=session.model + behind,
+            holds=() if hold is None else hold.budgets,
         )
         usage.admit(admitted)
         return admitted
