@@ -6,7 +6,8 @@ from entrepot.dialects.openai_wire import UpstreamError
 from entrepot.edge.client_connection import Application, ClientConnection
 from entrepot.edge.error_bodies import openai_error
 from entrepot.edge.inference_call import InferenceCall
-from entrepot.edge.session_connection import SessionConnection, Talk
+from entrepot.edge.session_connection import SessionConnection
+from entrepot.flows.serve_inference.session_client import Talk
 
 
 class SessionCall:

@@ -1,39 +1,10 @@
 """A client's connection once it is a WebSocket: bytes to its session and back, time limits, and an orderly end."""
 
 import asyncio
-from typing import Protocol, cast
+from typing import cast
 
-from entrepot.core.usage_event import Outcome
 from entrepot.edge.client_connection import Application
-
-
-class Talk(Protocol):
-    """What the connection is for: a session of the flow (flows.serve_inference.session)."""
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether no response is being given."""
-        ...
-
-    def sent(self, data: bytes) -> None:
-        """Bytes of the client's."""
-        ...
-
-    def slow(self, paused: bool) -> None:
-        """The client takes no more for now, or does again."""
-        ...
-
-    def client_left(self, outcome: Outcome = "client_left") -> None:
-        """The client is gone."""
-        ...
-
-    def go_away(self) -> None:
-        """The process stops, and no response is being given."""
-        ...
-
-    def cut(self) -> None:
-        """The process stops."""
-        ...
+from entrepot.flows.serve_inference.session_client import Talk
 
 
 class SessionConnection(asyncio.Protocol):

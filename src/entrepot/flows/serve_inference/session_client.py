@@ -1,13 +1,39 @@
 """A realtime session's client, as the flow sees it."""
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from entrepot.core.errors import EntrepotError
 from entrepot.core.usage_event import Outcome
 from entrepot.dialects.openai_wire import UpstreamError
 
-if TYPE_CHECKING:
-    from entrepot.flows.serve_inference.session import Session
+
+class Talk(Protocol):
+    """A session, as its client's connection sees it."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no response is being given."""
+        ...
+
+    def sent(self, data: bytes) -> None:
+        """Bytes of the client's."""
+        ...
+
+    def slow(self, paused: bool) -> None:
+        """The client takes no more for now, or does again."""
+        ...
+
+    def client_left(self, outcome: Outcome = "client_left") -> None:
+        """The client is gone."""
+        ...
+
+    def go_away(self) -> None:
+        """The process stops, and no response is being given."""
+        ...
+
+    def cut(self) -> None:
+        """The process stops."""
+        ...
 
 
 class Outlet(Protocol):
@@ -33,7 +59,7 @@ class Outlet(Protocol):
 class SessionClient(Protocol):
     """Who asked for a session. It hears accept, or one of the calls marked *."""
 
-    def accept(self, accept: bytes, protocol: bytes, session: "Session") -> Outlet:
+    def accept(self, accept: bytes, protocol: bytes, session: Talk) -> Outlet:
         """A WebSocket begins, and the session hears what comes."""
         ...
 

@@ -31,11 +31,13 @@ def response_needs(budgets: Budgets, met: Sequence[Running], asked: Priced) -> l
     """
     needs = []
     for served, units in budgets.needs(met, asked):
-        if served.parts:
+        if served.costs is None:
+            needs.append(Need(served, asked.estimate.output_tokens_max))
+        elif served.parts:
             dearest = max(served.parts, key=lambda part: part.pico)
             needs.append(Need(served._replace(parts=(dearest,)), min(units, dearest.pico)))
         else:
-            needs.append(Need(served, asked.estimate.output_tokens_max))
+            needs.append(Need(served, units))
     return needs
 
 
