@@ -151,6 +151,22 @@ def test_a_version_that_was_taken_back_prices_nothing() -> None:
     assert sums(folded(applied(one), applied(other, 1), *CLOSES)) == sums(folded(applied(other), *CLOSES))
 
 
+def test_minutes_that_change_only_the_version_they_are_counted_under_are_invoiced_with_it() -> None:
+    """They come to nothing together, and would else wait for an invoice for ever, moving the pools at each close."""
+    same = msgspec.structs.replace(PLAIN, price_books=(*PLAIN.price_books, version((HOURLY,), "2024-03-01T03:07:00Z")))
+    books = folded(applied(PLAIN), CLOSES[0], applied(same, APRIL + DAY), CLOSES[1])
+    assert sums(books) == sums(folded(applied(PLAIN), *CLOSES))
+    assert books.uninvoiced_since() == {}
+
+
+def test_a_price_of_a_geography_that_was_taken_back_prices_nothing() -> None:
+    regional = msgspec.structs.replace(PLAIN.deployments[0], geography="regional")
+    plain = msgspec.structs.replace(PLAIN, deployments=(regional, *PLAIN.deployments[1:]))
+    dearer = msgspec.structs.replace(HOURLY, unit_pico=9 * PICO, price_class="regional")
+    wrong = msgspec.structs.replace(plain, price_books=(version((HOURLY, dearer)),))
+    assert sums(folded(applied(wrong), applied(plain, 1), *CLOSES)) == sums(folded(applied(plain), *CLOSES))
+
+
 CHARGING = (
     Minimum(1000 * PICO),
     Commitment(700 * PICO, MARCH, APRIL),

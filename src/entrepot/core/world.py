@@ -15,11 +15,12 @@ from entrepot.core.installed import History, Installed, history_after
 from entrepot.core.money import Rounding
 from entrepot.core.parties import Party
 from entrepot.core.periods import Instant
-from entrepot.core.prices import PriceBookVersion, PriceTable
+from entrepot.core.prices import Price, PriceBookVersion, PriceTable
 from entrepot.core.quotas import Quota
 from entrepot.core.subscriptions import Subscription
 from entrepot.core.tenancy import Contract, Customer, Deployment, IdentityProvider, Principal, Project
 from entrepot.core.terms import Discount, LockedRate, Reservation, Tax, discounted
+from entrepot.core.tokens import UNIT_HOURS
 from entrepot.core.upgrades import models_of
 
 
@@ -115,11 +116,16 @@ def _with_prices_of(earlier: PriceBookVersion, version: PriceBookVersion) -> Pri
     dropped = tuple(
         item
         for item in earlier.prices
-        if item.key not in known and (item.price_class or price(item.model, item.meter, item.tier) is None)
+        if item.key not in known and (_is_for_a_class(item) or price(item.model, item.meter, item.tier) is None)
     )
     names = {window.name for window in version.windows}
     windows = version.windows + tuple(window for window in earlier.windows if window.name not in names)
     return msgspec.structs.replace(version, prices=version.prices + dropped, windows=windows)
+
+
+def _is_for_a_class(price: Price) -> bool:
+    """Whether only usage that was told apart when it was counted has it; units are of their geography at any price."""
+    return price.price_class != "" and price.meter != UNIT_HOURS
 
 
 def installed_after(known: History, at: Instant, world: World) -> History:

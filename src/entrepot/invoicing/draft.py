@@ -50,7 +50,9 @@ def _months(hours: Iterable[Instant], zone: str, period: Period) -> dict[Instant
 
 def _comes_to_something(item: DraftLine) -> bool:
     """What is counted in a pool must be invoiced even where it comes to nothing: the pool has moved."""
-    return bool(item.line.quantity or item.line.exact_pico) or any(charge.unit_pico is None for charge in item.charges)
+    return bool(item.line.quantity or item.line.exact_pico) or any(
+        charge.unit_pico is None or charge.meter == UNIT_MINUTES for charge in item.charges
+    )
 
 
 def _key(charge: Charge, month: str, grain: str) -> _Key:

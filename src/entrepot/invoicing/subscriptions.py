@@ -1,6 +1,6 @@
 """Seats on an invoice: for each subscription and month what was bought, what was added within it, what was trued up."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from entrepot.core.invoices import InvoiceLine, LineDraft
 from entrepot.core.money import PICO, parse_pico
@@ -9,21 +9,29 @@ from entrepot.core.subscriptions import Subscription, seat_days
 from entrepot.core.tenancy import Contract
 from entrepot.core.tokens import SEATS
 
+_Key = tuple[str, str, str]  # product, month, price class
+
 
 def subscription_lines(
-    contract: Contract, period: Period, subscriptions: Iterable[Subscription], earlier: Sequence[InvoiceLine]
+    contract: Contract, period: Period, subscriptions: Sequence[Subscription], earlier: Sequence[InvoiceLine]
 ) -> list[LineDraft]:
     """The seats of all months until the period, less what earlier invoices of the contract have of them.
 
     So seats of a past day that are told late come to what they would have come to in time. A month is the contract's
-    that is in force at its beginning.
+    that is in force at its beginning. subscriptions: of its customer.
     """
-    drafts: list[LineDraft] = []
-    for subscription in subscriptions:
-        if subscription.customer == contract.customer:
-            for month in _months(subscription, contract, period):
-                drafts += _lines(subscription, contract, month, earlier)
-    return drafts
+    charged: dict[_Key, tuple[int, int]] = {}
+    for line in earlier if subscriptions else ():
+        if line.kind == "subscription":
+            key = (line.model, line.period, line.price_class)
+            seats_pico, exact_pico = charged.get(key, (0, 0))
+            charged[key] = seats_pico + parse_pico(line.quantity), exact_pico + parse_pico(line.exact)
+    return [
+        line
+        for subscription in subscriptions
+        for month in _months(subscription, contract, period)
+        for line in _lines(subscription, contract, month, charged)
+    ]
 
 
 def _months(subscription: Subscription, contract: Contract, period: Period) -> Iterator[Period]:
@@ -36,19 +44,14 @@ def _months(subscription: Subscription, contract: Contract, period: Period) -> I
 
 
 def _lines(
-    subscription: Subscription, contract: Contract, month: Period, earlier: Sequence[InvoiceLine]
+    subscription: Subscription, contract: Contract, month: Period, charged: Mapping[_Key, tuple[int, int]]
 ) -> Iterator[LineDraft]:
+    """charged: (seats, exact pico) on earlier invoices."""
     counted = seat_days(subscription, month, contract.zone)
     for name, days in (("", counted.bought), ("added", counted.added), ("true_up", counted.true_up)):
-        charged = [
-            line
-            for line in earlier
-            if (line.kind, line.model, line.period, line.price_class)
-            == ("subscription", subscription.product, str(month), name)
-        ]
-        exact_pico = _part(subscription.each_pico * days, counted.days)
-        exact_pico -= sum(parse_pico(line.exact) for line in charged)
-        seats_pico = _part(PICO * days, counted.days) - sum(parse_pico(line.quantity) for line in charged)
+        before = charged.get((subscription.product, str(month), name), (0, 0))
+        seats_pico = _part(PICO * days, counted.days) - before[0]
+        exact_pico = _part(subscription.each_pico * days, counted.days) - before[1]
         if exact_pico or seats_pico:
             yield LineDraft(
                 period=str(month),

@@ -9,7 +9,7 @@ from entrepot.core.money import Rounding, format_parts, format_pico, parse_pico,
 from entrepot.core.periods import Period, format_instant, period_of
 from entrepot.core.tenancy import Contract
 from entrepot.core.terms import Commitment
-from entrepot.core.tokens import COVERED_MINUTES, MINUTES_PER_HOUR, UNIT_HOURS
+from entrepot.core.tokens import COVERED_MINUTES, MINUTES_PER_HOUR, RESERVED_MINUTES, UNIT_MINUTES
 
 
 class Rated(NamedTuple):
@@ -25,8 +25,9 @@ def line_faults(
     """What of a line is not what its charges come to. one_price: whether each of its units has a price of its own."""
     where = f"the invoices: {invoice.number} line {line.number}, contract {contract.id}, {line.what or line.model}"
     first = f", from hour {format_instant(charges[0].hour)}" if charges else ""
-    counted = sum(charge.quantity for charge in charges if charge.meter != COVERED_MINUTES)
-    units = format_parts(counted, MINUTES_PER_HOUR if line.meter == UNIT_HOURS else 1)
+    counted = [charge for charge in charges if charge.meter != COVERED_MINUTES]
+    by_the_minute = any(charge.meter in {RESERVED_MINUTES, UNIT_MINUTES} for charge in counted)
+    units = format_parts(sum(charge.quantity for charge in counted), MINUTES_PER_HOUR if by_the_minute else 1)
     if line.quantity != units:
         yield f"{where}{first}: the line has {line.quantity}, its readings {units}"
     exact = sum(charge.amount_pico for charge in charges)
