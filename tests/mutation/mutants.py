@@ -129,6 +129,8 @@ def _changes(node: ast.AST) -> Iterator[_Change]:
                 yield _replacing(node.ifs, place, ast.UnaryOp(ast.Not(), test))
         case ast.If() | ast.IfExp() | ast.While():
             yield _setting(node, "test", ast.UnaryOp(ast.Not(), node.test))
+        case ast.Return(value=ast.Constant(value=None)):
+            return
         case ast.Return(value=ast.expr()) | ast.Expr(value=ast.Call()):
             yield _setting(node, "value", ast.Constant(None))
         case ast.Call(func=ast.Name(id=called)) if called in _CALLED:

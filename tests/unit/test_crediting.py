@@ -53,6 +53,10 @@ def test_crediting_line_by_line_gives_back_exactly_the_invoice() -> None:
         ("2024-04-C00003", "-11.50", "-69.00"),
         ("2024-04-C00004", "-17.00", "-102.00"),
     ]
+    given = [note for note in books.invoices() if note.corrects]
+    assert [(note.net, note.taxes[0].net, note.residual, note.lines[0].quantity) for note in given] == [
+        (f"-{amount}", f"-{amount}", "0", "0") for amount in AMOUNTS
+    ]
     balances = books.balances()
     assert ("assets:receivable:invoiced:acme", "USD") not in balances
     assert ("liabilities:tax:VAT", "USD") not in balances

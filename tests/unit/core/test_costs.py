@@ -57,6 +57,25 @@ def test_the_hour_and_the_length_decide() -> None:
     assert found.most("default", at_noon, 10, 0) == [("input_tokens", 10, 90)]
 
 
+def test_a_long_request_at_night_has_both_classes_the_length_first() -> None:
+    found = costs(
+        price("input_tokens", 5),
+        price("input_tokens", 9, "above_100"),
+        price("output_tokens", 20),
+        price("output_tokens", 8, "night"),
+    )
+    assert found.cost("default", MARCH, {"input_tokens": 101, "output_tokens": 1}) == 101 * 9 + 8
+    assert found.most("default", MARCH, 101, 1) == [("input_tokens", 101, 101 * 9), ("output_tokens", 1, 8)]
+    assert found.cost("default", MARCH + 12 * HOUR, {"input_tokens": 100, "output_tokens": 1}) == 100 * 5 + 20
+
+
+def test_prices_hold_until_the_next_begin() -> None:
+    first, second = (PriceBookVersion(f"b@{pico}", "b", 0, (price("images", pico),)) for pico in (3, 4))
+    found = Costs("m", [PricesInForce(MARCH, MARCH + DAY, first), PricesInForce(MARCH + DAY, END_OF_TIME, second)])
+    instants = (MARCH - 1, MARCH, MARCH + DAY - 1, MARCH + DAY)
+    assert [found.cost("default", at, {"images": 1}) for at in instants] == [0, 3, 3, 4]
+
+
 @pytest.mark.parametrize(
     ("mode", "steps", "package", "most"),
     [

@@ -5,9 +5,11 @@ import pytest
 
 from entrepot.core.charges import Charge, Pool, Reading, Series
 from entrepot.core.prices import Price, Step
+from entrepot.core.terms import Reservation
+from entrepot.core.tokens import COVERED_MINUTES, RESERVED_MINUTES, UNIT_MINUTES
 from entrepot.core.world import WorldIndex
 from entrepot.rating.rate_usage import Rater
-from tests.support.billing import APRIL, MARCH, SERIES, prices, version, world
+from tests.support.billing import APRIL, MARCH, SERIES, contract, prices, version, world
 
 STEPPED = Price("m", "images", "default", 0, mode="graduated", steps=(Step(10, 4), Step(None, 3)))
 PRICES = (*prices(("m", "input_tokens", "0.15"), ("m", "output_tokens", "0.6")), STEPPED)
@@ -45,6 +47,20 @@ def test_a_month_begins_at_nothing() -> None:
     rater = Rater(TERMS)
     assert [rater.rate(images(20, hour)).amount_pico for hour in (MARCH, APRIL)] == [70, 70]
     assert {pool.period: quantity for pool, quantity in rater.pooled.items()} == {"2024-03": 20, "2024-04": 20}
+
+
+def test_unit_minutes_are_parts_of_an_hours_price_and_round_once_a_month() -> None:
+    """At 1 pico an hour, of which half an hour is a half; what a reservation covers costs nothing beside it."""
+    reserved = contract("acme", terms=(Reservation("reservation-1", 5, 90, MARCH, APRIL),))
+    rater = Rater(
+        WorldIndex(world(version((Price("m", "provisioned_unit_hours", "default", 1),)), contracts=[reserved]))
+    )
+    halves = [rater.rate(Reading(SERIES, UNIT_MINUTES, hour, 30)) for hour in (MARCH, MARCH + 1, APRIL)]
+    assert [(charge.amount_pico, charge.unit_pico) for charge in halves] == [(1, 1), (0, 1), (1, 1)]
+    of = msgspec.structs.replace(SERIES, price_class="reservation-1", price_version="")
+    covered, held = (rater.rate(Reading(of, meter, MARCH, 40)) for meter in (COVERED_MINUTES, RESERVED_MINUTES))
+    assert (covered.amount_pico, covered.unit_pico) == (0, 0)
+    assert (held.amount_pico, held.unit_pico, held.price_class) == (60, 90, "reservation-1")
 
 
 def test_no_price_and_no_such_version_are_bugs() -> None:
