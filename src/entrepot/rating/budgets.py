@@ -24,7 +24,7 @@ class _Pooled:
     def share(self, owners: Collection[Owner]) -> int:
         """What is paid for a part of a month: its part of the whole by quantity, rounded up to a pico."""
         total, own = self.units[EVERYBODY], sum(self.units.get(owner, 0) for owner in owners)
-        if not own:
+        if not total:  # What corrections have taken back to nothing is nobody's.
             return 0
         return -(-self._price.cost_pico(total) * own // total)
 

@@ -87,7 +87,7 @@ def test_an_invoice_moves_the_exact_and_posts_terms_taxes_and_the_residual() -> 
         "minimum": 30 * CENT,
     }
     made = invoice_entry(paper, Totals(net_pico=100 * CENT, exact_pico=exact), "USD", 75 * CENT, exact, MARCH)
-    assert made.key == "invoice:2024-03-000001"
+    assert (made.key, made.kind, made.at) == ("invoice:2024-03-000001", "invoice", MARCH)
     assert made.postings == (
         Posting("assets:receivable:invoiced:acme", "USD", 120 * CENT),
         Posting("assets:receivable:accrued:acme", "USD", -75 * CENT),

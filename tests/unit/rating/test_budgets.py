@@ -6,7 +6,7 @@ import pytest
 from entrepot.core.prices import Mode, Price, Step
 from entrepot.core.world import WorldIndex
 from entrepot.ports.budgets import MonthlyUse
-from entrepot.rating.budgets import spent_pico, spent_tokens
+from entrepot.rating.budgets import EVERYBODY, Spending
 from tests.support.billing import SERIES, prices, version, world
 
 OTHER = msgspec.structs.replace(SERIES, project="other")
@@ -25,7 +25,7 @@ def spent(mode: Mode, *quantities: int, own: int = 1, months: tuple[str, ...] = 
         for month in months
         for number, quantity in enumerate(quantities)
     ]
-    return spent_pico(terms(mode), uses, lambda use: use.series is SERIES)
+    return Spending(terms(mode), uses).pico([("project", SERIES.project)])
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,22 @@ def test_ones_own_part_of_a_month(mode: Mode, quantities: tuple[int, ...], own: 
     assert spent(mode, *quantities, own=own, months=("2024-03", "2024-04")) == 2 * wanted
 
 
-def test_tokens_are_counted_whatever_they_cost() -> None:
-    uses = [MonthlyUse("2024-03", SERIES, "key", meter, 3) for meter in ("input_tokens", "reasoning_tokens", "images")]
-    assert spent_tokens(uses, lambda use: use.meter != "reasoning_tokens") == 3
-    assert spent_tokens(uses, lambda _: True) == 6
+def test_what_is_asked_for_is_summed() -> None:
+    uses = [
+        MonthlyUse("2024-03", series, key, meter, 3)
+        for series, key, meter in (
+            (SERIES, "one", "input_tokens"),
+            (SERIES, "two", "reasoning_tokens"),
+            (OTHER, "one", "images"),
+        )
+    ]
+    spending = Spending(WorldIndex(world(version(prices(*(("m", use.meter, "5") for use in uses))))), uses)
+    for owners, tokens, pico in (
+        ([EVERYBODY], 6, 45),
+        ([("project", SERIES.project)], 6, 30),
+        ([("key", "one")], 3, 30),
+        ([("key", "one"), ("key", "two")], 6, 45),
+        ([("key", "three")], 0, 0),
+        ([], 0, 0),
+    ):
+        assert (spending.tokens(owners), spending.pico(owners)) == (tokens, pico * 10**6)
