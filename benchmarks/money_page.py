@@ -61,4 +61,6 @@ def _table(runs: Sequence[Measured]) -> Iterator[str]:
 
 
 def _cell(value: float | str | None) -> str:
-    return "" if value is None else value if isinstance(value, str) else f"{value:,}"
+    if value is None or isinstance(value, str):
+        return value or ""
+    return f"{int(value):,}" if value == int(value) else f"{value:,}"

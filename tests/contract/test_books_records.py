@@ -34,8 +34,9 @@ def test_the_journal_is_a_chain(books: Books) -> None:
     hashes.append(chain(hashes[1], items[2]))
     assert list(books.entries()) == list(zip(items, hashes, strict=True))
     assert books.root() == (3, hashes[2])
-    assert books.has_entry("k1")
-    assert not books.has_entry("k3")
+    assert books.has_entry("k1", MARCH + 1)
+    assert not books.has_entry("k1", MARCH + HOUR)
+    assert not books.has_entry("k3", MARCH + 3)
     total = WIDE - 1 + 999_999
     assert books.balances() == {("assets:a", "USD"): total, ("income:b", "USD"): -total}
 

@@ -68,5 +68,5 @@ def accrue(books: Books, terms: WorldIndex, before: Instant, piece: int) -> str 
 
 def _entry(ledger: LedgerStore, terms: WorldIndex, rater: Rater, readings: Sequence[Reading]) -> JournalEntry:
     contract, hour = readings[0].series.contract, readings[0].hour
-    key = free_key(ledger.has_entry, partial(usage_key, contract, hour))
+    key = free_key(partial(ledger.has_entry, hour=hour), partial(usage_key, contract, hour))
     return usage_entry(key, terms.contract(contract).charged_in, [rater.rate(reading) for reading in readings])

@@ -258,8 +258,8 @@ class LedgerStore(Protocol):
         """Appends entries in order and extends the chain. Raises: AssertionError for a key that exists (a bug)."""
         ...
 
-    def has_entry(self, key: str) -> bool:
-        """Whether an entry of this key exists."""
+    def has_entry(self, key: str, hour: Instant | None = None) -> bool:
+        """Whether an entry of this key exists. hour: of a usage entry, which is looked for among its hour's alone."""
         ...
 
     def root(self) -> tuple[int, str]:

@@ -8,6 +8,7 @@ from entrepot.adapters.sql.numbering import Numbering
 from entrepot.adapters.sql.store import Store
 from entrepot.core.journal import GENESIS, JournalEntry, Posting, chain
 from entrepot.core.money import join_pico, split_pico
+from entrepot.core.periods import Instant
 
 _PART = 10**9  # Micro are summed in two parts: years of a busy account in a small currency outgrow 64 bits.
 
@@ -54,9 +55,12 @@ class Journal(Store):
             legs,
         )
 
-    def has_entry(self, key: str) -> bool:
+    def has_entry(self, key: str, hour: Instant | None = None) -> bool:
         """See ports.books."""
-        return self._database.one("SELECT 1 FROM journal WHERE key = ?", (key,)) is not None
+        if hour is None:
+            return self._database.one("SELECT 1 FROM journal WHERE kind <> 'usage' AND key = ?", (key,)) is not None
+        of_hour = "SELECT 1 FROM journal WHERE kind = 'usage' AND at = ? AND key = ?"
+        return self._database.one(of_hour, (hour, key)) is not None
 
     def root(self) -> tuple[int, str]:
         """See ports.books."""
