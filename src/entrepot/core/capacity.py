@@ -21,7 +21,7 @@ Refill = Literal["window", "bucket", "budget"]
 Measure = Literal["requests", "tokens", "load", "money", "priority_tokens"]
 
 
-class Limit(msgspec.Struct, frozen=True):
+class Limit(msgspec.Struct, frozen=True, gc=False):
     """What may be used. id: the name of its counter, wherever that is kept.
 
     units: what a window holds, what a bucket holds when it is full, what a budget is. window: its length, in

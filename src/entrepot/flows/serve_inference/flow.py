@@ -42,7 +42,7 @@ from entrepot.flows.serve_inference.shared import Shared
 from entrepot.flows.serve_inference.stored import Continuation, StoredAsk, StoredErrand
 from entrepot.flows.serve_inference.tiers import Tiers
 from entrepot.flows.serve_inference.timed_exchange import timed
-from entrepot.flows.serve_inference.ways import Way, Ways
+from entrepot.flows.serve_inference.ways import Ways
 from entrepot.identity.authenticate import Caller, Directory
 from entrepot.identity.authorize import check_inference
 from entrepot.metering.usage_writer import UsageWriter, log_unavailable
@@ -270,10 +270,7 @@ class ServeInference:
                 repeat.begin_with(partial(make, self.shared, operation=operation, pool=pool, ways=ways), hold)
                 return repeat
         if asked.previous:
-
-            def begin(among: Sequence[Way]) -> Exchange:
-                return make(self.shared, client, asked, operation, pool, among, admitted, hold)
-
+            begin = partial(make, self.shared, client, asked, operation, pool, admitted=admitted, hold=hold)
             return Continuation(pool.all_ways(), asked.previous, project.id, ask.id, ask.at, client, begin, hold)
         return make(self.shared, client, asked, operation, pool, ways, admitted, hold)
 
