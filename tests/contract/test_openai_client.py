@@ -9,7 +9,9 @@ import pytest
 from openai import AsyncAzureOpenAI, AsyncOpenAI, AzureOpenAI, OpenAI
 
 from entrepot.core.log_records import UsageRecorded
-from tests.support.gateway import KEY, Gateway, eventually, running_gateway
+from entrepot.core.periods import END_OF_TIME
+from entrepot.core.service_tiers import FlexRules, PriorityRules, ServiceTiers
+from tests.support.gateway import KEY, Gateway, deployment, eventually, running_gateway, target
 
 SyncClient = OpenAI | AzureOpenAI
 AsyncClient = AsyncOpenAI | AsyncAzureOpenAI
@@ -164,3 +166,20 @@ async def answer_of(client: AsyncClient, number: int) -> str:
         return answer.choices[0].message.content or ""
     stream = await client.chat.completions.create(model="chat", messages=messages, stream=True)
     return "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_tier_of_service_is_told_where_the_library_reads_it(kind: str) -> None:
+    """The upstream says another one, which is its own affair."""
+    always = ((0, END_OF_TIME),)
+    with running_gateway(published=False) as gateway:
+        tiers = ServiceTiers(PriorityRules(), FlexRules())
+        chat = deployment("chat", target(gateway.upstream.base_url), service_tiers=tiers, tiers={"priority": always})
+        gateway.serve(chat)
+        made = AzureOpenAI if kind == "azure" else OpenAI
+        with made(**settings(gateway, kind)) as client:
+            assert ask(client, "a [[tier=default]]", service_tier="priority").service_tier == "priority"
+            stream = ask(client, "a [[tier=default]]", service_tier="priority", stream=True)
+            assert {chunk.service_tier for chunk in stream if chunk.choices} == {"priority"}
+            with pytest.raises(openai.BadRequestError, match="it has: auto, default, priority"):
+                ask(client, "a", service_tier="flex")

@@ -116,10 +116,11 @@ class ServeInference:
         deployment = deployment_for(caller.project, name, operation.offered, ask.at)
         if deployment.stages or deployment.upgraded_from:
             tell_stage(client, deployment, ask.at)
-        if "service_tier" in asked.known or deployment.service_tier or caller.tier != "default":
+        tiered = "service_tier" in asked.known or deployment.service_tier or caller.tier != "default"
+        if tiered:
             caller, asked = self._tiers.choose(caller, deployment, asked, ask.at, client)
         budgets = self._budgets.met_by(caller.project.id, caller.key) if self._has_budgets else ()
-        if deployment.limits or budgets or caller.tier == "priority":
+        if deployment.limits or budgets or (tiered and caller.tier == "priority"):
             return self._admit(ask, client, caller, deployment, asked, budgets)
         return self._begin(ask, client, caller, deployment, asked, None)
 
@@ -244,7 +245,7 @@ class ServeInference:
         ways = pool.order_for(key) if key else pool.order()
         if not ways:
             raise unreachable(pool.back_in(ask.at))
-        if caller.tier == "flex":
+        if deployment.service_tiers is not None and caller.tier == "flex":
             ways = self._tiers.spare_ways(deployment, ways, ask.at, partial(self._estimate, ask, asked, deployment))
         admitted = _Admitted(
             id=ask.id,
