@@ -99,7 +99,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = list(sweeps(1))
     parser.add_argument("--curves", type=lambda text: text.split(","), default=names, help=f"of {', '.join(names)}")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each target at each point (3)")
+    parser.add_argument("--rounds", type=int, default=2, help="turns of each target at each point (2)")
     parser.add_argument("--window", type=float, default=1.0, help="seconds measured in each turn (1)")
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--json", type=Path, metavar="OUT", help="write the record here, page and charts beside it")
