@@ -32,7 +32,7 @@ from entrepot.adapters.disk_event_log.reader import DiskLogReader
 from entrepot.adapters.local_disk import LocalDisk
 from entrepot.adapters.usage_sink import SocketUsageSink
 from entrepot.compose.usage_log import connect_usage_sink
-from entrepot.ports.event_log import START
+from entrepot.ports.event_log import START, Told
 from tests.support.log_records import admitted, usage
 
 WAITERS = (1, 16, 64, 256)
@@ -186,7 +186,7 @@ class Load:
             self.waits.append(time.perf_counter() - began)
             then()
 
-        self.sink.settle(usage(number), done, refused)
+        self.sink.settle(usage(number), Told(done, refused))
 
 
 def refused() -> None:

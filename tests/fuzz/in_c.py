@@ -23,12 +23,12 @@ _EDGE = "__sanitizer_cov_trace_pc=coverage_edge"  # libFuzzer has a function of 
 
 
 def build(sources: Path) -> None:
-    """Builds every shortcuts.c of a copy of the package, beside itself. Raises: OSError, CalledProcessError."""
+    """Builds every C file of a copy of the package, beside itself. Raises: OSError, CalledProcessError."""
     compiler = os.environ.get("CC", "gcc")
     include = f"-I{sysconfig.get_path('include')}"
     suffix = sysconfig.get_config_var("EXT_SUFFIX")
-    for source in sorted(sources.rglob("shortcuts.c")):
-        made = source.with_name(f"shortcuts{suffix}")
+    for source in sorted(sources.rglob("*.c")):
+        made = source.with_name(f"{source.stem}{suffix}")
         # What the sanitizer calls is looked for when it runs, in what is loaded before everything else.
         compiled = made.with_suffix(".o")
         _run(compiler, *_USUAL, *_WATCHED, include, "-c", source, "-o", compiled)

@@ -21,7 +21,7 @@ from entrepot.adapters.usage_sink import SocketUsageSink, connect_usage_sink
 from entrepot.compose.usage_log import log_settings, open_event_log, open_log_reader
 from entrepot.core.errors import UsageLogUnavailable
 from entrepot.core.log_records import InstanceLost, LogRecord, Progressed
-from entrepot.ports.event_log import START, Position
+from entrepot.ports.event_log import START, Position, Told
 from tests.support.log_records import number_of, numbered
 
 WAITERS = 64
@@ -84,7 +84,7 @@ class Load:
             if not self.ending:
                 self.settle(sink)
 
-        sink.settle(numbered(number), done, lambda: None)
+        sink.settle(numbered(number), Told(done, lambda: None))
 
 
 def records(home: Path) -> list[LogRecord]:

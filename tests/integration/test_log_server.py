@@ -16,6 +16,7 @@ from entrepot.core.errors import UsageLogUnavailable
 from entrepot.core.log_records import InstanceLost, LogRecord, encode_record
 from entrepot.core.segments import frame
 from entrepot.edge.group_commit import Batch
+from entrepot.ports.event_log import Told
 from tests.support.log_installation import Ends, Installation, play
 from tests.support.log_records import numbered
 
@@ -27,7 +28,7 @@ def test_done_means_durable() -> None:
             assert sink.available
             seen: list[list[LogRecord]] = []
             sink.append(numbered(1))
-            sink.settle(numbered(2), lambda: seen.append(home.records()), lambda: None)
+            sink.settle(numbered(2), Told(lambda: seen.append(home.records()), lambda: None))
             await home.until(lambda: bool(seen))
             assert seen == [[numbered(1), numbered(2)]]
             await sink.close()

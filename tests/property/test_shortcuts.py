@@ -1,6 +1,5 @@
 """A shortcut never leads elsewhere than the long way, whatever bytes it is given; nor does its compiled twin."""
 
-from bisect import bisect_left
 from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -15,6 +14,7 @@ from entrepot.core.usage_event import UsageEvent
 from entrepot.dialects import openai
 from entrepot.dialects import shortcuts as dialect_shortcuts
 from entrepot.edge import http_answers
+from entrepot.edge.http_requests import Refusal, RequestLimits, RequestReader
 from tests.fuzz.shortcuts_target import (
     LONG_ANSWERS,
     check_answer,
@@ -125,7 +125,8 @@ def test_a_chunk_of_content(shortcuts: Any, data: bytes) -> None:
 def test_the_usual_chunks_pass(shortcuts: Any) -> None:
     assert [shortcuts.lines_of_content(chunk(EVENT * n), openai.STREAM_MARKS) for n in (1, 2, 30)] == [1, 2, 30]
     assert shortcuts.lines_of_content(chunk(LAST), openai.STREAM_MARKS) == -1
-    assert shortcuts.lines_of_content(chunk(LAST), (b"x", b"y")) == 1
+    assert shortcuts.lines_of_content(chunk(LAST), (b"xx", b"yy")) == 1
+    assert shortcuts.lines_of_content(chunk(LAST), (b"xx", b"y")) == -1
 
 
 @settings(max_examples=600)
@@ -224,40 +225,6 @@ def test_the_usual_records_are_not_left_to_the_long_way() -> None:
         assert shortcuts.framed(object()) is shortcuts.framed("text") is None
 
 
-@pytest.mark.parametrize("shortcuts", CORE, ids=kind)
-@given(content=st.binary(max_size=20), at=st.integers(0, 40), bounds=st.integers(0, 2**64 - 1))
-def test_what_is_kept(shortcuts: Any, content: bytes, at: int, bounds: int) -> None:
-    memory = bytearray(32)
-    if 8 <= at <= 32 - len(content):
-        shortcuts.keep(memory, at, content, bounds)
-        assert memory == (bounds.to_bytes(8, "little") + bytes(at - 8) + content).ljust(32, b"\0")
-    else:
-        with pytest.raises(ValueError, match="does not fit"):
-            shortcuts.keep(memory, at, content, bounds)
-        assert memory == bytearray(32)
-
-
-@given(
-    values=st.lists(st.one_of(st.integers(0, 1000), st.integers(0, 2**70))),
-    first=st.integers(1, 10),
-    doublings=st.integers(1, 3),
-    units=st.lists(st.dictionaries(st.sampled_from("abc"), st.integers(-5, 2**70))),
-)
-def test_counting(values: list[int], first: int, doublings: int, units: list[dict[str, int]]) -> None:
-    bounds = tuple(first << doublings * n for n in range(6))
-    expected = [0] * 7 + [sum(values)]
-    for value in values:
-        expected[bisect_left(bounds, value)] += 1
-    for shortcuts in CORE:
-        counts, totals = [0] * 8, dict[str, int]()
-        for value in values:
-            shortcuts.count_in(counts, value, first, doublings)
-        assert counts == expected
-        for each in units:
-            shortcuts.add_up(totals, each)
-        assert totals == {name: sum(each.get(name, 0) for each in units) for name in set[str]().union(*units)}
-
-
 @given(
     status=st.integers(100, 999),
     texts=st.lists(st.text(st.characters(max_codepoint=255), max_size=40), min_size=3, max_size=3),
@@ -270,3 +237,47 @@ def test_whole_answers(status: int, texts: list[str], took_ms: int, body: bytes)
     assert http_answers.whole_answer(*said) == LONG_ANSWERS.whole_answer(*said)
     with pytest.raises(UnicodeEncodeError):
         http_answers.whole_answer(status, media_type, "x: \u20ac\r\n", request_id, took_ms, body)
+
+
+REQUEST_HEADS = (
+    b"POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\nAuthorization: Bearer k",
+    b"POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\ncontent-length:%d",
+)
+
+
+@settings(max_examples=600)
+@given(data=st.data(), body_bytes=st.sampled_from([0, 5, 100]), head_bytes=st.integers(60, 120))
+def test_repeated_requests(data: st.DataObject, body_bytes: int, head_bytes: int) -> None:
+    """A request that repeats a head is read as it would be if it were the first."""
+    limits = RequestLimits(head_bytes=head_bytes, body_bytes=body_bytes)
+    reader = RequestReader(limits)
+    head = data.draw(st.sampled_from(REQUEST_HEADS))
+    for body in data.draw(st.lists(st.binary(max_size=9), min_size=2, max_size=4)):
+        request = data.draw(mutated(head % len(body) + b"\r\n\r\n" + body))
+        read = read_requests(reader, request)
+        assert read == read_requests(RequestReader(limits), request)
+        if reader.has_begun or read[-1:] == [None]:
+            break
+
+
+def read_requests(reader: RequestReader, data: bytes) -> list[object]:
+    """The paths and bodies of the requests in data, and what is wrong with it, with None behind."""
+    read: list[object] = []
+    try:
+        found = reader.feed(data)
+        while found is not None:
+            read.append((found.head.path, found.head.credential.text, found.body))
+            found = reader.feed(b"")
+    except Refusal as refusal:
+        read += [refusal.status, None]
+    return read
+
+
+@given(head=st.binary(max_size=30), request_id=st.text(max_size=9), body=st.binary(max_size=30))
+def test_requests_to_upstreams(head: bytes, request_id: str, body: bytes) -> None:
+    for shortcuts in RELAY:
+        made = shortcuts.request_of(head, request_id, body)
+        if kind(shortcuts) == "compiled" and request_id.isascii():
+            assert made == b"%b%b\r\nContent-Length: %d\r\n\r\n%b" % (head, request_id.encode(), len(body), body)
+        else:
+            assert made is None

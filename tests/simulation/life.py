@@ -23,6 +23,7 @@ from entrepot.core.invoices import Invoice
 from entrepot.core.log_records import Admitted, LogRecord, MonthClosed, MonthSettled, WorldApplied
 from entrepot.core.periods import HOUR, MINUTE, SECOND
 from entrepot.core.world import encode_world
+from entrepot.ports.event_log import Told
 from entrepot.ports.upstream_usage import ServedUsage
 from entrepot.workers import fold
 from tests.simulation.clerk import Clerk
@@ -281,8 +282,7 @@ class Life:
                 source="reported",
                 outcome="stop",
                 raw=request.served.usage,
-                done=done,
-                failed=lambda: None,
+                waiter=Told(done, lambda: None),
             )
         else:
             self._end_upstream(request, "cancelled")

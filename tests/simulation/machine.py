@@ -4,7 +4,7 @@ The log, its recovery, the list of instances and the writer of usage are the pro
 played here is what lies between processes: a socket that breaks, memory that outlives a killed gateway, a power cut.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from random import Random
 
 from entrepot.adapters.disk_event_log.instances import InstanceFile
@@ -14,6 +14,7 @@ from entrepot.core.errors import UsageLogUnavailable
 from entrepot.core.log_records import InstanceLost, LogRecord, encode_record
 from entrepot.core.segments import frame, whole_frames
 from entrepot.metering.usage_writer import UsageWriter
+from entrepot.ports.event_log import Settling
 from tests.support.memory_log import ManualClock
 
 ROOM_BYTES = 1_000
@@ -144,7 +145,7 @@ class Wire:
         self._machine = machine
         self._name = name
         self._frames: list[bytes] = []
-        self._waiting: list[tuple[Callable[[], None], Callable[[], None]]] = []
+        self._waiting: list[Settling] = []
         self._ready = True
         self.owed = 0
         self.unacknowledged: set[str] = set()
@@ -159,9 +160,9 @@ class Wire:
         self._machine.kept[self._name] += framed
         self.unacknowledged.add(_request_of(record))
 
-    def settle(self, record: LogRecord, done: Callable[[], None], failed: Callable[[], None]) -> None:
+    def settle(self, record: LogRecord, waiter: Settling) -> None:
         self.append(record)
-        self._waiting.append((done, failed))
+        self._waiting.append(waiter)
 
     def flush(self, *, answer_is_lost: bool = False) -> None:
         """Sends what there is, and hears what came of it. Raises: Crash, when the connection broke instead."""
@@ -173,8 +174,8 @@ class Wire:
         except UsageLogUnavailable:
             self._ready = self.owed == 0 and not waiting
             self.owed += len(waiting)
-            for _, failed in waiting:
-                failed()
+            for waiter in waiting:
+                waiter.not_settled()
             return
         if answer_is_lost:
             raise Crash
@@ -182,8 +183,8 @@ class Wire:
         self._frames.clear()
         self._machine.kept[self._name].clear()
         self.unacknowledged.clear()
-        for done, _ in waiting:
-            done()
+        for waiter in waiting:
+            waiter.settled()
 
 
 def _request_of(record: LogRecord) -> str:

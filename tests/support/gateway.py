@@ -37,6 +37,7 @@ from entrepot.metering.usage_writer import UsageWriter
 from entrepot.ports.answer_store import AnswerStore
 from entrepot.ports.clock import Clock
 from entrepot.ports.counters import Counters
+from entrepot.ports.event_log import Settling
 from entrepot.relay.upstream import UpstreamLimits, UpstreamPool
 from tests.scripted_upstream import ScriptedUpstream
 
@@ -67,17 +68,17 @@ class MemorySink:
     def append(self, record: LogRecord) -> None:
         self.records.append(record)
 
-    def settle(self, record: LogRecord, done: Callable[[], None], failed: Callable[[], None]) -> None:
+    def settle(self, record: LogRecord, waiter: Settling) -> None:
         loop = asyncio.get_running_loop()
         if self.failing:
             self._owed.append(record)
-            loop.call_soon(failed)
+            loop.call_soon(waiter.not_settled)
             return
         self.records.append(record)
         if self.hold:
-            self._held.append(done)
+            self._held.append(waiter.settled)
         else:
-            loop.call_soon(done)
+            loop.call_soon(waiter.settled)
 
     def recover(self) -> None:
         """Takes records again, those that are owed first."""

@@ -15,7 +15,7 @@ from entrepot.adapters.memory.disk import Act, Fault, MemoryDisk
 from entrepot.adapters.usage_sink import SocketUsageSink
 from entrepot.core.log_records import LogRecord
 from entrepot.edge.log_api import LogServer
-from entrepot.ports.event_log import START
+from entrepot.ports.event_log import START, Told
 from tests.support.log_records import numbered
 
 ROOM_BYTES = 1_000
@@ -79,9 +79,8 @@ class Ends:
         self.lost += 1
 
     def settle(self, sink: SocketUsageSink, number: int) -> None:
-        sink.settle(
-            numbered(number), lambda: self.ended.append((number, "done")), lambda: self.ended.append((number, "failed"))
-        )
+        waiter = Told(lambda: self.ended.append((number, "done")), lambda: self.ended.append((number, "failed")))
+        sink.settle(numbered(number), waiter)
 
 
 def full(act: Act, _name: str) -> Fault:

@@ -6,7 +6,7 @@ kernel's, not the process's. When a gateway is gone, the log process takes its f
 instance lost. A lock on the file says that the gateway lives. (A power cut may lose the file, and with it requests
 that no client saw the end of; what the log acknowledged is safe from that, too.)
 
-The file: u64 holding start << 32 | end of the live frames, which is written last, in one piece; then the frames.
+The file: as core.kept_memory.
 """
 
 import contextlib
@@ -14,20 +14,22 @@ import fcntl
 import mmap
 import os
 import struct
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
 
-from entrepot.core import shortcuts
+from entrepot.core.kept_memory import Kept
 
 KEPT_BYTES = 4 * 2**20
 
-_BOUNDS: Final = struct.Struct("<Q")
+_BOUNDS = struct.Struct("<Q")
 _SUFFIX = ".kept"
-_keep: Final = shortcuts.keep
 
 
 class KeptFrames:
-    """The keeping gateway's side. Meets the port KeepsFrames. The file stays until the log process removes it."""
+    """The keeping gateway's side. Meets the port KeepsFrames. The file stays until the log process removes it.
+
+    add, drop: of core.kept_memory.
+    """
 
     def __init__(self, directory: Path, instance: str, size: int = KEPT_BYTES) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -35,45 +37,14 @@ class KeptFrames:
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)
         os.posix_fallocate(self._descriptor, 0, size)  # A full disk is met here, not at some later copy.
         self._memory = mmap.mmap(self._descriptor, size)
-        self._size = size
-        self._start = self._end = _BOUNDS.size
-        self._write_bounds()
-
-    def add(self, frame: bytes) -> bool:
-        """Whether the frame is kept; there is no room while too much waits for the log."""
-        end = self._end + len(frame)
-        if end > self._size:
-            if not self._make_room(len(frame)):
-                return False
-            end = self._end + len(frame)
-        _keep(self._memory, self._end, frame, self._start << 32 | end)
-        self._end = end
-        return True
-
-    def drop(self, size: int) -> None:
-        """Lets go of the oldest bytes: their frames are durable."""
-        self._start += size
-        if self._start == self._end:
-            self._start = self._end = _BOUNDS.size
-        self._write_bounds()
+        kept = Kept(self._memory)
+        self.add: Callable[[bytes], bool] = kept.add
+        self.drop: Callable[[int], None] = kept.drop
 
     def close(self) -> None:
         """Lets go of the file, as the end of the process would."""
         self._memory.close()
         os.close(self._descriptor)
-
-    def _make_room(self, size: int) -> bool:
-        """Moves the live frames to the front, where they must not overlap what they are copied from."""
-        live = self._end - self._start
-        if _BOUNDS.size + live > self._start or _BOUNDS.size + live + size > self._size:
-            return False
-        self._memory[_BOUNDS.size : _BOUNDS.size + live] = self._memory[self._start : self._end]
-        self._start, self._end = _BOUNDS.size, _BOUNDS.size + live
-        self._write_bounds()
-        return True
-
-    def _write_bounds(self) -> None:
-        _keep(self._memory, _BOUNDS.size, b"", self._start << 32 | self._end)
 
 
 class LeftFrames:

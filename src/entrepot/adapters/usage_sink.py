@@ -32,7 +32,7 @@ from entrepot.core.log_wire import (
     read_state,
 )
 from entrepot.core.segments import frame
-from entrepot.ports.event_log import KeepsFrames
+from entrepot.ports.event_log import KeepsFrames, Settling
 
 HELD_S = 0.005  # About as long as a flush on a slow disk: what a power cut may take with it hardly grows.
 HOARDED_BYTES_MAX = 32 * 2**20  # Half of what one batch may hold; hours of an unwritable disk on a busy gateway.
@@ -50,7 +50,7 @@ class _Unanswered(NamedTuple):
     sequence: int
     frames: list[bytes]
     kept_size: int
-    settled: list[tuple[Callback, Callback]]
+    settled: list[Settling]
     owed: int
 
 
@@ -60,6 +60,7 @@ class SocketUsageSink(asyncio.Protocol):
     def __init__(self, instance: str, on_lost: Callback, kept: KeepsFrames | None = None) -> None:
         self._instance = instance
         self._kept = kept
+        self._keep = None if kept is None else kept.add
         self._has_room = True
         self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
@@ -69,7 +70,7 @@ class SocketUsageSink(asyncio.Protocol):
         # What is not sent yet, in the parts that will make an _Unanswered.
         self._frames: list[bytes] = []
         self._kept_size = 0
-        self._settled: list[tuple[Callback, Callback]] = []
+        self._settled: list[Settling] = []
         self._owed = 0
         self._held: asyncio.TimerHandle | None = None
         self._unanswered: deque[_Unanswered] = deque()
@@ -95,16 +96,16 @@ class SocketUsageSink(asyncio.Protocol):
         elif self._held is None and not self._settled:
             self._held = self._loop.call_later(HELD_S, self._send)
 
-    def settle(self, record: LogRecord, done: Callback, failed: Callback) -> None:
+    def settle(self, record: LogRecord, waiter: Settling) -> None:
         size = self._frame(record)
         if not self._ready:
             self._owed += 1
             self._hoard(size)
-            self._loop.call_soon(failed)
+            self._loop.call_soon(waiter.not_settled)
             return
         if not self._settled:
             self._loop.call_soon(self._send)
-        self._settled.append((done, failed))
+        self._settled.append(waiter)
 
     async def close(self) -> None:
         """Ends the connection once everything is durable; on_lost is not called.
@@ -154,8 +155,9 @@ class SocketUsageSink(asyncio.Protocol):
         framed = _framed(record) or frame(encode_record(record))
         self._frames.append(framed)
         size = len(framed)
-        if self._kept is not None:
-            self._has_room = self._kept.add(framed)
+        keep = self._keep
+        if keep is not None:
+            self._has_room = keep(framed)
             if self._has_room:
                 self._kept_size += size
         return size
@@ -196,8 +198,8 @@ class SocketUsageSink(asyncio.Protocol):
         while unanswered and unanswered[0].sequence <= sequence:
             sent = unanswered.popleft()
             kept_size += sent.kept_size
-            for done, _ in sent.settled:
-                done()
+            for waiter in sent.settled:
+                waiter.settled()
         if self._kept is not None and kept_size:
             self._kept.drop(kept_size)
             self._has_room = True
@@ -215,8 +217,8 @@ class SocketUsageSink(asyncio.Protocol):
         self._owed = sum(sent.owed + len(sent.settled) for sent in refused)
         self._hoard(sum(map(len, self._frames)))
         for sent in refused:
-            for _, failed in sent.settled:
-                failed()
+            for waiter in sent.settled:
+                waiter.not_settled()
 
     def _wait_no_more(self) -> None:
         """Lets close go on, if it waits."""

@@ -55,10 +55,10 @@ def read_hello(body: bytes) -> str:
 
 def batch(epoch: int, sequence: int, frames: list[bytes]) -> bytes:
     """Records to be made durable together, one a frame. Raises: BadInput when they are too many for one message."""
-    body = b"".join((_BATCH.pack(epoch, sequence, len(frames)), *frames))
-    if len(body) > MESSAGE_BYTES_MAX:
-        raise BadInput(f"{len(body)} bytes of records at once; append at most {MESSAGE_BYTES_MAX}")
-    return _HEAD.pack(len(body), BATCH) + body
+    size = _BATCH.size + sum(map(len, frames))
+    if size > MESSAGE_BYTES_MAX:
+        raise BadInput(f"{size} bytes of records at once; append at most {MESSAGE_BYTES_MAX}")
+    return b"".join((_HEAD.pack(size, BATCH), _BATCH.pack(epoch, sequence, len(frames)), *frames))
 
 
 def read_batch(body: bytes) -> tuple[int, int, int, bytes]:

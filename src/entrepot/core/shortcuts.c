@@ -15,13 +15,16 @@ static PyObject *event_id(PyObject *Py_UNUSED(module), PyObject *const *given, P
     static const char digits[] = "0123456789abcdef";
     if (count != 3)
         return PyErr_Format(PyExc_TypeError, "at_us, instance, sequence");
-    unsigned long long at_us = PyLong_AsUnsignedLongLong(given[0]);
-    unsigned long long instance = PyLong_AsUnsignedLongLong(given[1]);
-    unsigned long long sequence = PyLong_AsUnsignedLongLong(given[2]);
+    int beyond[3];
+    long long at_us = PyLong_AsLongLongAndOverflow(given[0], &beyond[0]); /* The quickest of its kind. */
+    uint64_t instance = (uint64_t)PyLong_AsLongLongAndOverflow(given[1], &beyond[1]);
+    uint64_t sequence = (uint64_t)PyLong_AsLongLongAndOverflow(given[2], &beyond[2]);
     if (PyErr_Occurred())
         return NULL;
+    if (at_us < 0 || beyond[0] || beyond[1] || beyond[2])
+        return PyErr_Format(PyExc_OverflowError, "no such time, instance or sequence");
     uint64_t high = (uint64_t)at_us / 1000 << 16 | (instance >> 16 & 0xffff);
-    uint64_t low = (uint64_t)instance << 48 | (sequence & 0xffffffffffff);
+    uint64_t low = instance << 48 | (sequence & 0xffffffffffff);
     PyObject *id = PyUnicode_New(32, 127);
     if (!id)
         return NULL;
@@ -121,6 +124,7 @@ static PyObject *frame(PyObject *Py_UNUSED(module), PyObject *payload)
 #define KINDS_MAX 64
 #define FIELDS_MAX 32
 #define RECORD_MAX 4096
+#define SHORT_MAX 64 /* what can be written behind a record's end before that is noticed */
 #define DEPTH_MAX 4
 
 typedef struct {
@@ -130,6 +134,8 @@ typedef struct {
     bool known; /* else it is none of these */
 } Kind;
 
+/* From at on there are SHORT_MAX bytes more than up to end, which each value looks at once: so what is shorter needs no
+ * look of its own. */
 typedef struct {
     unsigned char *at, *end;
 } Out;
@@ -188,54 +194,57 @@ static const Kind *kind_of(PyObject *record)
 }
 
 /* The size bytes of number, the first one last, behind a byte that says what they are. */
-static bool put_number(Out *out, int what, uint64_t number, int size)
+static inline void put_number(Out *out, int what, uint64_t number, int size)
 {
-    if (out->end - out->at < 1 + size)
-        return false;
     *out->at++ = (unsigned char)what;
     while (size--)
         *out->at++ = (unsigned char)(number >> 8 * size);
-    return true;
 }
 
 /* What a text, bytes or a group of so many begin with. Each has a form for up to fixed, written in the byte itself. */
-static bool put_size(Out *out, Py_ssize_t size, Py_ssize_t fixed, int shortest, int what8, int what16)
+static inline bool put_size(Out *out, Py_ssize_t size, Py_ssize_t fixed, int shortest, int what8, int what16)
 {
     if (size < fixed)
-        return put_number(out, shortest | (int)size, 0, 0);
-    if (what8 && size < 0x100)
-        return put_number(out, what8, (uint64_t)size, 1);
-    return size < 0x10000 && put_number(out, what16, (uint64_t)size, 2);
+        *out->at++ = (unsigned char)(shortest | (int)size);
+    else if (what8 && size < 0x100)
+        put_number(out, what8, (uint64_t)size, 1);
+    else if (size < 0x10000)
+        put_number(out, what16, (uint64_t)size, 2);
+    else
+        return false;
+    return true;
 }
 
-static bool put_bytes(Out *out, const char *bytes, Py_ssize_t size)
+static inline bool put_bytes(Out *out, const void *bytes, Py_ssize_t size)
 {
-    if (out->end - out->at < size)
+    if (size >= SHORT_MAX / 2 && out->end - out->at < size)
         return false;
     memcpy(out->at, bytes, (size_t)size);
     out->at += size;
     return true;
 }
 
-static bool put_text(Out *out, PyObject *text)
+static inline bool put_text(Out *out, PyObject *text)
 {
     if (!PyUnicode_IS_COMPACT_ASCII(text))
         return false;
     Py_ssize_t size = PyUnicode_GET_LENGTH(text);
-    return put_size(out, size, 32, 0xa0, 0xd9, 0xda) && put_bytes(out, (const char *)PyUnicode_1BYTE_DATA(text), size);
+    return put_size(out, size, 32, 0xa0, 0xd9, 0xda) && put_bytes(out, PyUnicode_1BYTE_DATA(text), size);
 }
 
-static bool put_int(Out *out, PyObject *value)
+static inline bool put_int(Out *out, PyObject *value)
 {
     int beyond;
     long long number = PyLong_AsLongLongAndOverflow(value, &beyond);
     if (beyond || number < 0)
         return false;
-    return number < 0x80      ? put_number(out, (int)number, 0, 0)
-           : number < 0x100   ? put_number(out, 0xcc, (uint64_t)number, 1)
-           : number < 0x10000 ? put_number(out, 0xcd, (uint64_t)number, 2)
-           : number >> 32     ? put_number(out, 0xcf, (uint64_t)number, 8)
-                              : put_number(out, 0xce, (uint64_t)number, 4);
+    if (number < 0x80)
+        *out->at++ = (unsigned char)number;
+    else if (number < 0x10000)
+        put_number(out, number < 0x100 ? 0xcc : 0xcd, (uint64_t)number, number < 0x100 ? 1 : 2);
+    else
+        put_number(out, number >> 32 ? 0xcf : 0xce, (uint64_t)number, number >> 32 ? 8 : 4);
+    return true;
 }
 
 static bool put_value(Out *out, PyObject *value, int depth);
@@ -248,8 +257,8 @@ static bool put_dict(Out *out, PyObject *dict, int depth)
     if (!put_size(out, PyDict_GET_SIZE(dict), 16, 0x80, 0, 0xde))
         return false;
     while (PyDict_Next(dict, &place, &key, &value)) {
-        if (!PyUnicode_CheckExact(key) || (before && PyUnicode_Compare(before, key) >= 0) || !put_text(out, key)
-            || !put_value(out, value, depth))
+        if (!PyUnicode_CheckExact(key) || (before && PyUnicode_Compare(before, key) >= 0)
+            || !put_value(out, key, depth) || !put_value(out, value, depth))
             return false;
         before = key;
     }
@@ -272,6 +281,8 @@ static bool put_struct(Out *out, PyObject *record, int depth)
 
 static bool put_value(Out *out, PyObject *value, int depth)
 {
+    if (out->at > out->end)
+        return false;
     if (PyUnicode_CheckExact(value))
         return put_text(out, value);
     if (PyLong_CheckExact(value))
@@ -280,8 +291,10 @@ static bool put_value(Out *out, PyObject *value, int depth)
         Py_ssize_t size = PyBytes_GET_SIZE(value);
         return put_size(out, size, 0, 0, 0xc4, 0xc5) && put_bytes(out, PyBytes_AS_STRING(value), size);
     }
-    if (value == Py_None)
-        return put_number(out, 0xc0, 0, 0);
+    if (value == Py_None) {
+        *out->at++ = 0xc0;
+        return true;
+    }
     if (depth == DEPTH_MAX)
         return false;
     if (PyDict_CheckExact(value))
@@ -297,7 +310,7 @@ static bool put_value(Out *out, PyObject *value, int depth)
 
 static PyObject *framed(PyObject *Py_UNUSED(module), PyObject *record)
 {
-    unsigned char space[RECORD_MAX];
+    unsigned char space[RECORD_MAX + SHORT_MAX];
     Out out = {space + 8, space + RECORD_MAX};
     if (!put_struct(&out, record, 0))
         Py_RETURN_NONE;
@@ -307,85 +320,10 @@ static PyObject *framed(PyObject *Py_UNUSED(module), PyObject *record)
     return PyBytes_FromStringAndSize((char *)space, (Py_ssize_t)length + 8);
 }
 
-/* ---- what is kept in memory that others read */
-
-static PyObject *keep(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t count)
-{
-    Py_buffer memory;
-    if (count != 4 || !PyBytes_CheckExact(given[2]))
-        return PyErr_Format(PyExc_TypeError, "memory, at, content, bounds");
-    Py_ssize_t at = PyLong_AsSsize_t(given[1]), size = PyBytes_GET_SIZE(given[2]);
-    unsigned long long bounds = PyLong_AsUnsignedLongLong(given[3]);
-    if (PyErr_Occurred() || PyObject_GetBuffer(given[0], &memory, PyBUF_WRITABLE))
-        return NULL;
-    bool fits = at >= 8 && at <= memory.len && size <= memory.len - at;
-    if (fits) {
-        memcpy((char *)memory.buf + at, PyBytes_AS_STRING(given[2]), (size_t)size);
-        char said[8];
-        put32(said, (uint32_t)bounds);
-        put32(said + 4, (uint32_t)(bounds >> 32));
-        uint64_t whole;
-        memcpy(&whole, said, sizeof whole);
-        __atomic_store_n((uint64_t *)memory.buf, whole, __ATOMIC_RELEASE);
-    }
-    PyBuffer_Release(&memory);
-    return fits ? Py_NewRef(Py_None) : PyErr_Format(PyExc_ValueError, "it does not fit");
-}
-
-/* ---- counting */
-
-static PyObject *one;
-
-/* Adds to the number at a place of a list. */
-static bool add_at(PyObject *numbers, Py_ssize_t place, PyObject *number)
-{
-    PyObject *sum = PyNumber_Add(PyList_GET_ITEM(numbers, place), number);
-    return sum && !PyList_SetItem(numbers, place, sum);
-}
-
-static PyObject *count_in(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t count)
-{
-    if (count != 4 || !PyList_CheckExact(given[0]) || PyList_GET_SIZE(given[0]) < 2)
-        return PyErr_Format(PyExc_TypeError, "counts, value, first, doublings");
-    int beyond;
-    long long value = PyLong_AsLongLongAndOverflow(given[1], &beyond);
-    long long bound = PyLong_AsLongLong(given[2]), doublings = PyLong_AsLongLong(given[3]);
-    if (PyErr_Occurred())
-        return NULL;
-    Py_ssize_t at = 0, above = PyList_GET_SIZE(given[0]) - 2;
-    while (at < above && (beyond > 0 || value > bound)) {
-        bound <<= doublings;
-        at++;
-    }
-    return add_at(given[0], at, one) && add_at(given[0], above + 1, given[1]) ? Py_NewRef(Py_None) : NULL;
-}
-
-static PyObject *add_up(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t count)
-{
-    PyObject *name, *number;
-    Py_ssize_t place = 0;
-    if (count != 2 || !PyDict_CheckExact(given[0]) || !PyDict_CheckExact(given[1]) || given[0] == given[1])
-        return PyErr_Format(PyExc_TypeError, "totals, units");
-    while (PyDict_Next(given[1], &place, &name, &number)) {
-        PyObject *before = PyDict_GetItemWithError(given[0], name);
-        if (!before && PyErr_Occurred())
-            return NULL;
-        PyObject *sum = before ? PyNumber_Add(before, number) : Py_NewRef(number);
-        int failed = !sum || PyDict_SetItem(given[0], name, sum);
-        Py_XDECREF(sum);
-        if (failed)
-            return NULL;
-    }
-    Py_RETURN_NONE;
-}
-
 static PyMethodDef functions[] = {
-    {"add_up", (PyCFunction)(void (*)(void))add_up, METH_FASTCALL, NULL},
-    {"count_in", (PyCFunction)(void (*)(void))count_in, METH_FASTCALL, NULL},
     {"event_id", (PyCFunction)(void (*)(void))event_id, METH_FASTCALL, NULL},
     {"frame", frame, METH_O, NULL},
     {"framed", framed, METH_O, NULL},
-    {"keep", (PyCFunction)(void (*)(void))keep, METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL},
 };
 
@@ -399,6 +337,5 @@ PyMODINIT_FUNC PyInit_shortcuts(void)
     __builtin_cpu_init();
     folds = __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("sse4.1");
 #endif
-    one = PyLong_FromLong(1);
-    return one ? PyModule_Create(&module) : NULL;
+    return PyModule_Create(&module);
 }

@@ -18,7 +18,7 @@ _decode_number = msgspec.json.Decoder(int | None).decode
 encode = msgspec.json.Encoder().encode
 
 
-class Asked(msgspec.Struct, gc=False):
+class Asked:
     """A request as the client wrote it, and what was read of it: what decides, and nothing else.
 
     known: fields that are decoded already; all_fields has every one. model: "" when it names none. wants_usage: it
@@ -27,13 +27,25 @@ class Asked(msgspec.Struct, gc=False):
     response that it goes on from.
     """
 
-    known: Fields
-    model: str
-    stream: bool
-    wants_usage: bool
-    size: int
-    counts: Known = ()
-    previous: str = ""
+    __slots__ = ("counts", "known", "model", "previous", "size", "stream", "wants_usage")
+
+    def __init__(
+        self,
+        known: Fields,
+        model: str,
+        stream: bool,
+        wants_usage: bool,
+        size: int,
+        counts: Known = (),
+        previous: str = "",
+    ) -> None:
+        self.known = known
+        self.model = model
+        self.stream = stream
+        self.wants_usage = wants_usage
+        self.size = size
+        self.counts = counts
+        self.previous = previous
 
     def write(self, model: str, project: str = "") -> bytes:
         """The body for an upstream that knows the model by this name. project: whose request it is.

@@ -32,12 +32,18 @@ class Part(NamedTuple):
     is_file: bool
 
 
-class AskedForm(Asked, gc=False):
+class AskedForm(Asked):
     """A request that is a form. place: of the model's name in the body, empty before the first part without one."""
 
-    body: bytes = b""
-    boundary: bytes = b""
-    place: tuple[int, int] = (0, 0)
+    __slots__ = ("body", "boundary", "place")
+
+    def __init__(
+        self, model: str, stream: bool, size: int, counts: Known, body: bytes, boundary: bytes, place: tuple[int, int]
+    ) -> None:
+        super().__init__({}, model, stream, stream, size, counts)
+        self.body = body
+        self.boundary = boundary
+        self.place = place
 
     def write(self, model: str, project: str = "") -> bytes:
         """The client's form with the upstream's name of the model."""
@@ -104,18 +110,8 @@ class Form(NamedTuple):
     def asked(self, *, size: int, counts: Known) -> AskedForm:
         """The form as a request."""
         model = self.one("model")
-        stream = self.flag("stream")
-        return AskedForm(
-            {},
-            self.text("model"),
-            stream,
-            stream,
-            size,
-            counts,
-            body=self.body,
-            boundary=self.boundary,
-            place=(model.begins, model.ends) if model else (0, 0),
-        )
+        place = (model.begins, model.ends) if model else (0, 0)
+        return AskedForm(self.text("model"), self.flag("stream"), size, counts, self.body, self.boundary, place)
 
 
 def read_form(body: bytes, media_type: bytes) -> Form:

@@ -11,24 +11,15 @@ from entrepot.core.usage_event import Outcome
 from entrepot.dialects import openai_usage
 from entrepot.dialects.answers import Answers, Said, present
 from entrepot.dialects.asked import Asked, Fields, encode, flag_of, read_fields, text_of
+from entrepot.dialects.asked_text import AskedPlainly, AskedText, options_of
 from entrepot.dialects.lifecycle import describe_lifecycle, describe_upgrades
 from entrepot.dialects.openai_estimates import estimate_answer
-from entrepot.dialects.openai_wire import (
-    AskedPlainly,
-    AskedText,
-    UpstreamError,
-    decode_answer,
-    decode_error,
-    decode_usage_only,
-    options_of,
-)
+from entrepot.dialects.openai_wire import UpstreamError, decode_answer, decode_error, decode_usage_only
 from entrepot.dialects.shortcuts import answered, asked_for
 
 # What an event of a stream holds when it says more than content. A quote inside JSON text is written \", so none of
 # these can be a part of somebody's words; servers differ in the space after the colon.
 STREAM_MARKS: Final = (b'"finish_reason":"', b'"prompt_tokens"', b"[DONE]", b'"finish_reason": "')
-
-_NO_FIELDS: Final[Fields] = {}
 
 
 def read_request(body: bytes, media_type: bytes = b"") -> Asked:
@@ -37,7 +28,7 @@ def read_request(body: bytes, media_type: bytes = b"") -> Asked:
     plain = asked_for(body)
     if plain is not None:
         model, begins, ends, streams, wants_usage = plain
-        return AskedPlainly(_NO_FIELDS, model, streams, wants_usage, len(body), body=body, begins=begins, ends=ends)
+        return AskedPlainly(body, model, begins, ends, streams, wants_usage)
     fields = read_fields(body)
     stream = "stream" in fields and flag_of(fields, "stream")
     return AskedText(fields, text_of(fields, "model"), stream, stream and _wants_usage(fields), len(body))

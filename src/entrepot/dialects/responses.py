@@ -11,14 +11,13 @@ from typing import Final
 
 import msgspec
 
-from entrepot.core.errors import InvalidRequest, UnsupportedValue
+from entrepot.core.errors import UnsupportedValue
 from entrepot.core.tokens import TOOL_METERS
 from entrepot.dialects.answers import Answers, Said, as_asked, present
-from entrepot.dialects.asked import Asked, Fields, as_raw, encode, flag_of, read_fields, text_of
+from entrepot.dialects.asked import Asked, Fields, encode, flag_of, read_fields, text_of
+from entrepot.dialects.asked_response import OWNER, AskedResponse, metadata_of
 from entrepot.dialects.prompt_estimates import BYTES_PER_TOKEN
 from entrepot.dialects.usage_by_medium import meters_of
-
-OWNER: Final = "entrepot_project"  # The key in a stored response's metadata that names its project.
 
 ID: Final = re.compile(r"[A-Za-z0-9_-]{1,200}", re.ASCII)
 
@@ -47,18 +46,6 @@ _REFUSED: dict[str, str] = {
 }
 
 
-class AskedResponse(Asked, gc=False):
-    """A request for a response; stored: the upstream will keep it."""
-
-    stored: bool = True
-
-    def write(self, model: str, project: str = "") -> bytes:
-        """See Asked; what will be stored is marked with its project."""
-        if self.stored:
-            self.known["metadata"] = as_raw({**_metadata(self.known), OWNER: project})
-        return Asked.write(self, model, project)
-
-
 def read_request(body: bytes, media_type: bytes = b"") -> Asked:
     """What a request for a response asks for. Raises: InvalidRequest, UnsupportedValue."""
     del media_type
@@ -67,9 +54,9 @@ def read_request(body: bytes, media_type: bytes = b"") -> Asked:
     stream = "stream" in fields and flag_of(fields, "stream")
     stored = "store" not in fields or fields["store"] == b"null" or flag_of(fields, "store")
     if stored:
-        _metadata(fields)
+        metadata_of(fields)
     previous = text_of(fields, "previous_response_id")
-    return AskedResponse(fields, text_of(fields, "model"), stream, stream, len(body), previous=previous, stored=stored)
+    return AskedResponse(fields, text_of(fields, "model"), stream, len(body), previous, stored=stored)
 
 
 def read_plain(body: bytes, media_type: bytes = b"") -> Asked:
@@ -88,16 +75,6 @@ def _refuse_what_outlives(fields: Fields) -> None:
     for name, advice in _REFUSED.items():
         if name in fields and fields[name] != b"null":
             raise UnsupportedValue(f"There are no objects of the kind {name} here; {advice}.", param=name)
-
-
-def _metadata(fields: Fields) -> Fields:
-    raw = fields.get("metadata")
-    if raw is None:
-        return {}
-    try:
-        return _decode_metadata(raw) or {}
-    except ValueError:
-        raise InvalidRequest("metadata must be an object.", param="metadata") from None
 
 
 class _Part(msgspec.Struct, gc=False):
@@ -136,7 +113,6 @@ class _Stored(msgspec.Struct, gc=False):
     metadata: Fields | None = None
 
 
-_decode_metadata = msgspec.json.Decoder(Fields | None).decode
 _decode_response = msgspec.json.Decoder(_Response).decode
 _decode_output = msgspec.json.Decoder(list[_Item] | None).decode
 _decode_event = msgspec.json.Decoder(_Event).decode

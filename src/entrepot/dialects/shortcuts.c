@@ -1,6 +1,6 @@
 /* The shortcuts of shortcuts.py, taken in C. Whatever is not as usual is left to the long way: None.
  *
- * Nothing here allocates but what it returns, and nothing is read beyond the bytes given: every step is bounded by end.
+ * Nothing here allocates but what it returns, and nothing is read beyond the bytes given and the zero behind them.
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -15,70 +15,75 @@
 #define KEYS_MAX 48
 #define DIGITS_MAX 15 /* fits 64 bits with room for a sum */
 
-/* ---- JSON: a strict walk over an object. What it takes, every JSON reader takes. */
+/* ---- JSON: a strict walk over an object. What it takes, every JSON reader takes.
+ *
+ * Each step is given a place and gives the one behind what it took, or NULL where something else is there. Behind the
+ * last byte of a bytes object stands a zero, which no step takes: so whoever has looked at each byte before may look at
+ * the next one, and a zero within ends a walk as well.
+ */
 
-typedef struct {
-    const unsigned char *at, *end;
-} Walk;
+typedef const unsigned char *At;
 
 typedef struct {
     const char *at;
     Py_ssize_t length;
 } Text;
 
-static inline void skip_space(Walk *w)
+static inline At over_space(At at)
 {
-    while (w->at < w->end && *w->at <= ' ' && (*w->at == ' ' || *w->at == '\n' || *w->at == '\r' || *w->at == '\t'))
-        w->at++;
+    while (*at <= ' ' && (*at == ' ' || *at == '\n' || *at == '\r' || *at == '\t'))
+        at++;
+    return at;
 }
 
-static inline bool take(Walk *w, char byte)
+/* A byte, and space before it; NULL for NULL. */
+static inline At take(At at, char byte)
 {
-    skip_space(w);
-    if (w->at >= w->end || *w->at != (unsigned char)byte)
-        return false;
-    w->at++;
-    return true;
+    if (!at)
+        return NULL;
+    at = over_space(at);
+    return *at == (unsigned char)byte ? at + 1 : NULL;
 }
 
-/* The number that four hexadecimal digits write; -1 for anything else. */
-static int unit_of(Walk *w)
+static inline At word(At at, const char *text)
 {
-    int unit = 0;
-    if (w->end - w->at < 4)
-        return -1;
-    for (int digit = 0; digit < 4; digit++, w->at++) {
-        int letter = *w->at | 0x20;
-        if (*w->at >= '0' && *w->at <= '9')
-            unit = unit * 16 + *w->at - '0';
+    for (at = over_space(at); *text; at++, text++)
+        if (*at != (unsigned char)*text)
+            return NULL;
+    return at;
+}
+
+/* Four hexadecimal digits, and the number they write. */
+static At take_unit(At at, int *unit)
+{
+    *unit = 0;
+    for (int digit = 0; digit < 4; digit++, at++) {
+        int letter = *at | 0x20;
+        if (*at >= '0' && *at <= '9')
+            *unit = *unit * 16 + *at - '0';
         else if (letter >= 'a' && letter <= 'f')
-            unit = unit * 16 + letter - 'a' + 10;
+            *unit = *unit * 16 + letter - 'a' + 10;
         else
-            return -1;
+            return NULL;
     }
-    return unit;
+    return at;
 }
 
-/* At a backslash. Surrogates come in pairs. */
-static bool skip_escape(Walk *w)
+/* From a backslash on. Surrogates come in pairs. */
+static At skip_escape(At at)
 {
-    if (w->end - w->at < 2)
-        return false;
-    w->at += 2;
-    if (w->at[-1] != 'u')
-        return w->at[-1] && strchr("\"\\/bfnrt", w->at[-1]);
-    int unit = unit_of(w);
-    if (unit < 0xd800 || unit > 0xdfff)
-        return unit >= 0;
-    if (unit > 0xdbff || w->end - w->at < 6 || w->at[0] != '\\' || w->at[1] != 'u')
-        return false;
-    w->at += 2;
-    unit = unit_of(w);
-    return unit >= 0xdc00 && unit <= 0xdfff;
+    int unit;
+    if (at[1] != 'u')
+        return at[1] && strchr("\"\\/bfnrt", at[1]) ? at + 2 : NULL;
+    if (!(at = take_unit(at + 2, &unit)) || unit < 0xd800 || unit > 0xdfff)
+        return at;
+    if (unit > 0xdbff || at[0] != '\\' || at[1] != 'u' || !(at = take_unit(at + 2, &unit)))
+        return NULL;
+    return unit >= 0xdc00 && unit <= 0xdfff ? at : NULL;
 }
 
-/* The first quote, backslash or control character; with ascii, also the first byte that is none of ASCII's. Or end. */
-static inline const unsigned char *stop_of(const unsigned char *at, const unsigned char *end, bool ascii)
+/* The first quote, backslash or control character; with ascii, also the first byte that is none of ASCII's. */
+static inline At stop_of(At at, At end, bool ascii)
 {
 #ifdef __SSE2__
     for (; end - at >= 16; at += 16) {
@@ -92,134 +97,120 @@ static inline const unsigned char *stop_of(const unsigned char *at, const unsign
             return at + __builtin_ctz((unsigned)found);
     }
 #endif
-    while (at < end && *at != '"' && *at != '\\' && *at >= 0x20 && !(ascii && *at >= 0x80))
+    while (*at != '"' && *at != '\\' && *at >= 0x20 && !(ascii && *at >= 0x80))
         at++;
     return at;
 }
 
-/* Behind a string whose quote was taken. */
-static bool skip_string(Walk *w)
+/* The rest of a string whose quote was taken. */
+static inline At skip_string(At at, At end)
 {
     for (;;) {
-        w->at = stop_of(w->at, w->end, false);
-        if (w->at >= w->end || *w->at < 0x20)
-            return false;
-        if (*w->at == '"') {
-            w->at++;
-            return true;
-        }
-        if (!skip_escape(w))
-            return false;
+        at = stop_of(at, end, false);
+        if (*at == '"')
+            return at + 1;
+        if (*at != '\\' || !(at = skip_escape(at)))
+            return NULL;
     }
 }
 
 /* A string of ASCII without escapes. */
-static bool plain_string(Walk *w, Text *text)
+static inline At plain_string(At at, At end, Text *text)
 {
-    if (!take(w, '"'))
-        return false;
-    const unsigned char *start = w->at;
-    w->at = stop_of(start, w->end, true);
-    if (w->at >= w->end || *w->at != '"')
-        return false;
-    *text = (Text){(const char *)start, w->at - start};
-    w->at++;
-    return true;
+    At start = take(at, '"');
+    if (!start)
+        return NULL;
+    at = stop_of(start, end, true);
+    *text = (Text){(const char *)start, at - start};
+    return *at == '"' ? at + 1 : NULL;
 }
 
 /* A string of ASCII, that is, of letters that need no decoding. */
-static bool skip_ascii(Walk *w)
+static At skip_ascii(At at, At end)
 {
-    if (!take(w, '"'))
-        return false;
+    if (!(at = take(at, '"')))
+        return NULL;
     for (;;) {
-        w->at = stop_of(w->at, w->end, true);
-        if (w->at >= w->end)
-            return false;
-        if (*w->at == '"') {
-            w->at++;
-            return true;
-        }
-        if (*w->at != '\\' || w->end - w->at < 2 || w->at[1] == 'u' || !skip_escape(w))
-            return false;
+        at = stop_of(at, end, true);
+        if (*at == '"')
+            return at + 1;
+        if (*at != '\\' || at[1] == 'u' || !(at = skip_escape(at)))
+            return NULL;
     }
 }
 
-static bool skip_digits(Walk *w)
+static inline At skip_digits(At at)
 {
-    const unsigned char *start = w->at;
-    while (w->at < w->end && *w->at >= '0' && *w->at <= '9')
-        w->at++;
-    return w->at > start;
+    At start = at;
+    while (*at >= '0' && *at <= '9')
+        at++;
+    return at > start ? at : NULL;
 }
 
-static bool skip_number(Walk *w)
+static At skip_number(At at)
 {
-    if (w->at < w->end && *w->at == '-')
-        w->at++;
-    const unsigned char *start = w->at;
-    if (!skip_digits(w) || (*start == '0' && w->at - start > 1))
-        return false;
-    if (w->at < w->end && *w->at == '.') {
-        w->at++;
-        if (!skip_digits(w))
-            return false;
+    if (*at == '-')
+        at++;
+    At start = at;
+    if (!(at = skip_digits(at)) || (*start == '0' && at - start > 1))
+        return NULL;
+    if (*at == '.' && !(at = skip_digits(at + 1)))
+        return NULL;
+    if (*at == 'e' || *at == 'E') {
+        at++;
+        at = skip_digits(*at == '+' || *at == '-' ? at + 1 : at);
     }
-    if (w->at < w->end && (*w->at == 'e' || *w->at == 'E')) {
-        w->at++;
-        if (w->at < w->end && (*w->at == '+' || *w->at == '-'))
-            w->at++;
-        if (!skip_digits(w))
-            return false;
-    }
-    return true;
+    return at;
 }
 
-static inline bool word(Walk *w, const char *text)
+static At skip_value(At at, At end, int depth);
+
+static At skip_object(At at, At end, int depth)
 {
-    size_t length = strlen(text);
-    skip_space(w);
-    if ((size_t)(w->end - w->at) < length || memcmp(w->at, text, length))
-        return false;
-    w->at += length;
-    return true;
+    At empty = take(at, '}');
+    if (empty)
+        return empty;
+    do {
+        if (!(at = take(at, '"')) || !(at = take(skip_string(at, end), ':')) || !(at = skip_value(at, end, depth)))
+            return NULL;
+        at = over_space(at);
+    } while (*at++ == ',');
+    return at[-1] == '}' ? at : NULL;
 }
 
-static bool skip_value(Walk *w, int depth)
+static At skip_array(At at, At end, int depth)
 {
-    skip_space(w);
-    if (w->at >= w->end || depth > DEPTH_MAX)
-        return false;
-    switch (*w->at) {
+    At empty = take(at, ']');
+    if (empty)
+        return empty;
+    do {
+        if (!(at = skip_value(at, end, depth)))
+            return NULL;
+        at = over_space(at);
+    } while (*at++ == ',');
+    return at[-1] == ']' ? at : NULL;
+}
+
+static At skip_value(At at, At end, int depth)
+{
+    at = over_space(at);
+    if (depth > DEPTH_MAX)
+        return NULL;
+    switch (*at) {
     case '"':
-        w->at++;
-        return skip_string(w);
+        return skip_string(at + 1, end);
     case '{':
-        w->at++;
-        if (take(w, '}'))
-            return true;
-        do {
-            if (!take(w, '"') || !skip_string(w) || !take(w, ':') || !skip_value(w, depth + 1))
-                return false;
-        } while (take(w, ','));
-        return take(w, '}');
+        return skip_object(at + 1, end, depth + 1);
     case '[':
-        w->at++;
-        if (take(w, ']'))
-            return true;
-        do {
-            if (!skip_value(w, depth + 1))
-                return false;
-        } while (take(w, ','));
-        return take(w, ']');
+        return skip_array(at + 1, end, depth + 1);
     case 't':
-        return word(w, "true");
+        return word(at, "true");
     case 'f':
-        return word(w, "false");
+        return word(at, "false");
     case 'n':
-        return word(w, "null");
+        return word(at, "null");
     default:
-        return skip_number(w);
+        return skip_number(at);
     }
 }
 
@@ -228,36 +219,45 @@ static inline bool is(Text text, const char *name)
     return (size_t)text.length == strlen(name) && !memcmp(text.at, name, strlen(name));
 }
 
-static inline bool at_end(Walk *w)
+/* The first key of an object, or, where it is empty, its end. */
+static inline At begin(At at, bool *empty)
 {
-    skip_space(w);
-    return w->at == w->end;
+    At end;
+    if (!(at = take(at, '{')))
+        return NULL;
+    *empty = (end = take(at, '}'));
+    return *empty ? end : at;
 }
 
-/* Begins an object: whether it has a member, which is to be read with next_key. */
-static bool begin(Walk *w, bool *empty)
+static inline At next_key(At at, At end, Text *key)
 {
-    if (!take(w, '{'))
-        return false;
-    *empty = take(w, '}');
-    return true;
+    return take(plain_string(at, end, key), ':');
 }
 
-static inline bool next_key(Walk *w, Text *key)
+/* What is behind a member: a comma, and then there is one more, or the end. NULL for NULL. */
+static inline At go_on(At at, char closing, bool *more)
 {
-    return plain_string(w, key) && take(w, ':');
+    if (!at)
+        return NULL;
+    at = over_space(at);
+    *more = *at == ',';
+    return *more || *at == (unsigned char)closing ? at + 1 : NULL;
 }
 
-/* Behind a member: whether another follows (1), the object ends (0), or neither (-1). */
-static inline int more(Walk *w, char closing)
+static inline At start_of(PyObject *bytes)
 {
-    return take(w, ',') ? 1 : take(w, closing) ? 0 : -1;
+    return (At)PyBytes_AS_STRING(bytes);
 }
 
-static Walk walk(PyObject *bytes)
+static inline At end_of(PyObject *bytes)
 {
-    const unsigned char *start = (const unsigned char *)PyBytes_AS_STRING(bytes);
-    return (Walk){start, start + PyBytes_GET_SIZE(bytes)};
+    return start_of(bytes) + PyBytes_GET_SIZE(bytes);
+}
+
+/* Whether nothing but space follows. */
+static inline bool is_end(At at, At end)
+{
+    return at && over_space(at) == end;
 }
 
 /* ---- what is given back */
@@ -288,7 +288,7 @@ static PyObject *text_of(Text text)
     return made;
 }
 
-static PyObject *input_tokens, *output_tokens; /* their names */
+static PyObject *input_tokens, *output_tokens, *stop; /* texts that nearly every answer makes */
 
 static PyObject *meters_of(int64_t prompt, int64_t completion)
 {
@@ -307,66 +307,69 @@ typedef struct {
     bool stream, told_options, wants_usage;
 } Asked;
 
-static bool read_options(Walk *w, Asked *asked)
+static At read_options(At at, At end, Asked *asked)
 {
-    bool empty;
-    int told = 0;
-    if (!begin(w, &empty) || empty)
-        return false;
+    bool empty, more;
+    if (!(at = begin(at, &empty)) || empty)
+        return NULL;
     do {
         Text key;
-        if (!next_key(w, &key))
-            return false;
-        if (!is(key, "include_usage")) {
-            if (!skip_value(w, 2))
-                return false;
-        } else if (told++ || !word(w, "true")) {
-            return false;
-        }
-    } while (take(w, ','));
-    asked->told_options = asked->wants_usage = told;
-    return told && take(w, '}');
+        if (!(at = next_key(at, end, &key)))
+            return NULL;
+        if (!is(key, "include_usage"))
+            at = skip_value(at, end, 2);
+        else if (asked->wants_usage)
+            return NULL;
+        else if ((at = word(at, "true")))
+            asked->wants_usage = true;
+        at = go_on(at, '}', &more);
+    } while (at && more);
+    asked->told_options = asked->wants_usage;
+    return asked->told_options ? at : NULL;
 }
 
-static bool read_asked(Walk *w, Asked *asked)
+static At read_flag(At at, bool *flag)
+{
+    At behind = word(at, "true");
+    *flag = behind;
+    return behind || (behind = word(at, "false")) ? behind : word(at, "null");
+}
+
+static At read_asked(At at, At end, Asked *asked)
 {
     Text keys[KEYS_MAX];
-    int count = 0, next;
-    bool empty;
-    if (!begin(w, &empty) || empty)
-        return false;
-    do {
-        if (count == KEYS_MAX || !next_key(w, &keys[count]))
-            return false;
-        Text key = keys[count++];
-        for (int before = 0; before < count - 1; before++)
+    bool empty, more;
+    if (!(at = begin(at, &empty)) || empty)
+        return NULL;
+    for (int count = 0; count < KEYS_MAX; count++) {
+        Text key;
+        if (!(at = next_key(at, end, &key)))
+            return NULL;
+        keys[count] = key;
+        for (int before = 0; before < count; before++)
             if (keys[before].length == key.length && !memcmp(keys[before].at, key.at, (size_t)key.length))
-                return false;
-        if (is(key, "model")) {
-            if (!plain_string(w, &asked->model) || !asked->model.length)
-                return false;
-        } else if (is(key, "stream")) {
-            asked->stream = word(w, "true");
-            if (!asked->stream && !word(w, "false") && !word(w, "null"))
-                return false;
-        } else if (is(key, "stream_options")) {
-            if (!read_options(w, asked))
-                return false;
-        } else if (is(key, "service_tier") || !skip_value(w, 1)) {
-            return false;
-        }
-        next = more(w, '}');
-    } while (next > 0);
-    return !next && at_end(w) && asked->model.length && (asked->stream || !asked->told_options);
+                return NULL;
+        if (is(key, "model"))
+            at = plain_string(at, end, &asked->model);
+        else if (is(key, "stream"))
+            at = read_flag(at, &asked->stream);
+        else if (is(key, "stream_options"))
+            at = read_options(at, end, asked);
+        else
+            at = is(key, "service_tier") ? NULL : skip_value(at, end, 1);
+        if (!(at = go_on(at, '}', &more)) || !more)
+            return asked->model.length && (asked->stream || !asked->told_options) ? at : NULL;
+    }
+    return NULL;
 }
 
 static PyObject *asked_for(PyObject *Py_UNUSED(module), PyObject *body)
 {
     if (!PyBytes_CheckExact(body))
         return PyErr_Format(PyExc_TypeError, "a body is bytes");
-    Walk w = walk(body);
+    At end = end_of(body);
     Asked asked = {{NULL, 0}, false, false, false};
-    if (!read_asked(&w, &asked))
+    if (!is_end(read_asked(start_of(body), end, &asked), end))
         Py_RETURN_NONE;
     Py_ssize_t start = asked.model.at - 1 - PyBytes_AS_STRING(body);
     return tuple_of(5, (PyObject *[]){
@@ -378,143 +381,21 @@ static PyObject *asked_for(PyObject *Py_UNUSED(module), PyObject *body)
                        });
 }
 
-/* ---- answers */
-
-static bool read_choice(Walk *w, Text *finish)
-{
-    bool empty;
-    int next, told = 0;
-    if (!begin(w, &empty))
-        return false;
-    if (empty)
-        return true;
-    do {
-        Text key, text;
-        if (!next_key(w, &key))
-            return false;
-        if (is(key, "finish_reason")) {
-            if (told++)
-                return false;
-            if (!word(w, "null")) {
-                if (!plain_string(w, &text))
-                    return false;
-                if (text.length)
-                    *finish = text;
-            }
-        } else if (is(key, "delta")) {
-            if (!word(w, "null"))
-                return false;
-        } else if (is(key, "text")) {
-            if (!word(w, "null") && !skip_ascii(w))
-                return false;
-        } else if (!skip_value(w, 3)) {
-            return false;
-        }
-        next = more(w, '}');
-    } while (next > 0);
-    return !next;
-}
-
-static bool read_choices(Walk *w, Text *finish)
-{
-    int next;
-    if (word(w, "null"))
-        return true;
-    if (!take(w, '['))
-        return false;
-    if (take(w, ']'))
-        return true;
-    do {
-        if (!read_choice(w, finish))
-            return false;
-        next = more(w, ']');
-    } while (next > 0);
-    return !next;
-}
-
-typedef struct {
-    Text usage, finish;
-    int64_t prompt, completion;
-    bool is_plain; /* the usage is, and these two are its meters */
-} Answered;
-
-static bool read_usage(Walk *w, int64_t *prompt, int64_t *completion);
-
-/* A usage object, or null. */
-static bool read_own_usage(Walk *w, Answered *answered)
-{
-    skip_space(w);
-    const unsigned char *start = w->at;
-    if (start >= w->end || (*start != '{' && *start != 'n'))
-        return false;
-    if (*start == 'n')
-        return skip_value(w, 2);
-    answered->is_plain = read_usage(w, &answered->prompt, &answered->completion);
-    if (!answered->is_plain) {
-        w->at = start;
-        if (!skip_value(w, 2))
-            return false;
-    }
-    answered->usage = (Text){(const char *)start, w->at - start};
-    return true;
-}
-
-static bool read_answered(Walk *w, Answered *answered)
-{
-    bool empty, told_choices = false, told_usage = false;
-    int next = 0; /* of an empty object nothing follows */
-    if (!begin(w, &empty))
-        return false;
-    if (!empty)
-        do {
-            Text key;
-            if (!next_key(w, &key))
-                return false;
-            if (is(key, "choices")) {
-                if (told_choices || !read_choices(w, &answered->finish))
-                    return false;
-                told_choices = true;
-            } else if (is(key, "usage")) {
-                if (told_usage || !read_own_usage(w, answered))
-                    return false;
-                told_usage = true;
-            } else if (!skip_value(w, 1)) {
-                return false;
-            }
-            next = more(w, '}');
-        } while (next > 0);
-    return !next && at_end(w);
-}
-
-static PyObject *answered(PyObject *Py_UNUSED(module), PyObject *body)
-{
-    if (!PyBytes_CheckExact(body))
-        return PyErr_Format(PyExc_TypeError, "a body is bytes");
-    Walk w = walk(body);
-    Answered said = {{"", 0}, {"", 0}, 0, 0, false};
-    if (!read_answered(&w, &said))
-        Py_RETURN_NONE;
-    return tuple_of(3, (PyObject *[]){
-                           PyBytes_FromStringAndSize(said.usage.at, said.usage.length),
-                           text_of(said.finish),
-                           said.is_plain ? meters_of(said.prompt, said.completion) : Py_NewRef(Py_None),
-                       });
-}
-
 /* ---- usage */
 
 /* A whole number that is not negative, or null, which is 0. */
-static bool read_number(Walk *w, int64_t *number)
+static At read_number(At at, int64_t *number)
 {
     *number = 0;
-    if (word(w, "null"))
-        return true;
-    const unsigned char *start = w->at;
-    while (w->at < w->end && *w->at >= '0' && *w->at <= '9' && w->at - start < DIGITS_MAX)
-        *number = *number * 10 + (*w->at++ - '0');
-    if (w->at == start || (*start == '0' && w->at - start > 1) || w->at >= w->end)
-        return false;
-    return *w->at == ',' || *w->at == '}' || *w->at == ' ' || *w->at == '\n' || *w->at == '\r' || *w->at == '\t';
+    at = over_space(at);
+    if (*at == 'n')
+        return word(at, "null");
+    At start = at;
+    while (*at >= '0' && *at <= '9' && at - start < DIGITS_MAX)
+        *number = *number * 10 + (*at++ - '0');
+    if (at == start || (*start == '0' && at - start > 1))
+        return NULL;
+    return *at == ',' || *at == '}' || over_space(at) > at ? at : NULL;
 }
 
 /* Of a usage object's details: what has a meter of its own. */
@@ -522,43 +403,40 @@ static const char *const PROMPT_PARTS[] = {"cached_tokens", "cache_write_tokens"
 static const char *const COMPLETION_PARTS[] = {"reasoning_tokens", "audio_tokens", "image_tokens", NULL};
 
 /* Details of which all parts are nothing. */
-static bool no_parts(Walk *w, const char *const *parts)
+static At no_parts(At at, At end, const char *const *parts)
 {
-    bool empty;
-    int next;
-    if (word(w, "null"))
-        return true;
-    if (!begin(w, &empty))
-        return false;
-    if (empty)
-        return true;
+    bool empty, more;
+    At null = word(at, "null");
+    if (null || !(at = begin(at, &empty)) || empty)
+        return null ? null : at;
     do {
         Text key;
-        if (!next_key(w, &key))
-            return false;
+        int64_t number = 0;
+        if (!(at = next_key(at, end, &key)))
+            return NULL;
         const char *const *part = parts;
         while (*part && (**part != *key.at || !is(key, *part)))
             part++;
-        int64_t number;
-        if (*part ? !read_number(w, &number) || number : !skip_value(w, 2))
-            return false;
-        next = more(w, '}');
-    } while (next > 0);
-    return !next;
+        at = *part ? read_number(at, &number) : skip_value(at, end, 2);
+        if (number)
+            return NULL;
+        at = go_on(at, '}', &more);
+    } while (at && more);
+    return at;
 }
 
-static bool read_usage(Walk *w, int64_t *prompt, int64_t *completion)
+static At read_usage(At at, At end, int64_t *prompt, int64_t *completion)
 {
     enum { PROMPT = 1, COMPLETION = 2, TOTAL = 4, ASKED = 8, ANSWERED = 16 };
-    int told = 0, next;
+    int told = 0;
     int64_t total = -1;
-    bool empty, total_null = false;
-    if (!begin(w, &empty) || empty)
-        return false;
+    bool empty, more, total_null = false;
+    if (!(at = begin(at, &empty)) || empty)
+        return NULL;
     do {
         Text key;
-        if (!next_key(w, &key))
-            return false;
+        if (!(at = next_key(at, end, &key)))
+            return NULL;
         int member = is(key, "prompt_tokens")               ? PROMPT
                      : is(key, "completion_tokens")         ? COMPLETION
                      : is(key, "total_tokens")              ? TOTAL
@@ -566,34 +444,139 @@ static bool read_usage(Walk *w, int64_t *prompt, int64_t *completion)
                      : is(key, "completion_tokens_details") ? ANSWERED
                                                             : 0;
         if (told & member)
-            return false;
+            return NULL;
         told |= member;
-        skip_space(w);
-        bool null = w->at < w->end && *w->at == 'n';
-        bool good = member == PROMPT       ? !null && read_number(w, prompt)
-                    : member == COMPLETION ? read_number(w, completion)
-                    : member == TOTAL      ? (total_null = null, read_number(w, &total))
-                    : member == ASKED      ? no_parts(w, PROMPT_PARTS)
-                    : member == ANSWERED   ? no_parts(w, COMPLETION_PARTS)
-                                           : skip_value(w, 1);
-        if (!good)
-            return false;
-        next = more(w, '}');
-    } while (next > 0);
-    if (next || !(told & PROMPT) || *completion <= 0)
-        return false;
-    return !(told & TOTAL) || total_null || total == *prompt + *completion;
+        bool null = *(at = over_space(at)) == 'n';
+        at = member == PROMPT       ? null ? NULL : read_number(at, prompt)
+             : member == COMPLETION ? read_number(at, completion)
+             : member == TOTAL      ? (total_null = null, read_number(at, &total))
+             : member == ASKED      ? no_parts(at, end, PROMPT_PARTS)
+             : member == ANSWERED   ? no_parts(at, end, COMPLETION_PARTS)
+                                    : skip_value(at, end, 1);
+        at = go_on(at, '}', &more);
+    } while (at && more);
+    if (!at || !(told & PROMPT) || *completion <= 0)
+        return NULL;
+    return !(told & TOTAL) || total_null || total == *prompt + *completion ? at : NULL;
 }
 
 static PyObject *text_meters(PyObject *Py_UNUSED(module), PyObject *usage)
 {
     if (!PyBytes_CheckExact(usage))
         return PyErr_Format(PyExc_TypeError, "usage is bytes");
-    Walk w = walk(usage);
+    At end = end_of(usage);
     int64_t prompt = 0, completion = 0;
-    if (!read_usage(&w, &prompt, &completion) || !at_end(&w))
+    if (!is_end(read_usage(start_of(usage), end, &prompt, &completion), end))
         Py_RETURN_NONE;
     return meters_of(prompt, completion);
+}
+
+/* ---- answers */
+
+typedef struct {
+    Text usage, finish;
+    int64_t prompt, completion;
+    bool is_plain; /* the usage is, and these two are its meters */
+} Answered;
+
+static At read_finish(At at, At end, Text *finish)
+{
+    Text text;
+    At null = word(at, "null");
+    if (null)
+        return null;
+    if ((at = plain_string(at, end, &text)) && text.length)
+        *finish = text;
+    return at;
+}
+
+static At read_choice(At at, At end, Text *finish)
+{
+    bool empty, more, told = false;
+    if (!(at = begin(at, &empty)) || empty)
+        return at;
+    do {
+        Text key;
+        if (!(at = next_key(at, end, &key)))
+            return NULL;
+        if (is(key, "finish_reason")) {
+            at = told ? NULL : read_finish(at, end, finish);
+            told = true;
+        } else if (is(key, "delta")) {
+            at = word(at, "null");
+        } else if (is(key, "text")) {
+            At null = word(at, "null");
+            at = null ? null : skip_ascii(at, end);
+        } else {
+            at = skip_value(at, end, 3);
+        }
+        at = go_on(at, '}', &more);
+    } while (at && more);
+    return at;
+}
+
+static At read_choices(At at, At end, Text *finish)
+{
+    bool more;
+    At none = word(at, "null");
+    if (none || !(at = take(at, '[')) || (none = take(at, ']')))
+        return none;
+    do
+        at = go_on(read_choice(at, end, finish), ']', &more);
+    while (at && more);
+    return at;
+}
+
+/* A usage object, or null. */
+static At read_own_usage(At at, At end, Answered *answered)
+{
+    At start = over_space(at);
+    if (*start != '{')
+        return word(start, "null");
+    at = read_usage(start, end, &answered->prompt, &answered->completion);
+    answered->is_plain = at;
+    if (!at && !(at = skip_value(start, end, 2)))
+        return NULL;
+    answered->usage = (Text){(const char *)start, at - start};
+    return at;
+}
+
+static At read_answered(At at, At end, Answered *answered)
+{
+    bool empty, more, told_choices = false, told_usage = false;
+    if (!(at = begin(at, &empty)) || empty)
+        return at;
+    do {
+        Text key;
+        if (!(at = next_key(at, end, &key)))
+            return NULL;
+        if (is(key, "choices")) {
+            at = told_choices ? NULL : read_choices(at, end, &answered->finish);
+            told_choices = true;
+        } else if (is(key, "usage")) {
+            at = told_usage ? NULL : read_own_usage(at, end, answered);
+            told_usage = true;
+        } else {
+            at = skip_value(at, end, 1);
+        }
+        at = go_on(at, '}', &more);
+    } while (at && more);
+    return at;
+}
+
+static PyObject *answered(PyObject *Py_UNUSED(module), PyObject *body)
+{
+    if (!PyBytes_CheckExact(body))
+        return PyErr_Format(PyExc_TypeError, "a body is bytes");
+    At end = end_of(body);
+    Answered said = {{"", 0}, {"", 0}, 0, 0, false};
+    if (!is_end(read_answered(start_of(body), end, &said), end))
+        Py_RETURN_NONE;
+    return tuple_of(3, (PyObject *[]){
+                           PyBytes_FromStringAndSize(said.usage.at, said.usage.length),
+                           is(said.finish, "stop") ? Py_NewRef(stop) : text_of(said.finish),
+                           said.is_plain ? meters_of(said.prompt, said.completion) : Py_NewRef(Py_None),
+                       });
 }
 
 static PyMethodDef functions[] = {
@@ -610,5 +593,6 @@ PyMODINIT_FUNC PyInit_shortcuts(void)
 {
     input_tokens = PyUnicode_InternFromString("input_tokens");
     output_tokens = PyUnicode_InternFromString("output_tokens");
-    return input_tokens && output_tokens ? PyModule_Create(&module) : NULL;
+    stop = PyUnicode_InternFromString("stop");
+    return input_tokens && output_tokens && stop ? PyModule_Create(&module) : NULL;
 }

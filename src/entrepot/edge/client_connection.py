@@ -5,6 +5,7 @@ second, notes since when a connection has been in its phase, and ends what has b
 """
 
 import asyncio
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, cast
@@ -281,16 +282,16 @@ class ClientConnection:
         self._since = 0.0
 
     def _limit_s(self) -> float:
-        limits = self._api.limits
-        if self._paused or self._phase == "closing":
+        limits, phase = self._api.limits, self._phase
+        if self._paused or phase == "closing":
             return limits.stalled_s
-        return {
-            "head": limits.head_s,
-            "body": limits.body_s,
-            "answering": float("inf"),
-            "idle": limits.idle_s,
-            "lingering": limits.linger_s,
-        }[self._phase]
+        if phase == "answering":
+            return math.inf
+        if phase == "idle":
+            return limits.idle_s
+        if phase == "lingering":
+            return limits.linger_s
+        return limits.head_s if phase == "head" else limits.body_s
 
     def _refuse(self, refusal: Refusal) -> None:
         self._broken = True

@@ -9,7 +9,7 @@ from bisect import bisect_left
 from collections.abc import Callable
 from typing import Final
 
-from entrepot.core import shortcuts
+from entrepot.core.counting import Histogram, Totals
 from entrepot.core.metrics import Labels, Measured, Metric, Report
 from entrepot.core.tokens import TOKEN_METERS
 
@@ -19,7 +19,7 @@ OTHER = "other"  # What has no series of its own any more.
 _US = 1_000_000
 OPERATIONS = {"chat": "chat", "completions": "text_completion", "embeddings": "embeddings"}  # As OpenTelemetry does.
 _SERVED = ("gen_ai_operation_name", "gen_ai_request_model", "gen_ai_provider_name", "entrepot_upstream")
-# Where each bound is a power of two times the one before, the bucket is found by doubling (count_in).
+# Where each bound is a power of two times the one before, a core.counting.Histogram counts.
 _SECONDS_FIRST, _SECONDS_BUCKETS = 10_000, 14
 _SECONDS = tuple(_SECONDS_FIRST << n for n in range(_SECONDS_BUCKETS))
 _FIRST_TOKEN_SECONDS = tuple(
@@ -32,9 +32,9 @@ _PER_TOKEN_SECONDS = tuple(
 _FLUSH_FIRST, _FLUSH_BUCKETS = 100, 16
 _FLUSH_SECONDS = tuple(_FLUSH_FIRST << n for n in range(_FLUSH_BUCKETS))
 _TOKENS_BUCKETS = 14
-_TOKENS = tuple(1 << 2 * n for n in range(_TOKENS_BUCKETS))
+_TOKENS_DOUBLINGS = 2
+_TOKENS = tuple(1 << _TOKENS_DOUBLINGS * n for n in range(_TOKENS_BUCKETS))
 _GIVEN_OUT: Final = {meter: meter.endswith(("output_tokens", "reasoning_tokens")) for meter in TOKEN_METERS}
-_count_in: Final = shortcuts.count_in  # Bound once; see decisions/0009.
 
 
 def _histogram(name: str, text: str, labels: Labels, bounds: tuple[int, ...]) -> Metric:
@@ -99,6 +99,24 @@ UNPUBLISHED = Metric(
 )
 
 
+def _seconds() -> Histogram:
+    return Histogram(_SECONDS_FIRST, 1, _SECONDS_BUCKETS)
+
+
+class _Answers:
+    """The answers of one route. good: with the status 200, as nearly all; others: by status."""
+
+    __slots__ = ("good", "others")
+
+    def __init__(self) -> None:
+        self.good = 0
+        self.others: dict[int, int] = {}
+
+    def by_status(self) -> list[tuple[int, int]]:
+        """(status, how many)."""
+        return [(200, self.good), *self.others.items()] if self.good else list(self.others.items())
+
+
 class _Series:
     """What is counted of one model, operation and upstream. durations: of those without an error; failed: by error."""
 
@@ -106,38 +124,38 @@ class _Series:
 
     def __init__(self, labels: Labels) -> None:
         self.labels = labels
-        self.durations = DURATION.zeros()
-        self.failed: dict[str, list[int]] = {}
+        self.durations = _seconds()
+        self.failed: dict[str, Histogram] = {}
         self.first_token = FIRST_TOKEN.zeros()
         self.per_token = PER_TOKEN.zeros()
-        self.tokens_in = TOKENS.zeros()
-        self.tokens_out = TOKENS.zeros()
+        self.tokens_in = Histogram(1, _TOKENS_DOUBLINGS, _TOKENS_BUCKETS)
+        self.tokens_out = Histogram(1, _TOKENS_DOUBLINGS, _TOKENS_BUCKETS)
 
 
 class Tally:
-    """What a process has counted since it began.
+    """What a process has counted since it began. errors: {code: n}."""
 
-    answers: {route: {status: n}}; errors: {code: n}.
-    """
-
-    __slots__ = ("_ended", "_flush_wait", "_provider_of", "_series", "answers", "errors", "unpublished")
+    __slots__ = ("_answers", "_ended", "_flush_wait", "_provider_of", "_series", "errors", "unpublished")
 
     def __init__(self, provider_of: Callable[[str], str]) -> None:
         """provider_of: who makes a model."""
         self._provider_of = provider_of
-        self.answers: dict[str, dict[int, int]] = {}
+        self._answers: dict[str, _Answers] = {}
         self.errors: dict[str, int] = {}
         self.unpublished = 0
-        self._ended: dict[str, int] = {}
-        self._flush_wait = FLUSH_WAIT.zeros()
+        self._ended = Totals()
+        self._flush_wait = Histogram(_FLUSH_FIRST, 1, _FLUSH_BUCKETS)
         self._series: dict[tuple[str, str, str], _Series] = {}
 
     def answered(self, route: str, status: int) -> None:
         """An answer was begun."""
-        counts = self.answers.get(route)
-        if counts is None:
-            counts = self.answers[route] = {}
-        counts[status] = counts.get(status, 0) + 1
+        answers = self._answers.get(route)
+        if answers is None:
+            answers = self._answers[route] = _Answers()
+        if status == 200:
+            answers.good += 1
+        else:
+            answers.others[status] = answers.others.get(status, 0) + 1
 
     def failed(self, code: str) -> None:
         """An error of our own was answered."""
@@ -146,21 +164,21 @@ class Tally:
     def ended(self, operation: str, model: str, upstream: str, outcome: str, error: str, took_us: int) -> _Series:
         """The series of a request that was admitted and has ended, its end counted."""
         series = self._series.get((operation, model, upstream)) or self._new_series(operation, model, upstream)
-        self._ended[outcome] = self._ended.get(outcome, 0) + 1
+        self._ended.count(outcome)
         durations = series.durations
         if error:
-            durations = series.failed.setdefault(error, DURATION.zeros())
-        _count_in(durations, took_us, _SECONDS_FIRST, 1)
+            durations = series.failed.setdefault(error, _seconds())
+        durations.count(took_us)
         return series
 
     def settled(self, series: _Series, waited_us: int, meters: dict[str, int]) -> int:
         """Counts what such a request used, and how long its end waited for the log. Returns its output tokens."""
-        _count_in(self._flush_wait, waited_us, _FLUSH_FIRST, 1)
+        self._flush_wait.count(waited_us)
         taken, given = tokens_of(meters)
         if taken:
-            _count_in(series.tokens_in, taken, 1, 2)
+            series.tokens_in.count(taken)
         if given:
-            _count_in(series.tokens_out, given, 1, 2)
+            series.tokens_out.count(given)
         return given
 
     def streamed(self, series: _Series, first_us: int, rest_us: int, tokens: int) -> None:
@@ -176,25 +194,25 @@ class Tally:
         """Everything counted here."""
         series = list(self._series.values())
         answers: dict[Labels, list[int]] = {
-            (route, str(status)): [n] for route, counts in self.answers.items() for status, n in counts.items()
+            (route, str(status)): [n] for route, counts in self._answers.items() for status, n in counts.by_status()
         }
         return (
             Measured(REQUESTS, answers),
             Measured(ERRORS, {(code,): [n] for code, n in self.errors.items()}),
-            Measured(ENDED, {(outcome,): [n] for outcome, n in self._ended.items()}),
+            Measured(ENDED, {(outcome,): [n] for outcome, n in self._ended.numbers().items()}),
             Measured(
                 DURATION,
-                {(*one.labels, ""): one.durations for one in series}
-                | {(*one.labels, error): n for one in series for error, n in one.failed.items()},
+                {(*one.labels, ""): one.durations.numbers() for one in series}
+                | {(*one.labels, error): n.numbers() for one in series for error, n in one.failed.items()},
             ),
             Measured(FIRST_TOKEN, {one.labels: one.first_token for one in series if any(one.first_token)}),
             Measured(PER_TOKEN, {one.labels: one.per_token for one in series if any(one.per_token)}),
             Measured(
                 TOKENS,
-                {(*one.labels, "input"): one.tokens_in for one in series}
-                | {(*one.labels, "output"): one.tokens_out for one in series},
+                {(*one.labels, "input"): one.tokens_in.numbers() for one in series}
+                | {(*one.labels, "output"): one.tokens_out.numbers() for one in series},
             ),
-            Measured(FLUSH_WAIT, {(): self._flush_wait}),
+            Measured(FLUSH_WAIT, {(): self._flush_wait.numbers()}),
             Measured(UNPUBLISHED, {(): [self.unpublished]}),
         )
 
@@ -213,9 +231,12 @@ class Tally:
 
 def tokens_of(meters: dict[str, int]) -> tuple[int, int]:
     """(taken in, given out): the tokens of both sides, whatever they were."""
-    if len(meters) == 2 and "input_tokens" in meters and "output_tokens" in meters:  # Nearly always.
-        return meters["input_tokens"], meters["output_tokens"]
     taken = given = 0
+    if len(meters) == 2:
+        taken, given = meters.get("input_tokens", -1), meters.get("output_tokens", -1)
+        if taken >= 0 and given >= 0:  # Nearly always.
+            return taken, given
+        taken = given = 0
     for meter, quantity in meters.items():
         side = _GIVEN_OUT.get(meter)
         if side:

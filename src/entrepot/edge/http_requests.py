@@ -7,10 +7,12 @@ folded lines, spaces around a field's name. Source: RFC 9112 sections 2.2, 3, 5 
 
 import re
 from dataclasses import dataclass
+from typing import Final
 
 from entrepot.core.chunked_coding import BadChunk, ChunkedReader
 from entrepot.core.identifiers import Credential
 from entrepot.dialects.operations import OPERATIONS
+from entrepot.edge import shortcuts
 from entrepot.edge.request_marks import marks_of
 from entrepot.edge.routes import Found
 
@@ -33,6 +35,7 @@ _EMPTY_LINES = re.compile(rb"(?:\r\n)++")
 _LENGTH = re.compile(rb"[0-9]{1,15}")
 _LENGTH_DIGITS_MAX = 15
 _NO_FIELD = b""
+_body_behind: Final = shortcuts.body_behind  # Bound once; see decisions/0009.
 
 
 # The longest bodies, by how their paths end, where a limit of all others would be too little.
@@ -119,7 +122,7 @@ class RequestReader:
         self._body = bytearray()
         self._left = 0
         self._chunks: ChunkedReader | None = None
-        self._last: RequestHead | None = None
+        self._last: RequestHead | None = None  # With what is before and behind its length, the empty line included.
         self._before = self._after = b""
 
     @property
@@ -136,6 +139,10 @@ class RequestReader:
         """The next request, if it is whole now; what follows it is kept. Raises: Refusal."""
         if self.pending is not None:
             return self._read_body(self.pending, data)
+        if self._last is not None and not self._data:
+            body = _body_behind(data, self._before, self._after)
+            if body is not None and len(body) <= self._limits.body_bytes:
+                return Request(self._last, body)
         start, self._looked_at = self._looked_at, 0
         if self._data:
             data = self._data + data
@@ -171,9 +178,10 @@ class RequestReader:
     def _repeated(self, text: bytes) -> RequestHead | None:
         """The last head, if this is it again but for the length."""
         last = self._last
-        if last is None or not text.startswith(self._before) or not text.endswith(self._after):
+        after = self._after[:-4]
+        if last is None or not text.startswith(self._before) or not text.endswith(after):
             return None
-        length = text[len(self._before) : len(text) - len(self._after)]
+        length = text[len(self._before) : len(text) - len(after)]
         if not length.isdigit() or len(length) > _LENGTH_DIGITS_MAX:
             return None
         self._chunks = None
@@ -197,7 +205,8 @@ class RequestReader:
         length = fields.get(b"content-length")
         self._begin_body(head, length, fields.get(b"transfer-encoding"))
         self._last = None
-        if length is not None and not head.expects_continue:
+        is_short = len(text) + _LENGTH_DIGITS_MAX <= self._limits.head_bytes
+        if length is not None and is_short and not head.expects_continue:
             self._remember(head, length)
         return head
 
@@ -206,7 +215,7 @@ class RequestReader:
         line = head.text.lower().find(b"\r\ncontent-length:")
         digits = head.text.find(length, line + len(b"\r\ncontent-length:"))
         self._last = head
-        self._before, self._after = head.text[:digits], head.text[digits + len(length) :]
+        self._before, self._after = head.text[:digits], head.text[digits + len(length) :] + b"\r\n\r\n"
 
     def _begin_body(self, head: RequestHead, length: bytes | None, coding: bytes | None) -> None:
         self._left = 0

@@ -33,6 +33,7 @@ from entrepot.ports.clock import Clock
 
 _log = logging.getLogger("entrepot.gateway")
 _event_id: Final = shortcuts.event_id  # Bound once; see decisions/0009.
+_OPERATIONS: Final = OPERATIONS
 _INTERNAL: Final = INTERNAL_PREFIX.encode()
 
 
@@ -160,7 +161,7 @@ class InferenceApi:
 
     def _infer(self, found: Found, request: Request, call: InferenceCall, connection: ClientConnection) -> None:
         head = request.head
-        operation = OPERATIONS[found.route.operation]
+        operation = _OPERATIONS[found.route.operation]
         ask = Ask(call.id, call.at, operation, found.name, head.credential, request.body)
         if operation.is_form:
             ask.media_type = head.field(b"content-type")

@@ -1,10 +1,11 @@
-/* The shortcut of shortcuts.py, in C. */
+/* The shortcuts of shortcuts.py, in C. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <stdbool.h>
 #include <string.h>
 
 #define DIGITS_MAX 20
+#define LENGTH_DIGITS_MAX 15
 
 typedef struct {
     const char *at;
@@ -72,8 +73,26 @@ static PyObject *answer_of(PyObject *Py_UNUSED(module), PyObject *const *given, 
     return joined(pieces, sizeof pieces / sizeof *pieces);
 }
 
+static PyObject *body_behind(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t count)
+{
+    if (count != 3 || !PyBytes_CheckExact(given[0]) || !PyBytes_CheckExact(given[1]) || !PyBytes_CheckExact(given[2]))
+        return PyErr_Format(PyExc_TypeError, "data, before, after");
+    const char *at = PyBytes_AS_STRING(given[0]), *end = at + PyBytes_GET_SIZE(given[0]);
+    Py_ssize_t before = PyBytes_GET_SIZE(given[1]), after = PyBytes_GET_SIZE(given[2]), length = 0;
+    if (end - at < before || memcmp(at, PyBytes_AS_STRING(given[1]), (size_t)before))
+        Py_RETURN_NONE;
+    const char *digits = at += before;
+    for (; *at >= '0' && *at <= '9' && at - digits < LENGTH_DIGITS_MAX; at++) /* to the zero behind data at most */
+        length = length * 10 + (*at - '0');
+    if (at == digits || end - at < after || memcmp(at, PyBytes_AS_STRING(given[2]), (size_t)after)
+        || end - at - after != length)
+        Py_RETURN_NONE;
+    return PyBytes_FromStringAndSize(at + after, length);
+}
+
 static PyMethodDef functions[] = {
     {"answer_of", (PyCFunction)(void (*)(void))answer_of, METH_FASTCALL, NULL},
+    {"body_behind", (PyCFunction)(void (*)(void))body_behind, METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL},
 };
 

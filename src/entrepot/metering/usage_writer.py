@@ -1,30 +1,29 @@
 """Writes the records of a gateway's requests to the usage log."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
-from entrepot.core import shortcuts
+from entrepot.core.counting import Totals
 from entrepot.core.errors import UsageLogUnavailable
 from entrepot.core.log_records import Abandoned, Admitted, Attempted, AttemptEnded, Progressed, UsageRecorded
 from entrepot.core.periods import Instant
 from entrepot.core.usage_event import Outcome, Source, UsageEvent
 from entrepot.ports.clock import Clock
-from entrepot.ports.event_log import UsageSink
+from entrepot.ports.event_log import Settling, UsageSink
 
 RAW_BYTES_MAX: Final = 64 * 1024
 PROGRESS_STREAMS_MAX: Final = 1000  # In one record, of about 40 bytes each.
 
 # Bound once, for what every request calls; see decisions/0009.
 _astuple: Final = msgspec.structs.astuple
-_add_up: Final = shortcuts.add_up
 _UsageEvent: Final = UsageEvent
 _UsageRecorded: Final = UsageRecorded
 
 
 class UsageWriter:
-    """All records of one gateway process. settled: units by meter so far.
+    """All records of one gateway process.
 
     A record's time is never before its request's admission, even when the clock stepped back in between.
     """
@@ -32,7 +31,12 @@ class UsageWriter:
     def __init__(self, sink: UsageSink, clock: Clock) -> None:
         self._sink = sink
         self._clock = clock
-        self.settled: dict[str, int] = {}
+        self._settled = Totals()
+
+    @property
+    def settled(self) -> dict[str, int]:
+        """Units by meter so far."""
+        return self._settled.numbers()
 
     @property
     def available(self) -> bool:
@@ -80,26 +84,28 @@ class UsageWriter:
         source: Source,
         outcome: Outcome,
         raw: bytes,
-        done: Callable[[], None],
-        failed: Callable[[], None],
+        waiter: Settling,
         budgets: tuple[tuple[str, int], ...] = (),
     ) -> UsageEvent:
-        """The usage, on its way to the log; then done is called, or failed, if that is not possible now and it is owed.
+        """The usage, on its way to the log; the waiter hears when it is there, or that it is owed.
 
         raw: the upstream's usage object; of one longer than RAW_BYTES_MAX, its beginning. budgets: what this gateway
         counts for it, as core.log_records.Admitted.holds.
         """
         # All fields at once, and as many at once for the event: each by itself is a search, and every request pays it.
-        request_id, at, instance, customer, project, deployment, model, tier, upstream, key = _astuple(admitted)[:10]
+        request_id, at, instance, customer, project, deployment, model, tier, upstream, key, _, _, holds = _astuple(
+            admitted
+        )
         finished_at = max(self._clock.now(), at)
-        raw = raw[:RAW_BYTES_MAX]
+        if len(raw) > RAW_BYTES_MAX:
+            raw = raw[:RAW_BYTES_MAX]
         event = _UsageEvent(
             request_id, at, finished_at, customer, project, deployment, model, tier, meters, source, outcome, upstream,
             key, raw,
         )  # fmt: skip
-        _add_up(self.settled, meters)
-        record = _UsageRecorded(event, instance, budgets) if admitted.holds else _UsageRecorded(event)
-        self._sink.settle(record, done, failed)
+        self._settled.add(meters)
+        record = _UsageRecorded(event, instance, budgets) if holds else _UsageRecorded(event)
+        self._sink.settle(record, waiter)
         return event
 
     def now(self, admitted: Admitted) -> Instant:

@@ -1,7 +1,7 @@
 """The usage log: durable, ordered, append-only; the one truth."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -124,6 +124,25 @@ class LogCheck(Protocol):
         ...
 
 
+class Settling(Protocol):
+    """Who waits for a record to be durable. Hears one of these, from the event loop."""
+
+    def settled(self) -> None:
+        """It is."""
+        ...
+
+    def not_settled(self) -> None:
+        """It cannot be made so now, and is owed."""
+        ...
+
+
+class Told(NamedTuple):
+    """One that waits, as two functions."""
+
+    settled: Callable[[], None]
+    not_settled: Callable[[], None]
+
+
 class UsageSink(Protocol):
     """Appending, for the gateway's event loop, which never waits."""
 
@@ -131,8 +150,8 @@ class UsageSink(Protocol):
         """Goes into the log before any record that is settled later, and soon in any case; nothing is reported back."""
         ...
 
-    def settle(self, record: LogRecord, done: Callable[[], None], failed: Callable[[], None]) -> None:
-        """Calls done when the record is durable. Calls failed when it cannot be made so now; then it is owed."""
+    def settle(self, record: LogRecord, waiter: Settling) -> None:
+        """Tells the waiter when the record is durable, or that it cannot be made so now; then it is owed."""
         ...
 
     @property

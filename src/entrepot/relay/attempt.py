@@ -4,7 +4,7 @@ An event stream is relayed as it comes, through a tap, and so is sound; any othe
 """
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 from entrepot.relay.http1 import AnswerHead
 from entrepot.relay.upstream import Broken, Lane, UpstreamConnection
@@ -61,6 +61,25 @@ class Taker(Protocol):
         ...
 
 
+class _Nobody:
+    """Takes the place of a taker that has heard its last."""
+
+    def next_request(self) -> bytes | None:
+        return None
+
+    def stream_begins(self, head: AnswerHead) -> Outlet:  # noqa: ARG002 - nobody is there to be told
+        return Outlet(_drop)
+
+    def stream_ended(self, tap: StreamTap) -> None: ...
+
+    def answered(self, head: AnswerHead, body: bytes) -> None: ...
+
+    def failed(self, failure: Failure) -> None: ...
+
+
+_NOBODY: Final = _Nobody()
+
+
 class Attempt:
     """A lane's borrower and its connection's listener, on behalf of a taker. tap: once a stream has begun."""
 
@@ -68,7 +87,6 @@ class Attempt:
         "_connection", "_head", "_lane", "_new_tap", "_over", "_parts", "_send", "_send_chunk", "_sent", "_size",
         "_taker", "tap",
     )  # fmt: skip
-    __deletable__ = ("_taker",)  # Which mypyc needs to be told.
 
     _send: Callable[[bytes], None]
     _parts: list[bytes]
@@ -151,7 +169,9 @@ class Attempt:
             return
         self._connection = None
         self._head = head
-        self._end(self._taker.answered, head, body)
+        self._over = True
+        self._taker.answered(head, body)
+        self._taker = _NOBODY
 
     def on_head(self, head: AnswerHead) -> None:
         """Opens the stream when the answer is one."""
@@ -231,7 +251,7 @@ class Attempt:
         """Tells the taker something for the last time, then lets go of it, for it holds on to the attempt."""
         self._over = True
         tell(*what)
-        del self._taker
+        self._taker = _NOBODY
 
 
 def _drop(data: bytes) -> None:

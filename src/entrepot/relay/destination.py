@@ -2,16 +2,18 @@
 
 import re
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from entrepot.core.errors import BadInput
 from entrepot.core.snapshot import Target
+from entrepot.relay import shortcuts
 
 # An upstream and a base URL of it: one that runs inside this machine has a base URL for each of its models.
 Place = tuple[str, str]
 
 _JSON = b"Content-Type: application/json\r\n"
+_request_of: Final = shortcuts.request_of  # Bound once; see decisions/0009.
 _PRINTABLE = re.compile(r"[!-~]*")
 _PORTS = {"http": 80, "https": 443}
 
@@ -64,6 +66,9 @@ class Destination:
         head = self._heads[path]
         if media_type:
             head = head.replace(_JSON, f"Content-Type: {media_type}\r\n".encode())
+        request = _request_of(head, request_id, body)
+        if request is not None:
+            return request
         return b"%b%b\r\nContent-Length: %d\r\n\r\n%b" % (head, request_id.encode(), len(body), body)
 
     def bare_request(self, method: str, target: str, request_id: str) -> bytes:

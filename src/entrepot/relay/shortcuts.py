@@ -34,12 +34,18 @@ def whole_answer(data: bytes) -> int:
 def lines_of_content(data: bytes, marks: tuple[bytes, ...]) -> int:
     """How many lines begin with "data:" in what is one HTTP chunk of whole events without any of the marks.
 
-    The size is compared as digits in lower case, which is how servers write it.
+    The size is compared as digits in lower case, which is how servers write it. A mark has two bytes at least.
     """
     size = len(data) - data.find(b"\r\n", 0, _SIZE_LINE_BYTES) - 4
     if not 1 < size < _SIZES or not data.endswith(_CHUNK_END) or not data.startswith(_SIZE_LINES[size]):
         return -1
     for mark in marks:
-        if data.find(mark) >= 0:  # `in` takes three times as long: it first tries the mark as a number.
+        if len(mark) < 2 or data.find(mark) >= 0:  # `in` takes three times as long: it first tries a number.
             return -1
     return data.count(b"\ndata:")
+
+
+def request_of(head: bytes, request_id: str, body: bytes) -> bytes | None:
+    """The head, the request's id behind it, the length of the body, and the body; None, and then the long way."""
+    del head, request_id, body
+    return None

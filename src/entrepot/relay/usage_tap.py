@@ -6,13 +6,14 @@ it came. An event is never relayed in part, hence what comes out does not depend
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
-from entrepot.relay.shortcuts import lines_of_content
+from entrepot.relay import shortcuts
 from entrepot.relay.sse import data_of, end_of_last_event, split_events
 
 EVENT_BYTES_MAX = 8 * 2**20
 _END = b"\n\n"
+_lines_of_content: Final = shortcuts.lines_of_content  # Bound once; see decisions/0009.
 
 
 class Said(Protocol):
@@ -102,7 +103,7 @@ class StreamTap:
         """Whether data is one HTTP chunk of whole events of mere content, to be relayed as it is; if so, counted."""
         if self._part or not self._begun or self.finished:
             return False
-        lines = lines_of_content(data, self._marks)
+        lines = _lines_of_content(data, self._marks)
         if lines < 0:
             return False
         self.counted += lines

@@ -58,6 +58,14 @@ def deployment_for(project: ServedProject, name: str, operation: Operation, at: 
     return deployment
 
 
+def is_plain(project: ServedProject, deployment: ServedDeployment) -> bool:
+    """Whether deployment_for gives the deployment at any instant, for each of its operations, and nothing is to be said
+    of its model.
+    """
+    is_for_all = deployment.stage == "general" and not deployment.stages and deployment.usable is None
+    return is_for_all and not deployment.upgraded_from and deployment.name not in project.upgrades
+
+
 def only_deployment(project: ServedProject, asked: Asking, at: Instant) -> str:
     """The deployment that a request without a model means, where the API lets it name none. Raises: InvalidRequest."""
     able = [item.name for item in project.in_use(at).values() if asked.offered in item.operations]

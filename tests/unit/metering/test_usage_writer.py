@@ -1,9 +1,8 @@
 """The records of a request, and who is told what became of them."""
 
-from collections.abc import Callable
-
 from entrepot.core.log_records import Abandoned, Admitted, LogRecord, Progressed, UsageRecorded
 from entrepot.metering.usage_writer import PROGRESS_STREAMS_MAX, RAW_BYTES_MAX, UsageWriter
+from entrepot.ports.event_log import Settling, Told
 
 ADMITTED = Admitted(
     id="e1",
@@ -35,13 +34,13 @@ class Log:
         self.available = True
         self.owed = 0
         self.appended: list[LogRecord] = []
-        self.settling: list[tuple[LogRecord, Callable[[], None], Callable[[], None]]] = []
+        self.settling: list[tuple[LogRecord, Settling]] = []
 
     def append(self, record: LogRecord) -> None:
         self.appended.append(record)
 
-    def settle(self, record: LogRecord, done: Callable[[], None], failed: Callable[[], None]) -> None:
-        self.settling.append((record, done, failed))
+    def settle(self, record: LogRecord, waiter: Settling) -> None:
+        self.settling.append((record, waiter))
 
 
 def settle(writer: UsageWriter, heard: list[str], raw: bytes = b"{}") -> None:
@@ -51,8 +50,7 @@ def settle(writer: UsageWriter, heard: list[str], raw: bytes = b"{}") -> None:
         source="reported",
         outcome="stop",
         raw=raw,
-        done=lambda: heard.append("done"),
-        failed=lambda: heard.append("failed"),
+        waiter=Told(lambda: heard.append("done"), lambda: heard.append("failed")),
     )
 
 
@@ -84,7 +82,7 @@ def test_usage_is_done_when_the_log_says_so() -> None:
     log, heard = Log(), list[str]()
     writer = UsageWriter(log, Clock(2_000))
     settle(writer, heard, raw=b"x" * (RAW_BYTES_MAX + 1))
-    [(recorded, done, _)] = log.settling
+    [(recorded, waiter)] = log.settling
     assert isinstance(recorded, UsageRecorded)
     event = recorded.event
     assert (event.id, event.admitted_at, event.finished_at, event.customer, event.key) == (
@@ -96,7 +94,7 @@ def test_usage_is_done_when_the_log_says_so() -> None:
     )
     assert (event.meters, event.upstream, len(event.raw)) == ({"input_tokens": 3}, "up", RAW_BYTES_MAX)
     assert heard == []
-    done()
+    waiter.settled()
     assert heard == ["done"]
     assert writer.settled == {"input_tokens": 3}
 
@@ -105,8 +103,8 @@ def test_usage_the_log_does_not_take_is_owed_by_it() -> None:
     log, heard = Log(), list[str]()
     writer = UsageWriter(log, Clock(2_000))
     settle(writer, heard)
-    [(_, _, failed)] = log.settling
-    failed()
+    [(_, waiter)] = log.settling
+    waiter.not_settled()
     log.owed = 1
     assert (heard, writer.owed) == (["failed"], 1)
     log.available = False

@@ -1,7 +1,7 @@
 """One request from its admission to its usage record, as its upstream, its client and the usage log tell it."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
+from typing import Literal
 
 import msgspec
 
@@ -26,6 +26,9 @@ from entrepot.relay.http1 import AnswerHead
 from entrepot.relay.usage_tap import StreamTap
 from entrepot.routing.pool import Pool
 
+# What is done for the client once usage is durable.
+Then = Literal["nothing", "answer", "end_stream", "relay_refusal", "error"]
+
 
 class Exchange:
     """One request from the moment it may go upstream, with its hold of limits; the taker of its attempts."""
@@ -39,7 +42,7 @@ class Exchange:
     _attempt: Attempt
     _way: Way
     _head: AnswerHead
-    _then: Callable[[], None]
+    _then: Then
     _error: EntrepotError
 
     def __init__(
@@ -159,7 +162,7 @@ class Exchange:
         self._leave_well()
         outcome = openai.outcome_of(tap.finish)
         counted = None if outcome == "upstream_failed" else tap.counted
-        self._settle(tap.usage, counted, outcome, self._end_stream, tap.also)
+        self._settle(tap.usage, counted, outcome, "end_stream", tap.also)
 
     def answered(self, head: AnswerHead, body: bytes) -> None:
         """Settles; the answer is sent once that is done."""
@@ -177,7 +180,7 @@ class Exchange:
         else:
             outcome = openai.outcome_of(said.finish)
             counted = None if outcome == "upstream_failed" else 0 if said.usage else answers.count(body)
-            self._settle(said.usage, counted, outcome, self._send_answer, said.also, said.meters)
+            self._settle(said.usage, counted, outcome, "answer", said.also, said.meters)
 
     def _refused(self, head: AnswerHead, body: bytes) -> None:
         """Tries elsewhere what may fare better there; settles the rest, which used nothing unless it says so."""
@@ -190,8 +193,8 @@ class Exchange:
                 return
         else:
             self._leave_well()
-        then = partial(relay_refusal, self._client, head, body, self._way.destination)
-        self._settle(usage, None, openai.outcome_of_refusal(body), then)
+        self._head, self._body = head, body
+        self._settle(usage, None, openai.outcome_of_refusal(body), "relay_refusal")
 
     def failed(self, failure: Failure) -> None:
         """Tries the next upstream if the client has nothing of an answer yet; else the request ends here."""
@@ -263,7 +266,7 @@ class Exchange:
     def client_left(self, outcome: Outcome = "client_left") -> None:
         """The client is gone, or this process stops: the upstream's rule says what becomes of the answer."""
         if self._ended:
-            self._then = _nothing
+            self._then = "nothing"
             self._client.left(outcome)
             return
         if outcome == "client_left" and self._rule == "drain" and self._attempt.was_sent:
@@ -272,7 +275,7 @@ class Exchange:
             self._shared.left.add(self)
             self._attempt.mute()
             return
-        self._then = _nothing
+        self._then = "nothing"
         self._attempt.cancel()
         self._leave()
         self._record_unfinished(outcome, answered=self._attempt.has_answered)
@@ -294,9 +297,9 @@ class Exchange:
 
     def _give_up(self, error: EntrepotError, *, answered: bool) -> None:
         """Ends a request whose upstream failed, or at whose end something of ours did."""
-        self._error, self._then = error, self._send_error
+        self._error, self._then = error, "error"
         if self._ended or not self._record_unfinished("upstream_failed", answered=answered):
-            self._settled()
+            self.settled()
 
     def _record_unfinished(self, outcome: Outcome, *, answered: bool) -> bool:
         """Whether usage is being settled: it is known, or is to be none. If not, it is left to be resolved."""
@@ -332,7 +335,7 @@ class Exchange:
         usage: bytes,
         counted: int | None,
         outcome: Outcome,
-        then: Callable[[], None],
+        then: Then,
         also: dict[str, int] = NOTHING_ELSE,
         known: dict[str, int] | None = None,
     ) -> None:
@@ -354,17 +357,24 @@ class Exchange:
             outcome="client_left" if self._left else outcome,
             raw=usage,
             budgets=budgets,
-            done=self._settled,
-            failed=self._not_settled,
+            waiter=self,
         )
 
-    def _settled(self) -> None:
-        then, self._then = self._then, _nothing
-        then()
+    def settled(self) -> None:
+        """The usage is durable: the client is given what waited for it."""
+        then, self._then = self._then, "nothing"
+        if then == "answer":
+            self._send_answer()
+        elif then == "end_stream":
+            self._end_stream()
+        elif then == "relay_refusal":
+            relay_refusal(self._client, self._head, self._body, self._way.destination)
+        elif then == "error":
+            self._send_error()
 
-    def _not_settled(self) -> None:
+    def not_settled(self) -> None:
         """The usage is owed to the log; the client is not given the end of an answer that may yet be lost."""
-        if self._then is not _nothing:
+        if self._then != "nothing":
             self._error = log_unavailable()
             self._send_error()
 
@@ -383,7 +393,3 @@ class Exchange:
             self._client.refuse(self._error)
         else:
             self._client.break_stream(self._error)
-
-
-def _nothing() -> None:
-    """What is left to do for a client that is gone."""

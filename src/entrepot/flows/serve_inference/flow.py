@@ -42,7 +42,7 @@ from entrepot.flows.serve_inference.shared import Shared
 from entrepot.flows.serve_inference.stored import Continuation, StoredAsk, StoredErrand
 from entrepot.flows.serve_inference.tiers import Tiers
 from entrepot.flows.serve_inference.timed_exchange import timed
-from entrepot.flows.serve_inference.ways import Ways
+from entrepot.flows.serve_inference.ways import Ready, Ways
 from entrepot.identity.authenticate import Caller, Directory
 from entrepot.identity.authorize import check_inference
 from entrepot.metering.usage_writer import UsageWriter, log_unavailable
@@ -113,34 +113,37 @@ class ServeInference:
         # policy: may this be asked, and from where?   It will refuse by raising.
         asked = operation.read(ask.body, ask.media_type)
         name = ask.deployment or asked.model or only_deployment(caller.project, operation, ask.at)
-        deployment = deployment_for(caller.project, name, operation.offered, ask.at)
-        if deployment.stages or deployment.upgraded_from:
+        ready = self.ways.plain(caller.project.id, name)
+        if ready is None or operation.offered not in ready.operations:
+            deployment = deployment_for(caller.project, name, operation.offered, ask.at)
             tell_stage(client, deployment, ask.at)
-        tiered = "service_tier" in asked.known or deployment.service_tier or caller.tier != "default"
+            ready = self.ways.ready(caller.project.id, deployment)
+        tiered = "service_tier" in asked.known or ready.service_tier or caller.tier != "default"
         if tiered:
-            caller, asked = self._tiers.choose(caller, deployment, asked, ask.at, client)
+            caller, asked = self._tiers.choose(caller, ready.deployment, asked, ask.at, client)
         budgets = self._budgets.met_by(caller.project.id, caller.key) if self._has_budgets else ()
-        if deployment.limits or budgets or (tiered and caller.tier == "priority"):
-            return self._admit(ask, client, caller, deployment, asked, budgets)
-        return self._begin(ask, client, caller, deployment, asked, None)
+        if ready.limited or budgets or (tiered and caller.tier == "priority"):
+            return self._admit(ask, client, caller, ready, asked, budgets)
+        return self._begin(ask, client, caller, ready, asked, None)
 
     def _admit(
         self,
         ask: Ask,
         client: LimitedClient,
         caller: Caller,
-        deployment: ServedDeployment,
+        ready: Ready,
         asked: Asked,
         budgets: Sequence[Running],
         refused: Callable[[Short, EntrepotError], UnderWay | None] | None = None,
     ) -> Exchange | Repeat | Continuation | Admitting:
         """The request with what it may use held, at once or when the counters have answered. refused: see Admitting."""
+        deployment = ready.deployment
         estimate = self._estimate(ask, asked, deployment)
         needs = self._needs(ask.at, caller, deployment, estimate, budgets, asked.counts)
         client.tell_limits(partial(self.desk.standings, needs))
         if caller.tier == "priority":
             needs = [*needs, self._tiers.need(caller, deployment, estimate, ask.at)]
-        begin = partial(self._begin, ask, client, caller, deployment, asked)
+        begin = partial(self._begin, ask, client, caller, ready, asked)
         queue = self._waiting.queue(caller.project.id, deployment) if deployment.queue and refused is None else None
         hold = self.desk.hold(needs, ask.at) if queue is None or queue.is_empty else None
         if hold is not None:
@@ -199,29 +202,25 @@ class ServeInference:
             check_stage(other, ask.at)
             tell_stage(client, other, ask.at)
             check_tier(other, caller.tier, ask.at)
-            if other.limits or budgets:
-                return self._admit(ask, client, caller, other, asked, budgets, failed)
-            return self._begin(ask, client, caller, other, asked, None)
+            ready = self.ways.ready(caller.project.id, other)
+            if ready.limited or budgets:
+                return self._admit(ask, client, caller, ready, asked, budgets, failed)
+            return self._begin(ask, client, caller, ready, asked, None)
         except EntrepotError as failure:
             failed(None, failure)
             return None
 
     def _estimate(self, ask: Ask, asked: Asked, deployment: ServedDeployment) -> Estimate:
-        count = self.counting.of(deployment.tokenizer)
-        return estimate_of(ask.operation, asked, ask.body, deployment.context_tokens, count)
+        return estimate_of(
+            ask.operation, asked, ask.body, deployment.context_tokens, self.counting.of(deployment.tokenizer)
+        )
 
     def _begin(
-        self,
-        ask: Ask,
-        client: Client,
-        caller: Caller,
-        deployment: ServedDeployment,
-        asked: Asked,
-        hold: Hold | None,
+        self, ask: Ask, client: Client, caller: Caller, ready: Ready, asked: Asked, hold: Hold | None
     ) -> Exchange | Repeat | Continuation:
         """What answers the client, begun. hold: ended, where this raises. Raises: EntrepotError."""
         try:
-            answering = self._prepared(ask, client, caller, deployment, asked, hold)
+            answering = self._prepared(ask, client, caller, ready, asked, hold)
         except Exception:
             if hold is not None:
                 hold.release(ask.at)
@@ -230,49 +229,47 @@ class ServeInference:
         return answering
 
     def _prepared(
-        self,
-        ask: Ask,
-        client: Client,
-        caller: Caller,
-        deployment: ServedDeployment,
-        asked: Asked,
-        hold: Hold | None,
+        self, ask: Ask, client: Client, caller: Caller, ready: Ready, asked: Asked, hold: Hold | None
     ) -> Exchange | Repeat | Continuation:
         """What will answer the client. Raises: EntrepotError."""
-        operation, project = ask.operation, caller.project
-        pool = self.ways.pool(project.id, deployment)
+        if not ready.is_served:  # It waited, and another snapshot has come.
+            ready = self.ways.ready(caller.project.id, ready.deployment)
+        operation, pool = ask.operation, ready.pool
         key = cache_key(asked, pool.rules.sticky) if pool.has_choice else b""
         ways = pool.order_for(key) if key else pool.order()
         if not ways:
             raise unreachable(pool.back_in(ask.at))
-        if deployment.service_tiers is not None and caller.tier == "flex":
-            ways = self._tiers.spare_ways(deployment, ways, ask.at, partial(self._estimate, ask, asked, deployment))
+        if caller.tier == "flex" and ready.deployment.service_tiers is not None:
+            ways = self._tiers.spare_ways(ready, ways, ask.at, partial(self._estimate, ask, asked, ready.deployment))
         admitted = _Admitted(
             id=ask.id,
             at=ask.at,
             instance=self._instance,
-            customer=project.customer,
-            project=project.id,
-            deployment=deployment.name,
-            model=deployment.model,
+            customer=ready.customer,
+            project=ready.project,
+            deployment=ready.name,
+            model=ready.model,
             tier=caller.tier,
             upstream=ways[0].upstream,
             key=caller.key,
-            prompt_tokens_estimate=operation.estimate(asked.size, deployment.context_tokens),
+            prompt_tokens_estimate=operation.estimate(asked.size, ready.context_tokens),
             counts=asked.counts,
             holds=() if hold is None else hold.budgets,
         )
-        make: Callable[..., Exchange] = HedgedExchange if pool.rules.hedge_after_ms else Exchange
+        make: Callable[..., Exchange] | None = HedgedExchange if ready.hedges else None
         if ask.stages is not None:
             make = timed(ask.stages)
-        if deployment.cache is not None:
-            repeat = self.repeats.of(project, deployment, operation, asked, admitted, client)
+        if ready.caches:
+            repeat = self.repeats.of(caller.project, ready.deployment, operation, asked, admitted, client)
             if repeat is not None:
-                repeat.begin_with(partial(make, self.shared, operation=operation, pool=pool, ways=ways), hold)
+                begin = partial(make or Exchange, self.shared, operation=operation, pool=pool, ways=ways)
+                repeat.begin_with(begin, hold)
                 return repeat
         if asked.previous:
-            begin = partial(make, self.shared, client, asked, operation, pool, admitted=admitted, hold=hold)
-            return Continuation(pool.all_ways(), asked.previous, project.id, ask.id, ask.at, client, begin, hold)
+            go_on = partial(make or Exchange, self.shared, client, asked, operation, pool, admitted=admitted, hold=hold)
+            return Continuation(pool.all_ways(), asked.previous, ready.project, ask.id, ask.at, client, go_on, hold)
+        if make is None:  # Nearly always, and a class of its own is made without a search for what its call means.
+            return Exchange(self.shared, client, asked, operation, pool, ways, admitted, hold)
         return make(self.shared, client, asked, operation, pool, ways, admitted, hold)
 
     def serve_stored(self, ask: StoredAsk, credential: Credential, at: Instant, client: Client) -> StoredErrand:

@@ -186,11 +186,11 @@ class Repeat:
             outcome=kept.outcome,
             raw=kept.raw,
             budgets=budgets,
-            done=self._give,
-            failed=self._not_settled,
+            waiter=self,
         )
 
-    def _give(self) -> None:
+    def settled(self) -> None:
+        """Gives the kept answer: its usage is durable."""
         if self._gone:
             return
         client, kept = self._client, self._kept
@@ -201,7 +201,8 @@ class Repeat:
         else:
             client.answer(200, kept.body)
 
-    def _not_settled(self) -> None:
+    def not_settled(self) -> None:
+        """Refuses: the usage of an answer cannot be recorded now."""
         if not self._gone:
             self._client.refuse(log_unavailable())
 

@@ -28,6 +28,7 @@ from entrepot.flows.serve_inference.session_records import SessionRecords
 from entrepot.flows.serve_inference.shared import Shared
 from entrepot.flows.serve_inference.ways import Way
 from entrepot.metering.usage_writer import log_unavailable
+from entrepot.ports.event_log import Told
 from entrepot.relay.failures import all_busy, unreachable
 from entrepot.relay.frames import CLOSE, TEXT, BrokenFrames, FrameReader, MessageScanner, Part, close_frame, frame
 from entrepot.relay.gate import Gate
@@ -264,7 +265,7 @@ class Session:
             event = event._replace(outcome="client_left")
             if self._way.endpoint.rules.on_client_abort == "no_bill":
                 event = event._replace(usage=b"", is_free=True)
-        self._records.settle(event, part.counted, lambda: self._settled(let_go), self._not_settled)
+        self._records.settle(event, part.counted, Told(lambda: self._settled(let_go), self._not_settled))
 
     def _settled(self, let_go: Callable[[], None]) -> None:
         let_go()

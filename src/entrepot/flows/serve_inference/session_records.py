@@ -11,6 +11,7 @@ from entrepot.dialects import realtime
 from entrepot.dialects.openai_usage import UsageMismatch
 from entrepot.flows.serve_inference.session_limits import SessionLimits
 from entrepot.flows.serve_inference.shared import Shared
+from entrepot.ports.event_log import Settling
 
 
 class _Response:
@@ -50,10 +51,9 @@ class SessionRecords:
         self,
         event: realtime.Event,
         counted: int,
-        done: Callable[[], None],
-        failed: Callable[[], None],
+        waiter: Settling,
     ) -> None:
-        """Makes the usage durable that an event reports, then calls done; failed, if it is owed to the log.
+        """Makes the usage durable that an event reports; the waiter hears of it.
 
         counted: as of a response's beginning, now.
         """
@@ -78,8 +78,7 @@ class SessionRecords:
             source=source,
             outcome=event.outcome,
             raw=event.usage,
-            done=done,
-            failed=failed,
+            waiter=waiter,
             budgets=budgets,
         )
 

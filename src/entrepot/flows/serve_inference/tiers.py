@@ -16,7 +16,7 @@ from entrepot.dialects.asked import Asked
 from entrepot.dialects.service_tiers import tier_of
 from entrepot.flows.serve_inference.client import LimitedClient
 from entrepot.flows.serve_inference.counting import Counting
-from entrepot.flows.serve_inference.ways import Way
+from entrepot.flows.serve_inference.ways import Ready, Way
 from entrepot.identity.authenticate import Caller
 from entrepot.routing.plan import check_service_tier, check_tier
 from entrepot.routing.spare import spare_of, with_spare
@@ -65,15 +65,15 @@ class Tiers:
         return self._ramps.need(_name(caller, deployment), estimate.prompt_tokens, at)
 
     def spare_ways(
-        self, deployment: ServedDeployment, ways: Sequence[Way], at: Instant, estimate: Callable[[], Estimate]
+        self, ready: Ready, ways: Sequence[Way], at: Instant, estimate: Callable[[], Estimate]
     ) -> Sequence[Way]:
         """Those of the ways that a request at flex may go. Raises: FlexUnavailable when there is none."""
-        tiers = deployment.service_tiers
+        tiers = ready.deployment.service_tiers
         percent = 100 if tiers is None or tiers.flex is None else tiers.flex.busy_percent_max
         spare = with_spare(ways, percent)
         if not spare:
             self._counts.refuse("flex", "flex_unavailable")
-            raise no_spare(deployment.model, *spare_of(ways, percent), estimate(), at)
+            raise no_spare(ready.model, *spare_of(ways, percent), estimate(), at)
         return spare
 
     def _may_grow(self, caller: Caller, deployment: ServedDeployment, at: Instant) -> bool:

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterable
 
 from entrepot.core.errors import BadInput, UpstreamUnavailable
-from entrepot.core.snapshot import GatewaySnapshot, ServedDeployment, Target
+from entrepot.core.snapshot import GatewaySnapshot, ServedDeployment, ServedProject, Target
 from entrepot.core.upstream_rules import PoolRules, Timeouts, UpstreamRules
 from entrepot.dialects.operations import PATHS
 from entrepot.relay.destination import Destination, Place, destinations_of, place_of
 from entrepot.relay.upstream import Lane, UpstreamLimits, UpstreamPool
 from entrepot.routing.endpoint import Endpoint
 from entrepot.routing.fleet import Fleet
+from entrepot.routing.plan import is_plain
 from entrepot.routing.pool import Member, Pool
 
 
@@ -29,6 +30,35 @@ class Way:
         self.key_at = key_at
 
 
+class Ready:
+    """A deployment of a snapshot with what its requests need at hand: in the snapshot each would search for it, see
+    docs/decisions/0009.
+
+    limited: requests meet limits; hedges: a second upstream is asked when the first is slow; caches: answers are kept.
+    is_served: until the next snapshot is served from.
+    """
+
+    __slots__ = (
+        "caches", "context_tokens", "customer", "deployment", "hedges", "is_served", "limited", "model", "name",
+        "operations", "pool", "project", "service_tier",
+    )  # fmt: skip
+
+    def __init__(self, project: ServedProject, deployment: ServedDeployment, pool: Pool[Way]) -> None:
+        self.deployment = deployment
+        self.project = project.id
+        self.customer = project.customer
+        self.name = deployment.name
+        self.model = deployment.model
+        self.operations = deployment.operations
+        self.context_tokens = deployment.context_tokens
+        self.limited = bool(deployment.limits)
+        self.service_tier = deployment.service_tier
+        self.caches = deployment.cache is not None
+        self.hedges = deployment.routing.hedge_after_ms > 0
+        self.pool = pool
+        self.is_served = True
+
+
 class Ways:
     """All ways of a gateway process. secret_of: the key at a place (Target.key); raises BadInput when there is none."""
 
@@ -37,7 +67,8 @@ class Ways:
         self.later = connections.later
         self._connections = connections
         self._secret_of = secret_of
-        self._pools: dict[str, dict[tuple[str, str], Pool[Way]]] = {}  # By project; by deployment and model.
+        self._ready: dict[str, dict[tuple[str, str], Ready]] = {}  # By project; by deployment and model.
+        self._plain: dict[str, dict[str, Ready]] = {}  # Of those the plain ones, by project and deployment.
         self.places: dict[Place, Way] = {}
 
     def adopt(self, snapshot: GatewaySnapshot) -> list[str]:
@@ -47,25 +78,40 @@ class Ways:
         destinations, faults = destinations_of(targets, PATHS, self._secret_of)
         self.places = {}
         shared: dict[tuple[tuple[Target, ...], PoolRules], Pool[Way]] = {}  # Of many deployments, few differ in it.
-        self._pools = {}
+        for deployments in self._ready.values():
+            for ready in deployments.values():
+                ready.is_served = False
+        self._ready, self._plain = {}, {}
         for project, deployment in served:
             like = deployment.targets, deployment.routing
             pool = shared.get(like)
             if pool is None:
                 members = self._members(deployment.targets, destinations, snapshot.upstreams)
                 pool = shared[like] = Pool(members, deployment.routing)
-            self._pools.setdefault(project.id, {})[deployment.name, deployment.model] = pool
+            ready = Ready(project, deployment, pool)
+            self._ready.setdefault(project.id, {})[deployment.name, deployment.model] = ready
+            if is_plain(project, deployment):
+                self._plain.setdefault(project.id, {})[deployment.name] = ready
         self.fleet.serve(shared.values(), self.places)
         return faults
 
-    def pool(self, project: str, deployment: ServedDeployment) -> Pool[Way]:
-        """The upstreams of a deployment. Raises: UpstreamUnavailable, when it is none of the snapshot any more."""
+    def plain(self, project: str, name: str) -> Ready | None:
+        """The deployment of this name, where it is plain (routing.plan.is_plain), as nearly all are."""
+        deployments = self._plain.get(project)
+        return None if deployments is None else deployments.get(name)
+
+    def ready(self, project: str, deployment: ServedDeployment) -> Ready:
+        """Any deployment. Raises: UpstreamUnavailable, when it is none of the snapshot any more."""
         try:
-            return self._pools[project][deployment.name, deployment.model]
+            return self._ready[project][deployment.name, deployment.model]
         except KeyError:
             raise UpstreamUnavailable(
                 f"The deployment {deployment.name!r} was changed while the request waited; try again.", retry_after_s=1
             ) from None
+
+    def pool(self, project: str, deployment: ServedDeployment) -> Pool[Way]:
+        """Its upstreams. Raises: UpstreamUnavailable, when it is none of the snapshot any more."""
+        return self.ready(project, deployment).pool
 
     def renew_keys(self, changed: Callable[[str], bool]) -> list[str]:
         """Reads anew the keys at places that have changed; which could not be used, the old ones staying in use."""
