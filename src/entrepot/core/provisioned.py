@@ -66,8 +66,9 @@ def sizing_at(rules: Iterable[SizingRule], geography: Geography, at: Instant) ->
 
 
 def minutes_pico(minutes: int, hourly_pico: int) -> int:
-    """What unit minutes cost at the price of a unit hour, rounded half up to whole pico."""
-    return (2 * minutes * hourly_pico + MINUTES_PER_HOUR) // (2 * MINUTES_PER_HOUR)
+    """What unit minutes cost at the price of a unit hour, rounded half up to whole pico; below none, given back."""
+    pico = (2 * abs(minutes) * hourly_pico + MINUTES_PER_HOUR) // (2 * MINUTES_PER_HOUR)
+    return -pico if minutes < 0 else pico
 
 
 def load_of(output_weight: int, meters: Mapping[str, int]) -> int:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from entrepot.core.provisioned import DEFAULT_SIZING, Geography, SizingRule, sizing_at
+from entrepot.core.provisioned import DEFAULT_SIZING, Geography, SizingRule, minutes_pico, sizing_at
 
 RULES = (
     SizingRule(300, 100, begins=10),
@@ -24,3 +24,8 @@ def test_the_latest_rule_for_the_geography_holds(geography: Geography, at: int, 
 def test_a_model_has_no_rule_before_its_first_and_a_plain_one_without_any() -> None:
     assert sizing_at(RULES, "global", 9) is None
     assert sizing_at((), "global", 9) is DEFAULT_SIZING
+
+
+def test_minutes_that_are_given_back_cost_what_they_cost() -> None:
+    """Half a pico, which a correction has to round as the invoice before it did."""
+    assert [minutes_pico(minutes, 30) for minutes in (1, -1, 3, -3, 4, 0)] == [1, -1, 2, -2, 2, 0]
