@@ -2,7 +2,19 @@
 
 import pytest
 
-from entrepot.core.money import PICO, format_minor, format_parts, format_pico, minor_digits, parse_pico, round_to_minor
+from entrepot.core.money import (
+    MICRO_PER_WIDE,
+    PICO,
+    PICO_PER_MICRO,
+    format_minor,
+    format_parts,
+    format_pico,
+    join_pico,
+    minor_digits,
+    parse_pico,
+    round_to_minor,
+    split_pico,
+)
 
 
 @pytest.mark.parametrize(
@@ -79,3 +91,20 @@ def test_parts_of_a_unit_are_shown_to_the_twelfth_digit(quantity: int, parts: in
 )
 def test_halves_go_to_the_even_neighbour_where_that_is_the_mode(tie: str, even: str) -> None:
     assert format_pico(round_to_minor(parse_pico(tie), "USD", "half_even")) == even
+
+
+@pytest.mark.parametrize(
+    ("micro", "remainder", "columns"),
+    [
+        (0, 0, (0, 0, 0)),
+        (-1, 999_999, (0, -1, 999_999)),
+        (MICRO_PER_WIDE - 1, 5, (0, MICRO_PER_WIDE - 1, 5)),
+        (MICRO_PER_WIDE, 0, (1, 0, 0)),
+        (-MICRO_PER_WIDE, 0, (-1, 0, 0)),
+        (1 - 2 * MICRO_PER_WIDE, 7, (-1, 1 - MICRO_PER_WIDE, 7)),
+    ],
+)
+def test_an_amount_of_any_size_is_three_columns(micro: int, remainder: int, columns: tuple[int, int, int]) -> None:
+    amount = micro * PICO_PER_MICRO + remainder
+    assert split_pico(amount) == columns
+    assert join_pico(*columns) == amount

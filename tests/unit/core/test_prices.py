@@ -2,7 +2,7 @@
 
 import pytest
 
-from entrepot.core.prices import Mode, Price, PriceBookVersion, PriceTable, Step, unit_price
+from entrepot.core.prices import SERVED_BY_UNITS, Mode, Price, PriceBookVersion, PriceTable, Step, unit_price
 
 
 @pytest.mark.parametrize(
@@ -60,6 +60,13 @@ def test_a_class_has_its_own_price_where_there_is_one_the_most_telling_first() -
     ]  # fmt: skip
     assert [_unit(table, "cached_input_tokens", name) for name in ("", "peak")] == [1, 4]
     assert table.long_inputs("m") == (1000,)
+
+
+def test_what_units_serve_costs_nothing_beside_them_whatever_its_price() -> None:
+    assert (
+        _unit(PriceTable(_version(0, Price("m", "input_tokens", "default", 1))), "input_tokens", SERVED_BY_UNITS) == 0
+    )
+    assert _unit(PriceTable(_version(0)), "images", SERVED_BY_UNITS) == 0
 
 
 STEPS = (Step(10, 4), Step(100, 3), Step(None, 1))

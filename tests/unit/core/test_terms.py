@@ -3,7 +3,7 @@
 import pytest
 
 from entrepot.core.prices import Price, PriceBookVersion, Step
-from entrepot.core.terms import SHARE, Commitment, Discount, discounted, parse_percent
+from entrepot.core.terms import SHARE, Commitment, Discount, Reservation, discounted, parse_percent
 
 
 @pytest.mark.parametrize(("text", "share"), [("0", 0), ("100", SHARE), ("12.5", SHARE // 8), ("0.0000000001", 1)])
@@ -32,3 +32,8 @@ def test_a_commitment_covers_what_its_discount_makes_it_last_for() -> None:
     assert term.covers_pico == 150
     assert [term.drawn_pico(charged) for charged in (-5, 0, 75, 149, 150, 151)] == [0, 0, 50, 99, 100, 100]
     assert [term.overage_pico(charged) for charged in (150, 151, 153)] == [0, 1, 4]
+
+
+def test_a_reservation_is_of_a_model_where_there_is_only_one() -> None:
+    of = [Reservation("r", 1, 1, 0, 1, models).model for models in ((), ("m",), ("m", "n"))]
+    assert of == ["", "m", ""]
