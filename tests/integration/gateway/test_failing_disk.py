@@ -92,9 +92,9 @@ def test_a_disk_that_fails_and_comes_back(installation: Installation, fail: Call
     answered.append(ask(installation, chat("hi")))
     assert [reply.status for reply in answered] == [200, 200]
     usage = served(installation)
-    assert usage[id_of(broken)].event.meters == {"input_tokens": 1, "output_tokens": 3}
-    assert {id_of(reply) for reply in answered} < set(usage)
-    assert len(usage) == 3, "what was refused never reached an upstream"
+    if id_of(broken) in usage:  # Else a record of the stream met the failing disk first, and this one was refused too.
+        assert usage.pop(id_of(broken)).event.meters == {"input_tokens": 1, "output_tokens": 3}
+    assert set(usage) == {id_of(reply) for reply in answered}, "what was refused never reached an upstream"
     eventually(lambda: failures(installation) > failed_before)
 
 
