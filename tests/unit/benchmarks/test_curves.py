@@ -32,4 +32,4 @@ def test_the_curves_reach_as_far_as_they_say() -> None:
     ends = {name: (sweep.points[0].x, sweep.points[-1].x) for name, sweep in sweeps(1).items()}
     assert ends["body"] == (1, 1024)
     assert ends["tenants"] == (1, 100_000)
-    assert ends["streams"] == (1, 5000)
+    assert ends["streams"] == (10, 5000)

@@ -62,6 +62,11 @@ def test_a_class_has_its_own_price_where_there_is_one_the_most_telling_first() -
     assert table.long_inputs("m") == (1000,)
 
 
+def test_lengths_that_have_a_price_are_looked_at_from_the_greatest() -> None:
+    lengths = [Price("m", "input_tokens", "default", 1, f"above_{tokens}") for tokens in (9000, 200_000, 1000)]
+    assert PriceTable(_version(0, *lengths)).long_inputs("m") == (200_000, 9000, 1000)
+
+
 def test_what_units_serve_costs_nothing_beside_them_whatever_its_price() -> None:
     assert (
         _unit(PriceTable(_version(0, Price("m", "input_tokens", "default", 1))), "input_tokens", SERVED_BY_UNITS) == 0
