@@ -32,7 +32,10 @@ import pytest
 from tests.mutation.mutants import Mutant, mutants_of, noted, put
 from tests.support.tree import ROOT, SOURCE
 
-_CORE = ("charges", "exchange", "invoices", "journal", "money", "periods", "price_windows", "prices", "terms")
+_CORE = (
+    *("budgets", "charges", "costs", "exchange", "invoices", "journal", "money", "periods", "price_windows", "prices"),
+    *("subscriptions", "terms"),
+)
 _INVOICING = ("exchange", "issue", "reservations", "subscriptions", "terms")
 MODULES = (
     *(f"core/{name}.py" for name in _CORE),
@@ -47,7 +50,7 @@ MODULES = (
 TESTS = (
     *(f"unit/core/test_{name}.py" for name in ("budgets", "costs", "exchange", "installed", "invoices", "money")),
     *(f"unit/core/test_{name}.py" for name in ("partner_usage", "periods", "price_windows", "prices", "provisioned")),
-    *("unit/core/test_terms.py", "unit/core/test_world.py"),
+    *(f"unit/core/test_{name}.py" for name in ("subscriptions", "terms", "world")),
     *(f"unit/{room}" for room in ("rating", "ledger", "invoicing", "settlement", "provisioning", "printing")),
     *("unit/metering/test_aggregate.py", "unit/metering/test_record.py", "unit/reconciling"),
     *("unit/reporting/test_seats.py", "unit/reporting/test_throughput.py"),

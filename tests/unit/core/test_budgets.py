@@ -2,7 +2,18 @@
 
 import pytest
 
-from entrepot.core.budgets import Budget, BudgetKind, OwnedBudget, Standing, TopUp, forecast, periods_around
+from entrepot.core.budgets import (
+    SCHEMA,
+    Budget,
+    BudgetKind,
+    OwnedBudget,
+    Standing,
+    Standings,
+    TopUp,
+    forecast,
+    periods_around,
+    place_of,
+)
 from entrepot.core.periods import DAY, END_OF_TIME, HOUR, Period, parse_instant
 from tests.support.billing import APRIL, MARCH
 
@@ -72,3 +83,22 @@ def test_a_month_goes_on_as_its_days_so_far() -> None:
         100,
     ]
     assert forecast(Standing(of, of.term_at(MARCH).limit, "", 100), MARCH) is None
+
+
+def test_only_payments_from_the_first_on_count() -> None:
+    paid = owned("prepaid", 0, (TopUp(MARCH, 5), TopUp(APRIL + DAY, 7)))
+    assert paid.first_period == "2024-03"
+    assert paid.term_at(MARCH).limit.refill == "budget"
+
+
+def test_how_much_is_spent_is_told_in_whole_percent() -> None:
+    budget = owned("total", 300)
+    spent = [Standing(budget, budget.term_at(MARCH).limit, "", units).percent for units in (0, 149, 150, 299, 300, 600)]
+    assert spent == [0, 49, 50, 99, 100, 200]
+
+
+def test_places_in_the_log_are_in_its_order() -> None:
+    places = [
+        place_of(Standings(SCHEMA, MARCH, segment, offset)) for segment, offset in ((0, 7), (1, 5), (1, 6), (2, 0))
+    ]
+    assert places == sorted(set(places))

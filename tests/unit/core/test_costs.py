@@ -90,3 +90,12 @@ def test_a_price_by_quantity_is_counted_at_its_dearest(
     found = costs(price("input_tokens", 100 if package else 0, mode=mode, steps=steps, package=package))
     assert found.cost("default", MARCH, {"input_tokens": 15}) == most
     assert found.most("default", MARCH, 15, 0) == [("input_tokens", 15, most)]
+
+
+def test_what_provisioned_units_serve_costs_nothing_but_is_not_without_a_price() -> None:
+    version = PriceBookVersion("b@1", "b", 0, (price("input_tokens", 5), price("output_tokens", 20)))
+    units = Costs("m", [PricesInForce(MARCH, END_OF_TIME, version)], by_units=True)
+    parts = units.most("default", MARCH, 10, 10)
+    assert parts is not None
+    assert sum(part.pico for part in parts) == 0
+    assert units.cost("default", MARCH, {"input_tokens": 3}) == 0
