@@ -133,14 +133,17 @@ def test_a_gateway_told_to_stop_meanwhile_stops_and_loses_nothing(
     installation: Installation, fail: Callable[[Installation], None]
 ) -> None:
     gateway = installation.start_gateway()
+    before = ask(installation, chat("hi"))  # That the gateway began is on the disk then, and does not meet its failing.
     fail(installation)
-    assert ask(installation, chat("hi [[chunks=7]]")).status == 503
+    broken = ask(installation, chat("hi [[chunks=7]]"))
+    assert (before.status, broken.status) == (200, 503)
     gateway.send_signal(signal.SIGTERM)
     assert gateway.wait(30) == 0
     mend(installation)
-    eventually(lambda: served(installation))
-    [usage] = served(installation).values()
-    assert usage.event.meters == {"input_tokens": 1, "output_tokens": 7}
+    eventually(lambda: id_of(broken) in served(installation))
+    usage = served(installation)
+    assert set(usage) == {id_of(before), id_of(broken)}
+    assert usage[id_of(broken)].event.meters == {"input_tokens": 1, "output_tokens": 7}
 
 
 def id_of(reply: Reply) -> str:
