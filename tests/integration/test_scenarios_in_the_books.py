@@ -123,6 +123,32 @@ def test_2_late_usage_is_a_correction_at_the_steps_its_month_has_reached(firm: F
     firm.run("verify")
 
 
+def test_3_months_that_were_closed_before_the_contract_was_declared_owe_its_minimum(firm: Firm) -> None:
+    """1,000.00 a month from 15 January, signed in March: 548.39 for 17 of 31 days, 1,000.00 for February, and March."""
+    others = ACME.replace("acme", "beta").replace("TERMS", "")
+    firm.apply(DOLLARS, customers=others)
+    for month, closed_on in (("2024-01", "2024-02-02"), ("2024-02", "2024-03-02")):
+        firm.on(closed_on)
+        assert firm.closed(month) == []
+    signed = "{customer: acme, effective_from: 2024-01-15, price_book: list, terms: [{kind: minimum, monthly: '1000'}]}"
+    both = others.replace("}]", "}, {id: acme, name: Acme}]", 1)
+    firm.apply(DOLLARS, customers=both.replace("[]}]", f"[]}}, {signed}]"))
+    firm.on("2024-04-02")
+    (march,) = firm.closed("2024-03")
+    assert (march["contract"], march["total"]) == ("acme@2024-01-15", "2548.39")
+    owed = [("minimum", "2024-01", "548.39"), ("minimum", "2024-02", "1000.00"), ("minimum", "2024-03", "1000.00")]
+    assert told(march, "kind", "period", "amount") == owed
+    firm.used("2024-02-20T12:00:00Z", input_tokens=412_337_800)
+    firm.on("2024-05-02")
+    (april,) = firm.closed("2024-04")
+    assert told(april, "kind", "period", "amount") == [
+        ("adjustment", "2024-02", "412.34"),
+        ("minimum", "2024-02", "-412.34"),
+        ("minimum", "2024-04", "1000.00"),
+    ]
+    firm.run("verify")
+
+
 AMOUNTS = {"input_tokens": "68.33", "cached_input_tokens": "68.33", "output_tokens": "57.50", "images": "85.00"}
 NOTES = {"input_tokens": "82.00", "cached_input_tokens": "81.99", "output_tokens": "69.00", "images": "102.00"}
 

@@ -55,17 +55,21 @@ class Customer:
         self._office = office
         self._case = case
         self._closes = 0
+        self._closed: list[str] = []
         self._accounts = [_Account(office, case, deal) for deal in case.deals]
         self.unpriced: set[str] = set()
         self._waiting = sorted(case.uses, key=lambda use: use.arrives)
 
     def close(self, period: str) -> list[Paper]:
         """The invoices of a close. Usage that arrives behind it is not known yet."""
-        while self._waiting and self._waiting[0].arrives <= self._closes:
-            use = self._waiting.pop(0)
-            if not any(account.enter(use, self._closes) for account in self._accounts):
-                self.unpriced.add(use.id)
-        papers = [account.close(period, self._closes) for account in sorted(self._accounts, key=_id_of)]
+        known = [account for account in self._accounts if account.deal.arrives <= self._closes]
+        arrived = [use for use in self._waiting if use.arrives <= self._closes]
+        for use in arrived:
+            if any(account.enter(use, self._closes) for account in known):
+                self._waiting.remove(use)
+        self.unpriced = {use.id for use in arrived} & {use.id for use in self._waiting}
+        self._closed.append(period)
+        papers = [account.close(self._closed, self._closes) for account in sorted(known, key=_id_of)]
         self._closes += 1
         return [paper for paper in papers if paper is not None]
 
@@ -117,8 +121,9 @@ class _Account:
                 self._used[known] = self._used.get(known, 0) + quantity
         return True
 
-    def close(self, period: str, closes: int) -> Paper | None:
-        """The invoice of a period, when something is left to invoice. closes: how many were before."""
+    def close(self, closed: list[str], closes: int) -> Paper | None:
+        """The invoice of the last of the closed months, when something is left to invoice. closes: how many before."""
+        period = closed[-1]
         end = calendar.begins(calendar.following(period), self._zone)
         is_again = period in self._periods
         counted = {known: quantity for known, quantity in self._used.items() if known.hour < end}
@@ -132,7 +137,7 @@ class _Account:
         drafts += self._seats(period, closes)
         lines = [(draft, self._round(draft.exact)) for draft in drafts]
         new = [Known(draft.kind, draft.key[0], amount) for draft, amount in lines]
-        added = monthly_lines(self.deal, period, new, self._lines, self._round)
+        added = monthly_lines(self.deal, closed, new, self._lines, self._round)
         lines += [(_plain(line.kind, line.month, line.amount, line.of), line.amount) for line in added]
         if not lines:
             return None

@@ -123,7 +123,10 @@ class Levy(NamedTuple):
 
 
 class Deal(NamedTuple):
-    """A contract, in force from the beginning of one date to that of another in its zone; "" is for ever."""
+    """A contract, in force from the beginning of one date to that of another in its zone; "" is for ever.
+
+    arrives: the world that has it is applied before the close of this number.
+    """
 
     customer: str
     start: str
@@ -141,6 +144,7 @@ class Deal(NamedTuple):
     cap: str = ""
     credits: tuple[Voucher, ...] = ()
     reserved: tuple[Reserved, ...] = ()
+    arrives: int = 0
 
     @property
     def id(self) -> str:

@@ -65,6 +65,8 @@ def _case(chance: Random, customer: str, closes: list[str], tellings: int) -> Ca
         near = _instant(chance, calendar.begins(closes[0], zone), _end_of(closes, zone), deals)
         units = units_of(chance, deals, near, tellings)
         deals = [deal._replace(reserved=reserved_of(chance, near, tellings)) for deal in deals]
+    elif chance.random() < 0.15:  # Units would have to wait for their contract, and with them the close.
+        deals[0] = deals[0]._replace(arrives=chance.randrange(tellings))
     desks = (desk_of(chance, zone, closes, tellings),) if chance.random() < 0.03 else ()
     return Case(customer, tuple(deals), tuple(_uses(chance, customer, deals, units, closes)), units, desks)
 

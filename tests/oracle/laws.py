@@ -105,7 +105,7 @@ def _late(office: Round, plain: Sequence[Invoice]) -> Iterator[str]:
 def _told_in_time(case: Case) -> Case:
     return case._replace(
         uses=_in_time(case.uses),
-        deals=tuple(deal._replace(reserved=_in_time(deal.reserved)) for deal in case.deals),
+        deals=tuple(deal._replace(reserved=_in_time(deal.reserved), arrives=0) for deal in case.deals),
         units=tuple(units._replace(steps=_in_time(units.steps)) for units in case.units),
         desks=tuple(desk._replace(seats=_in_time(desk.seats), holders=_in_time(desk.holders)) for desk in case.desks),
     )

@@ -26,20 +26,26 @@ _Round = Callable[[Fraction], Fraction]
 
 
 def monthly_lines(
-    deal: Deal, period: str, new: Sequence[Known], earlier: Sequence[Known], rounded: _Round
+    deal: Deal, closed: Sequence[str], new: Sequence[Known], earlier: Sequence[Known], rounded: _Round
 ) -> list[Known]:
-    """All of it, in whole minor units; new: the other lines of the invoice, earlier: those of invoices before."""
-    added: list[Known] = []
-    for more in (_true_ups, _caps, _credits):
-        added += more(deal, period, [*new, *added], earlier, rounded)
+    """All of it, in whole minor units; new: the other lines of the invoice, earlier: those of invoices before.
+
+    closed: the months of all closes so far, that of this one last.
+    """
+    added = _true_ups(deal, closed, new, earlier, rounded)
+    for more in (_caps, _credits):
+        added += more(deal, closed[-1], [*new, *added], earlier, rounded)
     return added
 
 
-def _true_ups(deal: Deal, period: str, new: Sequence[Known], earlier: Sequence[Known], rounded: _Round) -> list[Known]:
+def _true_ups(
+    deal: Deal, closed: Sequence[str], new: Sequence[Known], earlier: Sequence[Known], rounded: _Round
+) -> list[Known]:
+    """Each closed month owes its minimum, whenever it was agreed."""
     if not deal.minimum:
         return []
     found = []
-    for month in sorted({period, *(line.month for line in new)}):
+    for month in sorted({*closed, *(line.month for line in new)}):
         of_month = [line for line in (*earlier, *new) if line.month == month]
         used, charged = _sum(of_month, _CHARGED), _sum(of_month, ("minimum",))
         rest = max(_NOTHING, rounded(number(deal.minimum) * share_of(deal, month)) - used) - charged

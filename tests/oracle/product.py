@@ -45,7 +45,7 @@ def world_of(office: Round, closes: int = 0) -> World:
         models=tuple(Model(name, "1", "own", 10**6, "general") for name in ("m", "n")),
         price_books=tuple(_version(deal, edition) for deal in deals for edition in deal.editions),
         customers=tuple(Customer(case.customer, case.customer) for case in office.cases),
-        contracts=tuple(_contract(deal, closes) for deal in deals),
+        contracts=tuple(_contract(deal, closes) for deal in deals if deal.arrives <= closes),
         projects=tuple(Project(_project(case.customer), case.customer) for case in sites),
         deployments=tuple(deployment for case in sites for deployment in _deployments(case, closes)),
         subscriptions=tuple(_subscription(case, desk, closes) for case in office.cases for desk in case.desks),
@@ -184,6 +184,7 @@ def records_of(office: Round) -> list[list[LogRecord]]:
 def _told_late(office: Round) -> set[int]:
     """Before which closes the world is applied again."""
     told = {item.arrives for case in office.cases for deal in case.deals for item in deal.reserved}
+    told |= {deal.arrives for case in office.cases for deal in case.deals}
     for case in office.cases:
         steps = [*(units.steps for units in case.units), *(desk.seats for desk in case.desks)]
         told |= {step.arrives for several in steps for step in several}

@@ -181,6 +181,18 @@ def test_a_contract_that_was_taken_back_charges_nothing() -> None:
     assert sums(books) == sums(folded(applied(PLAIN), *CLOSES))
 
 
+@pytest.mark.parametrize("again", [[], CLOSES[:1]])
+def test_a_minimum_is_owed_for_months_that_were_closed_before_its_contract_was_declared(
+    again: Sequence[LogRecord],
+) -> None:
+    """Once each, also where the first of them is closed again; not for months that nobody closed."""
+    before, later = MonthClosed(at=MARCH + DAY, period="2024-02"), MonthClosed(at=APRIL + 70 * DAY, period="2024-05")
+    told = declared(contract("acme", effective_from=MARCH - 10 * DAY, terms=(Minimum(290 * PICO),)), ends=at(0))
+    books = folded(applied(declared()), before, CLOSES[0], applied(told, APRIL + 2 * DAY), *again, CLOSES[1], later)
+    lines = [(line.period, line.amount) for one in books.invoices() for line in one.lines if line.kind == "minimum"]
+    assert lines == [("2024-02", "100.00"), ("2024-03", "290.00"), ("2024-04", "290.00"), ("2024-05", "290.00")]
+
+
 def test_a_contract_that_was_taken_back_needs_no_rate() -> None:
     wrong = declared(contract("acme", id="acme@wrong", currency="EUR", price_currency="USD"))
     assert sums(folded(applied(wrong), applied(PLAIN, 1), *CLOSES))

@@ -82,7 +82,7 @@ def check_order(books: Books, terms: WorldIndex, period: Period) -> None:
     The fold does not ask: months that were closed out of order come to the same in all, an earlier month's usage as
     adjustments on a later month's invoice. But no customer expects that, and it is a slip more often than a wish.
     """
-    closed = {parse_period(closing.period) for closing in books.closings() if not closing.refused}
+    closed = closed_months(books)
     # The first hours of a month in UTC are another month's in some zones; a few hours alone are no month to close.
     used = {
         max(period_of(at, zone) for zone in ("UTC", terms.contract(contract).zone))
@@ -98,6 +98,11 @@ def check_order(books: Books, terms: WorldIndex, period: Period) -> None:
         month = month.next()
 
 
+def closed_months(books: Books) -> set[Period]:
+    """All that a close went through with."""
+    return {parse_period(closing.period) for closing in books.closings() if not closing.refused}
+
+
 def close_month(books: Books, terms: WorldIndex, at: Instant, period: Period, after: str, piece: int) -> str | None:
     """Issues the invoices of a period in the order of contract ids; run again, it invoices only what is left.
 
@@ -107,15 +112,18 @@ def close_month(books: Books, terms: WorldIndex, at: Instant, period: Period, af
     contract; one without any counts as one. Comes back: the last contract, when others are left; None at the end.
     """
     contracts = sorted((item for item in terms.world.contracts if item.id > after), key=lambda contract: contract.id)
+    closed = closed_months(books)
     taken = 0
     for contract in contracts:
-        taken += 1 + _invoice(books, terms, at, period, contract)
+        taken += 1 + _invoice(books, terms, at, period, closed, contract)
         if taken >= piece and contract is not contracts[-1]:
             return contract.id
     return None
 
 
-def _invoice(books: Books, terms: WorldIndex, at: Instant, period: Period, contract: Contract) -> int:
+def _invoice(
+    books: Books, terms: WorldIndex, at: Instant, period: Period, closed: set[Period], contract: Contract
+) -> int:
     """How many readings the contract's invoice takes."""
     readings = books.uninvoiced_readings(contract.id, period.end(contract.zone))
     supplement = any(not invoice.corrects for invoice in books.invoices(str(period), contract.id))
@@ -148,6 +156,7 @@ def _invoice(books: Books, terms: WorldIndex, at: Instant, period: Period, contr
         conversions,
         terms.world.operator.party,
         subscriptions,
+        closed,
     )
     if made is not None:
         invoice, totals = made

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from entrepot.core.invoices import PAID_KINDS, InvoiceLine, LineDraft
-from entrepot.core.money import Rounding, parse_pico
+from entrepot.core.money import parse_pico
 from entrepot.core.periods import Period, parse_period, period_of
 from entrepot.core.tenancy import Contract
 from entrepot.core.terms import Credit
@@ -21,10 +21,8 @@ def credit_lines(
     period: Period,
     new: Sequence[InvoiceLine],
     earlier: Sequence[InvoiceLine],
-    rounding: Rounding,
 ) -> list[LineDraft]:
     """What the contract's credits add to an invoice. new, earlier: its other lines, and those of invoices before."""
-    del rounding  # What is paid, and with what, is whole minor units.
     agreed = credits_of(contract)
     drafts = []
     for credit in agreed:

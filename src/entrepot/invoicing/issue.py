@@ -1,6 +1,6 @@
 """Drafts into an invoice that can be frozen."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -33,18 +33,24 @@ def draw_up(
     conversions: tuple[Conversion, ...] = (),
     seller: Party | None = None,
     subscriptions: Sequence[Subscription] = (),
+    closed: Iterable[Period] = (),
 ) -> tuple[Invoice, Totals] | None:
     """The invoice of a contract and its totals in pico, or None when there is nothing to invoice.
 
-    Each line is rounded once, the residual shown. earlier: lines of the contract's invoices so far.
+    Each line is rounded once, the residual shown. earlier: lines of the contract's invoices so far. closed: months.
     drafts: in the invoice's currency, as all that is added here: seats, then what the contract makes of the sum.
     """
     whole = [*drafts, *subscription_lines(contract, period, subscriptions, earlier)]
     agreed = {type(term) for term in contract.terms}
-    for kind, more in ((Minimum, minimum_lines), (Cap, cap_lines), (Credit, credit_lines)):
-        if kind in agreed:
-            so_far, _ = draw_lines(whole, contract.currency, rounding)
-            whole += more(contract, period, so_far, earlier, rounding)
+    if Minimum in agreed:
+        so_far, _ = draw_lines(whole, contract.currency, rounding)
+        whole += minimum_lines(contract, period, closed, so_far, earlier, rounding)
+    if Cap in agreed:
+        so_far, _ = draw_lines(whole, contract.currency, rounding)
+        whole += cap_lines(contract, period, so_far, earlier, rounding)
+    if Credit in agreed:
+        so_far, _ = draw_lines(whole, contract.currency, rounding)
+        whole += credit_lines(contract, period, so_far, earlier)
     if not whole:
         return None
     lines, totals = draw_lines(whole, contract.currency, rounding)

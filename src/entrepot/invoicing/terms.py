@@ -45,20 +45,31 @@ def _plain_line(kind: LineKind, period: Period, exact_pico: int) -> LineDraft:
 def minimum_lines(
     contract: Contract,
     period: Period,
+    closed: Iterable[Period],
     new: Sequence[InvoiceLine],
     earlier: Sequence[InvoiceLine],
     rounding: Rounding,
 ) -> list[LineDraft]:
     """What the month's other lines leave of the contract's minimum, and the same for each month that new lines are of.
 
-    earlier: lines of the contract's invoices so far. Usage that comes late gives back what of a minimum it now covers.
+    closed: months; one that was closed before the contract was declared owes its minimum now. earlier: lines of the
+    contract's invoices so far. Usage that comes late gives back what of a minimum it now covers.
     """
     monthly = sum(term.monthly_pico for term in contract.terms if isinstance(term, Minimum))
     if not monthly:
         return []
-    months = sorted({period, *(parse_period(line.period) for line in new)})
-    drafts = (_true_up(contract, month, monthly, new, earlier, rounding) for month in months)
+    months = {period, *(parse_period(line.period) for line in new), *_never_charged(contract, period, closed, earlier)}
+    drafts = (_true_up(contract, month, monthly, new, earlier, rounding) for month in sorted(months))
     return [draft for draft in drafts if draft.exact_pico]
+
+
+def _never_charged(
+    contract: Contract, period: Period, closed: Iterable[Period], earlier: Iterable[InvoiceLine]
+) -> set[Period]:
+    """The closed months before the period that no invoice has a line of: with a minimum, each would have one."""
+    first = period_of(contract.effective_from, contract.zone)
+    charged = {line.period for line in earlier}
+    return {month for month in closed if first <= month < period and str(month) not in charged}
 
 
 def _true_up(

@@ -25,7 +25,7 @@ def drafted(
     agreed: Sequence[Credit], period: Period, new: Sequence[InvoiceLine], earlier: Sequence[InvoiceLine] = ()
 ) -> list[tuple[str, Period, str, int]]:
     """(kind, month, credit, amount) of what credits add to the invoice of a period."""
-    drafts = credit_lines(contract("acme", terms=tuple(agreed)), period, new, earlier, "half_up")
+    drafts = credit_lines(contract("acme", terms=tuple(agreed)), period, new, earlier)
     return [(item.kind, parse_period(item.period), item.price_class, item.exact_pico // PICO) for item in drafts]
 
 
