@@ -186,7 +186,7 @@ class _Account:
         within = calendar.begins(promise.first, self._zone), calendar.begins(promise.last, self._zone)
         pools = self._pools_invoiced()
         found: dict[tuple[str, _Key], tuple[int, Fraction]] = {}
-        covered = _NOTHING
+        covered: dict[str, Fraction] = {}
         for item in sorted(counted.keys() | self._charged.keys()):
             quantity = counted.get(item, 0) - self._charged.get(item, 0)
             if not quantity:
@@ -212,7 +212,7 @@ class _Account:
                 _add(found, kind, key if number(promise.percent) == 0 else (*key[:5], None), part, drawn)
             if part != quantity or beyond:
                 _add(found, "overage", (*key[:5], None) if promise.overage else key, quantity - part, beyond)
-            covered += drawn
+            covered[item.month] = covered.get(item.month, _NOTHING) + drawn
         drafts = [_Draft(kind, key, *sums) for (kind, key), sums in found.items() if sums[0] or sums[1]]
         return drafts + self._promised(promise, period, end >= within[1], covered)
 
@@ -223,15 +223,15 @@ class _Account:
             pools[pool] = pools.get(pool, 0) + quantity
         return pools
 
-    def _promised(self, promise: Promise, period: str, is_over: bool, covered: Fraction) -> list[_Draft]:
-        """The lines of the commitment itself."""
+    def _promised(self, promise: Promise, period: str, is_over: bool, covered: dict[str, Fraction]) -> list[_Draft]:
+        """The lines of the commitment itself: what a month used of it is paid in that month, at its rate."""
         missing = _NOTHING
         if is_over:
             missing = number(promise.amount) - drawn_of(promise, self._spent) - self._settled
             self._settled += missing
         if not promise.prepaid:
             return [_plain("shortfall", last_month(promise), missing)] if missing else []
-        drafts = [_plain("commitment", period, -covered)]
+        drafts = [_plain("commitment", month, -covered[month]) for month in sorted(covered)]
         if period >= promise.first and not any(line.kind == "purchase" for line in self._lines):
             drafts.append(_plain("purchase", promise.first, number(promise.amount)))
         return [draft for draft in drafts if draft.exact]

@@ -1,11 +1,12 @@
 """What a close does with usage of months that were never closed, and what a commitment's lines say."""
 
 import msgspec
+import pytest
 
 from entrepot.core.exchange import ExchangeRate
 from entrepot.core.log_records import MonthClosed
 from entrepot.core.periods import parse_instant
-from entrepot.core.terms import SHARE, Commitment
+from entrepot.core.terms import SHARE, Cap, Commitment, Credit, Term
 from entrepot.core.world import World
 from tests.support.billing import APRIL, MARCH, applied, contract, folded, prices, recorded, usage, version, world
 
@@ -41,3 +42,23 @@ def test_overage_at_another_price_shows_no_unit_price() -> None:
     (invoice,) = books.invoices()
     shown = [(line.kind, line.quantity, line.unit_price, line.exact) for line in invoice.lines]
     assert shown[:2] == [("usage", "4", "1", "4"), ("overage", "6", None, "6.6")]
+
+
+LATE = MonthClosed(at=parse_instant("2024-05-01"), period="2024-04")
+WITHIN = Commitment(1000 * 10**12, MARCH, parse_instant("2025-01-01"))
+HALVED = (ExchangeRate("USD", "EUR", 0, 9 * 10**11), ExchangeRate("USD", "EUR", APRIL, 45 * 10**10))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [(), (Cap(5 * 10**12),), (Credit("credit-1", 500 * 10**12, MARCH, parse_instant("2025-01-01"), granted=True),)],
+)
+@pytest.mark.parametrize("currency", ["USD", "EUR"])
+def test_late_usage_that_a_commitment_covers_costs_nothing_more(more: tuple[Term, ...], currency: str) -> None:
+    """What it draws is of its own month: under that month's cap, before that month's credit, at that month's rate."""
+    agreed = contract("acme", terms=(WITHIN, *more), currency=currency, price_currency="USD")
+    declared = msgspec.structs.replace(world(VERSION, contracts=[agreed]), exchange_rates=HALVED)
+    books = folded(applied(declared), *recorded(usage("a")), CLOSE, *recorded(usage("b")), LATE)
+    _, late = books.invoices()
+    assert [(line.kind, line.period) for line in late.lines] == [("adjustment", "2024-03"), ("commitment", "2024-03")]
+    assert late.total == "0.00"

@@ -131,8 +131,8 @@ def _invoice(
     charges = [rater.rate(reading) for reading in readings]
     reserved, plain = parted(charges)
     covered, overage, spent = _draw_down(books, contract, plain)
-    drafts = draft(covered, contract, period, supplement) + draft(overage, contract, period, supplement, "overage")
-    drafts += reservation_lines(reserved, contract)
+    usage = draft(covered, contract, period, supplement)
+    drafts = [*usage, *draft(overage, contract, period, supplement, "overage"), *reservation_lines(reserved, contract)]
     subscriptions = terms.subscriptions_of(contract.customer)
     invoices = books.invoices(contract=contract.id) if contract.terms or subscriptions else []
     earlier = [line for invoice in invoices for line in invoice.lines]
@@ -140,9 +140,9 @@ def _invoice(
         commitment: _missing(books, contract, period, commitment, drawdown) for commitment, drawdown in spent.items()
     }
     lines = [item.line for item in drafts]
-    for commitment, drawdown in spent.items():
-        missing = settled[commitment]
-        lines += commitment_lines(contract, period, commitment, drawdown.covered_pico, missing, earlier)
+    drawn = [item.line for item in usage]
+    for commitment, missing in settled.items():
+        lines += commitment_lines(contract, period, commitment, drawn, missing, earlier)
     conversions = conversions_of(terms.world.exchange_rates, contract, {line.period for line in lines})
     made = draw_up(
         number_of(period, books.next_number(str(period))),

@@ -3,6 +3,7 @@
 Minimums and taxes look at rounded amounts, everything else at exact ones.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
@@ -17,20 +18,27 @@ def commitment_lines(
     contract: Contract,
     period: Period,
     commitment: Commitment,
-    covered_pico: int,
+    usage: Iterable[LineDraft],
     missing_pico: int,
     earlier: Sequence[InvoiceLine],
 ) -> list[LineDraft]:
-    """What a commitment adds: its purchase, what usage has drawn from it, or what was not spent of it.
+    """What a commitment adds: its purchase, what usage has drawn from it month by month, or what was not spent of it.
 
-    covered_pico: the usage on this invoice that it covers. missing_pico: what is settled now of what was not spent.
+    usage: the lines of this invoice without overage; those of the commitment's months are what it covers. What is drawn
+    is of the month that it was used in, as a cap, credit and exchange rates are. missing_pico: what is settled now.
     """
     first = period_of(commitment.begins, contract.zone)
     last = period_of(commitment.ends - 1, contract.zone)
     if not commitment.prepaid:
         drafts = [_plain_line("shortfall", last, missing_pico)]
     else:
-        drafts = [_plain_line("commitment", period, -covered_pico)]
+        drawn: dict[Period, int] = defaultdict(int)
+        for line in usage:
+            drawn[parse_period(line.period)] += line.exact_pico
+        covered = (
+            month for month in sorted(drawn) if commitment.begins <= month.start(contract.zone) < commitment.ends
+        )
+        drafts = [_plain_line("commitment", month, -drawn[month]) for month in covered]
         if period >= first and not any(line.kind == "purchase" and line.period == str(first) for line in earlier):
             drafts.append(_plain_line("purchase", first, commitment.amount_pico))
     return [draft for draft in drafts if draft.exact_pico]

@@ -19,11 +19,6 @@ class Drawdown(NamedTuple):
     overage: list[Charge]
     charged_pico: int
 
-    @property
-    def covered_pico(self) -> int:
-        """What the covered charges come to."""
-        return sum(charge.amount_pico for charge in self.covered)
-
 
 def draw_down(commitment: Commitment, charged_pico: int, charges: Iterable[Charge]) -> Drawdown:
     """The charges at the commitment's prices, in their order.

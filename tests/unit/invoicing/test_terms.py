@@ -3,7 +3,7 @@
 import msgspec
 
 from entrepot.core.charges import Charge
-from entrepot.core.invoices import Conversion, InvoiceLine, LineKind
+from entrepot.core.invoices import Conversion, InvoiceLine, LineDraft, LineKind
 from entrepot.core.money import PICO, format_pico
 from entrepot.core.periods import END_OF_TIME, Period, parse_instant
 from entrepot.core.subscriptions import SeatsFrom, Subscription
@@ -24,22 +24,31 @@ def line(kind: LineKind, month: Period, amount: int) -> InvoiceLine:
     return InvoiceLine(1, kind, str(month), "", "", "", "0", None, exact, f"{exact}.00")
 
 
-def committed(period: Period, *earlier: InvoiceLine, covered: int = 0) -> list[tuple[str, str, int]]:
-    drafts = commitment_lines(contract("acme"), period, COMMITMENT, covered * PICO, 0, earlier)
+def committed(period: Period, *earlier: InvoiceLine, **used: int) -> list[tuple[str, str, int]]:
+    """used: by the name of its month."""
+    months = {"february": FEBRUARY, "march": MARCH, "april": MARCH.next()}
+    usage = [LineDraft(str(months[name]), "m", "", "", 1, amount * PICO, None) for name, amount in used.items()]
+    drafts = commitment_lines(contract("acme"), period, COMMITMENT, usage, 0, earlier)
     return [(item.kind, item.period, item.exact_pico // PICO) for item in drafts]
 
 
 def test_a_commitment_is_bought_once_from_its_first_month_on_however_late_it_is_agreed() -> None:
     bought = [("purchase", "2024-03", 100)]
     assert committed(FEBRUARY) == []
-    assert committed(MARCH, covered=7) == [("commitment", "2024-03", -7), *bought]
+    assert committed(MARCH, march=7) == [("commitment", "2024-03", -7), *bought]
     assert committed(MAY, line("usage", MARCH, 7), line("purchase", FEBRUARY, 50)) == bought
     assert committed(MAY, line("purchase", MARCH, 100)) == []
 
 
+def test_what_is_drawn_is_of_the_month_it_was_used_in() -> None:
+    """Usage of February, before the commitment begins, draws nothing."""
+    drawn = committed(MAY.next(), line("purchase", MARCH, 100), april=2, march=7, february=3)
+    assert drawn == [("commitment", "2024-03", -7), ("commitment", "2024-04", -2)]
+
+
 def test_what_is_missing_of_one_that_is_not_prepaid_is_of_its_last_month() -> None:
     term = Commitment(100 * PICO, MARCH.start("UTC"), MAY.start("UTC"), prepaid=False)
-    (short,) = commitment_lines(contract("acme"), MAY, term, 0, 40 * PICO, [])
+    (short,) = commitment_lines(contract("acme"), MAY, term, [], 40 * PICO, [])
     assert (short.kind, short.period, short.exact_pico) == ("shortfall", "2024-04", 40 * PICO)
 
 

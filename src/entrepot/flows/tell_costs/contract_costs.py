@@ -130,10 +130,8 @@ class ContractCosts:
         """A line that is not of usage, and what any was rounded by. What is paid ahead costs nothing until drawn."""
         rest = parse_pico(line.amount) - parse_pico(line.exact)
         if line.kind == "commitment":  # What usage drew is not billed again, so nothing has to be taken off.
-            rest = parse_pico(line.amount)
-            if line == next(item for item in invoice.lines if item.kind == "commitment"):
-                drawn = (item for item in invoice.lines if (term := self._drawn_from(item)) and term.prepaid)
-                rest += sum(parse_pico(item.exact) for item in drawn)
+            drawn = (item for item in invoice.lines if item.period == line.period and self._drawn_from(item))
+            rest = parse_pico(line.amount) + sum(parse_pico(item.exact) for item in drawn)
         elif line.kind not in USAGE_KINDS:
             cost = self._cost(invoice, line, "term", parse_pico(line.exact))
             is_of_commitment = line.kind in {"purchase", "shortfall"}
