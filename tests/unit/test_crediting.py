@@ -62,6 +62,21 @@ def test_crediting_line_by_line_gives_back_exactly_the_invoice() -> None:
     assert ("liabilities:tax:VAT", "USD") not in balances
 
 
+def test_taxes_of_one_name_are_given_back_each_for_itself() -> None:
+    """20 % on one model and 10 % on another, which nobody gave names: three notes give back both."""
+    taxes = (Tax(SHARE // 5, "tax", ("m",)), Tax(SHARE // 10, "tax", ("other",)))
+    priced = version(prices(("m", "input_tokens", "100"), ("other", "input_tokens", "100")))
+    made = world(priced, contracts=[contract("acme", terms=taxes)])
+    used = recorded(
+        *(usage(model, "2024-03-10", model=model, meters={"input_tokens": 10**6}) for model in ("m", "other"))
+    )
+    given = (credited((1, "50")), credited((2, "")), credited((1, "")))
+    books = folded(applied(made), *used, MonthClosed(at=APRIL + DAY, period="2024-03"), *given)
+    assert books.invoice(INVOICE).tax == "30.00"
+    assert [tax for _, tax, _ in notes(books)] == ["-10.00", "-10.00", "-10.00"]
+    assert ("liabilities:tax:tax", "USD") not in books.balances()
+
+
 def test_nothing_is_given_back_twice_or_of_a_line_that_is_not_there() -> None:
     once = [*march(), credited((1, "60.00"))]
     assert notes(folded(*once, credited((1, "8.34")), credited((1, "0")), credited((9, "")))) == [

@@ -34,7 +34,7 @@ def credit(
     lines = [_credited(invoice, earlier, line, amount) for line, amount in wanted]
     if not lines or len({line.number for line in lines}) < len(lines):
         raise BadInput("name each line to give back once")
-    taxes = tuple(_tax(invoice, tax, lines, earlier, rounding) for tax in invoice.taxes)
+    taxes = tuple(_tax(invoice, place, lines, earlier, rounding) for place in range(len(invoice.taxes)))
     net = sum(parse_pico(line.amount) for line in lines)
     tax_pico = sum(parse_pico(tax.amount) for tax in taxes)
     return Invoice(
@@ -90,12 +90,16 @@ def _credited(invoice: Invoice, earlier: Iterable[Invoice], number: int, amount:
 
 
 def _tax(
-    invoice: Invoice, tax: TaxLine, lines: Sequence[InvoiceLine], earlier: Sequence[Invoice], rounding: Rounding
+    invoice: Invoice, place: int, lines: Sequence[InvoiceLine], earlier: Sequence[Invoice], rounding: Rounding
 ) -> TaxLine:
-    """What a note gives back of a tax of the invoice. lines: of this one; earlier: the notes before it."""
+    """What a note gives back of a tax of the invoice, which stands in the same place on each; two may have one name.
+
+    lines: of this note; earlier: the notes before it.
+    """
+    tax = invoice.taxes[place]
     given_back = [*(line for note in earlier for line in note.lines), *lines]
     net = sum(parse_pico(line.amount) for line in given_back if line.number in tax.lines)
-    before = [item for note in earlier for item in note.taxes if item.name == tax.name]
+    before = [note.taxes[place] for note in earlier]
     due = round_share_to_minor(Fraction(net * parse_percent(tax.percent), SHARE), invoice.currency, rounding)
     return TaxLine(
         name=tax.name,
