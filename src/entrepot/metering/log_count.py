@@ -5,19 +5,22 @@ from collections.abc import Callable, Iterable
 
 from entrepot.core.installed import History
 from entrepot.core.log_records import LogRecord, UsageRecorded, WorldApplied
-from entrepot.core.periods import Instant
+from entrepot.core.periods import DAY, Instant
 from entrepot.core.usage_event import UsageEvent, payload_digest
 from entrepot.core.world import DeclaredNames, WorldIndex, decode_world, installed_after
 from entrepot.metering.record import Recorder
 from entrepot.ports.event_log import START, LogReader, Position
 
 _READ_AT_ONCE = 10_000
+_AHEAD = 7 * DAY  # Usage dated so far behind a day is a slip of a date or of a clock.
+_AHEAD_MAX = 1000  # Of it as many are held; each is read by itself.
 
 
 class LogDays:
     """Counts one day after another from the log, and reads nothing again before the first usage of later days.
 
-    It holds where in the log worlds stand, since they decide what usage is counted as.
+    It holds where in the log worlds stand, since they decide what usage is counted as; and usage that is dated far
+    ahead, so that days until then need not be read from there on.
     """
 
     def __init__(self, reader: LogReader) -> None:
@@ -25,6 +28,7 @@ class LogDays:
         self._through: Instant = 0
         self._begins = START
         self._worlds: list[Position] = []
+        self._ahead: list[tuple[Position, Instant]] = []  # With when it was admitted.
 
     def count(
         self, since: Instant, until: Instant, end: Position, progress: Callable[[int], object] = lambda _: None
@@ -35,8 +39,9 @@ class LogDays:
         """
         goes_on = since >= self._through
         position, worlds = (self._begins, list(self._worlds)) if goes_on else (START, [])
+        ahead = [item for item in self._ahead if item[1] >= since] if goes_on else []
         counting = LogCount(since, until)
-        for place in worlds:
+        for place in sorted([*worlds, *(place for place, _ in ahead)]):
             counting.add(record for _, record in self._reader.read(place, 1))
         later: Position | None = None
         done = 0
@@ -48,13 +53,17 @@ class LogDays:
             for behind, record in read:
                 if isinstance(record, WorldApplied):
                     worlds.append(position)
-                elif later is None and isinstance(record, UsageRecorded) and record.event.admitted_at >= until:
-                    later = position
+                elif later is None and isinstance(record, UsageRecorded) and (at := record.event.admitted_at) >= until:
+                    if at < until + _AHEAD or len(ahead) >= _AHEAD_MAX:
+                        later = position
+                    else:
+                        ahead.append((position, at))
                 position = behind
             done += len(read)
             progress(done)
         self._through, self._begins = until, position if later is None else later
         self._worlds = [place for place in worlds if place < self._begins]
+        self._ahead = [item for item in ahead if item[0] < self._begins]
         return counting.units
 
 

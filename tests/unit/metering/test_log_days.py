@@ -111,3 +111,49 @@ def test_an_earlier_day_is_counted_from_the_beginning() -> None:
     late = days.count(*bounds(3), found.end)
     assert len(days.count(*bounds(0), found.end)) == 24
     assert days.count(*bounds(3), found.end) == late
+
+
+def ahead(records: int, days: int = 30) -> Sequence[LogRecord]:
+    """Usage of the first day that is dated some days later: by a slip, or by a clock that was wrong."""
+    return recorded(*(usage(f"ahead-{number}", MARCH + days * DAY) for number in range(records)))
+
+
+def test_days_before_usage_that_is_dated_far_ahead_are_not_read_from_there_on() -> None:
+    world_of_it = applied(declared(("m", "input_tokens", "1")))
+    found = CountedLog([world_of_it, *ahead(3), *ahead(1), *(item for number in range(20) for item in day(number))])
+    days, read = LogDays(found), []
+    for number in range(20):
+        before = found.read_records
+        assert days.count(*bounds(number), found.end) == LogDays(found).count(*bounds(number), found.end)
+        read.append(found.read_records - before - len(found.records))  # The other one reads all of it.
+    assert read == [len(found.records), *(29 * (20 - number) + 1 + 4 for number in range(1, 20))]
+    assert sum(days.count(*bounds(30), found.end).values()) == 3 * 10
+
+
+def test_usage_that_is_dated_far_ahead_is_counted_on_its_day_in_its_place() -> None:
+    """Without a price until a later world; its id comes again with other content, which is a conflict and not usage."""
+    again = recorded(usage("early", MARCH + 9 * DAY, meters={"input_tokens": 77}))
+    found = CountedLog(
+        [
+            applied(declared(("m", "input_tokens", "1"))),
+            *recorded(usage("early", MARCH + 9 * DAY), usage("n-early", MARCH + 9 * DAY, model="n")),
+            *day(0),
+            applied(declared(("m", "input_tokens", "1"), ("n", "input_tokens", "2")), at=MARCH + 2 * DAY),
+            *again,
+            *day(9),
+        ]
+    )
+    days = LogDays(found)
+    days.count(*bounds(0), found.end)
+    days.count(*bounds(1), found.end)
+    counted = days.count(*bounds(9), found.end)
+    assert counted == LogDays(found).count(*bounds(9), found.end)
+    assert sum(counted.values()) == (24 + 2) * 10
+
+
+def test_more_of_it_than_is_held_is_read_again_and_not_forgotten() -> None:
+    found = CountedLog([applied(declared(("m", "input_tokens", "1"))), *ahead(1500, 9), *day(0), *day(9)])
+    days = LogDays(found)
+    for number in (0, 1, 9):
+        assert days.count(*bounds(number), found.end) == LogDays(found).count(*bounds(number), found.end)
+    assert sum(days.count(*bounds(9), found.end).values()) == 1524 * 10
