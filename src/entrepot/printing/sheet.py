@@ -186,8 +186,9 @@ class _Printer:
 
     def _notes(self) -> Iterator[Note]:
         invoice, words = self._invoice, self._phrases
-        residual = self._numbers.money(invoice.residual, invoice.currency)
-        yield Note(words["rounding"], words.say("rounding_left", residual=residual))
+        if not invoice.corrects:  # What is given back are whole amounts of lines.
+            residual = self._numbers.money(invoice.residual, invoice.currency)
+            yield Note(words["rounding"], words.say("rounding_left", residual=residual))
         rates = (self._rate(conversion) for conversion in invoice.conversions)
         if invoice.conversions:
             yield Note(words["exchange"], "; ".join(rates))

@@ -13,7 +13,7 @@ from entrepot.adapters.typst_pages.typesetter import TypstTypesetter
 from entrepot.core.printed import PrintedInvoice
 from entrepot.printing.phrases import LANGUAGES
 from entrepot.printing.sheet import print_invoice
-from tests.support.paper import BACKGROUND, INVOICE
+from tests.support.paper import BACKGROUND, INVOICE, SELLER
 
 MANY = 400
 
@@ -46,7 +46,22 @@ def test_a_long_table_repeats_its_head_and_numbers_its_pages() -> None:
         text = page.extract_text()
         assert f"Page {number} of {len(pages)}" in text
         assert "Unit price" in text
+        assert "Usage in May 2024" in text or number == len(pages)
     assert sum(page.extract_text().count("1,234,567") for page in pages) == MANY
+
+
+def test_a_word_that_is_too_long_for_its_place_goes_on_in_the_next_line() -> None:
+    """It would run into what stands beside it. A word of usual length is read off as it is, without signs in it."""
+    name = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft"
+    lines = tuple(msgspec.structs.replace(line, model=name) for line in INVOICE.lines[:2])
+    party = msgspec.structs.replace(SELLER, name=name)
+    made = msgspec.structs.replace(INVOICE, lines=lines, seller=party, buyer=party)
+    (page,) = PdfReader(io.BytesIO(TypstTypesetter().typeset(print_invoice(made, "en", BACKGROUND)))).pages
+    text = page.extract_text()
+    assert text.count(name) <= 1  # The footer has room for it.
+    assert re.sub(r"[\N{ZERO WIDTH SPACE}\n]", "", text).count(name) >= 5
+    assert "tokyo@2024-01-01" in text
+    assert "audio_output_tokens" in text
 
 
 def test_every_font_is_in_the_file() -> None:

@@ -56,9 +56,11 @@ def test_a_supplement_adjusts_also_its_own_month() -> None:
 
 def test_the_month_of_an_hour_is_that_of_the_contracts_zone() -> None:
     boundary = parse_instant("2024-02-29T18:30:00Z")
-    charges = [charge(1, hour=boundary - 30 * 60_000_000), charge(2, hour=boundary)]
+    ends = parse_instant("2024-03-31T18:30:00Z")
+    charges = [charge(1, hour=boundary - 30 * 60_000_000), charge(2, hour=boundary), charge(4, hour=ends)]
     drafted = draft(charges, contract("acme", zone="Asia/Kolkata"), PERIOD, supplement=False)
-    assert [(item.line.period, item.line.quantity) for item in drafted] == [("2024-02", 1), ("2024-03", 2)]
+    found = [(item.line.period, item.line.quantity) for item in drafted]
+    assert found == [("2024-02", 1), ("2024-03", 2), ("2024-04", 4)]
 
 
 def test_a_line_per_model_takes_all_meters_and_tiers() -> None:
@@ -78,6 +80,15 @@ def test_what_comes_to_nothing_makes_no_line() -> None:
         [charge(5), charge(-5, unit=7, meter="output_tokens")], contract("acme", line_grain="model"), PERIOD, False
     )
     assert [item.line.quantity for item in odd] == [0]
+
+
+def test_what_moves_a_pool_is_invoiced_also_where_it_comes_to_nothing() -> None:
+    """Its readings would else wait for an invoice for ever."""
+    pooled = [msgspec.structs.replace(charge(quantity), unit_pico=None) for quantity in (5, -5)]
+    (item,) = draft(pooled, contract("acme"), PERIOD, supplement=False)
+    assert (item.line.quantity, item.line.exact_pico, item.charges) == (0, 0, pooled)
+    beside = [pooled[0], charge(-5, meter="output_tokens")]
+    assert len(draft(beside, contract("acme", line_grain="model"), PERIOD, supplement=False)) == 1
 
 
 def test_an_invoice_shows_its_sums() -> None:
