@@ -24,7 +24,7 @@ def read_partner_file(path: Path) -> PartnerFile:
         if content.startswith(_GZIP_MAGIC):
             content = gzip.decompress(content)
     except (OSError, EOFError) as error:
-        raise BadInput(f"{path} cannot be read: {error}") from None
+        raise BadInput(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     digest = hashlib.sha256(content).hexdigest()
     try:
         text = content.decode("utf-8-sig")

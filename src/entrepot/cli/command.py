@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unicodedata import east_asian_width
 
 import msgspec
 
@@ -105,14 +106,19 @@ def table(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[str]
     """Rows as lines with aligned columns. right: the columns that hold numbers."""
     if not rows:
         return []
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    widths = [max(_columns(row[column]) for row in rows) for column in range(len(rows[0]))]
     return [
         "  ".join(
-            cell.rjust(width) if column in right else cell.ljust(width)
+            " " * (width - _columns(cell)) + cell if column in right else cell + " " * (width - _columns(cell))
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows
     ]
+
+
+def _columns(text: str) -> int:
+    """How wide a terminal shows it: Chinese and Japanese signs take two columns."""
+    return len(text) if text.isascii() else sum(1 + (east_asian_width(sign) in "WF") for sign in text)
 
 
 def grouped(number: str) -> str:

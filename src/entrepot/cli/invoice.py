@@ -68,8 +68,14 @@ def _list(args: argparse.Namespace) -> int:
 
     period = str(period_of(args.period)) if args.period else None
     with open_current_books(settings_of(args)) as books:
-        invoices = [item for item in books.invoices(period) if args.customer in (None, item.customer)]
-    show(args, {"invoices": invoices}, invoice_rows(invoices) or ["no invoices; `entrepot close 2024-03` issues them"])
+        everything, declared = books.invoices(period), books.world()
+    invoices = [item for item in everything if args.customer in (None, item.customer)]
+    known = {customer.id for customer in declared[1].customers} if declared else set()
+    of = f"{f' of {period}' if period else ''}{f' for {args.customer}' if args.customer else ''}"
+    nothing = f"no invoices{of}; `entrepot close {period or '2024-03'}` issues those of a month"
+    if args.customer and args.customer not in known:
+        nothing = f"no customer {args.customer!r}; a world file declares customers"
+    show(args, {"invoices": invoices}, invoice_rows(invoices) or [nothing])
     return 0
 
 

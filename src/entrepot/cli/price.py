@@ -75,6 +75,9 @@ def _instant(text: str) -> int:
 def _lines(found: "PriceDiff") -> Iterator[str]:
     terms = f"terms of {found.as_of[:10]}" if found.as_of else "terms as they are dated"
     yield f"{found.period} under the new world, {terms}; before tax"
+    if not found.customers and not found.unpriced:
+        yield f"nothing is booked of {found.period} that either world would charge"
+        return
     yield ""
     rows: list[tuple[str, ...]] = [("customer", "old", "new", "difference", "", "")]
     ordered = sorted(found.customers, key=lambda item: (item.currency, _weight(item), item.customer))

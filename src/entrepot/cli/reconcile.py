@@ -108,10 +108,10 @@ def _partner(args: argparse.Namespace) -> int:
 def _day(args: argparse.Namespace) -> int:
     try:
         since = parse_instant(args.day)
-    except ValueError as error:
-        raise BadInput(str(error), param="day") from None
+    except ValueError:
+        since = 1
     if since % DAY:
-        raise BadInput(f"{args.day} is no day; write 2024-03-05", param="day")
+        raise BadInput(f"{args.day!r} is not a day such as 2024-03-05", param="day")
     return _five_ways(args, since, since + DAY, None)
 
 

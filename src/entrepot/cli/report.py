@@ -49,7 +49,9 @@ def _concentration(args: argparse.Namespace) -> int:
     at = period.end("UTC") - 1
     found = revenues(invoices, {customer.id: customer.at(at) for customer in world.customers})
     currency = args.currency or (world.operator.currency if world.operator.currency in found else min(found))
-    report = concentration(period, currency, found.get(currency, []))
+    if currency not in found:
+        raise NotFound(f"{period} has revenue in {', '.join(sorted(found))}, none in {currency}")
+    report = concentration(period, currency, found[currency])
     others = sorted(set(found) - {currency})
     lines = concentration_text(report, max(0, args.top)).splitlines()
     if others:

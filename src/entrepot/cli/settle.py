@@ -31,6 +31,8 @@ def _settle(args: argparse.Namespace) -> int:
 
 def _lines(period: str, statements: "list[Statement]", new: list[str]) -> Iterator[str]:
     yield f"{period} is settled: {len(new)} statement{'' if len(new) == 1 else 's'} issued"
+    if not statements:
+        yield f"no agreement with a partner comes to anything in {period}; a world file declares them under agreements"
     for statement in statements:
         yield ""
         yield from statement_lines(statement)

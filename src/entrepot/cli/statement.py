@@ -38,10 +38,14 @@ def _list(args: argparse.Namespace) -> int:
 
     period = str(period_of(args.period)) if args.period else None
     with open_current_books(settings_of(args)) as books:
-        found = books.statements(period, args.partner)
+        found, declared = books.statements(period, args.partner), books.world()
+    known = {partner.id for partner in declared[1].partners} if declared else set()
     rows = [("number", "period", "partner", "net", "")]
     rows += [(item.number, item.period, item.partner_name, item.net, item.currency) for item in found]
-    nothing = ["no statements; `entrepot settle 2024-03` issues them"]
+    of = f"{f' of {period}' if period else ''}{f' with {args.partner}' if args.partner else ''}"
+    nothing = [f"no statements{of}; `entrepot settle {period or '2024-03'}` issues those of a month"]
+    if args.partner and args.partner not in known:
+        nothing = [f"no partner {args.partner!r}; declared are {', '.join(sorted(known)) or 'none'}"]
     show(args, {"statements": found}, table(rows, right=(3,)) if found else nothing)
     return 0
 

@@ -8,7 +8,7 @@ from entrepot.compose.books import Note, Report, open_office
 from entrepot.compose.local_models import base_urls
 from entrepot.compose.settings import Settings
 from entrepot.compose.upstream_keys import upstream_keys
-from entrepot.core.errors import PeriodNotClosable
+from entrepot.core.errors import BadInput, PeriodNotClosable
 from entrepot.core.invoices import Invoice
 from entrepot.core.log_records import InvoiceCredited, MonthClosed, MonthSettled
 from entrepot.core.periods import format_instant
@@ -57,6 +57,8 @@ def credit_lines(
 
     Raises: NotFound, BadInput with what can be given back; UsageLogUnavailable.
     """
+    if not reason.strip():
+        raise BadInput("say why: the reason is printed on the credit note", param="reason")
     with open_office(settings, report) as office:
         office.fold()
         record = InvoiceCredited(at=office.clock.now(), invoice=invoice, lines=tuple(lines), reason=reason)

@@ -60,8 +60,10 @@ def credit(
 
 def _credited(invoice: Invoice, earlier: Iterable[Invoice], number: int, amount: str) -> InvoiceLine:
     line = next((item for item in invoice.lines if item.number == number), None)
-    if line is None or invoice.corrects:
-        raise BadInput(f"invoice {invoice.number} has no line {number} to give back")
+    if invoice.corrects:
+        raise BadInput(f"{invoice.number} is a credit note, of which nothing can be given back; name the invoice")
+    if line is None:
+        raise BadInput(f"invoice {invoice.number} has lines 1 to {len(invoice.lines)}, not {number}")
     given_back = sum(parse_pico(item.amount) for note in earlier for item in note.lines if item.number == number)
     left = parse_pico(line.amount) + given_back
     try:

@@ -7,12 +7,12 @@ from entrepot.core.invoices import Conversion, InvoiceLine, LineDraft, LineKind
 from entrepot.core.money import PICO, format_pico
 from entrepot.core.periods import END_OF_TIME, Period, parse_instant
 from entrepot.core.subscriptions import SeatsFrom, Subscription
-from entrepot.core.terms import Cap, Commitment, Reservation
+from entrepot.core.terms import Cap, Commitment, Minimum, Reservation
 from entrepot.core.tokens import COVERED_MINUTES, RESERVED_MINUTES
 from entrepot.invoicing.exchange import converted, missing_rates
 from entrepot.invoicing.reservations import reservation_lines
 from entrepot.invoicing.subscriptions import subscription_lines
-from entrepot.invoicing.terms import cap_lines, commitment_lines
+from entrepot.invoicing.terms import cap_lines, commitment_lines, minimum_lines
 from tests.support.billing import APRIL, SERIES, contract
 
 FEBRUARY, MARCH, MAY = Period(2024, 2), Period(2024, 3), Period(2024, 5)
@@ -56,6 +56,19 @@ def test_of_several_caps_the_lowest_holds() -> None:
     agreed = contract("acme", terms=(Cap(5 * PICO), Cap(3 * PICO)))
     (capped,) = cap_lines(agreed, MARCH, [line("usage", MARCH, 10)], [], "half_up")
     assert (capped.period, capped.exact_pico) == ("2024-03", -7 * PICO)
+
+
+def test_a_cap_counts_what_a_commitment_has_paid() -> None:
+    """Of 10 used 8 are paid already; a cap of 3 leaves the other 2 alone."""
+    agreed = contract("acme", terms=(Cap(3 * PICO),))
+    assert cap_lines(agreed, MARCH, [line("usage", MARCH, 10), line("commitment", MARCH, -8)], [], "half_up") == []
+
+
+def test_a_month_that_was_closed_before_its_contract_owes_its_minimum_once_and_the_first_by_its_days() -> None:
+    agreed = contract("acme", terms=(Minimum(29 * PICO),), effective_from=parse_instant("2024-02-20"))
+    closed = [Period(2024, 1), FEBRUARY, MARCH, MAY]
+    found = minimum_lines(agreed, MARCH.next(), closed, [], [line("usage", MARCH, 7)], "half_up")
+    assert [(item.period, item.exact_pico // PICO) for item in found] == [("2024-02", 10), ("2024-04", 29)]
 
 
 def test_a_month_of_seats_is_the_contracts_that_is_in_force_at_its_beginning() -> None:
