@@ -17,6 +17,7 @@ from benchmarks.gateway.tls import start_front
 DIRECT = "direct"
 YARDSTICK = "nginx"
 OURS = "entrepot"
+FROM_MEMORY = "entrepot-memory"
 
 # Without a yardstick a run says nothing; a proxy or an LLM gateway is others' work and left out when it fails.
 Kind = Literal["yardstick", "ours", "proxy", "gateway"]
@@ -44,13 +45,17 @@ SLOWEST = Strength(connections=4, rate=3, streams=4, held=10)
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """One target. does: what it does with a request beside relaying it, in a few words."""
+    """One target. does: what it does with a request beside relaying it, in a few words.
+
+    phases: those it is for; () for all.
+    """
 
     name: str
     kind: Kind
     does: str
     start: Callable[[Children, MockUpstream], Target]
     strength: Strength = STRONG
+    phases: tuple[str, ...] = ()
 
 
 def _tls_nginx(children: Children, mock: MockUpstream) -> Target:
@@ -75,6 +80,13 @@ _ALL = (
         "ours",
         "the same, prompts counted, two limits held",
         partial(entrepot, 20, 20, limited=True),
+    ),
+    Contender(
+        FROM_MEMORY,
+        "ours",
+        "the same, answers wait for memory",
+        partial(entrepot, 20, 20, waits_for="memory"),
+        phases=("requests", "half", "latency"),
     ),
     Contender("vllm-router", "gateway", "no key", routers.vllm_router),
     Contender("sglang-router", "gateway", "key", routers.sglang_router),

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import Literal
 
 from benchmarks.gateway.load import ANSWER_TOKENS, MODEL, PROMPT_TOKENS, USUAL, Manner, MockUpstream
 from benchmarks.gateway.processes import Child, Children, free_port, tree
@@ -24,18 +25,23 @@ from entrepot.provisioning.world_file import read_world
 
 READY_SECONDS = 60
 READ_AT_ONCE = 100_000
+LAG_S = 0.2  # Far more than the 5 ms after which usage leaves, and a flush.
 UPSTREAM_KEY = "BENCHMARK_UPSTREAM_KEY"
 OTHER_KEY = "ek-benchmark-{:040d}"
 
 
 @dataclass(slots=True)
 class Product:
-    """The product, running. What its log holds is read on from where the last look ended."""
+    """The product, running. What its log holds is read on from where the last look ended.
+
+    lag_s: how long after an answer its usage is in the log.
+    """
 
     home: Path
     port: int
     log: Child
     gateways: list[Child]
+    lag_s: float = 0
     key: str = KEY
     manner: Manner = USUAL
     _read_to: Position = field(default=START)
@@ -58,6 +64,7 @@ class Product:
 
     def metered(self) -> int | None:
         """The usage records that are durable. Raises: RuntimeError for one that does not say what the upstream said."""
+        time.sleep(self.lag_s)
         reader = open_log_reader(self.home)
         more = True
         while more:
@@ -92,20 +99,24 @@ def entrepot(
     module: str = "entrepot.compose.gateway",
     *,
     limited: bool = False,
+    waits_for: Literal["disk", "memory"] = "disk",
 ) -> Product:
     """The product serving a world of that many customers, keys and deployments of each customer.
 
     workers: gateways on one port, on any core when there are several. more: settings; module: of the gateway.
     limited: every request meets a limit of requests and one of tokens, which none of them exhausts.
+    waits_for: what answers wait for.
     Raises: RuntimeError when it does not start.
     """
     bench = children.bench
-    name = f"entrepot-{customers}-{keys}-{workers}-{deployments}" + ("-tls" if tls else "") + "-limited" * limited
+    name = f"entrepot-{customers}-{keys}-{workers}-{deployments}" + ("-tls" if tls else "")
+    name += "-limited" * limited + f"-{waits_for}" * (waits_for != "disk")
     home = bench.scratch / name
     port = free_port()
     environment = {
         "ENTREPOT_HOME": str(home),
         "ENTREPOT_GATEWAY_ADDRESS": f"127.0.0.1:{port}",
+        "ENTREPOT_ANSWERS_WAIT_FOR": waits_for,
         UPSTREAM_KEY: "sk-upstream-0123456789abcdef",
         **more,
     }
@@ -122,7 +133,7 @@ def entrepot(
     gateways = [
         children.start(f"{name}-gateway-{number}", command, core, environment, cwd=ROOT) for number in range(workers)
     ]
-    return Product(home, port, log, gateways)
+    return Product(home, port, log, gateways, lag_s=LAG_S if waits_for == "memory" else 0)
 
 
 def keys_of(customers: int, keys: int) -> list[ApiKey]:

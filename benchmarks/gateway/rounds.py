@@ -49,6 +49,8 @@ class Rounds:
     def _takes_part(self, contender: Contender, phase: Phase, number: int) -> bool:
         if phase.kinds and contender.kind not in phase.kinds:
             return False
+        if contender.phases and phase.name not in contender.phases:
+            return False
         return contender.kind != "gateway" or number < self.gateway_rounds
 
     def _turn(self, phase: Phase, name: str, target: Target, number: int) -> None:

@@ -119,7 +119,10 @@ def _plan_request(chance: Random) -> Planned:
 
 
 class CrashRun:
-    """One seeded run in its own directory. Call `find`. victims, kills: who may be killed, and how often at most."""
+    """One seeded run in its own directory. Call `find`. victims, kills: who may be killed, and how often at most.
+
+    waits_for: what answers wait for, as the setting of that name says it.
+    """
 
     def __init__(
         self,
@@ -130,7 +133,9 @@ class CrashRun:
         workers: int = WORKERS,
         victims: Sequence[str] = VICTIMS,
         kills: int = KILLS_MAX,
+        waits_for: str = "disk",
     ) -> None:
+        self._waits_for = waits_for
         self._workers = workers
         self._victims = victims
         self._kills = kills
@@ -290,6 +295,7 @@ class CrashRun:
             "ENTREPOT_HOME": str(self._home),
             "ENTREPOT_GATEWAY_ADDRESS": "127.0.0.1:0",
             "ENTREPOT_CONSOLE_ADDRESS": "127.0.0.1:0",
+            "ENTREPOT_ANSWERS_WAIT_FOR": self._waits_for,
         }
 
 

@@ -49,13 +49,17 @@ def _log(life: Life) -> Iterator[str]:
 
 
 def _requests(life: Life, booked: dict[str, UsageEvent]) -> Iterator[str]:
-    """What the log knows is booked, and is what the upstream served; what a client saw the end of is known."""
+    """What the log knows is booked, and is what the upstream served; what a client saw the end of is known.
+
+    Where answers did not wait for the disk, a power cut may take those that it had not yet.
+    """
     records = [record for _, record in DiskLogReader(life.machine.disk).read(START, 10**9)]
     known = {record.id for record in records if isinstance(record, Admitted)}
     known |= {record.event.id for record in records if isinstance(record, UsageRecorded)}
     answered = {name for name, request in life.requests.items() if request.answered}
+    promised = known if life.machine.kept_is_safe else known | answered
     for name in life.requests.keys() | life.clerk.imported.keys():
-        if name not in booked and (name in known or name in answered or name not in life.machine.unsure):
+        if name not in booked and (name in promised or name not in life.machine.unsure):
             yield f"{name} is lost: its client saw the end: {name in answered}, the log has it: {name in known}"
     for name, event in booked.items():
         if name in life.clerk.imported:

@@ -26,11 +26,15 @@ class Crash(Exception):
 
 
 class Machine:
-    """Disk and log. The process that writes the log is there while `log` is not None."""
+    """Disk and log. The process that writes the log is there while `log` is not None.
 
-    def __init__(self, chance: Random, clock: ManualClock) -> None:
+    kept_is_safe: an answer ends as soon as its usage is in memory that outlives its gateway.
+    """
+
+    def __init__(self, chance: Random, clock: ManualClock, *, kept_is_safe: bool = False) -> None:
         self.chance = chance
         self.clock = clock
+        self.kept_is_safe = kept_is_safe
         self.disk = MemoryDisk(Random(chance.random()))
         self.segment_bytes = chance.choice((500, 3_000, 20_000))
         self.log: DiskEventLog | None = None
@@ -162,7 +166,10 @@ class Wire:
 
     def settle(self, record: LogRecord, waiter: Settling) -> None:
         self.append(record)
-        self._waiting.append(waiter)
+        if self._machine.kept_is_safe and self._ready:
+            waiter.settled()
+        else:
+            self._waiting.append(waiter)
 
     def flush(self, *, answer_is_lost: bool = False) -> None:
         """Sends what there is, and hears what came of it. Raises: Crash, when the connection broke instead."""
@@ -172,7 +179,7 @@ class Wire:
         try:
             self._machine.commit(self._frames, len(self._frames))
         except UsageLogUnavailable:
-            self._ready = self.owed == 0 and not waiting
+            self._ready = self.owed == 0 and not waiting and not self._machine.kept_is_safe
             self.owed += len(waiting)
             for waiter in waiting:
                 waiter.not_settled()

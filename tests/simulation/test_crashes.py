@@ -8,9 +8,9 @@ from tests.simulation.crashes import CrashRun, plan_requests
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("seed", [101, 102])
-def test_what_is_booked_is_what_the_upstream_served(seed: int, tmp_path: Path) -> None:
-    finding = CrashRun(seed, tmp_path, requests=120).find()
+@pytest.mark.parametrize(("seed", "waits_for"), [(101, "disk"), (102, "memory")])
+def test_what_is_booked_is_what_the_upstream_served(seed: int, waits_for: str, tmp_path: Path) -> None:
+    finding = CrashRun(seed, tmp_path, requests=120, waits_for=waits_for).find()
     assert not finding.faults, finding.line()
     assert finding.served > 60, finding.line()
     assert finding.answered > 0, finding.line()

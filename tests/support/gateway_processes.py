@@ -37,8 +37,8 @@ class Installation:
         self._told = 0
         upstream = self.start([sys.executable, "-m", "tests.scripted_upstream", "--state", str(home / "served")])
         self.base_url = said(upstream)["base_url"]
-        self.log = self.start([sys.executable, *log_program, "--home", str(home)])
-        said(self.log)
+        self._log_program = log_program
+        self.start_log()
 
     def start(self, command: list[str], **environment: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
@@ -52,6 +52,11 @@ class Installation:
         )
         self.processes.append(process)
         return process
+
+    def start_log(self) -> None:
+        """Starts the log process, for the first time or because the last one was killed."""
+        self.log = self.start([sys.executable, *self._log_program, "--home", str(self.settings.home)])
+        said(self.log)
 
     def start_gateway(self, **environment: str) -> subprocess.Popen[str]:
         process = self.start(

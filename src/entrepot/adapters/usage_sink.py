@@ -4,6 +4,9 @@ What is settled during one turn of the loop leaves as one batch in one write, be
 is only appended waits for the next such batch, HELD_S at most: nobody waits for it, and the log process is not woken
 for it. Callbacks run in the loop, never inside append or settle.
 
+Where `kept_is_safe`, who waits is told as soon as the record is in `kept`, and it leaves like what is only appended.
+What could not be kept waits for the disk all the same.
+
 While the log cannot be written, everything is kept and sent again, in order, before anything newer; whoever waits for a
 settled record is told that it failed, and the record is owed. When the connection ends the gateway is to end, too
 (crash-only): the log process declares the instance lost, and what was open is resolved from the log. What was not
@@ -55,11 +58,17 @@ class _Unanswered(NamedTuple):
 
 
 class SocketUsageSink(asyncio.Protocol):
-    """A connection to the log process. Meets the port UsageSink. on_lost: called once when the connection breaks."""
+    """A connection to the log process. Meets the port UsageSink. on_lost: called once when the connection breaks.
 
-    def __init__(self, instance: str, on_lost: Callback, kept: KeepsFrames | None = None) -> None:
+    kept_is_safe: nobody waits for the disk as long as there is room in kept.
+    """
+
+    def __init__(
+        self, instance: str, on_lost: Callback, kept: KeepsFrames | None = None, *, kept_is_safe: bool = False
+    ) -> None:
         self._instance = instance
         self._kept = kept
+        self._kept_is_safe = kept is not None and kept_is_safe
         self._keep = None if kept is None else kept.add
         self._has_room = True
         self._on_lost = on_lost
@@ -91,10 +100,10 @@ class SocketUsageSink(asyncio.Protocol):
 
     def append(self, record: LogRecord) -> None:
         size = self._frame(record)
-        if not self._ready:
+        if self._ready:
+            self._send_soon()
+        else:
             self._hoard(size)
-        elif self._held is None and not self._settled:
-            self._held = self._loop.call_later(HELD_S, self._send)
 
     def settle(self, record: LogRecord, waiter: Settling) -> None:
         size = self._frame(record)
@@ -102,10 +111,13 @@ class SocketUsageSink(asyncio.Protocol):
             self._owed += 1
             self._hoard(size)
             self._loop.call_soon(waiter.not_settled)
-            return
-        if not self._settled:
-            self._loop.call_soon(self._send)
-        self._settled.append(waiter)
+        elif self._kept_is_safe and self._has_room:  # So this record is kept.
+            self._send_soon()
+            self._loop.call_soon(waiter.settled)
+        else:
+            if not self._settled:
+                self._loop.call_soon(self._send)
+            self._settled.append(waiter)
 
     async def close(self) -> None:
         """Ends the connection once everything is durable; on_lost is not called.
@@ -161,6 +173,11 @@ class SocketUsageSink(asyncio.Protocol):
             if self._has_room:
                 self._kept_size += size
         return size
+
+    def _send_soon(self) -> None:
+        """Within HELD_S, or with what is settled before."""
+        if self._held is None and not self._settled:
+            self._held = self._loop.call_later(HELD_S, self._send)
 
     def _send(self) -> None:
         """One batch of everything since the last one; nothing while the log cannot be written."""
@@ -234,12 +251,13 @@ class SocketUsageSink(asyncio.Protocol):
 
 
 async def connect_usage_sink(
-    path: str, instance: str, on_lost: Callback, kept: KeepsFrames | None = None
+    path: str, instance: str, on_lost: Callback, kept: KeepsFrames | None = None, *, kept_is_safe: bool = False
 ) -> SocketUsageSink:
     """A sink that has been welcomed by the log process at path. Raises: UsageLogUnavailable."""
     loop = asyncio.get_running_loop()
+    sink = SocketUsageSink(instance, on_lost, kept, kept_is_safe=kept_is_safe)
     try:
-        _, sink = await loop.create_unix_connection(lambda: SocketUsageSink(instance, on_lost, kept), path)
+        await loop.create_unix_connection(lambda: sink, path)
         await sink.welcomed
     except OSError as error:
         raise UsageLogUnavailable(f"no log process at {path}: {error.strerror or error}; start it first") from error

@@ -113,7 +113,8 @@ async def _serve(settings: Settings, address: Address, inherited: Sequence[socke
     keys = KeyWatch()
     loop.add_signal_handler(signal.SIGHUP, _follow, tls, keys)
     instance = secrets.randbits(_INSTANCE_BITS)
-    sink = await connect_usage_sink(settings.home, f"{instance:08x}", lost.set)
+    kept_is_safe = settings.answers_wait_for == "memory"
+    sink = await connect_usage_sink(settings.home, f"{instance:08x}", lost.set, kept_is_safe=kept_is_safe)
     clock = SystemClock()
     pool = UpstreamPool(loop, UpstreamLimits(), upstream_tls(settings))
     stores = AnswerStores(settings, loop)

@@ -120,6 +120,12 @@ def _counters(text: str) -> str:
     return text
 
 
+def _safe_place(text: str) -> str:
+    if text not in {"disk", "memory"}:
+        raise ValueError("must be disk or memory")
+    return text
+
+
 def _path_or_none(text: str) -> Path | None:
     return _path(text) if text else None
 
@@ -156,6 +162,7 @@ DEFINITIONS = (
     Definition("valkey_url", "", _valkey_url, "the Valkey server that gateways share", secret=True),
     Definition("counters", "auto", _counters, "where limits are counted: auto, process, machine or valkey"),
     Definition("counters_lost", "closed", _lost, "what becomes of requests that meet limits when nobody can count"),
+    Definition("answers_wait_for", "disk", _safe_place, "where usage must be before an answer ends: disk or memory"),
     Definition("drain_seconds", "20", _count, "how long running answers may take to end when stopping"),
     Definition("reload_drain_seconds", "900", _count, "how long a replaced gateway may take to end its answers"),
     Definition("disk_free_mb_min", "200", _count, "free space of the data directory below which doctor complains"),
@@ -190,6 +197,7 @@ class Settings:
     valkey_url: str
     counters: Literal["auto", "process", "machine", "valkey"]
     counters_lost: str
+    answers_wait_for: Literal["disk", "memory"]
     drain_seconds: int
     reload_drain_seconds: int
     disk_free_mb_min: int

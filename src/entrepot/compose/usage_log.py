@@ -52,11 +52,11 @@ def open_log_reader(home: Path) -> DiskLogReader:
 
 
 async def connect_usage_sink(
-    home: Path, instance: str, on_lost: Callback, patience_s: float = PATIENCE_S
+    home: Path, instance: str, on_lost: Callback, patience_s: float = PATIENCE_S, *, kept_is_safe: bool = False
 ) -> SocketUsageSink:
     """A gateway's way into the log of a home, welcomed by its log process, which may just be starting again.
 
-    Raises: UsageLogUnavailable when there is none after patience_s.
+    kept_is_safe: see adapters.usage_sink. Raises: UsageLogUnavailable when there is none after patience_s.
     """
     settings = log_settings(home)
     try:
@@ -67,7 +67,7 @@ async def connect_usage_sink(
     until = loop.time() + patience_s
     while True:
         try:
-            return await _connect(str(settings.log_socket), instance, on_lost, kept)
+            return await _connect(str(settings.log_socket), instance, on_lost, kept, kept_is_safe=kept_is_safe)
         except UsageLogUnavailable:
             if loop.time() >= until:
                 kept.close()

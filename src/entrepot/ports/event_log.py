@@ -125,10 +125,10 @@ class LogCheck(Protocol):
 
 
 class Settling(Protocol):
-    """Who waits for a record to be durable. Hears one of these, from the event loop."""
+    """Who waits for a record to be safe. Hears one of these, from the event loop."""
 
     def settled(self) -> None:
-        """It is."""
+        """It is: durable, or, where the provider chose so, kept where no killed process can lose it."""
         ...
 
     def not_settled(self) -> None:
@@ -151,7 +151,7 @@ class UsageSink(Protocol):
         ...
 
     def settle(self, record: LogRecord, waiter: Settling) -> None:
-        """Tells the waiter when the record is durable, or that it cannot be made so now; then it is owed."""
+        """Tells the waiter when the record is safe, or that it cannot be made so now; then it is owed."""
         ...
 
     @property

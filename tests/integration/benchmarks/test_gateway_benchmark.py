@@ -105,7 +105,8 @@ def test_a_short_run_without_nginx_and_without_peers_brings_figures_and_no_fault
     monkeypatch.setattr(shutil, "which", lambda name: None if "nginx" in name or "haproxy" in name else found_by(name))
     monkeypatch.setenv("BENCH_PEERS", str(tmp_path / "nothing"))
     out = tmp_path / "result.json"
-    targets, phases = "direct,nginx,haproxy,envoy,bare,entrepot,litellm", "requests,events,tls-requests"
+    targets = "direct,nginx,haproxy,envoy,bare,entrepot,entrepot-memory,litellm"
+    phases = "requests,events,tls-requests"
     asked = ["--targets", targets, "--phases", phases, "--rounds", "1", "--window", "0.5", "--json", str(out)]
     assert run.main(asked) == 0
     record = json.loads(out.read_text())
@@ -113,8 +114,8 @@ def test_a_short_run_without_nginx_and_without_peers_brings_figures_and_no_fault
     assert found["requests", "bare", "CPU per request, µs"] > found["requests", "direct", "CPU per request, µs"] > 0
     assert found["events", "bare", "CPU per event, µs"] > 0
     assert found["requests", "entrepot", "… gateway, µs"] > 0 < found["requests", "entrepot", "… log, µs"]
-    assert [figure["faults"] for figure in record["figures"]] == [[]] * 6
-    metered = [figure for figure in record["figures"] if figure["target"] == "entrepot"]
+    assert [figure["faults"] for figure in record["figures"]] == [[]] * 7
+    metered = [figure for figure in record["figures"] if figure["target"].startswith("entrepot")]
     assert [figure["metered"] for figure in metered] == [figure["result"]["answered"] for figure in metered]
     assert {goal["met"] for goal in record["goals"]} == {None}
     notes = "\n".join(record["notes"])

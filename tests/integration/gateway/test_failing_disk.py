@@ -3,22 +3,20 @@
 import resource
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 
 import pytest
 
 from entrepot.compose.usage_log import open_log_reader
 from entrepot.core.log_records import UsageRecorded
+from tests.support.disk_faults import FAILING_LOG, mend, no_room, no_sync, stall
 from tests.support.gateway import eventually
 from tests.support.gateway_processes import Installation, installed, stream
 from tests.support.requests import Reply, ask, chat, read_to_end, read_until
 
-NO_LIMIT = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
-
 
 @pytest.fixture(scope="module")
 def home() -> Iterator[Installation]:
-    with installed(["tests/support/failing_log_process.py"]) as made:
+    with installed(FAILING_LOG) as made:
         try:
             yield made
         finally:
@@ -32,25 +30,6 @@ def installation(home: Installation) -> Iterator[Installation]:
         yield home
     finally:
         mend(home)
-
-
-def no_room(installation: Installation) -> None:
-    """The kernel lets the log process write nothing more, as on a disk that is full."""
-    resource.prlimit(installation.log.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
-
-
-def no_sync(installation: Installation) -> None:
-    (installation.settings.home / "fault").write_text("sync")
-
-
-def stall(installation: Installation) -> None:
-    (installation.settings.home / "fault").write_text("stall")
-
-
-def mend(installation: Installation) -> None:
-    resource.prlimit(installation.log.pid, resource.RLIMIT_FSIZE, NO_LIMIT)
-    with suppress(FileNotFoundError):
-        (installation.settings.home / "fault").unlink()
 
 
 def is_ready(installation: Installation) -> bool:

@@ -60,11 +60,12 @@ def test_the_fastest_gateway_is_the_one_that_spends_least_and_no_plain_proxy() -
     assert fastest_gateway(Findings(record, phases(1))) == "smg"
     ours = figure("requests", "entrepot", 450), figure("latency", "entrepot", 9, p50=300.0)
     base = figure("latency", "direct", 9, p50=100.0), figure("latency", "smg", 9, p50=301.0)
-    found = verdicts(*figures, *ours, *base)
+    found = verdicts(*figures, *ours, *base, figure("latency", "entrepot-memory", 9, p50=302.0))
     assert found["CPU per plain request, to the fastest other LLM gateway (smg)"].met is True
     assert found["CPU per plain request, to LiteLLM"].found.startswith("1/200")
-    assert found["added p50 at 500 a second, µs"].met is True
-    assert found["added p50 at 500 a second, µs"].found == "200"
+    added = "added p50 at 500 a second, µs, usage {} before it ends"
+    assert (found[added.format("on disk")].met, found[added.format("on disk")].found) == (True, "200")
+    assert (found[added.format("in memory")].met, found[added.format("in memory")].found) == (False, "202")
 
 
 def test_one_stalled_stream_is_one_too_many() -> None:

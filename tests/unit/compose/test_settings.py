@@ -51,6 +51,7 @@ def test_an_empty_variable_says_nothing() -> None:
         ({"ENTREPOT_TRACE_SHARE": "0.00001"}, "with up to four digits after the point"),
         ({"ENTREPOT_OTLP_ENDPOINT": "127.0.0.1:4318"}, "must be like http://127.0.0.1:4318"),
         ({"ENTREPOT_ACCESS_LOG_FORM": "xml"}, "must be json or text"),
+        ({"ENTREPOT_ANSWERS_WAIT_FOR": "tape"}, "must be disk or memory"),
         (
             {"ENTREPOT_DRAIN_SECONDS": "soon"},
             "drain_seconds 'soon' (from ENTREPOT_DRAIN_SECONDS) must be a whole number",
