@@ -29,7 +29,7 @@ def credit_lines(
         first = period_of(credit.begins, contract.zone)
         bought = any(line.kind == "credit_bought" and line.price_class == credit.id for line in earlier)
         if not credit.granted and period >= first and not bought:
-            drafts.append(_line("credit_bought", first, credit, credit.amount_pico))
+            drafts.append(_line("credit_bought", first, credit.id, credit.amount_pico))
     due: dict[Period, int] = defaultdict(int)
     for line in (*earlier, *new):
         if line.kind in PAID_KINDS:
@@ -39,11 +39,10 @@ def credit_lines(
         if line.kind == "credit_used":
             used[parse_period(line.period), line.price_class] -= parse_pico(line.amount)
     drawn = _drawn(agreed, due, contract.zone)
-    by_id = {credit.id: credit for credit in agreed}
     for month, name in sorted(drawn.keys() | used.keys()):
         more = drawn.get((month, name), 0) - used[month, name]
         if more:
-            drafts.append(_line("credit_used", month, by_id[name], -more))
+            drafts.append(_line("credit_used", month, name, -more))
     return drafts
 
 
@@ -82,7 +81,7 @@ def _drawn(agreed: Sequence[Credit], due: dict[Period, int], zone: str) -> dict[
     return drawn
 
 
-def _line(kind: Literal["credit_bought", "credit_used"], period: Period, credit: Credit, exact_pico: int) -> LineDraft:
+def _line(kind: Literal["credit_bought", "credit_used"], period: Period, credit: str, exact_pico: int) -> LineDraft:
     return LineDraft(
         period=str(period),
         model="",
@@ -92,5 +91,5 @@ def _line(kind: Literal["credit_bought", "credit_used"], period: Period, credit:
         exact_pico=exact_pico,
         unit_pico=None,
         kind=kind,
-        price_class=credit.id,
+        price_class=credit,
     )

@@ -14,7 +14,7 @@ from entrepot.core.prices import Price
 from entrepot.core.tenancy import Contract
 from entrepot.core.terms import Cap, Credit, Discount, Minimum, Tax
 from entrepot.core.world import WorldIndex
-from entrepot.exporting.costs import Cost
+from entrepot.exporting.costs import Cost, allotted
 from entrepot.exporting.organization import Asked, Bucket, buckets_of
 from entrepot.exporting.organization_costs import Spent, SpentSums, spent_on
 from entrepot.flows.tell_costs.contract_costs import ContractCosts
@@ -98,10 +98,21 @@ class _OrganizationCosts:
         contract = self._terms.contract(contract_id)
         walk = ContractCosts(self._books, self._terms, contract)
         for cost in walk.used_in({str(period) for period in self._months(contract.zone)}):
-            if cost.used is not None and self._is_asked(contract, cost.used.reading):
-                reading, quantity = cost.used.reading, cost.used.quantity
-                spent = spent_on(reading.series, reading.meter, quantity, contract.currency, cost.billed_pico)
-                yield reading.hour, reading.series, None, spent
+            for reading, quantity, pico in self._readings_of(cost):
+                if self._is_asked(contract, reading):
+                    spent = spent_on(reading.series, reading.meter, quantity, contract.currency, pico)
+                    yield reading.hour, reading.series, None, spent
+
+    def _readings_of(self, cost: Cost) -> Iterator[tuple[Reading, int, int]]:
+        """(reading, how much of it, what is to be paid for that); by quantity where no prices explain a line."""
+        if cost.used is not None:
+            yield cost.used.reading, cost.used.quantity, cost.billed_pico
+            return
+        assert cost.line is not None, "usage is on a line"
+        readings = self._books.readings_of_line(cost.invoice.number, cost.line.number)
+        quantities = [reading.quantity for reading in readings]
+        shares = allotted(cost.billed_pico, quantities if sum(quantities) else [1] * len(readings))
+        yield from zip(readings, quantities, shares, strict=True)
 
     def _not_invoiced(self, contract_id: str) -> Iterator[_Placed]:
         """What no invoice has yet, at the contract's prices and in their currency."""
