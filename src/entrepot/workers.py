@@ -6,7 +6,7 @@ after it, which comes to the same as one by one: usage that is known keeps its r
 does not depend on how the log is cut, and a request that begins and ends within a stretch never waits on disk.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 
 import msgspec
@@ -33,10 +33,11 @@ from entrepot.core.log_records import (
     UsageRecorded,
     WorldApplied,
 )
-from entrepot.core.periods import parse_period
+from entrepot.core.periods import Instant, parse_period
 from entrepot.core.tenancy import ApiKey
 from entrepot.core.world import (
     DeclaredNames,
+    World,
     WorldIndex,
     decode_world,
     index_of,
@@ -198,8 +199,8 @@ class Fold:
 
     def _issue_key(self, record: KeyIssued) -> None:
         """A repeat must not bring a revoked key back."""
-        if self._key(record.key_id) is None:
-            replaced = self._key(record.replaces) if record.replaces else None
+        if self._books.key(record.key_id) is None:
+            replaced = self._books.key(record.replaces) if record.replaces else None
             self._books.save_key(
                 ApiKey(
                     id=record.key_id,
@@ -213,13 +214,9 @@ class Fold:
             )
 
     def _revoke_key(self, record: KeyRevoked) -> None:
-        key = self._key(record.key_id)
+        key = self._books.key(record.key_id)
         if key is not None:
             self._books.save_key(msgspec.structs.replace(key, revoked_at=min(key.revoked_at, record.at)))
-
-    def _key(self, key_id: str) -> ApiKey | None:
-        keys = self._books.keys()
-        return next((key for key in keys if key.id == key_id), None)
 
     def _advance(self, record: _Long) -> bool:
         """Does a piece of a long record's work; whether that was the last. What is done is in the books.
@@ -271,12 +268,15 @@ class Fold:
         self._terms: WorldIndex | None = None
         self._recorder = recorder_of(None)
         self._names = DeclaredNames()
-        worlds = list(self._books.worlds())
-        for _, world in worlds:
-            self._names.add(world)
-        terms = index_of(worlds)
+        terms = index_of(self._named_worlds())
         if terms is not None:
             self._declare(terms)
+
+    def _named_worlds(self) -> Iterator[tuple[Instant, World]]:
+        """All worlds one after the other; of each, what it declares is taken note of."""
+        for at, world in self._books.worlds():
+            self._names.add(world)
+            yield at, world
 
     def _declare(self, terms: WorldIndex) -> None:
         """The world decides what new usage is counted as; terms it has dropped still hold for what was counted."""

@@ -145,6 +145,7 @@ def test_keys_are_replaced_by_id(books: Books) -> None:
         for item in (key, other, revoked):
             books.save_key(item)
     assert books.keys() == [other, revoked]
+    assert (books.key("k"), books.key("a"), books.key("b")) == (revoked, other, None)
 
 
 def test_closings_are_remembered(books: Books) -> None:

@@ -4,6 +4,7 @@ import msgspec
 
 from entrepot.core.agreements import Agreement
 from entrepot.core.catalog import Model
+from entrepot.core.exchange import ExchangeRate
 from entrepot.core.log_records import LogRecord, MonthClosed, MonthSettled
 from entrepot.core.money import PICO
 from entrepot.core.periods import DAY, END_OF_TIME, HOUR, parse_instant
@@ -80,6 +81,17 @@ def test_a_cap_holds_over_all_months_and_what_is_taken_back_makes_room_again() -
     )
     assert stated(books) == [("2024-03-own-1", "1000.00", "150.00"), ("2024-04-own-1", "-500.00", "-50.00")]
     assert [item.cap_left for made in books.statements() for item in made.documents] == ["0.00", "50.00"]
+
+
+def test_a_first_statement_is_made_in_each_currency_also_where_a_cap_leaves_nothing() -> None:
+    nothing = msgspec.structs.replace(SHARE, cap_pico=0)
+    abroad = msgspec.structs.replace(SHARE, id="own/resale_share@2024-01-01", currency="EUR")
+    made = msgspec.structs.replace(
+        declared(nothing, abroad), exchange_rates=(ExchangeRate("USD", "EUR", 0, 9 * PICO // 10),)
+    )
+    settled = MonthSettled(at=APRIL + DAY, period="2024-03")
+    books = folded(applied(made), march("a", 1_000_000), *closed("2024-03", APRIL + DAY), settled)
+    assert stated(books) == [("2024-03-own-1", "900.00", "180.00"), ("2024-03-own-2", "1000.00", "0.00")]
 
 
 def test_a_reservation_of_a_partners_model_is_shared_as_its_usage_is() -> None:

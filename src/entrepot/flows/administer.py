@@ -180,7 +180,7 @@ def _require_project(books: Books, project: str) -> None:
 
 
 def _key(books: Books, key_id: str) -> ApiKey:
-    found = next((key for key in books.keys() if key.id == key_id), None)  # noqa: SIM118 - no dict
+    found = books.key(key_id)
     if found is not None:
         return found
     raise NotFound(f"no key {key_id!r}; `entrepot key list` shows them", param="key_id")

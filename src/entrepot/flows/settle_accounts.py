@@ -42,7 +42,8 @@ def settle_accounts(books: Books, terms: WorldIndex, at: Instant, period: Period
         for currency in sorted({agreement.currency for agreement in agreements}):
             items = [_item(books, terms, item, period) for item in agreements if item.currency == currency]
             stated = books.statements(partner=partner.id, period=str(period))
-            if not any(parse_pico(item.amount) or (not stated and parse_pico(item.base)) for item in items):
+            is_first = all(statement.currency != currency for statement in stated)
+            if not any(parse_pico(item.amount) or (is_first and parse_pico(item.base)) for item in items):
                 continue
             number = f"{period}-{partner.id}-{len(stated) + 1}"
             statement = draw_up_statement(number, period, partner.id, partner.name, currency, items, format_instant(at))

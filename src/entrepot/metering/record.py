@@ -30,7 +30,8 @@ from entrepot.ports.books import MeteredUsage, Quarantined
 CHARGE_PICO_MAX = 10**9 * PICO
 
 _ALWAYS = Stretch(0, END_OF_TIME, "")
-_PLACES_MAX = 100_000  # Labels in usage are free text, so there may be any number of places; then we start again.
+# Labels in usage are free text, and windows make places of each day, so there may be any number; then we start again.
+_PLACES_MAX = 100_000
 
 _Key = tuple[str, str, str, str, str]  # customer, project, deployment, model, tier
 
@@ -63,6 +64,7 @@ class Recorder:
         self._names = names or DeclaredNames()
         self._places: dict[_Key, _Place] = {}  # The last of each key; usage mostly comes in the order of time.
         self._earlier: dict[_Key, list[_Place]] = {}
+        self._kept = 0
         self._periods: dict[tuple[str, Instant], str] = {}
 
     def record(self, events: Sequence[UsageEvent]) -> tuple[list[MeteredUsage], list[Quarantined]]:
@@ -143,9 +145,11 @@ class Recorder:
                 break
         else:
             place = self._place(event)
-            if len(self._places) >= _PLACES_MAX:
+            if self._kept >= _PLACES_MAX:
                 self._places.clear()
                 self._earlier.clear()
+                self._kept = 0
+            self._kept += 1
             self._earlier.setdefault(key, []).append(place)
         self._places[key] = place
         if place.longer:

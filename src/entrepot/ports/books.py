@@ -302,6 +302,10 @@ class ControlStore(Protocol):
         """Inserts or replaces a key by id."""
         ...
 
+    def key(self, key_id: str) -> ApiKey | None:
+        """The key of this id, or None."""
+        ...
+
     def keys(self) -> list[ApiKey]:
         """All keys by id."""
         ...

@@ -60,19 +60,13 @@ def removal_conflicts(before: World, after: World, latest_of_customer: Latest) -
     """
     customers = {customer.id for customer in after.customers}
     projects = {project.id for project in after.projects}
-    for customer in before.customers:
-        latest = latest_of_customer(customer.id)
-        if latest is None:
-            continue
-        gone = [f"customer {customer.id}"] if customer.id not in customers else []
-        gone += [
-            f"project {project.id}"
-            for project in before.projects
-            if project.customer == customer.id and project.id not in projects
-        ]
-        for name in gone:
+    gone = [(item.id, f"customer {item.id}") for item in before.customers if item.id not in customers]
+    gone += [(item.customer, f"project {item.id}") for item in before.projects if item.id not in projects]
+    for customer, name in gone:
+        latest = latest_of_customer(customer)
+        if latest is not None:
             yield (
-                f"{name} cannot be removed: there is usage of {customer.id} until {format_instant(latest)}; "
+                f"{name} cannot be removed: there is usage of {customer} until {format_instant(latest)}; "
                 "keep it declared and remove its deployments instead"
             )
 
@@ -119,16 +113,23 @@ def _unreserved(contract: Contract, ends: Instant) -> Contract:
 def price_conflicts(before: World, after: World, latest_of_book: Latest) -> Iterator[str]:
     """A sentence for each price book version that had usage and would price the time of that usage differently."""
     old, new = WorldIndex(before), WorldIndex(after)
-    for book in dict.fromkeys(version.book for version in before.price_books):
-        latest = latest_of_book(book)
+    zones: dict[str, set[str]] = {version.book: set() for version in before.price_books}
+    for contract in before.contracts:
+        zones.setdefault(contract.price_book, set()).add(contract.zone)
+    for book, used_in in zones.items():
+        changed = [
+            zone
+            for zone in sorted(used_in or {"UTC"})
+            if old.price_versions(book, zone) != new.price_versions(book, zone)
+        ]
+        latest = latest_of_book(book) if changed else None
         if latest is None:
             continue
-        zones = {contract.zone for contract in before.contracts if contract.price_book == book} or {"UTC"}
         advice = (
             f"usage was metered under price book {book} until {format_instant(latest)}; "
             "declare a further version with a later effective_from"
         )
-        touched = {fault for zone in sorted(zones) for fault in _changed_versions(old, new, book, zone, latest)}
+        touched = {fault for zone in changed for fault in _changed_versions(old, new, book, zone, latest)}
         for fault in sorted(touched):
             yield f"{fault}: {advice}"
 

@@ -1,9 +1,11 @@
 """What usage is counted as, or why it waits."""
 
+import msgspec
 import pytest
 
 from entrepot.core.charges import Series
 from entrepot.core.periods import END_OF_TIME, HOUR, MINUTE, parse_instant
+from entrepot.core.price_windows import PriceWindow
 from entrepot.core.tenancy import Deployment, Project
 from entrepot.core.usage_event import UsageEvent
 from entrepot.core.world import World, WorldIndex
@@ -157,6 +159,17 @@ def test_any_number_of_labels_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> 
     metered, refused = Recorder(WorldIndex(world(version(PRICES)))).record(events)
     assert [item.series.deployment for item in metered] == [event.deployment for event in events]
     assert refused == []
+
+
+def test_no_more_places_are_kept_than_that_however_often_prices_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("entrepot.metering.record._PLACES_MAX", 3)
+    peak = PriceWindow("peak", "UTC", tuple(range(7)), 8 * 60, 20 * 60)
+    dear = msgspec.structs.replace(prices(("m", "input_tokens", "2"))[0], price_class="peak")
+    priced = msgspec.structs.replace(version((*prices(("m", "input_tokens", "1")), dear)), windows=(peak,))
+    recorder = Recorder(WorldIndex(world(priced)))
+    metered, _ = recorder.record([usage(str(hour), MARCH + hour * HOUR) for hour in range(0, 480, 12)])
+    assert [item.series.price_class for item in metered] == ["", "peak"] * 20
+    assert sum(map(len, recorder._earlier.values())) <= 3
 
 
 def test_a_record_that_comes_to_more_than_a_billion_is_a_slip() -> None:

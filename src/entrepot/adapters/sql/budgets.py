@@ -30,9 +30,9 @@ class Budgets(Store):
         """See ports.budgets."""
         series_of = self._packer.series.key
         rows = self._database.all(
-            "SELECT period, series, key, meter, quantity FROM monthly_use WHERE period BETWEEN ? AND ? "
-            "AND series IN (SELECT no FROM series WHERE customer = ?) ORDER BY period, series, key, meter",
-            (since, until, customer),
+            "SELECT period, series, key, meter, quantity FROM series CROSS JOIN monthly_use ON series = no "
+            "WHERE customer = ? AND period BETWEEN ? AND ? ORDER BY period, series, key, meter",
+            (customer, since, until),
         )
         return [MonthlyUse(period, series_of(series), key, meter, units) for period, series, key, meter, units in rows]
 

@@ -10,6 +10,8 @@ from entrepot.core.world import World, decode_world, encode_world
 from entrepot.ports.books import Closing
 from entrepot.ports.event_log import Position
 
+_KEY_COLUMNS = "id, digest, project, name, created_at, revoked_at, budget, continues"
+
 
 class Control(Store):
     """The control part of the books."""
@@ -51,20 +53,21 @@ class Control(Store):
     def save_key(self, key: ApiKey) -> None:
         """See ports.books."""
         self._database.execute(
-            "INSERT OR REPLACE INTO api_key (id, digest, project, name, created_at, revoked_at, budget, continues) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT OR REPLACE INTO api_key ({_KEY_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(key.id, key.digest, key.project, key.name, key.created_at, key.revoked_at),
                 *(_text_of(key.budget), key.continues),
             ),
         )
 
+    def key(self, key_id: str) -> ApiKey | None:
+        """See ports.books."""
+        row = self._database.one(f"SELECT {_KEY_COLUMNS} FROM api_key WHERE id = ?", (key_id,))
+        return _key(*row) if row else None
+
     def keys(self) -> list[ApiKey]:
         """See ports.books."""
-        rows = self._database.rows(
-            "SELECT id, digest, project, name, created_at, revoked_at, budget, continues FROM api_key ORDER BY id"
-        )
-        return [_key(*row) for row in rows]
+        return [_key(*row) for row in self._database.rows(f"SELECT {_KEY_COLUMNS} FROM api_key ORDER BY id")]
 
     def position(self) -> Position:
         """See ports.books."""

@@ -118,13 +118,10 @@ class UsageEvents(Store):
 
     def latest_admission(self, customer: str | None = None, book: str | None = None) -> Instant | None:
         """See ports.books."""
-        rows = self._database.all("SELECT no, price_version, customer FROM series")
+        whose, given = ("true", ()) if customer is None else ("customer = ?", (customer,))
+        rows = self._database.all(f"SELECT no, price_version FROM series WHERE {whose}", given)
         wanted = json.encode(
-            [
-                number
-                for number, price_version, whose in rows
-                if customer in (None, whose) and book in (None, price_version.rpartition("@")[0])
-            ]
+            [number for number, price_version in rows if book in (None, price_version.rpartition("@")[0])]
         ).decode()
         of_wanted = "FROM reading_events WHERE series IN (SELECT value FROM json_each(?))"
         last = self._database.one(f"SELECT hour {of_wanted} ORDER BY hour DESC LIMIT 1", (wanted,))
