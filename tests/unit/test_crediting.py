@@ -62,6 +62,19 @@ def test_crediting_line_by_line_gives_back_exactly_the_invoice() -> None:
     assert ("liabilities:tax:VAT", "USD") not in balances
 
 
+def test_what_the_customer_owes_the_tax_of_is_given_back_as_that() -> None:
+    priced = version(prices(("m", "input_tokens", "1000000")))
+    made = world(priced, contracts=[contract("acme", terms=(Tax(0, "VAT", reverse_charge=True),))])
+    used = recorded(usage("a", meters={"input_tokens": 30}))
+    books = folded(applied(made), *used, MonthClosed(at=APRIL + DAY, period="2024-03"), credited((1, "10")))
+    invoice, note = books.invoices()
+    assert (invoice.total, note.total) == ("30.00", "-10.00")
+    assert [(tax.net, tax.amount, tax.reverse_charge) for tax in (*invoice.taxes, *note.taxes)] == [
+        ("30.00", "0.00", True),
+        ("-10.00", "0.00", True),
+    ]
+
+
 def test_taxes_of_one_name_are_given_back_each_for_itself() -> None:
     """20 % on one model and 10 % on another, which nobody gave names: three notes give back both."""
     taxes = (Tax(SHARE // 5, "tax", ("m",)), Tax(SHARE // 10, "tax", ("other",)))

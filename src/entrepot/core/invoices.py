@@ -107,13 +107,17 @@ class InvoiceLine(msgspec.Struct, frozen=True):
 
 
 class TaxLine(msgspec.Struct, frozen=True):
-    """A tax on an invoice: its name, its rate in per cent, what it is on and what it comes to. lines: their numbers."""
+    """A tax on an invoice: its name, its rate in per cent, what it is on and what it comes to. lines: their numbers.
+
+    reverse_charge: the customer owes it; left out where it does not.
+    """
 
     name: str
     percent: str
     net: str
     amount: str
     lines: tuple[int, ...] = ()
+    reverse_charge: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class Conversion(msgspec.Struct, frozen=True):

@@ -29,11 +29,15 @@ class Minimum(msgspec.Struct, frozen=True, tag="minimum"):
 
 
 class Tax(msgspec.Struct, frozen=True, tag="tax"):
-    """A share of the net of the lines of these models, of all where none is named, added under this name."""
+    """A share of the net of the lines of these models, of all where none is named, added under this name.
+
+    reverse_charge: nothing is added, since the customer owes the tax itself; the invoice has to say so.
+    """
 
     share: int
     name: str
     models: tuple[str, ...] = ()
+    reverse_charge: bool = False
 
 
 class Commitment(msgspec.Struct, frozen=True, tag="commitment"):

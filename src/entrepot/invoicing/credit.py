@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
+import msgspec
+
 from entrepot.core.errors import BadInput
 from entrepot.core.invoices import Invoice, InvoiceLine, TaxLine
 from entrepot.core.money import Rounding, format_minor, parse_pico, round_share_to_minor, round_to_minor
@@ -103,9 +105,8 @@ def _tax(
     net = sum(parse_pico(line.amount) for line in given_back if line.number in tax.lines)
     before = [note.taxes[place] for note in earlier]
     due = round_share_to_minor(Fraction(net * parse_percent(tax.percent), SHARE), invoice.currency, rounding)
-    return TaxLine(
-        name=tax.name,
-        percent=tax.percent,
+    return msgspec.structs.replace(
+        tax,
         net=format_minor(net - sum(parse_pico(item.net) for item in before), invoice.currency),
         amount=format_minor(due - sum(parse_pico(item.amount) for item in before), invoice.currency),
         lines=tuple(line.number for line in lines if line.number in tax.lines),

@@ -7,6 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
+import msgspec
+
 from entrepot.core.invoices import MONTHLY_KINDS, InvoiceLine, LineDraft, LineKind, TaxLine
 from entrepot.core.money import Rounding, format_minor, format_pico, parse_pico, round_share_to_minor
 from entrepot.core.periods import Period, local_time, parse_period, period_of
@@ -149,6 +151,7 @@ def tax_lines(contract: Contract, lines: Iterable[InvoiceLine], rounding: Roundi
                 round_share_to_minor(Fraction(net * tax.share, SHARE), contract.currency, rounding), contract.currency
             ),
             lines=tuple(line.number for line in of_tax),
+            reverse_charge=tax.reverse_charge or msgspec.UNSET,
         )
         for tax, net, of_tax in zip(taxes, nets, taxed, strict=True)
     )

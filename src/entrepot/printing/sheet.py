@@ -167,6 +167,8 @@ class _Printer:
         for tax in invoice.taxes:
             percent, net = self._numbers.percent(tax.percent), self._numbers.money(tax.net, currency)
             label = words.say("tax_on", tax=tax.name or words["tax"], percent=percent, net=net)
+            if tax.reverse_charge:
+                label = words.say("reverse_charge_on", net=net)
             yield Fact(label, self._numbers.money(tax.amount, currency))
         if not invoice.taxes:
             yield Fact(words["tax"], self._numbers.money(invoice.tax, currency))
@@ -192,6 +194,8 @@ class _Printer:
         rates = (self._rate(conversion) for conversion in invoice.conversions)
         if invoice.conversions:
             yield Note(words["exchange"], "; ".join(rates))
+        if any(tax.reverse_charge and tax.lines for tax in invoice.taxes):
+            yield Note(words["reverse_charge"], words["reverse_charge_why"])
         command = f"entrepot invoice show {self._charging} --line N --requests"
         yield Note(words["tracing"], words["traced_by"], command)
 

@@ -26,14 +26,14 @@ _DIGITS_MAX = 2  # BR-DEC: of every amount.
 
 
 class _Category(NamedTuple):
-    """A VAT category (UNTDID 5305): S standard rate, Z zero rate, E exempt, O not subject to VAT."""
+    """A VAT category (UNTDID 5305): S standard rate, Z zero rate, E exempt, O not subject to VAT, AE reverse charge."""
 
     code: str
     percent: str
 
 
-_OUTSIDE, _EXEMPT = _Category("O", ""), _Category("E", "0")
-_REASONS = {_OUTSIDE: "Not subject to VAT", _EXEMPT: "Exempt from VAT"}
+_OUTSIDE, _EXEMPT, _REVERSE = _Category("O", ""), _Category("E", "0"), _Category("AE", "0")
+_REASONS = {_OUTSIDE: "Not subject to VAT", _EXEMPT: "Exempt from VAT", _REVERSE: "Reverse charge"}
 
 
 def ubl_of(invoice: Invoice, sheet: PrintedInvoice, background: Background) -> bytes:
@@ -111,6 +111,12 @@ def _parties(invoice: Invoice) -> tuple[Party, Party]:
         raise BadInput(
             "an electronic invoice needs the operator's tax_id, or, without tax, its registration (BR-CO-26)"
         )
+    is_reverse = any(tax.reverse_charge and tax.lines for tax in invoice.taxes)
+    if is_reverse and not (invoice.buyer.tax_id or invoice.buyer.registration):
+        raise BadInput(
+            f"an electronic invoice with reverse charge needs the tax_id of customer {invoice.customer} (BR-AE-02); "
+            "declare it in its party before the month is closed"
+        )
     return invoice.seller, invoice.buyer
 
 
@@ -118,7 +124,7 @@ def _categories(invoice: Invoice) -> dict[int, _Category]:
     """{number of a line: what it is to VAT}. Where some lines are taxed, the others are exempt (BR-O-11)."""
     categories = {line.number: _EXEMPT if invoice.taxes else _OUTSIDE for line in invoice.lines}
     for tax in invoice.taxes:
-        category = _Category("S" if parse_pico(tax.percent) else "Z", tax.percent)
+        category = _REVERSE if tax.reverse_charge else _Category("S" if parse_pico(tax.percent) else "Z", tax.percent)
         categories |= dict.fromkeys(tax.lines, category)
     return categories
 

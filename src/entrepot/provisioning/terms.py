@@ -31,7 +31,7 @@ LineGrain = Literal["meter", "model"]
 _GRAINS: tuple[LineGrain, ...] = get_args(LineGrain)
 _TERM_KEYS = (
     *("kind", "grain", "percent", "models", "monthly", "amount", "term", "discount_percent", "overage"),
-    *("units", "each_hour", "from", "to", "geography", "name", "payment", "rate", "expires"),
+    *("units", "each_hour", "from", "to", "geography", "name", "payment", "rate", "expires", "reverse_charge"),
 )
 
 
@@ -144,8 +144,12 @@ def _credit(fields: Fields, zone: str) -> Credit:
 
 def _tax(fields: Fields, zone: str) -> Tax:
     del zone
-    fields.only(("kind", "percent", "name", "models"))
-    return Tax(read_share(fields, "percent"), fields.text("name", "tax"), _models(fields))
+    fields.only(("kind", "percent", "name", "models", "reverse_charge"))
+    is_reverse = fields.truth("reverse_charge")
+    share = 0 if is_reverse and not fields.has("percent") else read_share(fields, "percent")
+    if is_reverse and share:
+        fields.fault("reverse_charge adds no tax, since the customer owes it; leave percent out", "percent")
+    return Tax(share, fields.text("name", "tax"), _models(fields), is_reverse)
 
 
 def _locked_rate(fields: Fields, zone: str) -> LockedRate:

@@ -122,3 +122,21 @@ def test_html_needs_no_other_file_and_escapes_what_is_not_ours() -> None:
 def test_an_unknown_language_is_refused() -> None:
     with pytest.raises(BadInput, match="not in 'tlh'"):
         print_invoice(INVOICE, "tlh", BACKGROUND)
+
+
+@pytest.mark.parametrize(
+    ("language", "label", "heading"),
+    [
+        ("en", "Reverse charge on $39.00", "Reverse charge"),
+        ("de", "Reverse Charge auf 39,00\N{NO-BREAK SPACE}$", "Steuerschuldnerschaft des Leistungsempfängers"),
+        ("ja", "リバースチャージ方式（対象額 $39.00）", "リバースチャージ方式"),
+    ],
+)
+def test_an_invoice_says_where_its_customer_owes_the_tax(language: str, label: str, heading: str) -> None:
+    tax = msgspec.structs.replace(INVOICE.taxes[0], percent="0", amount="0.00", reverse_charge=True)
+    sheet = print_invoice(msgspec.structs.replace(INVOICE, taxes=(tax,)), language, BACKGROUND)
+    assert sheet.sums[1].label == label
+    assert heading in [note.label for note in sheet.notes]
+    empty = msgspec.structs.replace(tax, net="0.00", lines=())
+    sheet = print_invoice(msgspec.structs.replace(INVOICE, taxes=(empty,)), language, BACKGROUND)
+    assert heading not in [note.label for note in sheet.notes]

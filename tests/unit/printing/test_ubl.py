@@ -27,6 +27,13 @@ TWO_RATES = msgspec.structs.replace(
     tax="7.32",
     total="1007.32",
 )
+REVERSED = msgspec.structs.replace(
+    INVOICE,
+    taxes=(TaxLine("VAT", "0", "1000.00", "0.00", lines=(1, 2, 3, 4, 5), reverse_charge=True),),
+    tax="0.00",
+    total="1000.00",
+    buyer=msgspec.structs.replace(BUYER, tax_id="FR12345678901", country="FR"),
+)
 CONVERTED = msgspec.structs.replace(INVOICE, conversions=(Conversion("2024-05", "EUR", "1.08125"),))
 POOR = msgspec.structs.replace(
     UNTAXED,
@@ -39,7 +46,7 @@ def xml_of(invoice: Invoice) -> str:
     return ubl_of(invoice, print_invoice(invoice, "de", BACKGROUND), BACKGROUND).decode()
 
 
-@pytest.mark.parametrize("invoice", [INVOICE, UNTAXED, ALL_TAXED, TWO_RATES, CONVERTED, POOR, CREDIT])
+@pytest.mark.parametrize("invoice", [INVOICE, UNTAXED, ALL_TAXED, TWO_RATES, REVERSED, CONVERTED, POOR, CREDIT])
 def test_no_rule_of_en_16931_is_broken(invoice: Invoice) -> None:
     """The reader takes documents of Peppol only, whose rules stand on those of EN 16931; Peppol's own are left out."""
     text = xml_of(invoice)
@@ -56,7 +63,7 @@ def test_a_wrong_sum_would_be_noticed() -> None:
     assert "BR-CO-10" in {finding.code for finding in report.failures}
 
 
-@pytest.mark.parametrize("invoice", [INVOICE, UNTAXED, ALL_TAXED, TWO_RATES, CONVERTED, POOR])
+@pytest.mark.parametrize("invoice", [INVOICE, UNTAXED, ALL_TAXED, TWO_RATES, REVERSED, CONVERTED, POOR])
 def test_the_sums_computed_anew_are_those_it_says(invoice: Invoice) -> None:
     root = ET.fromstring(xml_of(invoice))
     lines = root.findall(f"{CAC}InvoiceLine")
@@ -85,9 +92,18 @@ def test_what_it_cannot_say_is_refused_with_what_to_do() -> None:
         (replace(INVOICE, buyer=msgspec.UNSET), "no party of the customer tokyo"),
         (replace(INVOICE, currency="KWD"), "two decimals"),
         (replace(INVOICE, seller=replace(SELLER, tax_id="")), "tax_id"),
+        (replace(REVERSED, buyer=BUYER), "tax_id of customer tokyo"),
     ):
         with pytest.raises(BadInput, match=said):
             ubl_of(invoice, print_invoice(INVOICE, "en", BACKGROUND), BACKGROUND)
+
+
+def test_reverse_charge_is_a_category_of_its_own() -> None:
+    (part,) = ET.fromstring(xml_of(REVERSED)).findall(f"{CAC}TaxTotal/{CAC}TaxSubtotal")
+    category = part.find(f"{CAC}TaxCategory")
+    assert category is not None
+    told = [category.findtext(f"{CBC}{name}") for name in ("ID", "Percent", "TaxExemptionReason")]
+    assert (told, number(part, "TaxableAmount")) == (["AE", "0", "Reverse charge"], Decimal("1000.00"))
 
 
 def test_a_credit_note_names_its_invoice_and_gives_back_positive_amounts() -> None:

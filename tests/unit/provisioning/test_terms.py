@@ -19,6 +19,7 @@ def test_terms_are_read_in_their_order() -> None:
     world = with_terms(
         "kind: tax, percent: '20', name: VAT, models: [gpt-4]",
         "kind: discount, percent: '12.5'",
+        "kind: tax, name: VAT, reverse_charge: true",
         "kind: minimum, monthly: '1000'",
         "kind: commitment, amount: '120000', term: {from: 2024-01-01, to: 2025-01-01}, discount_percent: '20', "
         "overage: '1.10', payment: arrears",
@@ -28,6 +29,7 @@ def test_terms_are_read_in_their_order() -> None:
     assert read_world([("world.yaml", world)]).contracts[0].terms == (
         Tax(SHARE // 5, "VAT", ("gpt-4",)),
         Discount(SHARE // 8),
+        Tax(0, "VAT", reverse_charge=True),
         Minimum(1000 * 10**12),
         Commitment(120_000 * 10**12, new_year, next_year, SHARE // 5, 11 * 10**11, prepaid=False),
         Commitment(5 * 10**12, next_year, parse_instant("2025-02-01")),
@@ -43,6 +45,8 @@ def test_terms_are_read_in_their_order() -> None:
         ("kind: minimum, monthly: '-1'", "term of kind minimum: monthly cannot be negative"),
         ("kind: minimum, percent: '1'", "term of kind minimum has an unknown key 'percent'"),
         ("kind: tax, percent: '5', models: [gpt-5]", "term of kind tax: model 'gpt-5' is not declared"),
+        ("kind: tax, percent: '19', reverse_charge: true", "term of kind tax: reverse_charge adds no tax"),
+        ("kind: tax, reverse_charge: perhaps", "term of kind tax: reverse_charge must be true or false"),
         ("kind: commitment, amount: '5'", "term of kind commitment: term is missing"),
         (
             "kind: commitment, amount: '5', term: {from: 2024-01-02, to: 2025-01-01}",
