@@ -92,6 +92,8 @@ async def respond(answer: "Answer", asked: dict[str, Any]) -> None:
         "tools": [],
         "usage": None,
     }
+    if "tier" in answer.script:
+        begun["service_tier"] = "auto"  # Until it has ended, nobody says which it was.
     if not asked.get("stream"):
         served.completion_tokens = len(words)
         answer._whole(200, answer._json(_ended(answer, begun, output)))
@@ -123,6 +125,8 @@ def _ended(answer: "Answer", begun: dict[str, Any], output: list[Any]) -> dict[s
     if answer.script.get("usage") == "no" or ends == "failed":
         usage = {}
     ended = begun | {"status": status, "incomplete_details": reason, "output": output, "usage": usage or None}
+    if "tier" in answer.script:
+        ended["service_tier"] = answer.script["tier"]
     if served.body.get("store") is not False:
         answer.server.responses.stored[ended["id"]] = ended
     return ended

@@ -67,8 +67,8 @@ def check_answer(body: bytes) -> None:
     if plain is not None:
         long = LONG_OPENAI.read_answer(body)
         assert long is not None
-        usage, finish, meters = plain
-        assert (usage, finish) == (long.usage, long.finish)
+        usage, finish, meters, tier = plain
+        assert (usage, finish, tier) == (long.usage, long.finish, long.tier)
         assert meters == (of_dialects.text_meters(usage) if usage else None)
 
 

@@ -54,6 +54,12 @@ ANSWERS = (
     b'{"object":"list","data":[{"embedding":[0.1,-2e-7]}],"usage":{"prompt_tokens":3,"total_tokens":3}}',
     b'{"choices":[{"delta":{"content":"x"},"finish_reason":""}],"usage":' + USAGE[1] + b"}",
     b'{"choices":[{"text":5}],"usage":{"prompt_tokens":1}}',
+    b'{"service_tier":"default","choices":[{"finish_reason":"stop"}],"metadata":{"service_tier":"flex"},"usage":'
+    + USAGE[1]
+    + b"}",
+    b'{"choices":[],"service_tier":null,"service_tier":"priority"}',
+    b'{"choices":[],"service_tier":1}',
+    b'{"choices":[],"service_tier":"st\\u0061ndard"}',
 )
 HEADS = (
     (
@@ -150,7 +156,7 @@ def test_meters(usage: bytes) -> None:
 def test_the_usual_is_not_left_to_the_long_way() -> None:
     compiled = not str(dialect_shortcuts.__file__).endswith(".py")
     usual = [dialect_shortcuts.asked_for(body) for body in BODIES[:3]]
-    usual += [dialect_shortcuts.answered(body) for body in ANSWERS[:3]]  # type: ignore[misc]
+    usual += [dialect_shortcuts.answered(body) for body in (*ANSWERS[:3], ANSWERS[5])]  # type: ignore[misc]
     usual += [dialect_shortcuts.text_meters(usage) for usage in USAGE[:2]]  # type: ignore[misc]
     assert all((found is not None) == compiled for found in usual)
     with pytest.raises(EntrepotError):

@@ -20,13 +20,17 @@ def expected(served: ServedLimit, estimate: Estimate) -> int:
 
 
 def used_up(served: ServedLimit | ServedBudget, used: Used) -> int:
-    """The units that were used. What is repeated from a cache is used, but takes nothing of what a model can do."""
+    """The units that were used. What is repeated from a cache is used, but takes nothing of what a model can do; what
+    an upstream served at another tier is no use of priority.
+    """
     if isinstance(served, ServedBudget):
         return served.used(used)
     limit = served.limit
     if limit.measure == "requests":
         return 1
     if used.tier == CACHED_TIER and limit.refill != "budget":
+        return 0
+    if limit.measure == "priority_tokens" and used.tier != "priority":
         return 0
     if limit.measure == "load":
         return load_of(served.output_weight, used.meters)

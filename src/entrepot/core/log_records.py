@@ -49,13 +49,17 @@ class Progressed(_Record, frozen=True, gc=False):
 
 
 class Abandoned(_Record, frozen=True, gc=False):
-    """The gateway gave the request up before the upstream reported usage. answered: whether any byte came back."""
+    """The gateway gave the request up before the upstream reported usage. answered: whether any byte came back.
+
+    tier: it is billed at, "" for that of its admission.
+    """
 
     id: str
     at: Instant
     outcome: Outcome
     answered: bool
     output_tokens: int
+    tier: str = ""
 
 
 class InstanceLost(_Record, frozen=True, gc=False):
@@ -66,7 +70,8 @@ class InstanceLost(_Record, frozen=True, gc=False):
 
 
 class UsageRecorded(_Record, frozen=True, gc=False):
-    """The outcome of a request, or one imported record.
+    """The outcome of a request, or one imported record. Its tier is the one it is billed at, which may be a cheaper one
+    than it was admitted at.
 
     instance, counted: the gateway that held budgets for it, and what its counters keep of each, as Admitted.holds.
     """

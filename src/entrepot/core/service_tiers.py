@@ -14,6 +14,8 @@ from entrepot.core.periods import MINUTE, Instant
 
 ServiceTier = Literal["default", "priority", "flex"]
 
+_STANDARD = frozenset({"default", "standard"})  # The same, in the words of different upstreams.
+
 QUARTER_MINUTES = 15
 QUARTER = QUARTER_MINUTES * MINUTE
 
@@ -51,6 +53,15 @@ class ServiceTiers(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         return _said(self)
+
+
+def billed_tier(admitted: str, said: str) -> str:
+    """The tier that a request is billed at. said: by its upstream, of the tier it was served at; "" for nothing.
+
+    The upstream's word counts where `priority` could not be had. Nothing it says makes a request dearer than it was
+    admitted at, and no other word of it changes anything.
+    """
+    return "default" if admitted == "priority" and said in _STANDARD else admitted
 
 
 def quarter_of(at: Instant) -> int:

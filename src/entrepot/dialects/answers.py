@@ -19,10 +19,10 @@ class Said:
     """What an answer or one of its events says. See relay.usage_tap.Said.
 
     usage: the usage object verbatim, or b""; also: by meter, what was used beside it; meters: the usage object's, where
-    they were read along with it.
+    they were read along with it. tier: the tier of service it was served at, or "".
     """
 
-    __slots__ = ("also", "finish", "has_content", "is_last", "is_usage_only", "meters", "usage")
+    __slots__ = ("also", "finish", "has_content", "is_last", "is_usage_only", "meters", "tier", "usage")
 
     def __init__(
         self,
@@ -33,6 +33,7 @@ class Said:
         is_last: bool = False,
         also: Counts = NOTHING_ELSE,
         meters: Counts | None = None,
+        tier: str = "",
     ) -> None:
         self.usage = usage
         self.finish = finish
@@ -41,12 +42,20 @@ class Said:
         self.is_last = is_last
         self.also = also
         self.meters = meters
+        self.tier = tier
 
 
 def present(raw: msgspec.Raw) -> bytes:
     """A field as it was written, or b"" for null."""
     value = bytes(raw)
     return b"" if value == b"null" else value
+
+
+def plain_text(raw: msgspec.Raw) -> str:
+    """A text without escapes, as names are; "" for anything else."""
+    value = bytes(raw)
+    is_text = len(value) > 1 and value.startswith(b'"') and value.isascii() and b"\\" not in value
+    return value[1:-1].decode() if is_text else ""
 
 
 # ---- what is booked of an answer without usage, of: the request's own counts, its prompt's tokens as estimated, and

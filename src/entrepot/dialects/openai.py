@@ -9,7 +9,7 @@ from entrepot.core.periods import Instant
 from entrepot.core.snapshot import ServedDeployment
 from entrepot.core.usage_event import Outcome
 from entrepot.dialects import openai_usage
-from entrepot.dialects.answers import Answers, Said, present
+from entrepot.dialects.answers import Answers, Said, plain_text, present
 from entrepot.dialects.asked import Asked, Fields, encode, flag_of, read_fields, text_of
 from entrepot.dialects.asked_text import AskedPlainly, AskedText, options_of
 from entrepot.dialects.lifecycle import describe_lifecycle, describe_upgrades
@@ -49,8 +49,8 @@ def read_whole(body: bytes) -> Said | None:
     plain = answered(body)
     if plain is None:
         return read_answer(body)
-    usage, finish, meters = plain
-    return Said(usage, finish, meters=meters)
+    usage, finish, meters, tier = plain
+    return Said(usage, finish, meters=meters, tier=tier)
 
 
 def read_event(data: bytes) -> Said:
@@ -66,7 +66,8 @@ def read_answer(body: bytes) -> Said | None:
         answer = decode_answer(body)
     except ValueError:  # Of another shape, or not UTF-8 where we look; its usage may be as it should.
         try:
-            return Said(usage=present(decode_usage_only(body).usage))
+            told = decode_usage_only(body)
+            return Said(usage=present(told.usage), tier=plain_text(told.service_tier))
         except ValueError:
             return None
     except RecursionError:
@@ -77,7 +78,8 @@ def read_answer(body: bytes) -> Said | None:
     for choice in answer.choices or ():
         finish = choice.finish_reason or finish
         has_content = has_content or bool(choice.text) or _has_words(choice.delta)
-    return Said(usage, finish, has_content, is_usage_only=bool(usage) and not answer.choices)
+    tier = plain_text(answer.service_tier)
+    return Said(usage, finish, has_content, is_usage_only=bool(usage) and not answer.choices, tier=tier)
 
 
 def _has_words(delta: Fields | None) -> bool:

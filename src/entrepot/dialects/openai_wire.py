@@ -18,12 +18,14 @@ class Answer(msgspec.Struct, gc=False):
 
     choices: list[Choice] | None = None
     usage: msgspec.Raw = msgspec.Raw(b"null")
+    service_tier: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class UsageOnly(msgspec.Struct, gc=False):
     """An answer whose choices have another shape."""
 
     usage: msgspec.Raw = msgspec.Raw(b"null")
+    service_tier: msgspec.Raw = msgspec.Raw(b"null")
 
 
 decode_answer = msgspec.json.Decoder(Answer).decode

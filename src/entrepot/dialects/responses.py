@@ -13,7 +13,7 @@ import msgspec
 
 from entrepot.core.errors import UnsupportedValue
 from entrepot.core.tokens import TOOL_METERS
-from entrepot.dialects.answers import Answers, Said, as_asked, present
+from entrepot.dialects.answers import Answers, Said, as_asked, plain_text, present
 from entrepot.dialects.asked import Asked, Fields, encode, flag_of, read_fields, text_of
 from entrepot.dialects.asked_response import OWNER, AskedResponse, metadata_of
 from entrepot.dialects.prompt_estimates import BYTES_PER_TOKEN
@@ -102,6 +102,7 @@ class _Response(msgspec.Struct, gc=False):
     output: msgspec.Raw = msgspec.Raw(b"null")
     usage: msgspec.Raw = msgspec.Raw(b"null")
     incomplete_details: _Reason | None = None
+    service_tier: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class _Event(msgspec.Struct, gc=False):
@@ -174,7 +175,8 @@ def belongs_to(body: bytes, project: str) -> bool:
 
 def _said(response: _Response) -> Said:
     items = _items(response)
-    return Said(present(response.usage), _finish(response, items), also=_calls(items))
+    tier = plain_text(response.service_tier)
+    return Said(present(response.usage), _finish(response, items), also=_calls(items), tier=tier)
 
 
 def _items(response: _Response) -> list[_Item]:

@@ -288,7 +288,7 @@ static PyObject *text_of(Text text)
     return made;
 }
 
-static PyObject *input_tokens, *output_tokens, *stop; /* texts that nearly every answer makes */
+static PyObject *input_tokens, *output_tokens, *stop, *standard; /* texts that nearly every answer makes */
 
 static PyObject *meters_of(int64_t prompt, int64_t completion)
 {
@@ -474,19 +474,20 @@ static PyObject *text_meters(PyObject *Py_UNUSED(module), PyObject *usage)
 /* ---- answers */
 
 typedef struct {
-    Text usage, finish;
+    Text usage, finish, tier;
     int64_t prompt, completion;
     bool is_plain; /* the usage is, and these two are its meters */
 } Answered;
 
-static At read_finish(At at, At end, Text *finish)
+/* A string without escapes, or null, which says no more than an empty one. */
+static At read_name(At at, At end, Text *name)
 {
     Text text;
     At null = word(at, "null");
     if (null)
         return null;
     if ((at = plain_string(at, end, &text)) && text.length)
-        *finish = text;
+        *name = text;
     return at;
 }
 
@@ -500,7 +501,7 @@ static At read_choice(At at, At end, Text *finish)
         if (!(at = next_key(at, end, &key)))
             return NULL;
         if (is(key, "finish_reason")) {
-            at = told ? NULL : read_finish(at, end, finish);
+            at = told ? NULL : read_name(at, end, finish);
             told = true;
         } else if (is(key, "delta")) {
             at = word(at, "null");
@@ -543,7 +544,7 @@ static At read_own_usage(At at, At end, Answered *answered)
 
 static At read_answered(At at, At end, Answered *answered)
 {
-    bool empty, more, told_choices = false, told_usage = false;
+    bool empty, more, told_choices = false, told_usage = false, told_tier = false;
     if (!(at = begin(at, &empty)) || empty)
         return at;
     do {
@@ -556,6 +557,9 @@ static At read_answered(At at, At end, Answered *answered)
         } else if (is(key, "usage")) {
             at = told_usage ? NULL : read_own_usage(at, end, answered);
             told_usage = true;
+        } else if (is(key, "service_tier")) {
+            at = told_tier ? NULL : read_name(at, end, &answered->tier);
+            told_tier = true;
         } else {
             at = skip_value(at, end, 1);
         }
@@ -569,13 +573,14 @@ static PyObject *answered(PyObject *Py_UNUSED(module), PyObject *body)
     if (!PyBytes_CheckExact(body))
         return PyErr_Format(PyExc_TypeError, "a body is bytes");
     At end = end_of(body);
-    Answered said = {{"", 0}, {"", 0}, 0, 0, false};
+    Answered said = {{"", 0}, {"", 0}, {"", 0}, 0, 0, false};
     if (!is_end(read_answered(start_of(body), end, &said), end))
         Py_RETURN_NONE;
-    return tuple_of(3, (PyObject *[]){
+    return tuple_of(4, (PyObject *[]){
                            PyBytes_FromStringAndSize(said.usage.at, said.usage.length),
                            is(said.finish, "stop") ? Py_NewRef(stop) : text_of(said.finish),
                            said.is_plain ? meters_of(said.prompt, said.completion) : Py_NewRef(Py_None),
+                           is(said.tier, "default") ? Py_NewRef(standard) : text_of(said.tier),
                        });
 }
 
@@ -594,5 +599,6 @@ PyMODINIT_FUNC PyInit_shortcuts(void)
     input_tokens = PyUnicode_InternFromString("input_tokens");
     output_tokens = PyUnicode_InternFromString("output_tokens");
     stop = PyUnicode_InternFromString("stop");
-    return input_tokens && output_tokens && stop ? PyModule_Create(&module) : NULL;
+    standard = PyUnicode_InternFromString("default");
+    return input_tokens && output_tokens && stop && standard ? PyModule_Create(&module) : NULL;
 }

@@ -6,8 +6,8 @@ shortcuts.c is compiled beside it, that is imported in its place. It is tested a
 
 # (model, where its value begins and ends in the body, whether a stream is asked for, and usage in it)
 AskedFor = tuple[str, int, int, bool, bool]
-# (usage verbatim or b"", finish reason or "", what text_meters says of the usage)
-Answered = tuple[bytes, str, dict[str, int] | None]
+# (usage verbatim or b"", finish reason or "", what text_meters says of the usage, tier of service or "")
+Answered = tuple[bytes, str, dict[str, int] | None, str]
 
 
 def asked_for(body: bytes) -> AskedFor | None:

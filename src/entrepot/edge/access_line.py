@@ -9,7 +9,8 @@ _ODD = re.compile(r'[\s"=\\]|^$')
 
 class Line(msgspec.Struct, omit_defaults=True):
     """What is told of a request. Durations in µs: took, the whole; first, to the first event of a stream; upstream, to
-    the end of the upstream's answer; flush, what the end of the answer waited for the usage log.
+    the end of the upstream's answer; flush, what the end of the answer waited for the usage log. admitted_tier: where
+    it is billed at another one.
     """
 
     time: str
@@ -34,6 +35,7 @@ class Line(msgspec.Struct, omit_defaults=True):
     first_us: int = -1
     upstream_us: int = -1
     flush_us: int = -1
+    admitted_tier: str = ""
 
 
 as_json = msgspec.json.Encoder().encode

@@ -77,6 +77,8 @@ def _tell_admitted(line: Line, call: InferenceCall) -> None:
         line.first_us = max(0, call.first_at - call.at)
     if usage is not None:
         line.source = usage.source
+        if usage.tier != admitted.tier:
+            line.tier, line.admitted_tier = usage.tier, admitted.tier
         line.meters = usage.meters
         line.upstream_us = max(0, usage.finished_at - call.at)
         line.flush_us = max(0, call.ended_at - usage.finished_at)

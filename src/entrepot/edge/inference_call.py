@@ -19,7 +19,7 @@ from entrepot.edge.error_bodies import ErrorAnswer
 from entrepot.edge.gateway_metrics import Tally
 from entrepot.edge.http_answers import CLOSE, JSON, LAST_CHUNK, chunk, own_fields, stream_head, whole_answer, whole_head
 from entrepot.edge.http_requests import RequestHead
-from entrepot.edge.limit_fields import limit_fields, retry_fields
+from entrepot.edge.limit_fields import limit_fields, retry_fields, tier_fields
 from entrepot.edge.request_marks import Marks
 from entrepot.edge.routes import Found
 from entrepot.edge.server_timing import timing_comment, timing_field
@@ -71,9 +71,9 @@ class InferenceCall:
     """
 
     __slots__ = (
-        "_connection", "_desk", "_head", "_keep", "_lasting", "_sends_events", "_served_by", "_standings", "_tier",
-        "_told", "admitted", "at", "ended_at", "error", "finished", "first_at", "found", "head_at", "id", "is_azure",
-        "left_as", "marks", "stages", "status", "trace_id", "usage",
+        "_connection", "_desk", "_head", "_keep", "_not_chosen", "_queued", "_sends_events", "_served_by", "_standings",
+        "_tier", "_told", "admitted", "at", "ended_at", "error", "finished", "first_at", "found", "head_at", "id",
+        "is_azure", "left_as", "marks", "stages", "status", "trace_id", "usage",
     )  # fmt: skip
 
     def __init__(
@@ -97,8 +97,9 @@ class InferenceCall:
         self._connection = connection
         self._head = head
         self._told = ""  # Of the cache, of spillover, of
-        self._lasting = ""  # what is so wherever the request goes: its tier, its time in a queue.
-        self._tier = ""  # That an answer with a service_tier says it was served at.
+        self._queued = ""  # the time it waited, which is so wherever the request goes.
+        self._tier = ""  # That an answer with a service_tier says it was served at,
+        self._not_chosen = ""  # and why that is another than the one that was chosen.
         self._standings: Callable[[Instant], Iterable[Standing]] | None = None
         self._served_by = ""
         self._keep = False
@@ -132,7 +133,7 @@ class InferenceCall:
     def tell_spillover(self, full: str, instead: str, failure: str = "") -> None:
         """That another deployment answers, in its head, in Azure's words."""
         failed = f"x-ms-spillover-error: {failure}\r\n" if failure else ""
-        self._told = f"{self._lasting}x-ms-spillover-from-deployment: {full}\r\n{failed}"
+        self._told = f"{self._queued}x-ms-spillover-from-deployment: {full}\r\n{failed}"
         self._served_by = full if failure else instead
 
     def tell_deprecation(self, since: Instant | None, retires_at: Instant | None) -> None:
@@ -145,17 +146,12 @@ class InferenceCall:
 
     def tell_queued(self, waited_ms: int) -> None:
         """How long the request waited for its limits, in its head."""
-        self._tell(f"x-entrepot-queued-ms: {waited_ms}\r\n")
+        self._queued = f"x-entrepot-queued-ms: {waited_ms}\r\n"
+        self._told += self._queued
 
-    def tell_tier(self, used: str, *, downgraded: bool) -> None:
-        """The tier of service it is billed at, in its head."""
-        why = "x-entrepot-service-tier-reason: priority_ramp\r\n" if downgraded else ""
-        self._tier = used
-        self._tell(f"x-entrepot-service-tier: {used}\r\n{why}")
-
-    def _tell(self, lines: str) -> None:
-        self._lasting += lines
-        self._told += lines
+    def tell_tier(self, used: str, why: str = "") -> None:
+        """The tier of service it is billed at, in its head, and in its body where that has a service_tier."""
+        self._tier, self._not_chosen = used, why
 
     def answer(self, status: int, body: bytes, media_type: str = JSON) -> None:
         """A whole answer."""
@@ -293,6 +289,8 @@ class InferenceCall:
             fields += f"x-ms-region: {region}\r\n" if region else ""
         if self._told:
             fields += self._told
+        if self._tier:
+            fields += tier_fields(self._tier, self._not_chosen)
         self.head_at = now = self._desk.now()
         if self._standings is not None:
             fields += limit_fields(self._standings(now), is_azure=self._speaks_azure)

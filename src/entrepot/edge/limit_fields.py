@@ -1,4 +1,4 @@
-"""What answers say of limits: header lines in each dialect's way, and the object that explains a refusal."""
+"""What answers say of limits and tiers: header lines in each dialect's way, and the object that explains a refusal."""
 
 from collections.abc import Iterable
 
@@ -33,6 +33,12 @@ def limit_fields(standings: Iterable[Standing], *, is_azure: bool) -> str:
             f"x-ratelimit-reset-{measure}: {reset}\r\n"
         )
     return lines
+
+
+def tier_fields(tier: str, why: str) -> str:
+    """The tier of service that is billed, and why that is not the one that was chosen, or "" where it is."""
+    reason = f"x-entrepot-service-tier-reason: {why}\r\n" if why else ""
+    return f"x-entrepot-service-tier: {tier}\r\n{reason}"
 
 
 def retry_fields(refusal: Refusal) -> str:

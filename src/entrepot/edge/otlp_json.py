@@ -114,6 +114,8 @@ def _of_request(call: InferenceCall, route: str, error: str) -> dict[str, object
             "entrepot.tier": call.admitted.tier,
             "entrepot.outcome": outcome_of(call),
         }
+        if call.usage is not None and call.usage.tier != call.admitted.tier:
+            told |= {"entrepot.tier": call.usage.tier, "entrepot.admitted_tier": call.admitted.tier}
     if call.first_at:
         told["entrepot.first_event_us"] = call.first_at - call.at
     return told

@@ -119,7 +119,7 @@ def _event(
         project=admitted.project,
         deployment=admitted.deployment,
         model=admitted.model,
-        tier=admitted.tier,
+        tier=given_up.tier or admitted.tier,
         meters=meters,
         source=source,
         outcome=given_up.outcome,

@@ -62,7 +62,8 @@ class UsageWriter:
 
     def abandon(self, admitted: Admitted, outcome: Outcome, *, answered: bool, output_tokens: int) -> None:
         """Says that a request was given up before its usage was known. answered: whether a byte had come back."""
-        self._sink.append(Abandoned(admitted.id, self.now(admitted), outcome, answered, output_tokens))
+        at = self.now(admitted)
+        self._sink.append(Abandoned(admitted.id, at, outcome, answered, output_tokens, admitted.tier))
 
     def attempt(self, admitted: Admitted, number: int) -> Instant:
         """Says that a request is about to go to a further upstream, the one its admission names now; when that was."""

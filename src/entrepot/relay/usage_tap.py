@@ -49,20 +49,25 @@ class Said(Protocol):
         """By meter, what was used beside the usage object."""
         ...
 
+    @property
+    def tier(self) -> str:
+        """The tier of service the answer is served at, or ""."""
+        ...
+
 
 class OverlongEvent(Exception):
     """An event of more bytes than its dialect knows."""
 
 
 class StreamTap:
-    """One stream. counted: events with content so far, at least a token each; usage, also, finish: the last ones seen.
+    """One stream. counted: events with content so far, at least a token each; usage, also, finish, tier: the last seen.
 
     finished: the dialect's last event has come; it is in held, with whatever came behind it, and not relayed yet.
     """
 
     __slots__ = (
         "_begun", "_drop_usage", "_event_bytes_max", "_marks", "_part", "_read", "also", "counted", "finish",
-        "finished", "held", "usage",
+        "finished", "held", "tier", "usage",
     )  # fmt: skip
 
     def __init__(
@@ -83,6 +88,7 @@ class StreamTap:
         self.also: dict[str, int] = {}
         self.usage = b""
         self.finish = ""
+        self.tier = ""
         self.finished = False
         self.held = b""
 
@@ -143,6 +149,8 @@ class StreamTap:
             self.usage = said.usage
         if said.finish:
             self.finish = said.finish
+        if said.tier:
+            self.tier = said.tier
         if said.has_content:
             self.counted += 1
         if said.is_last:

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from entrepot.core.periods import END_OF_TIME
+from entrepot.core.service_tiers import PriorityRules, ServiceTiers
 from entrepot.edge.access_log import AccessLog, Form
 from entrepot.edge.gateway_report import Watchers
-from tests.support.gateway import KEY, Gateway, MemoryBoard, eventually, running_gateway
+from tests.support.gateway import KEY, Gateway, MemoryBoard, deployment, eventually, running_gateway, target
 from tests.support.requests import AZURE, ask, chat, read_until, request_bytes
 
 SECRET = "a-word-of-the-prompt"
@@ -162,3 +164,17 @@ def test_as_text() -> None:
     words = dict(word.split("=", 1) for word in lines.text.decode().split())
     assert (words["event"], words["customer"], words["status"]) == ("request_ended", "acme", "200")
     assert (words["input_tokens"], words["output_tokens"]) == ("2", "3")
+
+
+def test_a_request_that_was_served_at_another_tier(logged: Logged) -> None:
+    gateway, always = logged.gateway, ((0, END_OF_TIME),)
+    tiers = ServiceTiers(priority=PriorityRules())
+    served = deployment("chat", target(gateway.upstream.base_url), service_tiers=tiers, tiers={"priority": always})
+    gateway.serve(served)
+    for said in ("priority", "default"):
+        assert ask(gateway, chat(f"hello [[tier={said}]]", service_tier="priority")).status == 200
+    eventually(lambda: len(logged.told()) == 2)
+    assert [(line["tier"], line.get("admitted_tier")) for line in logged.told()] == [
+        ("priority", None),
+        ("default", "priority"),
+    ]

@@ -18,6 +18,7 @@ from entrepot.core.upstream_rules import UpstreamRules
 from tests.support.gateway import Gateway, deployment, eventually, running_gateway, target
 from tests.support.requests import AZURE, Reply, ask, chat, connect, read_until, request_bytes
 
+TIER, REASON = "x-entrepot-service-tier", "x-entrepot-service-tier-reason"
 ALWAYS = ((0, END_OF_TIME),)
 PRICED = {"priority": ALWAYS, "flex": ALWAYS}
 BOTH = ServiceTiers(PriorityRules(), FlexRules())
@@ -137,8 +138,8 @@ def slow(free: int, **more: Any) -> ServiceTiers:
 
 def downgraded(reply: Reply) -> bool:
     """Whether the answer says so; it says the tier in any case."""
-    told = reply.headers.get("x-entrepot-service-tier-reason")
-    assert reply.headers["x-entrepot-service-tier"] == ("priority" if told is None else "default")
+    told = reply.headers.get(REASON)
+    assert reply.headers[TIER] == ("priority" if told is None else "default")
     assert told in {None, "priority_ramp"}
     return told is not None
 
@@ -191,19 +192,17 @@ def test_several_gateways_grow_together() -> None:
         assert downgraded(say(other, "priority"))
 
 
-def test_a_prompt_that_is_too_long_for_priority_is_refused(gateway: Gateway) -> None:
+@pytest.mark.parametrize("path", ["/v1/chat/completions", AZURE.format("chat")])
+def test_a_prompt_that_is_too_long_for_priority_is_served_at_the_default_tier(gateway: Gateway, path: str) -> None:
     gateway.serve(tiered(gateway, service_tiers=slow(10**6, prompt_tokens_max=50), tokenizer="cl100k_base"))
-    assert say(gateway, "priority", "word " * 30).status == 200
-    refused = say(gateway, "priority", "word " * 60)
-    assert (refused.status, refused.error["type"], refused.error["param"]) == (
-        400,
-        "invalid_request_error",
-        "service_tier",
-    )
-    assert "the model model-of-chat takes 50 at the service tier priority" in refused.error["message"]
-    assert say(gateway, "default", "word " * 60).status == 200
-    eventually(lambda: len(used(gateway)) == 2)
-    assert used(gateway) == ["priority", "default"]
+    replies = [ask(gateway, chat("word " * words, service_tier="priority"), path=path) for words in (30, 60)]
+    assert [reply.status for reply in replies] == [200, 200]
+    told = [{name: reply.headers.get(name) for name in (TIER, REASON)} for reply in replies]
+    assert told == [{TIER: "priority", REASON: None}, {TIER: "default", REASON: "long_prompt"}]
+    assert used(gateway) == [record.tier for record in gateway.of(Admitted)] == ["priority", "default"]
+    assert [served.body["service_tier"] for served in gateway.upstream.served.values()] == ["priority", "default"]
+    assert gateway.flow.desk.counts.tiers == {("priority", "priority"): 1, ("priority", "default"): 1}
+    assert "x-entrepot-service-tier-reason" not in say(gateway, "default", "word " * 60).headers
 
 
 def test_a_prompt_is_not_held_to_tokens_that_nobody_can_count_yet(gateway: Gateway) -> None:

@@ -5,7 +5,10 @@ import json
 import pytest
 
 from entrepot.core.errors import InvalidRequest
-from entrepot.dialects.openai import read_request
+from entrepot.core.service_tiers import billed_tier
+from entrepot.dialects.openai import read_event, read_request, read_whole
+from entrepot.dialects.responses import read_answer as read_response
+from entrepot.dialects.responses import read_event as read_response_event
 from entrepot.dialects.service_tiers import tier_of, with_tier
 
 
@@ -49,7 +52,9 @@ def test_a_stream_still_asks_for_its_usage() -> None:
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
-        (b'{"service_tier":"default","a":1}', b'{"service_tier":"priority","a":1}'),
+        (b'{"service_tier":"fast","a":1}', b'{"service_tier":"priority","a":1}'),
+        (b'{"service_tier":"default","a":1}', b'{"service_tier":"default","a":1}'),
+        (b'{"service_tier": "standard"}', b'{"service_tier": "default"}'),
         (b'{"service_tier" : null}', b'{"service_tier" : "priority"}'),
         (
             b'data: {"service_tier":"scale"}\n\ndata: [DONE]\n\n',
@@ -62,3 +67,48 @@ def test_a_stream_still_asks_for_its_usage() -> None:
 )
 def test_an_answer_says_the_tier_that_is_billed(answer: bytes, told: bytes) -> None:
     assert with_tier(answer, "priority") == told
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b'{"choices":[{"finish_reason":"stop"}],"service_tier":"default"}', "default"),
+        (b'{"choices":[{"text":5}],"service_tier":"priority"}', "priority"),  # Choices of a shape we do not know.
+        (b'{"metadata":{"service_tier":"default"},"choices":[]}', ""),
+        (b'{"choices":[{"service_tier":"default"}]}', ""),
+        (b'{"choices":[{"finish_reason":"length"}],"service_tier":7}', ""),
+        (b'{"service_tier":null}', ""),
+        (b'{"service_tier":"st\\u0061ndard"}', ""),
+    ],
+)
+def test_the_tier_an_answer_says(answer: bytes, said: str) -> None:
+    """Whole, and as an event; what is said within it is of other things."""
+    whole = read_whole(answer)
+    assert whole is not None
+    assert (whole.tier, read_event(answer).tier) == (said, said)
+    response = read_response(answer)
+    assert response is not None
+    assert response.tier == said
+    ended = b'{"type":"response.completed","response":' + answer + b',"service_tier":"default"}'
+    assert read_response_event(ended).tier == said
+
+
+@pytest.mark.parametrize(
+    ("admitted", "said", "billed"),
+    [
+        ("priority", "default", "default"),
+        ("priority", "standard", "default"),
+        ("priority", "priority", "priority"),
+        ("priority", "fast", "priority"),
+        ("priority", "auto", "priority"),
+        ("priority", "flex", "priority"),
+        ("priority", "", "priority"),
+        ("default", "priority", "default"),
+        ("default", "flex", "default"),
+        ("flex", "default", "flex"),
+        ("flex", "priority", "flex"),
+        ("batch", "default", "batch"),
+    ],
+)
+def test_the_tier_that_is_billed(admitted: str, said: str, billed: str) -> None:
+    assert billed_tier(admitted, said) == billed

@@ -60,7 +60,7 @@ def test_every_record_carries_the_request_and_no_time_before_it() -> None:
     writer.admit(ADMITTED)
     clock.at = 500  # The machine's clock was set back.
     writer.abandon(ADMITTED, "client_left", answered=True, output_tokens=9)
-    assert log.appended == [ADMITTED, Abandoned("e1", 1_000, "client_left", True, 9)]
+    assert log.appended == [ADMITTED, Abandoned("e1", 1_000, "client_left", True, 9, "default")]
 
 
 def test_one_record_says_how_far_many_streams_have_come() -> None:

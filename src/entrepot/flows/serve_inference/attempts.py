@@ -7,12 +7,14 @@ import msgspec
 from entrepot.core.errors import EntrepotError, UpstreamFailed
 from entrepot.core.log_records import Admitted
 from entrepot.core.periods import SECOND, Instant
+from entrepot.core.service_tiers import billed_tier
 from entrepot.core.usage_event import Source
 from entrepot.dialects import openai
 from entrepot.dialects.answers import NOTHING_ELSE
 from entrepot.dialects.openai_usage import UsageMismatch
 from entrepot.dialects.openai_wire import UpstreamError
 from entrepot.dialects.operations import Operation
+from entrepot.flows.serve_inference.client import Client
 from entrepot.flows.serve_inference.ways import Way
 from entrepot.relay.destination import Destination, redact
 from entrepot.relay.http1 import AnswerHead
@@ -72,6 +74,18 @@ def told_in(body: bytes, destination: Destination) -> UpstreamError:
     secrets = destination.secrets
     inner = (msgspec.Raw(redact(bytes(raw).decode(), secrets)) for raw in (error.innererror, error.inner_error))
     return UpstreamError(redact(error.message, secrets), error.type, error.param, error.code, *inner)
+
+
+def as_served(admitted: Admitted, said: str, client: Client) -> Admitted:
+    """The admission with the tier that is billed, of a request whose upstream says what it was served at.
+
+    The client is told when that is another one.
+    """
+    tier = billed_tier(admitted.tier, said)
+    if tier == admitted.tier:
+        return admitted
+    client.tell_tier(tier, "upstream")
+    return msgspec.structs.replace(admitted, tier=tier)
 
 
 def metered(

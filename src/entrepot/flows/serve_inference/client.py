@@ -63,6 +63,13 @@ class Client(Protocol):
         """To be said in the head of the answer: whether it was kept, and since when."""
         ...
 
+    def tell_tier(self, used: str, why: str = "") -> None:
+        """To be said in the head of the answer, if that is not written yet: the tier of service it is billed at.
+
+        why: that is not the one that was chosen.
+        """
+        ...
+
 
 class LimitedClient(Client, Protocol):
     """A client that can be told how the limits stand that its request meets."""
@@ -93,13 +100,6 @@ class LimitedClient(Client, Protocol):
 
     def tell_queued(self, waited_ms: int) -> None:
         """To be said in the head of the answer: how long the request waited for its limits."""
-        ...
-
-    def tell_tier(self, used: str, *, downgraded: bool) -> None:
-        """To be said in the head of the answer: the tier of service it is billed at.
-
-        downgraded: the request chose priority, whose use grows too fast for now.
-        """
         ...
 
 
@@ -163,6 +163,9 @@ class Departed:
         return self._client.cache_control
 
     def tell_cache(self, status: str, age_s: int | None = None) -> None:
+        """See Client."""
+
+    def tell_tier(self, used: str, why: str = "") -> None:
         """See Client."""
 
     def _end(self) -> None:

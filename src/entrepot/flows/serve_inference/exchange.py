@@ -14,7 +14,7 @@ from entrepot.dialects import openai
 from entrepot.dialects.answers import NOTHING_ELSE, Said
 from entrepot.dialects.asked import Asked
 from entrepot.dialects.operations import Operation
-from entrepot.flows.serve_inference.attempts import judge, metered, relay_refusal, speaks_of_itself
+from entrepot.flows.serve_inference.attempts import as_served, judge, metered, relay_refusal, speaks_of_itself
 from entrepot.flows.serve_inference.client import Client, Departed
 from entrepot.flows.serve_inference.shared import Shared
 from entrepot.flows.serve_inference.taps import NewTap, taps_of
@@ -162,6 +162,7 @@ class Exchange:
         self._leave_well()
         outcome = openai.outcome_of(tap.finish)
         counted = None if outcome == "upstream_failed" else tap.counted
+        self._served_at(tap.tier)
         self._settle(tap.usage, counted, outcome, "end_stream", tap.also)
 
     def answered(self, head: AnswerHead, body: bytes) -> None:
@@ -180,6 +181,7 @@ class Exchange:
         else:
             outcome = openai.outcome_of(said.finish)
             counted = None if outcome == "upstream_failed" else 0 if said.usage else answers.count(body)
+            self._served_at(said.tier)
             self._settle(said.usage, counted, outcome, "answer", said.also, said.meters)
 
     def _refused(self, head: AnswerHead, body: bytes) -> None:
@@ -304,6 +306,8 @@ class Exchange:
     def _record_unfinished(self, outcome: Outcome, *, answered: bool) -> bool:
         """Whether usage is being settled: it is known, or is to be none. If not, it is left to be resolved."""
         tap = self._attempt.tap
+        if tap is not None:
+            self._served_at(tap.tier)
         if tap is not None and tap.final_usage:
             self._settle(tap.final_usage, None, outcome, self._then)
             return True
@@ -324,6 +328,11 @@ class Exchange:
             self._shared.usage.abandon(self._admitted, outcome, answered=answered, output_tokens=counted)
         return False
 
+    def _served_at(self, tier: str) -> None:
+        """Notes which tier of service the upstream says that the answer is of, or ""."""
+        if tier and self._admitted.tier == "priority":
+            self._admitted = as_served(self._admitted, tier, self._client)
+
     def _end(self) -> None:
         self._ended = True
         self._shared.streams.discard(self)
@@ -339,11 +348,7 @@ class Exchange:
         also: dict[str, int] = NOTHING_ELSE,
         known: dict[str, int] | None = None,
     ) -> None:
-        """Makes the usage durable, and only then does what ends the request.
-
-        counted: what of the answer we counted ourselves, for an upstream that reports none; None when nothing was
-        served. also, known: see metered.
-        """
+        """Makes the usage durable, and only then does what ends the request. counted, also, known: see metered."""
         self._end()
         self._then = then
         meters, source = metered(self._operation, self._admitted, usage, counted, also, known)
@@ -366,7 +371,8 @@ class Exchange:
         if then == "answer":
             self._send_answer()
         elif then == "end_stream":
-            self._end_stream()
+            tap = self._attempt.tap
+            self._client.end_stream(b"" if tap is None else tap.held)
         elif then == "relay_refusal":
             relay_refusal(self._client, self._head, self._body, self._way.destination)
         elif then == "error":
@@ -383,10 +389,6 @@ class Exchange:
             self._client.answer(self._head.status, self._body, self._head.content_type)
         else:
             self._client.answer(self._head.status, self._body)
-
-    def _end_stream(self) -> None:
-        tap = self._attempt.tap
-        self._client.end_stream(tap.held if tap is not None else b"")
 
     def _send_error(self) -> None:
         if self._attempt.tap is None:

@@ -139,6 +139,8 @@ class ServeInference:
         """The request with what it may use held, at once or when the counters have answered. refused: see Admitting."""
         deployment = ready.deployment
         estimate = self._estimate(ask, asked, deployment)
+        if caller.tier == "priority":
+            caller, asked = self._tiers.for_prompt(caller, deployment, asked, estimate, client)
         needs = self._needs(ask.at, caller, deployment, estimate, budgets, asked.counts)
         client.tell_limits(partial(self.desk.standings, needs))
         if caller.tier == "priority":

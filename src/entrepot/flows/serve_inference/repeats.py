@@ -295,6 +295,10 @@ class _Copying:
         """What the client is told."""
         self._client.tell_cache(status, age_s)
 
+    def tell_tier(self, used: str, why: str = "") -> None:
+        """What the client is told."""
+        self._client.tell_tier(used, why)
+
     def _finish(self, last: bytes) -> None:
         self._keeping.add(last)
         value = None if self.usage is None else self._keeping.whole(self.usage)

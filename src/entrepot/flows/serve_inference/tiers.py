@@ -49,19 +49,24 @@ class Tiers:
         tier = (deployment.service_tier or "default") if wanted == "auto" else wanted
         check_service_tier(deployment, tier, at)
         used = "default" if tier == "priority" and not self._may_grow(caller, deployment, at) else tier
-        self._counts.served_at(tier, used)
-        client.tell_tier(used, downgraded=used != tier)
+        client.tell_tier(used, "" if used == tier else "priority_ramp")
+        if used != "priority":  # Which is not known yet to take a prompt of this length.
+            self._counts.served_at(tier, used)
         return replace(caller, tier=used), asked.at_tier(used)
 
-    def need(self, caller: Caller, deployment: ServedDeployment, estimate: Estimate, at: Instant) -> Need:
-        """What a request at priority is counted by, beside its limits. Raises: UnsupportedValue for a longer prompt."""
+    def for_prompt(
+        self, caller: Caller, deployment: ServedDeployment, asked: Asked, estimate: Estimate, client: LimitedClient
+    ) -> tuple[Caller, Asked]:
+        """The same of a request at priority, once the length of its prompt is known."""
         longest = _priority(deployment).prompt_tokens_max
         if 0 < longest < estimate.prompt_tokens and deployment.tokenizer not in self._counting.missing:
-            raise UnsupportedValue(
-                f"The prompt has {estimate.prompt_tokens} tokens, and the model {deployment.model} takes {longest} at "
-                "the service tier priority; ask for the service tier default.",
-                param="service_tier",
-            )
+            client.tell_tier("default", "long_prompt")
+            caller, asked = replace(caller, tier="default"), asked.at_tier("default")
+        self._counts.served_at("priority", caller.tier)
+        return caller, asked
+
+    def need(self, caller: Caller, deployment: ServedDeployment, estimate: Estimate, at: Instant) -> Need:
+        """What a request at priority is counted by, beside its limits."""
         return self._ramps.need(_name(caller, deployment), estimate.prompt_tokens, at)
 
     def spare_ways(
