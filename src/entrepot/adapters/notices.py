@@ -1,12 +1,10 @@
 """Notices in a file, by webhook and by mail."""
 
-import http.client
+import asyncio
 import os
 import smtplib
 import ssl
-import urllib.error
-import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from email.message import EmailMessage
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -61,7 +59,9 @@ class NoticeMessenger:
             if notice.channel == "webhook":
                 return self._post(notice, at)
             return self._mail(notice)
-        except (OSError, http.client.HTTPException, smtplib.SMTPException, ValueError) as error:
+        except TimeoutError:
+            return f"no answer within {ANSWER_S_MAX:g} s"
+        except (OSError, smtplib.SMTPException, ValueError) as error:
             return str(error) or type(error).__name__
 
     def _post(self, notice: Notice, at: Instant) -> str:
@@ -75,14 +75,8 @@ class NoticeMessenger:
             "webhook-timestamp": str(now_s),
             "webhook-signature": signature(self._secret, notice.id, now_s, body),
         }
-        asked = urllib.request.Request(notice.to, body, fields, method="POST")  # noqa: S310 - http or https, as checked
-        try:
-            with urllib.request.urlopen(asked, timeout=ANSWER_S_MAX) as answer:  # noqa: S310 - as above
-                status = answer.status
-        except urllib.error.HTTPError as refused:
-            status = refused.code
-            refused.close()
-        return "" if 200 <= status < 300 else f"the receiver answered with the status {status}"
+        status, fault = asyncio.run(_posted(notice.to, body, fields))
+        return fault or ("" if 200 <= status < 300 else f"the receiver answered with the status {status}")
 
     def _mail(self, notice: Notice) -> str:
         if not self._smtp_url:
@@ -93,13 +87,40 @@ class NoticeMessenger:
         message.set_content(notice.body)
         server = urlsplit(self._smtp_url)
         port = server.port or _SMTP_PORTS[server.scheme]
-        over_tls = server.scheme == "smtps"
-        kind = smtplib.SMTP_SSL if over_tls else smtplib.SMTP
-        with kind(server.hostname or "", port, local_hostname=_HELLO, timeout=ANSWER_S_MAX) as smtp:
+        with self._connected(server.scheme, server.hostname or "", port) as smtp:
             smtp.ehlo()
-            if not over_tls and smtp.has_extn("starttls"):
+            is_safe = server.scheme == "smtps"
+            if not is_safe and smtp.has_extn("starttls"):
                 smtp.starttls(context=ssl.create_default_context())
+                is_safe = True
             if server.username:
+                if not is_safe:  # Whoever stands between could have taken the offer away to read the password.
+                    return "the mail server offers no STARTTLS, and a password is not sent in the clear; use smtps://"
                 smtp.login(unquote(server.username), unquote(server.password or ""))
             smtp.send_message(message)
         return ""
+
+    def _connected(self, scheme: str, host: str, port: int) -> smtplib.SMTP:
+        if scheme == "smtps":
+            verified = ssl.create_default_context()
+            return smtplib.SMTP_SSL(host, port, local_hostname=_HELLO, timeout=ANSWER_S_MAX, context=verified)
+        return smtplib.SMTP(host, port, local_hostname=_HELLO, timeout=ANSWER_S_MAX)
+
+
+async def _posted(url: str, body: bytes, fields: Mapping[str, str]) -> tuple[int, str]:
+    """(the status of the answer, ""), or (0, why there is none). A redirect is an answer: nothing goes elsewhere.
+
+    Raises: TimeoutError, however the receiver spends the time.
+    """
+    import aiohttp  # Only for who is told by webhook.
+
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ANSWER_S_MAX)) as session,
+            session.post(url, data=body, headers=fields, allow_redirects=False) as answer,
+        ):
+            return answer.status, ""
+    except aiohttp.ClientConnectionError as error:
+        return 0, str(error) or type(error).__name__
+    except aiohttp.ClientError:  # What it says of it has the address in it, which can be a secret.
+        return 0, "what the receiver answered is no HTTP"
