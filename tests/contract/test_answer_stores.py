@@ -113,7 +113,7 @@ def test_memory_lets_go_of_what_was_used_least_lately() -> None:
     asyncio.run(work())
 
 
-def test_a_server_that_is_gone_is_no_answer_and_is_found_again() -> None:
+def test_a_server_that_is_gone_is_no_answer_and_is_found_again(caplog: pytest.LogCaptureFixture) -> None:
     async def work() -> None:
         with running_valkey(password="open: sesame") as server:
             url = server.url.replace("unix://", "unix://:open%3A%20sesame@") + "?db=3"
@@ -137,9 +137,11 @@ def test_a_server_that_is_gone_is_no_answer_and_is_found_again() -> None:
                 assert await got(store, "key") is None
             await again(client)
             assert await got(store, "key") == b"value"
+            caplog.clear()
             client.close()
 
     asyncio.run(work())
+    assert [record for record in caplog.records if record.name == "entrepot.valkey"] == []  # To close is no fault.
 
 
 async def again(client: ValkeyClient) -> None:
@@ -150,18 +152,26 @@ async def again(client: ValkeyClient) -> None:
             await asyncio.sleep(0.005)
 
 
-def test_a_server_that_refuses_us_is_no_answer() -> None:
+@pytest.mark.parametrize(("shown", "reason"), [(":wrong@", "WRONGPASS"), ("", "NOAUTH")])
+def test_a_server_that_refuses_us_is_no_answer_and_is_told_of_once(
+    shown: str, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
     async def work() -> None:
         with running_valkey(password="right") as server:
-            url = server.url.replace("unix://", "unix://:wrong@")
+            url = server.url.replace("unix://", f"unix://{shown}")
             client = ValkeyClient(asyncio.get_running_loop(), parse_server(url))
-            client.tick()
-            async with asyncio.timeout(10):
-                while client.failures == 0:
-                    await asyncio.sleep(0.005)
-                    store = ValkeyAnswerStore(client)
-                    assert await got(store, "key") is None
+            store = ValkeyAnswerStore(client)
+            for _ in range(5):
+                client.fault = ""
+                async with asyncio.timeout(10):
+                    while not client.fault:
+                        client.tick()
+                        await asyncio.sleep(0.005)
+                assert await got(store, "key") is None
+                assert reason in client.fault
             assert not client.is_connected
             client.close()
 
     asyncio.run(work())
+    told = [record.getMessage() for record in caplog.records if record.name == "entrepot.valkey"]
+    assert [line.split()[0] for line in told] == ["valkey_refused", "valkey_unavailable"]

@@ -107,5 +107,7 @@ async def reach_valkey(settings: Settings) -> str:
     client.close()
     await asyncio.sleep(0)
     if not reached:
-        raise BadInput(f"Valkey at {server.name} cannot be reached, and limits are counted there", param="valkey_url")
+        raise BadInput(
+            f"limits are counted in Valkey at {server.name}, which cannot be used: {client.fault}", param="valkey_url"
+        )
     return server.name

@@ -98,7 +98,7 @@ def test_the_doctor_says_where_limits_are_counted(tmp_path: Path) -> None:
         server.stop()
         state, detail = finding(given)
         assert state == "bad"
-        assert "cannot be reached" in detail
+        assert "cannot be used: " in detail
 
 
 def test_counters_are_somewhere_that_there_is() -> None:

@@ -21,6 +21,9 @@ _log = logging.getLogger("entrepot.valkey")
 REPLY_S_MAX = 0.05
 CONNECT_S_MAX = 2.0
 _PORT = 6379
+_REFUSED_EVERY_S = 60.0
+_IS_OPEN = (b"PING",)  # Answered only by a server that wants no password, or has had it.
+_ENCODED = "; in a password, write / ? # @ as %2F %3F %23 %40"
 
 
 class Unanswered(Exception):
@@ -58,9 +61,13 @@ def parse_server(url: str) -> Server:
     is_unix = parts.scheme == "unix"
     database = parts.query.removeprefix("db=") if is_unix else parts.path.strip("/")
     if database and not database.isdecimal():
-        raise ValueError(f"must name a database by its number, not {database!r}")
+        raise ValueError(f"must name a database by its number{_ENCODED}")
     if not (parts.path if is_unix else parts.hostname):
-        raise ValueError("must name a path" if is_unix else "must name a host")
+        raise ValueError("must name a path" if is_unix else f"must name a host{_ENCODED}")
+    try:
+        port = parts.port or _PORT
+    except ValueError:  # Its words have what stands there, which may be a part of the password.
+        raise ValueError(f"must name a port from 1 to 65535{_ENCODED}") from None
     greetings: list[tuple[bytes, ...]] = []
     if parts.password:
         user = (unquote(parts.username).encode(),) if parts.username else ()
@@ -69,11 +76,11 @@ def parse_server(url: str) -> Server:
         greetings.append((b"SELECT", database.encode()))
     path = parts.path if is_unix else ""
     tls = parts.scheme in {"valkeys", "rediss"}
-    return Server(parts.hostname or "", parts.port or _PORT, path, tls, tuple(greetings))
+    return Server(parts.hostname or "", port, path, tls, tuple(greetings))
 
 
 class ValkeyClient:
-    """The connection, made and kept by tick. failures: commands that were not answered."""
+    """The connection, made and kept by tick. failures: commands that were not answered. fault: why there is none."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, server: Server, reply_s_max: float = REPLY_S_MAX) -> None:
         self._loop = loop
@@ -82,7 +89,9 @@ class ValkeyClient:
         self._connection: _Connection | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._complained = False
+        self._refused_at: dict[str, float] = {}
         self.failures = 0
+        self.fault = ""
 
     @property
     def is_connected(self) -> bool:
@@ -108,7 +117,15 @@ class ValkeyClient:
         if self._connecting is not None:
             self._connecting.cancel()
         if self._connection is not None:
+            self._complained = True
             self._connection.give_up("closed")
+
+    def refused(self, reply: ServerError) -> None:
+        """Says that the server refused a command, of each kind of refusal once a minute."""
+        kind, now = reply.partition(" ")[0], self._loop.time()
+        if now - self._refused_at.get(kind, -_REFUSED_EVERY_S) >= _REFUSED_EVERY_S:
+            self._refused_at[kind] = now
+            _log.warning("valkey_refused server=%s reason=%s", self._server.name, reply)
 
     def lost(self, connection: "_Connection", reason: str, unanswered: int) -> None:
         """The connection serves no more."""
@@ -122,11 +139,11 @@ class ValkeyClient:
         try:
             async with asyncio.timeout(CONNECT_S_MAX):
                 await self._open(connection)
-                for words in self._server.greetings:
+                for words in (*self._server.greetings, _IS_OPEN):
                     reply: asyncio.Future[Answer] = self._loop.create_future()
                     connection.send(command(*words), lambda answer, reply=reply: _resolve(reply, answer))  # type: ignore[misc]
                     answer = await reply
-                    if answer != b"OK":
+                    if answer not in (b"OK", b"PONG"):
                         raise ConnectionError(f"{words[0].decode()} was refused: {answer!r}")
         except (OSError, TimeoutError, UnicodeError) as error:
             self._complain(str(error) or f"no connection within {CONNECT_S_MAX:g} s")
@@ -149,6 +166,7 @@ class ValkeyClient:
 
     def _complain(self, reason: str) -> None:
         """Says once what is wrong, until it has been right again."""
+        self.fault = reason
         if not self._complained:
             self._complained = True
             _log.warning("valkey_unavailable server=%s reason=%s", self._server.name, reason)
@@ -231,7 +249,7 @@ class _Connection(asyncio.Protocol):
                 return
             self._answered += 1
             if isinstance(reply, ServerError):
-                _log.warning("valkey_refused reason=%s", reply)
+                self._client.refused(reply)
             self._waiting.popleft()(reply)
 
     def connection_lost(self, exc: Exception | None) -> None:
