@@ -1,6 +1,7 @@
 """`entrepot doctor`: where each setting came from, and what stands in the way."""
 
 import argparse
+import logging
 import os
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from entrepot.cli.command import Subparsers
     from entrepot.compose.settings import Settings
 
+_MADE = ("admin_token", "internal_token")
 _MARKS = {"good": "ok", "warn": "note", "bad": "BAD"}
 
 
@@ -22,6 +24,7 @@ def add_commands(subparsers: "Subparsers") -> None:
 def _doctor(args: argparse.Namespace) -> int:
     from entrepot.compose.diagnosis import diagnose
 
+    logging.getLogger("entrepot").addHandler(logging.NullHandler())  # What is found is in the findings.
     settings = settings_of(args)
     findings = list(diagnose(settings, os.environ))
     shown = {item.name: _shown(settings, item.name, secret=item.secret) for item in DEFINITIONS}
@@ -42,7 +45,7 @@ def _doctor(args: argparse.Namespace) -> int:
 
 
 def _shown(settings: "Settings", name: str, *, secret: bool) -> str:
-    value = str(getattr(settings, name))
-    if secret:
-        return "(set)" if value else "(made at the first start)"
-    return value
+    value = getattr(settings, name)
+    if value in (None, ""):
+        return "(made at the first start)" if name in _MADE else "(none)"
+    return "(set)" if secret else str(value)

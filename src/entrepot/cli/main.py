@@ -1,6 +1,7 @@
 """`entrepot`: finds the command, runs it, and turns what went wrong into one clear line and an exit status."""
 
 import argparse
+import errno
 import importlib
 import os
 import sys
@@ -31,6 +32,9 @@ GROUPS = (
     "doctor",
 )
 
+# What a place in the file system does to whoever works there; whatever else goes wrong there is a mistake of ours.
+_PLACES_FAULTS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit status: 0 done, 2 bad usage, 1 otherwise."""
@@ -47,6 +51,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # Whoever read our output has seen enough; nothing may be written to it any more, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        if error.errno not in _PLACES_FAULTS:
+            raise
+        sys.stderr.write(f"entrepot: {error.filename or 'the disk'}: {error.strerror}\n")
         return 1
     return status
 

@@ -9,6 +9,7 @@ from entrepot.adapters.clocks import SystemClock
 from entrepot.adapters.log_client import SocketEventLog
 from entrepot.adapters.snapshot_file import FileSnapshots
 from entrepot.adapters.sql.books import open_books as open_sqlite_books
+from entrepot.compose.home import make_home, open_lock
 from entrepot.compose.local_models import addresses
 from entrepot.compose.settings import Settings
 from entrepot.compose.usage_log import ClosableEventLog, open_event_log, open_log_reader
@@ -28,7 +29,8 @@ Note = Callable[[str], object]
 
 @contextmanager
 def open_books(settings: Settings) -> Iterator[Books]:
-    """The books as they stand. Raises: BooksUnavailable."""
+    """The books as they stand. Raises: BooksUnavailable, BadInput."""
+    make_home(settings, settings.books_file)
     books = open_sqlite_books(str(settings.books_file))
     try:
         yield books
@@ -105,11 +107,10 @@ def open_office(settings: Settings, report: Report = lambda _: None, note: Note 
     """What administering works with; a second one on the same data directory waits for the first to be done.
 
     report, note: told how far folding is, as by workers.fold.
-    Raises: BooksUnavailable.
+    Raises: BooksUnavailable, BadInput.
     """
     with ExitStack() as held:
-        settings.run_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = held.enter_context((settings.run_directory / "administer.lock").open("w"))
+        lock = held.enter_context(open_lock(settings, "administer"))
         fcntl.flock(lock, fcntl.LOCK_EX)
         books = held.enter_context(open_books(settings))
         reader = open_log_reader(settings.home)

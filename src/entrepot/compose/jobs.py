@@ -23,6 +23,7 @@ from entrepot.adapters.gateway_requests import GatewayRequests
 from entrepot.adapters.job_store import SqliteJobStore
 from entrepot.adapters.snapshot_file import FileSnapshots
 from entrepot.compose.batch_runner import BatchRunner
+from entrepot.compose.home import make_home
 from entrepot.compose.http_process import HttpProcess, http_process, say_ready
 from entrepot.compose.settings import Settings, load_settings
 from entrepot.compose.tokens import internal_token
@@ -48,6 +49,7 @@ def main(_: Sequence[str] = ()) -> int:
 async def _serve(settings: Settings) -> None:
     token = internal_token(settings)
     timeout = aiohttp.ClientTimeout(total=_ANSWER_S_MAX, sock_connect=5)
+    make_home(settings, settings.jobs_file)
     with closing(SqliteJobStore(settings.jobs_file)) as store:
         desk = Desk(store, FileSnapshots(settings.snapshot_file), SystemClock(), _Minted())
         to_gateway = aiohttp.UnixConnector(str(settings.gateway_socket_file))
@@ -78,7 +80,7 @@ class _Minted:
 
 def _server(settings: Settings, desk: Desk, token: str, runner: BatchRunner) -> HttpProcess:
     """Serves on a socket that is its owner's only."""
-    settings.run_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    settings.run_directory.mkdir(mode=0o700, exist_ok=True)
     server = http_process(jobs_app(desk, token, runner.wake), drain_s=_BUSY_S, unix_socket=settings.jobs_socket)
 
     def serving() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from entrepot.compose.home import open_lock
 from entrepot.compose.settings import Settings
 from entrepot.core.errors import StartFailed
 
@@ -22,9 +23,11 @@ class Running(msgspec.Struct, frozen=True):
 
 @contextlib.contextmanager
 def hold_role(settings: Settings, role: str) -> Iterator[None]:
-    """Keeps every other `entrepot serve` on this data directory from running the role. Raises: StartFailed."""
-    settings.run_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (settings.run_directory / f"{role}.lock").open("a+") as lock:
+    """Keeps every other `entrepot serve` on this data directory from running the role.
+
+    Raises: StartFailed, BadInput.
+    """
+    with open_lock(settings, role) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -5,11 +5,15 @@ import secrets
 from pathlib import Path
 
 from entrepot.compose.settings import Settings
+from entrepot.core.errors import BadInput
 from entrepot.core.identifiers import INTERNAL_PREFIX
 
 
 def admin_token(settings: Settings) -> str:
-    """The token that opens the console and the control API: that of the settings, else that of this data directory."""
+    """The token that opens the console and the control API: that of the settings, else that of this data directory.
+
+    Raises: BadInput.
+    """
     return settings.admin_token or _kept(settings.home / "admin_token")
 
 
@@ -24,11 +28,13 @@ def installation(settings: Settings) -> str:
 
 
 def _kept(path: Path) -> str:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     fresh = path.with_suffix(f".{os.getpid()}.new")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(secrets.token_urlsafe(32) + "\n")
+        file.flush()
+        os.fsync(file.fileno())  # Else a loss of power can leave the name without what it names.
     try:
         # A link never replaces: whoever comes second takes the token of whoever came first.
         os.link(fresh, path)
@@ -36,4 +42,7 @@ def _kept(path: Path) -> str:
         pass
     finally:
         fresh.unlink()
-    return path.read_text().strip()
+    text = path.read_text().strip()
+    if not text:  # A token of nothing would let in whoever shows nothing.
+        raise BadInput(f"{path} is empty; remove it, and another one is made at the next start")
+    return text

@@ -6,11 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from entrepot.adapters.job_store import SqliteJobStore
+from entrepot.cli.main import main
+from entrepot.compose.books import open_books
+from entrepot.compose.home import make_home
 from entrepot.compose.local_models import LocalModel, addresses, base_urls, read_models, write_models
 from entrepot.compose.running import Running, forget_running, hold_role, read_running, write_running
 from entrepot.compose.settings import Settings, load_settings
-from entrepot.compose.tokens import admin_token
-from entrepot.core.errors import StartFailed
+from entrepot.compose.tokens import admin_token, internal_token
+from entrepot.core.errors import BadInput, StartFailed
 
 
 @pytest.fixture
@@ -56,6 +60,40 @@ def test_the_token_is_made_once_and_only_its_owner_reads_it(settings: Settings) 
     assert [path.name for path in settings.home.iterdir()] == ["admin_token"]
     told = load_settings({"ENTREPOT_ADMIN_TOKEN": "of-my-own"}, {"home": str(settings.home)})
     assert admin_token(told) == "of-my-own"
+
+
+def test_an_empty_token_lets_nobody_in(settings: Settings) -> None:
+    """A loss of power can leave the name without the content, and whoever shows nothing would have shown the token."""
+    for name, token in (("admin_token", admin_token), ("internal_token", internal_token)):
+        (settings.home / name).write_text("\n")
+        with pytest.raises(BadInput, match=f"{name} is empty; remove it"):
+            token(settings)
+
+
+def test_what_is_made_is_for_its_owner_only(tmp_path: Path) -> None:
+    """A home that was there already keeps its mode; what is made in it is its owner's all the same."""
+    for home, mode in ((tmp_path / "fresh", 0o700), (tmp_path / "old", 0o755)):
+        if mode == 0o755:
+            home.mkdir(mode=mode)
+        settings = load_settings({}, {"home": str(home)})
+        with hold_role(settings, "log"), open_books(settings):
+            make_home(settings, settings.jobs_file)
+            SqliteJobStore(settings.jobs_file).close()
+            files = [settings.books_file, settings.jobs_file, *home.glob("*.db-*")]
+            assert len(files) > 2
+            assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+        assert stat.S_IMODE(home.stat().st_mode) == mode
+
+
+@pytest.mark.parametrize("below", ["", "deeper"])
+def test_a_home_that_cannot_be_is_one_line(tmp_path: Path, below: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    home = tmp_path / "file" / below
+    for words in (["key", "list"], ["apply", "examples/demo/world.yaml"], ["serve"]):
+        assert main([*words, "--home", str(home)]) == 1
+        said = capsys.readouterr().err
+        assert said.startswith(f"entrepot: the data directory {home} (from --home) cannot be written: ")
+        assert said.endswith("set ENTREPOT_HOME to another place\n")
 
 
 def test_models_are_found_where_they_listen(settings: Settings) -> None:

@@ -110,3 +110,14 @@ def test_a_long_home_gets_a_short_socket() -> None:
 def test_a_share_reaches_child_processes_as_it_is(share: str) -> None:
     settings = load_settings({"ENTREPOT_TRACE_SHARE": share})
     assert load_settings(settings.environment()).trace_share == settings.trace_share == float(share)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["valkey://:pa/ssword@host:6379/0", "valkey://user:pa#ssword@host/0", "valkey://:pa?ssword@host", "unix://?db=pa"],
+)
+def test_a_password_that_reads_as_something_else_is_not_repeated(url: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        load_settings({"ENTREPOT_VALKEY_URL": url})
+    assert "pa" not in caught.value.message.replace("a password", "").replace("a path", "")
+    assert "ssword" not in caught.value.message.replace("a password", "")
