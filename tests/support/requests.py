@@ -6,7 +6,8 @@ import socket
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from tests.support.gateway import KEY, WAIT_S_MAX
+from entrepot.edge.client_connection import ClientConnection
+from tests.support.gateway import KEY, WAIT_S_MAX, Gateway, eventually
 
 AZURE = "/openai/deployments/{}/chat/completions?api-version=2024-10-21"
 
@@ -75,6 +76,22 @@ def request_bytes(body: bytes, *lines: str, path: str = "/v1/chat/completions") 
 def connect(gateway: Listening) -> socket.socket:
     """A connection to a gateway, for bytes that no client would send."""
     return socket.create_connection(("127.0.0.1", gateway.port), timeout=WAIT_S_MAX)
+
+
+def connect_narrowly(gateway: Gateway) -> socket.socket:
+    """A connection that holds a few kilobytes on its way, and no more until it is read from."""
+    before = set(gateway.api.connections)
+    client = socket.socket()
+    client.settimeout(WAIT_S_MAX)
+    for side in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+        client.setsockopt(socket.SOL_SOCKET, side, 4096)
+    client.connect(("127.0.0.1", gateway.port))
+    eventually(lambda: set(gateway.api.connections) - before)
+    [connection] = set(gateway.api.connections) - before
+    assert isinstance(connection, ClientConnection)
+    for side in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+        connection._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, side, 4096)
+    return client
 
 
 def read_until(connection: socket.socket, mark: bytes) -> bytes:

@@ -1,5 +1,7 @@
 """One client's connection: requests one at a time, time limits, back-pressure, and an orderly end.
 
+A request is taken up only when the client takes its answers: what nobody reads is not made.
+
 There is no timer per connection, and no look at the clock when something happens: a sweep comes by a few times a
 second, notes since when a connection has been in its phase, and ends what has been for too long.
 """
@@ -14,8 +16,8 @@ from entrepot.core.usage_event import Outcome
 from entrepot.edge.http_answers import CONTINUE
 from entrepot.edge.http_requests import Refusal, Request, RequestHead, RequestLimits, RequestReader
 
-# What a connection waits for: the whole of a head; more of a body; nothing, while a request is at hand; another
-# request; the client to take the rest of its answer; the client to notice that it was refused.
+# What a connection waits for: the whole of a head; more of a body; nothing, while a request is at hand or none can be
+# taken; another request; the client to take the rest of its answer; the client to notice that it was refused.
 Phase = Literal["head", "body", "answering", "idle", "closing", "lingering"]
 
 
@@ -141,13 +143,8 @@ class ClientConnection:
             self._linger()
         elif not keep or self._api.stopping:
             self.close()
-        elif not self._taking:
-            if self._held:
-                self._held = False
-                self._transport.resume_reading()
-            self._enter("idle")
-            if self._reader.has_begun:
-                self._take(b"")
+        elif not self._taking and not self._paused:
+            self._take_next()
 
     def hand_over(self, protocol: asyncio.Protocol) -> bytes:
         """Makes the connection another protocol's, which learns of its transport here; this one hears nothing more.
@@ -189,7 +186,7 @@ class ClientConnection:
         if not self._since:
             self._since = now
         elif now - self._since > self._limit_s():
-            if self._reader.has_begun and not self._is_ending():
+            if self._reader.has_begun and not self._paused and not self._is_ending():
                 self._refuse(Refusal(408, "The request did not arrive in time."))
             else:
                 self._transport.abort()
@@ -204,8 +201,8 @@ class ClientConnection:
         self._api.connections.add(self)
 
     def data_received(self, data: bytes) -> None:
-        """Takes the requests in data, or keeps them while one is at hand."""
-        if self._request is None:
+        """Takes the requests in data, or keeps them while one is at hand or the client takes no answer."""
+        if self._request is None and (not self._paused or self._reader.pending is not None):
             if self._phase != "lingering":
                 self._take(data)
             return
@@ -238,6 +235,17 @@ class ClientConnection:
         self._since = 0.0
         if self._working is not None:
             self._working.pause(False)
+        elif self._is_free() and self._reader.pending is None:
+            self._take_next()
+
+    def _take_next(self) -> None:
+        """Goes on with what has come ahead of its turn, if anything has."""
+        if self._held:
+            self._held = False
+            self._transport.resume_reading()
+        self._enter("idle")
+        if self._reader.has_begun:
+            self._take(b"")
 
     def _take(self, data: bytes) -> None:
         """Hands out requests until one is not answered at once, or none is complete."""
@@ -272,7 +280,7 @@ class ClientConnection:
 
     def _is_free(self) -> bool:
         """Whether the next request can be taken."""
-        return self._request is None and not self._is_ending()
+        return self._request is None and not self._paused and not self._is_ending()
 
     def _is_ending(self) -> bool:
         return self._phase in {"closing", "lingering"}

@@ -82,7 +82,7 @@ class RequestHead:
         self.takes_chunks = match[3] == b"1"  # HTTP/1.0 knows neither chunks nor, here, connections that stay open.
         self.keep_alive = self.takes_chunks and fields.get(b"connection", _NO_FIELD).lower().find(b"close") < 0
         self.credential = Credential(fields.get(b"api-key") or _bearer(fields.get(b"authorization", _NO_FIELD)))
-        self.expects_continue = b"expect" in fields
+        self.expects_continue = self.takes_chunks and b"expect" in fields
         self.text = match.string
         self.found: Found | None = None
         self.marks = marks_of(match.string)

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from entrepot.core import shortcuts
-from entrepot.core.errors import DeploymentNotFound, EntrepotError, RequestTooLarge
+from entrepot.core.errors import DeploymentNotFound, EntrepotError, InvalidRequest, RequestTooLarge
 from entrepot.core.identifiers import INTERNAL_PREFIX
 from entrepot.core.periods import Instant
 from entrepot.core.snapshot import ServedDeployment
@@ -22,7 +22,7 @@ from entrepot.edge.gateway_report import GatewayReport, Scrape, Watchers
 from entrepot.edge.http_answers import JSON, TEXT
 from entrepot.edge.http_requests import Refusal, Request, RequestHead
 from entrepot.edge.inference_call import InferenceCall
-from entrepot.edge.routes import Found, MethodRefused, Route, check_found, find_route, job_target, speaks_azure
+from entrepot.edge.routes import Found, Kind, MethodRefused, Route, check_found, find_route, job_target, speaks_azure
 from entrepot.edge.session_call import SessionCall
 from entrepot.edge.tracing import begin_stages
 from entrepot.flows.forward_jobs import ForwardJobs, JobAsk
@@ -35,6 +35,8 @@ _log = logging.getLogger("entrepot.gateway")
 _event_id: Final = shortcuts.event_id  # Bound once; see decisions/0009.
 _OPERATIONS: Final = OPERATIONS
 _INTERNAL: Final = INTERNAL_PREFIX.encode()
+# Asked without a key, or, as realtime is, with one that may be elsewhere.
+_OPEN_TO_ALL: Final[frozenset[Kind]] = frozenset({"healthz", "readyz", "metrics", "realtime"})
 
 
 class InferenceApi:
@@ -100,12 +102,13 @@ class InferenceApi:
             call.refuse(EntrepotError(f"Something went wrong here; ask the operator about the request {call.id}."))
 
     def admit(self, head: RequestHead, connection: ClientConnection) -> bool:
-        """Whether the body of a request is worth reading: it has a route, and its caller is known."""
+        """Whether the body of a request is worth reading: it has a route that looks at it, and its caller is known."""
         call = self._begin(head, connection)
         try:
             found = self._find(head, call)
-            if found.route.kind in {"inference", "jobs", "stored"}:
-                self._flow.directory.caller(head.credential, call.at, *_acting_for(head))
+            if found.route.kind in _OPEN_TO_ALL:
+                raise InvalidRequest(f"{found.route.path} is asked without a body.")
+            self._flow.directory.caller(head.credential, call.at, *_acting_for(head))
         except EntrepotError as error:
             call.refuse(error)
             return False

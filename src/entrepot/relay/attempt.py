@@ -160,14 +160,14 @@ class Attempt:
 
     def on_whole(self, head: AnswerHead, body: bytes) -> None:
         """Hands over the answer, unless it is a stream after all, or nothing we can use."""
+        self._connection = None  # It serves others already: a client that is slow must not stop it.
         if not body.startswith(b"{"):  # As JSON does, and neither a stream nor what is compressed.
             self.on_head(head)
-            if body and self._connection is not None:
+            if body and not self._over:
                 self.on_body(body)
             if not self._over:
                 self.on_end()
             return
-        self._connection = None
         self._head = head
         self._over = True
         self._taker.answered(head, body)

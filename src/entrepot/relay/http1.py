@@ -12,6 +12,7 @@ from entrepot.relay import shortcuts
 
 HEAD_BYTES_MAX = 64 * 1024
 _UNTIL_CLOSE: Final = -1
+_LENGTH_DIGITS_MAX = 15
 _whole_answer: Final = shortcuts.whole_answer  # Bound once; see decisions/0009.
 
 _SAYABLE = re.compile(rb"[ -~]{1,200}")
@@ -160,7 +161,7 @@ class AnswerReader:
         elif not length:
             self._left = _UNTIL_CLOSE
         else:
-            if not length.isdigit() or lower.count(b"\r\ncontent-length:") > 1:
+            if not length.isdigit() or len(length) > _LENGTH_DIGITS_MAX or lower.count(b"\r\ncontent-length:") > 1:
                 raise BrokenAnswer("a Content-Length that is not one number")
             self._left = int(length)
             self.complete = self._left == 0

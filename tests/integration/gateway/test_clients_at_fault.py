@@ -11,7 +11,7 @@ from entrepot.core.log_records import Abandoned
 from entrepot.edge.client_connection import ClientLimits
 from entrepot.edge.http_requests import RequestLimits
 from tests.support.gateway import KEY, Gateway, eventually, running_gateway
-from tests.support.requests import ask, chat, read_to_end, read_until, request_bytes
+from tests.support.requests import ask, chat, connect_narrowly, read_to_end, read_until, request_bytes
 
 LIMITS = ClientLimits(request=RequestLimits(head_bytes=2000, body_bytes=100_000), ahead_bytes=5000)
 GET = b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -142,6 +142,15 @@ def test_a_body_of_somebody_unknown_is_not_waited_for(gateway: Gateway) -> None:
         assert read_to_end(client).startswith(b"HTTP/1.1 404 ")
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/v1/realtime", "/v1/models", "/v1/models/chat"])
+def test_a_body_that_nobody_looks_at_is_not_kept_for_anybody(gateway: Gateway, path: str) -> None:
+    asked = request_bytes(b"x" * 50_000, path=path).replace(b"POST", b"GET", 1).replace(KEY.encode(), b"wrong")
+    with gateway.connect() as client:
+        client.sendall(asked[:500])
+        status = b"401" if "models" in path else b"400"
+        assert read_to_end(client).startswith(b"HTTP/1.1 " + status)
+
+
 def test_a_client_may_ask_whether_to_go_on(gateway: Gateway) -> None:
     body = chat("hi")
     sent = request_bytes(body, "Expect: 100-continue")
@@ -172,6 +181,31 @@ def test_many_small_requests_at_once(gateway: Gateway) -> None:
         read = b""
         while read.count(ALIVE) < 500:
             read += client.recv(1 << 20)
+
+
+def test_a_client_that_reads_no_answers_gets_no_more_of_them(gateway: Gateway) -> None:
+    with connect_narrowly(gateway) as client:
+        [connection] = gateway.api.connections
+        sent = 0
+        while not connection._held:  # type: ignore[attr-defined]
+            sent += client.send(GET)
+            assert sent < 500_000
+        assert connection._transport.get_write_buffer_size() < 200_000  # type: ignore[attr-defined]
+        client.sendall(GET[sent % len(GET) :] if sent % len(GET) else b"")
+        read = b""
+        while read.count(ALIVE) < -(-sent // len(GET)):
+            read += client.recv(1 << 20)
+        client.sendall(GET)
+        assert read_until(client, ALIVE).startswith(b"HTTP/1.1 200 OK")
+
+
+def test_a_client_that_is_ahead_and_reads_nothing_is_let_go_without_a_word(gateway: Gateway) -> None:
+    with connect_narrowly(gateway) as client:
+        client.sendall(request_bytes(chat("hi [[chunks=100000 pad=1000]]", stream=True)) + GET[:10])
+        eventually(lambda: [one for one in gateway.api.connections if one._paused])  # type: ignore[attr-defined]
+        gateway.later(2 * LIMITS.stalled_s)
+        assert gateway.abandoned().outcome == "client_left"
+        assert b"HTTP/1.1 408" not in read_to_end(client)
 
 
 def test_too_much_ahead_of_its_turn_waits_in_the_network(gateway: Gateway) -> None:

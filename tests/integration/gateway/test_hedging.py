@@ -1,6 +1,8 @@
 """Requests that ask a second upstream when the first one is slow to answer."""
 
+import asyncio
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -124,6 +126,38 @@ def test_a_retry_is_not_hedged(gateway: Gateway) -> None:
     assert ask(gateway, chat("hi [[delay=0.05]]")).status == 200
     assert third.served == {}
     assert [ended.outcome for ended in gateway.of(AttemptEnded)] == ["refused"]
+
+
+@pytest.mark.parametrize("soonest", ["first", "second"])
+def test_a_log_that_fails_before_either_is_asked_refuses_once(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, soonest: str
+) -> None:
+    first = pair(gateway, "")
+    ports = [first.port, gateway.upstream.port]
+    may_connect = {port: asyncio.Event() for port in ports}
+    waiting: list[int] = []
+    connect = gateway.loop.create_connection
+
+    async def when_told(made: Any, host: str, port: int, **how: Any) -> Any:
+        waiting.append(port)
+        await may_connect[port].wait()
+        return await connect(made, host, port, **how)
+
+    monkeypatch.setattr(gateway.loop, "create_connection", when_told)
+    with gateway.connect() as client:
+        client.sendall(request_bytes(chat("hi")))
+        eventually(lambda: waiting == ports)
+        gateway.sink.available = False
+        sooner, later = ports if soonest == "first" else reversed(ports)
+        gateway.do(may_connect[sooner].set)
+        assert read_until(client, b"}}").startswith(b"HTTP/1.1 503 ")
+        gateway.sink.available = True
+        gateway.do(may_connect[later].set)
+        eventually(lambda: sum(len(lane.connections) for lane in gateway.pool._lanes.values()) == 2)
+        client.sendall(request_bytes(b"{"))
+        assert read_until(client, b"}}").startswith(b"HTTP/1.1 400 ")
+    assert (first.served, gateway.upstream.served, gateway.sink.records) == ({}, {}, [])
+    assert nobody_is_left(gateway)
 
 
 def test_a_hedge_takes_from_the_retry_budget(gateway: Gateway) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import datetime as dt
 import ipaddress
+import json
 import socket
 import ssl
 from collections.abc import Iterator
@@ -21,7 +22,8 @@ from entrepot.relay.destination import Origin
 from entrepot.relay.upstream import UpstreamLimits
 from tests.scripted_upstream import ScriptedUpstream
 from tests.support.gateway import Gateway, deployment, eventually, running_gateway, snapshot, target
-from tests.support.requests import ask, chat, read_until, request_bytes
+from tests.support.recording_upstream import recording, whole
+from tests.support.requests import ask, chat, connect_narrowly, read_until, request_bytes
 
 NOWHERE = "http://127.0.0.1:1/v1"
 
@@ -145,6 +147,19 @@ def test_a_client_that_leaves_while_its_upstream_is_being_reached(
     eventually(lambda: gateway.pool.lane(origin)._idle)
     assert gateway.sink.records == []
     assert gateway.upstream.served == {}
+
+
+def test_a_slow_client_does_not_stop_a_connection_that_serves_others_already(gateway: Gateway) -> None:
+    sound = b"\0" * 120_000
+    answer = whole(sound).replace(b"application/json", b"audio/mpeg")
+    spoken = json.dumps({"model": "speech", "input": "hi"}).encode()
+    with recording(gateway, answer, answer) as upstream:
+        gateway.serve(deployment("speech", target(upstream.base_url), operations=("speech",)))
+        with connect_narrowly(gateway) as slow:
+            slow.sendall(request_bytes(spoken, path="/v1/audio/speech"))
+            eventually(lambda: gateway.of(UsageRecorded))  # All of it has come, and its client has read none.
+            assert ask(gateway, spoken, path="/v1/audio/speech").body == sound
+            read_until(slow, sound[:100])
 
 
 def test_an_upstream_that_speaks_out_of_turn_is_let_go(gateway: Gateway) -> None:

@@ -90,8 +90,9 @@ def test_whether_the_connection_stays_open(lines: tuple[str, ...], keep_alive: b
 
 
 def test_an_old_client_gets_one_answer_without_chunks() -> None:
-    request = read(b"GET /healthz HTTP/1.0\r\n\r\n")
+    request = read(b"GET /healthz HTTP/1.0\r\nExpect: 100-continue\r\n\r\n")
     assert (request.head.keep_alive, request.head.takes_chunks) == (False, False)
+    assert not request.head.expects_continue  # It knows no answers before the answer.
 
 
 def test_a_body_that_is_announced_is_pending_until_it_comes() -> None:

@@ -119,7 +119,7 @@ class Exchange:
         """Whether the attempt that begins now is in the log: the first with the admission."""
         usage = self._shared.usage
         if not self._attempts and not usage.available:
-            self._ended = True
+            self._end()
             self._leave()
             self._release()
             self._client.refuse(log_unavailable())
