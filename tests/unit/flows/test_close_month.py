@@ -1,0 +1,132 @@
+"""The close of a month, step by step: what is charged first, what it waits for, where a piece of it ends."""
+
+from collections.abc import Sequence
+
+import msgspec
+import pytest
+
+from entrepot.core.errors import PeriodNotClosable
+from entrepot.core.exchange import ExchangeRate
+from entrepot.core.log_records import Marked
+from entrepot.core.money import PICO
+from entrepot.core.periods import DAY, END_OF_TIME, HOUR, Instant, Period, parse_instant, parse_period
+from entrepot.core.provisioned import UnitsFrom
+from entrepot.core.subscriptions import SeatsFrom, Subscription
+from entrepot.core.tenancy import Deployment, Project
+from entrepot.core.terms import Commitment, Credit, Term
+from entrepot.core.world import World, WorldIndex, installed_after
+from entrepot.flows.close_month import check_closable, check_order, close_month, first_charge
+from entrepot.flows.show_overview import terms_of
+from entrepot.ports.books import Books
+from tests.support.billing import APRIL, MARCH, applied, contract, folded, prices, recorded, usage, version, world
+
+VERSION = version(prices(("m", "input_tokens", "1000000")))
+PERIOD = Period(2024, 3)
+FEBRUARY, JANUARY = parse_instant("2024-02-01"), parse_instant("2024-01-01")
+DESK = Subscription("desk", "acme", "desk", PICO, APRIL, END_OF_TIME, 12, 1, (SeatsFrom(APRIL, 3),))
+
+
+def with_units(begins: Instant) -> World:
+    made = world(
+        VERSION,
+        projects=[Project("search", "acme")],
+        deployments=[Deployment("d", "search", "m", "provisioned", units=(UnitsFrom(begins, 15),))],
+    )
+    return msgspec.structs.replace(made, subscriptions=(DESK,))
+
+
+def test_the_first_charge_is_the_earliest_of_seats_units_and_credit() -> None:
+    credit = Credit("credit-1", PICO, JANUARY, END_OF_TIME)
+    late = contract("acme", effective_from=MARCH, terms=(credit,))
+    assert first_charge(WorldIndex(world(VERSION))) is None
+    for units, first in ((FEBRUARY, FEBRUARY), (APRIL + DAY, APRIL)):
+        made = with_units(units)
+        assert first_charge(WorldIndex(made, installed_after({}, 0, made))) == first
+    assert first_charge(WorldIndex(world(VERSION, contracts=[late]))) == MARCH
+
+
+CUSTOMERS = ("a", "b", "c", "d")
+
+
+def four_contracts() -> Books:
+    """Of which the first one has two readings, and the others none."""
+    events = recorded(usage("1", MARCH, customer="a"), usage("2", MARCH + HOUR, customer="a"))
+    return folded(applied(world(VERSION, customers=CUSTOMERS)), *events, Marked(at=APRIL))
+
+
+@pytest.mark.parametrize(
+    ("after", "piece", "through"),
+    [
+        ("", 1, "a"),
+        ("", 3, "a"),
+        ("", 4, "b"),
+        ("", 5, "c"),
+        ("", 6, None),
+        ("", 99, None),
+        ("a@2024-01-01", 1, "b"),
+        ("a@2024-01-01", 2, "c"),
+        ("b@2024-01-01", 2, None),
+        ("c@2024-01-01", 1, None),
+    ],
+)
+def test_a_piece_ends_with_a_contract_and_one_without_readings_counts_as_one(
+    after: str, piece: int, through: str | None
+) -> None:
+    books = four_contracts()
+    terms = terms_of(books)
+    assert terms is not None
+    with books.transaction():
+        reached = close_month(books, terms, APRIL, PERIOD, after, piece)
+    assert reached == (through and f"{through}@2024-01-01")
+
+
+def abroad(*terms: Term, rate: str, events: Sequence[Instant] = (), **changes: object) -> Books:
+    """Books of a contract in another currency, and of a rate since a date."""
+    agreed = contract("acme", currency="EUR", price_currency="USD", terms=terms, **changes)
+    declared = msgspec.structs.replace(
+        world(VERSION, contracts=[agreed]), exchange_rates=(ExchangeRate("USD", "EUR", parse_instant(rate), PICO),)
+    )
+    return folded(applied(declared), *recorded(*(usage(str(at), at) for at in events)))
+
+
+def waits_for(books: Books) -> str:
+    """The month at whose end a close of March misses a rate."""
+    with pytest.raises(PeriodNotClosable) as told:
+        check_closable(books, terms_of(books), APRIL + DAY, "2024-03")
+    return told.value.message.rpartition("at the end of ")[2][:7]
+
+
+def closes(books: Books) -> bool:
+    return check_closable(books, terms_of(books), APRIL + DAY, "2024-03") == PERIOD
+
+
+def test_a_close_waits_for_the_rate_of_the_earliest_month_that_a_line_may_be_of() -> None:
+    prepaid = Commitment(PICO, JANUARY, END_OF_TIME)
+    arrears = Commitment(PICO, parse_instant("2023-11-01"), FEBRUARY, prepaid=False)
+    assert waits_for(abroad(prepaid, rate="2024-02-10")) == "2024-01"
+    assert waits_for(abroad(arrears, rate="2024-02-10")) == "2024-01"
+    assert waits_for(abroad(rate="2024-03-10", events=[FEBRUARY])) == "2024-02"
+    assert waits_for(abroad(rate="2024-04-01")) == "2024-03"
+    assert closes(abroad(prepaid, rate="2024-01-10"))
+    assert closes(abroad(arrears, rate="2024-01-10"))
+    assert closes(abroad(rate="2024-03-10"))
+
+
+def test_a_contract_abroad_that_was_taken_back_needs_a_rate_only_for_its_usage() -> None:
+    """A contract is taken back by ending where it begins."""
+    books = abroad(rate="2024-04-01", effective_from=MARCH, effective_to=MARCH)
+    assert closes(books)
+    used = abroad(rate="2024-04-01", events=[MARCH])
+    taken_back = contract("acme", currency="EUR", price_currency="USD", effective_from=MARCH, effective_to=MARCH)
+    terms = WorldIndex(world(VERSION, contracts=[taken_back]))
+    with pytest.raises(PeriodNotClosable, match="2024-03"):
+        check_closable(used, terms, APRIL + DAY, "2024-03")
+
+
+def test_the_earliest_month_that_was_left_open_is_named() -> None:
+    books = folded(applied(world(VERSION)), *recorded(usage("a", JANUARY + DAY), usage("b", FEBRUARY + DAY)))
+    terms = terms_of(books)
+    assert terms is not None
+    with pytest.raises(PeriodNotClosable, match="2024-01 is not closed yet"):
+        check_order(books, terms, PERIOD)
+    check_order(books, terms, parse_period("2024-01"))
