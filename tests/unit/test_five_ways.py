@@ -11,11 +11,12 @@ import pytest
 from entrepot.adapters.sql.books import open_books
 from entrepot.core.invoices import Invoice
 from entrepot.core.log_records import LogRecord, Marked, MonthClosed, Reconciled, UsageRecorded
-from entrepot.core.money import format_pico, parse_pico
-from entrepot.core.periods import DAY, HOUR, MINUTE, parse_instant, parse_period
+from entrepot.core.money import PICO, format_pico, parse_pico
+from entrepot.core.periods import DAY, END_OF_TIME, HOUR, MINUTE, parse_instant, parse_period
 from entrepot.core.prices import Price, Step
 from entrepot.core.provisioned import UnitsFrom
-from entrepot.core.terms import Commitment, Reservation, Tax
+from entrepot.core.subscriptions import SeatsFrom, Subscription
+from entrepot.core.terms import SHARE, Commitment, LockedRate, Reservation, Tax
 from entrepot.core.world import World
 from entrepot.flows.reconcile_books import FiveWays, bounds_of, due_day, reconcile_hours
 from entrepot.flows.show_overview import terms_of
@@ -103,6 +104,32 @@ def test_zero(file: Path, month: bool) -> None:
     assert (found.invoices > 3) == month
     assert found.by_quantity > 0
     books.close()
+
+
+def test_late_usage_of_a_commitment_that_is_over_and_an_invoice_without_conversions_are_no_faults() -> None:
+    """February's commitment of half the price is over in March; in euros, March has nothing but seats."""
+    february = parse_instant("2024-02-01")
+    term = Commitment(100 * PICO, february, MARCH, share=SHARE // 2)
+    abroad = msgspec.structs.replace(term, ends=APRIL)
+    contracts = [
+        contract("acme", terms=(term,)),
+        contract("beta", terms=(abroad, LockedRate(9 * PICO // 10)), currency="EUR", price_currency="USD"),
+    ]
+    seats = Subscription("s", "beta", "desk", PICO, MARCH, END_OF_TIME, 1, 1, (SeatsFrom(MARCH, 2),))
+    made = msgspec.structs.replace(
+        world(version(FLAT), contracts=contracts, customers=["acme", "beta"]), subscriptions=(seats,)
+    )
+    used = [recorded(usage(name, february + HOUR, customer=name[:4])) for name in ("acme-1", "beta-1", "acme-2")]
+    records = [
+        applied(made),
+        *(used[0] + used[1]),
+        MonthClosed(at=MARCH + DAY, period="2024-02"),
+        *used[2],
+        MonthClosed(at=APRIL + DAY, period="2024-03"),
+    ]
+    books = folded(*records)
+    assert [len(invoice.lines) for invoice in books.invoices("2024-03")] == [2, 1]
+    assert looked(books, records, month=True).faults == ()
 
 
 def altered(file: Path, *statements: str) -> Books:

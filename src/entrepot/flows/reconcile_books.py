@@ -10,8 +10,9 @@ from entrepot.core.charges import Charge, Reading
 from entrepot.core.invoices import ACCRUED_KINDS, Invoice
 from entrepot.core.log_records import Reconciled
 from entrepot.core.money import format_pico
-from entrepot.core.periods import DAY, HOUR, Instant, Period, format_instant, hour_of, period_of
+from entrepot.core.periods import DAY, HOUR, Instant, Period, format_instant, hour_of, parse_period, period_of
 from entrepot.core.tenancy import Contract
+from entrepot.core.terms import Commitment
 from entrepot.core.tokens import COVERED_MINUTES, RESERVED_MINUTES, UNIT_HOURS, UNIT_MINUTES
 from entrepot.core.world import WorldIndex
 from entrepot.ledger.chart_of_accounts import income_reservations, income_usage
@@ -97,7 +98,7 @@ def reconcile_hours(
             _month_faults(books, terms, month),
             invoice_faults(invoiced, taken),
             (f"the invoices: {number} is not what was issued" for number in books.damaged_invoices()),
-            *(_paper_faults(books, terms, month, invoice) for invoice in invoices if month),
+            *(_paper_faults(books, terms, invoice) for invoice in invoices),
         )
         found = tuple(fault for _, fault in zip(range(_FAULTS_MAX), faults, strict=False))
     return FiveWays(
@@ -205,20 +206,22 @@ def _papers(books: Books, month: Period | None) -> list[Invoice]:
     return [] if month is None else [item for item in books.invoices(str(month)) if not item.corrects]
 
 
-def _paper_faults(books: Books, terms: WorldIndex, month: Period, invoice: Invoice) -> Iterator[str]:
-    """A sentence for each line that is not what the readings it took come to."""
+def _paper_faults(books: Books, terms: WorldIndex, invoice: Invoice) -> Iterator[str]:
+    """A sentence for each line that is not what the readings it took come to; late ones are of earlier months."""
     rater, contract = Rater(terms), terms.contract(invoice.contract)
-    first, last, commitment = months_together(contract, month)
-    is_apart = commitment is None
+    is_converted = contract.charged_in != contract.currency
+    together: dict[Period, tuple[Period, Commitment | None]] = {}
     for line in invoice.lines:
         if line.kind in ACCRUED_KINDS:
+            first, last, commitment = months_together(contract, parse_period(line.period))
             charges = [rater.rate(reading) for reading in books.readings_of_line(invoice.number, line.number)]
             one_price = commitment is None and all(_has_one_price(charge) for charge in charges)
-            is_apart = is_apart and one_price
-            yield from line_faults(invoice, line, charges, contract, one_price=one_price)
-    if not is_apart and not invoice.conversions:
+            if not one_price:
+                together[first] = (last, commitment)
+            yield from line_faults(invoice, line, charges, contract, one_price=one_price and not is_converted)
+    for first, (last, commitment) in together.items() if not is_converted else ():
         lines = _rated_lines(books, terms, contract, first, last)
-        yield from together_faults(contract, month, commitment, list(lines))
+        yield from together_faults(contract, first, commitment, list(lines))
     yield from sum_faults(invoice, terms.world.operator.rounding)
     if not books.has_entry(f"invoice:{invoice.number}"):
         yield f"the ledger: invoice {invoice.number}, contract {invoice.contract}, was never posted"

@@ -22,7 +22,7 @@ class Rated(NamedTuple):
 def line_faults(
     invoice: Invoice, line: InvoiceLine, charges: Sequence[Charge], contract: Contract, *, one_price: bool
 ) -> Iterator[str]:
-    """What of a line is not what its charges come to. one_price: whether each of its units has a price of its own."""
+    """What of a line is not what its charges come to. one_price: whether each has its own, in the line's currency."""
     where = f"the invoices: {invoice.number} line {line.number}, contract {contract.id}, {line.what or line.model}"
     first = f", from hour {format_instant(charges[0].hour)}" if charges else ""
     counted = [charge for charge in charges if charge.meter != COVERED_MINUTES]
@@ -31,7 +31,7 @@ def line_faults(
     if line.quantity != units:
         yield f"{where}{first}: the line has {line.quantity}, its readings {units}"
     exact = sum(charge.amount_pico for charge in charges)
-    if one_price and not invoice.conversions and parse_pico(line.exact) != exact:
+    if one_price and parse_pico(line.exact) != exact:
         yield f"{where}{first}: the line comes to {line.exact}, its readings to {format_pico(exact)}"
 
 
@@ -46,33 +46,33 @@ def months_together(contract: Contract, month: Period) -> tuple[Period, Period, 
 
 
 def together_faults(
-    contract: Contract, month: Period, commitment: Commitment | None, lines: Sequence[Rated]
+    contract: Contract, first: Period, commitment: Commitment | None, lines: Sequence[Rated]
 ) -> Iterator[str]:
     """What the contract's lines come to otherwise than all of their readings do, over all of its invoices.
 
-    lines: those with readings, of the month, or of the whole term of the month's commitment.
+    lines: those with readings, of a month, or of the whole term of the commitment that begins in it.
     """
     usage = [item for item in lines if item.line.kind != "reservation"]
     for name in sorted({item.line.price_class for item in lines if item.line.kind == "reservation"}):
         of_name = [item for item in lines if (item.line.kind, item.line.price_class) == ("reservation", name)]
-        yield from _sums_differ(contract, month, name, of_name, sum(item.pico for item in of_name))
+        yield from _sums_differ(contract, first, name, of_name, sum(item.pico for item in of_name))
     if commitment is None:
         for model in sorted({item.line.model for item in usage}):
             of_model = [item for item in usage if item.line.model == model]
-            yield from _sums_differ(contract, month, f"model {model}", of_model, sum(item.pico for item in of_model))
+            yield from _sums_differ(contract, first, f"model {model}", of_model, sum(item.pico for item in of_model))
         return
     charged = sum(item.pico for item in usage)
     overage = [item for item in usage if item.line.kind == "overage"]
     covered = [item for item in usage if item.line.kind != "overage"]
-    yield from _sums_differ(contract, month, "within the commitment", covered, commitment.drawn_pico(charged))
-    yield from _sums_differ(contract, month, "beyond the commitment", overage, commitment.overage_pico(charged))
+    yield from _sums_differ(contract, first, "within the commitment", covered, commitment.drawn_pico(charged))
+    yield from _sums_differ(contract, first, "beyond the commitment", overage, commitment.overage_pico(charged))
 
 
-def _sums_differ(contract: Contract, month: Period, what: str, lines: Sequence[Rated], pico: int) -> Iterator[str]:
+def _sums_differ(contract: Contract, first: Period, what: str, lines: Sequence[Rated], pico: int) -> Iterator[str]:
     printed = sum(parse_pico(item.line.exact) for item in lines)
     if printed != pico:
         yield (
-            f"the invoices: contract {contract.id}, month {month}, {what}: all lines come to {format_pico(printed)}, "
+            f"the invoices: contract {contract.id}, month {first}, {what}: all lines come to {format_pico(printed)}, "
             f"their readings to {format_pico(pico)}"
         )
 
