@@ -43,29 +43,39 @@ def customer_diffs(
     """A difference for each customer with a line of the period under either, by customer and currency."""
     before, after = _by_customer(old, period), _by_customer(new, period)
     for customer in sorted(before.keys() | after.keys()):
-        currency, lines = before.get(customer, ("", []))
-        new_currency, new_lines = after.get(customer, (currency, []))
-        currency = currency or new_currency
-        one, other = _sum(lines), _sum(new_lines)
-        yield CustomerDiff(
-            customer=customer,
-            name=names.get(customer, customer),
-            currency=currency,
-            new_currency=new_currency,
-            old=format_pico(one, 2),
-            new=format_pico(other, 2),
-            difference=format_pico(other - one, 2) if currency == new_currency else None,
-            lines=tuple(_line_diffs(lines, new_lines)),
-        )
+        for currency, new_currency in _currencies(before.get(customer, {}), after.get(customer, {})):
+            lines = before.get(customer, {}).get(currency, [])
+            new_lines = after.get(customer, {}).get(new_currency, [])
+            one, other = _sum(lines), _sum(new_lines)
+            yield CustomerDiff(
+                customer=customer,
+                name=names.get(customer, customer),
+                currency=currency,
+                new_currency=new_currency,
+                old=format_pico(one, 2),
+                new=format_pico(other, 2),
+                difference=format_pico(other - one, 2) if currency == new_currency else None,
+                lines=tuple(_line_diffs(lines, new_lines)),
+            )
 
 
-def _by_customer(invoices: Iterable[Invoice], period: str) -> dict[str, tuple[str, list[InvoiceLine]]]:
-    """{customer: (currency, lines of the period)}; a customer whose contract changed within it has two invoices."""
-    found: dict[str, tuple[str, list[InvoiceLine]]] = {}
+_ByCurrency = dict[str, list[InvoiceLine]]
+
+
+def _currencies(old: _ByCurrency, new: _ByCurrency) -> list[tuple[str, str]]:
+    """Which currencies stand beside each other: the only ones of both, or else each beside itself."""
+    if len(old) == len(new) == 1:
+        return list(zip(old, new, strict=True))
+    return [(currency, currency) for currency in sorted(old.keys() | new.keys())]
+
+
+def _by_customer(invoices: Iterable[Invoice], period: str) -> dict[str, _ByCurrency]:
+    """{customer: {currency: lines of the period}}; a customer whose contract changed within it has two invoices."""
+    found: dict[str, _ByCurrency] = {}
     for invoice in invoices:
         lines = [line for line in invoice.lines if line.period == period]
         if lines:
-            found.setdefault(invoice.customer, (invoice.currency, []))[1].extend(lines)
+            found.setdefault(invoice.customer, {}).setdefault(invoice.currency, []).extend(lines)
     return found
 
 
