@@ -8,6 +8,7 @@ from entrepot.core.quotas import RequestRatio, ratio_of
 from entrepot.core.world import World
 from entrepot.provisioning.changes import differences
 from entrepot.provisioning.publish import compile_snapshot
+from entrepot.provisioning.world_file import read_world
 from tests.support.worlds import SMALL, changed, faults_of, small_world
 
 POOL = "quotas:\n  - {customer: acme, model: gpt-4, tokens_per_minute: 300000}\n"
@@ -104,3 +105,89 @@ def test_a_tokenizer_must_be_one_that_is_known() -> None:
     assert served.tokenizer == "cl100k_base"
     (fault,) = faults_of(changed('version: "0613",', 'version: "0613", tokenizer: cl200k,'))
     assert "is not one of o200k_base, cl100k_base, o200k_harmony" in fault
+
+
+# ---- a deployment that is upgraded
+
+NEXT = """
+  - {id: gpt-5, partner: openai, context_tokens: 8192}
+"""
+UPGRADED = (
+    SMALL.replace("stage: general}", "successor: {model: gpt-5, from: 2026-06-01}}" + NEXT.rstrip())
+    .replace("models: [gpt-4]}", "models: [gpt-4, gpt-5]}")
+    .replace(
+        "          - {model: smollm2-135m, meter: input",
+        '          - {model: gpt-5, meter: input_tokens, per_million: "30"}\n'
+        '          - {model: gpt-5, meter: output_tokens, per_million: "60"}\n'
+        "          - {model: smollm2-135m, meter: input",
+    )
+    .replace("tokens_per_minute: 240000}", "tokens_per_minute: 240000, upgrade: on_new_default}")
+)
+NEW = "  - {id: new, project: search, model: gpt-5, tokens_per_minute: 100000}\n"
+OLD = "  - {id: old, project: search, model: gpt-4, tokens_per_minute: 60000, upgrade: never}\n"
+
+
+def pools(**tokens: int) -> str:
+    """gpt_4, gpt_5: the tokens per minute of their quotas."""
+    rows = (
+        f"  - {{customer: acme, model: {model.replace('_', '-')}, tokens_per_minute: {units}}}\n"
+        for model, units in tokens.items()
+    )
+    return "quotas:\n" + "".join(rows)
+
+
+def accepted(text: str) -> None:
+    read_world([("world.yaml", text)])
+
+
+def test_an_upgraded_deployment_has_its_tokens_from_the_pool_of_the_model_it_is_of() -> None:
+    """Before the date from the old one, and from then on from the new one, where others may have some already."""
+    accepted(UPGRADED + OLD + NEW + pools(gpt_4=300_000, gpt_5=340_000))
+    (fault,) = faults_of(UPGRADED + OLD + NEW + pools(gpt_4=300_000, gpt_5=339_999))
+    assert "deployment new: tokens_per_minute 100000 is 1 more than is left of the quota acme/gpt-5/global" in fault
+    assert "from 2026-06-01T00:00:00Z on 240000 of 339999" in fault
+    assert "(search/chat 240000), 99999 are left" in fault
+    (fault,) = faults_of(UPGRADED + OLD + pools(gpt_4=299_999, gpt_5=10**6))
+    assert "deployment old: tokens_per_minute 60000 is 1 more than is left of the quota acme/gpt-4/global" in fault
+
+
+def test_the_order_in_which_deployments_are_declared_changes_nothing() -> None:
+    text = UPGRADED.replace("deployments:\n", "deployments:\n" + NEW)
+    (fault,) = faults_of(text + pools(gpt_5=339_999))
+    assert "deployment chat: tokens_per_minute 240000 is 1 more than is left of the quota acme/gpt-5/global" in fault
+    assert "from 2026-06-01T00:00:00Z on 100000 of 339999" in fault
+
+
+def test_tokens_of_those_that_are_never_of_a_model_at_the_same_time_are_not_added_up() -> None:
+    """The one leaves gpt-4 on the day on which the other comes to it."""
+    came = (
+        UPGRADED.replace(
+            NEXT.strip(),
+            NEXT.strip() + "\n  - {id: gpt-3, partner: openai, context_tokens: 8192, "
+            "successor: {model: gpt-4}, stages: [{stage: retired, from: 2026-06-01}]}",
+        )
+        .replace("models: [gpt-4, gpt-5]}", "models: [gpt-3, gpt-4, gpt-5]}")
+        .replace(
+            "          - {model: gpt-5, meter: input_tokens",
+            '          - {model: gpt-3, meter: input_tokens, per_million: "30"}\n'
+            '          - {model: gpt-3, meter: output_tokens, per_million: "60"}\n'
+            "          - {model: gpt-5, meter: input_tokens",
+        )
+    )
+    other = "  - {id: came, project: search, model: gpt-3, tokens_per_minute: 240000, upgrade: on_retirement}\n"
+    accepted(came + other + pools(gpt_4=240_000))
+    chat, later = faults_of(came + other + pools(gpt_4=239_999))
+    assert "deployment chat: tokens_per_minute 240000 is 1 more" in chat
+    assert "deployment came: tokens_per_minute 240000 is 1 more" in later
+    assert "from 2026-06-01T00:00:00Z on 0 of 239999" in later
+    (fault,) = faults_of(came + other.replace("240000", "240001") + pools(gpt_4=240_000))
+    assert "deployment came: tokens_per_minute 240001 is 1 more" in fault
+
+
+def test_a_model_it_is_upgraded_to_that_has_quotas_has_one_for_it() -> None:
+    (fault,) = faults_of(UPGRADED + pools(gpt_5=10**6).replace("model: gpt-5", "model: gpt-5, region: eu"))
+    assert "customer acme has a quota for the model gpt-5, which the deployment is upgraded to, but none" in fault
+    without = UPGRADED.replace(", tokens_per_minute: 240000", "")
+    (fault,) = faults_of(without + pools(gpt_5=10**6))
+    assert "tokens_per_minute is missing; say how much it has of the quota acme/gpt-5/global" in fault
+    accepted(without.replace("on_new_default", "never") + pools(gpt_5=10**6))
