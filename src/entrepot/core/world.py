@@ -237,9 +237,13 @@ class WorldIndex:
         """Whether the customer's deployments have ever had units of their own, or the contract reserves some."""
         return contract.customer in self._provisioned or any(isinstance(term, Reservation) for term in contract.terms)
 
+    def contracts_of(self, customer: str) -> Sequence[Contract]:
+        """The customer's contracts in the order of time."""
+        return self._contracts.get(customer, ())
+
     def contract_at(self, customer: str, at: Instant) -> Contract | None:
         """The customer's contract in force at the instant, or None."""
-        for contract in self._contracts.get(customer, ()):
+        for contract in self.contracts_of(customer):
             if contract.effective_from <= at < contract.effective_to:
                 return contract
         return None

@@ -24,7 +24,5 @@ def show_seats(books: Books, period: Period) -> SeatsReport | None:
 
 def _buyer(terms: WorldIndex, customer: str) -> Buyer:
     """The customer, with the zone and currency of its latest contract."""
-    contract = max(
-        (item for item in terms.world.contracts if item.customer == customer), key=lambda item: item.effective_from
-    )
+    contract = terms.contracts_of(customer)[-1]
     return Buyer(terms.customers[customer].name, contract.zone, contract.currency)

@@ -87,25 +87,27 @@ def parse_budget(text: str) -> Budget:
 
 def check_budgets(draft: Draft) -> None:
     """Notes a fault where money could not be counted: a customer whose contracts are priced in several currencies."""
-    customer_of = {item.value.id: item.value.customer for item in draft.projects}
+    agreed = draft.contracts_by_customer()
+    books = {book.value.id: book.value.currency for book in draft.books}
+
+    def currencies(customer: str) -> list[str]:
+        return sorted({books.get(contract.price_book) or contract.currency for contract in agreed.get(customer, ())})
+
     for customer in draft.customers:
         for key in ("budget", "prepaid"):
             if customer.value.prepaid if key == "prepaid" else _is_money(customer.value.budget):
-                _check_currency(customer.fields, customer.value.id, key, draft)
+                _check_currency(customer.fields, customer.value.id, key, currencies(customer.value.id))
     for project in draft.projects:
         if _is_money(project.value.budget):
-            _check_currency(project.fields, customer_of[project.value.id], "budget", draft)
+            _check_currency(project.fields, project.value.customer, "budget", currencies(project.value.customer))
 
 
 def _is_money(budget: Budget | None) -> bool:
     return budget is not None and budget.measure == "money"
 
 
-def _check_currency(fields: Fields, customer: str, key: str, draft: Draft) -> None:
-    contracts = [item.value for item in draft.contracts if item.value.customer == customer]
-    books = {book.value.id: book.value.currency for book in draft.books}
-    currencies = sorted({books.get(contract.price_book) or contract.currency for contract in contracts})
-    if customer and not contracts:
+def _check_currency(fields: Fields, customer: str, key: str, currencies: Sequence[str]) -> None:
+    if customer and not currencies:
         fields.fault(f"customer {customer} has no contract, so there are no prices to count money by", key)
     elif len(currencies) > 1:
         fields.fault(
@@ -179,8 +181,7 @@ def prices_in_force(index: WorldIndex, customer: str, model: str) -> tuple[Price
     """The customer's agreed prices of a model, under each of its contracts, by time."""
     return tuple(
         PricesInForce(begins, ends, version)
-        for contract in index.world.contracts
-        if contract.customer == customer
+        for contract in index.contracts_of(customer)
         for begins, ends, version in _versions(index, contract, model)
     )
 

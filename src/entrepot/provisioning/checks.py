@@ -1,6 +1,6 @@
 """Whether what is declared fits together: ids declared once, references that lead somewhere, prices of what is sold."""
 
-from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable
 from itertools import pairwise
 from typing import TypeVar
 
@@ -253,34 +253,31 @@ def _check_that_sold_models_have_prices(draft: Draft) -> None:
     customer_of = {item.value.id: item.value.customer for item in draft.projects}
     contracts = _contracts_by_customer(draft)
     books = {item.value.id for item in draft.books}
+    with_contract = {item.value.customer for item in draft.contracts}
+    newest: dict[str, PriceTable] = {}
+    for version in sorted((item.value for item in draft.versions), key=lambda version: version.effective_from):
+        newest[version.book] = PriceTable(version)
     for deployment in draft.deployments:
         customer = customer_of.get(deployment.value.project)
         if deployment.value.model not in models or not customer:
             continue
         agreed = contracts.get(customer, [])
         if not agreed:
-            if not any(item.value.customer == customer for item in draft.contracts):
+            if customer not in with_contract:
                 deployment.fields.fault(
                     f"customer {customer} has no contract, so its usage could not be priced", "project"
                 )
         elif agreed[-1].value.price_book in books:
             for of in models_of(deployment.value, models):
-                _check_priced(deployment, models[of.model], agreed[-1].value, draft.versions)
+                contract = agreed[-1].value
+                _check_priced(deployment, models[of.model], contract, newest.get(contract.price_book))
 
 
-def _check_priced(
-    deployment: Declared[Deployment], model: Model, contract: Contract, versions: Sequence[Declared[PriceBookVersion]]
-) -> None:
+def _check_priced(deployment: Declared[Deployment], model: Model, contract: Contract, table: PriceTable | None) -> None:
     """The newest prices of the customer's newest contract must cover what the model is asked for.
 
     Older ones need not: a model may be newer than they are.
     """
-    version = max(
-        (item.value for item in versions if item.value.book == contract.price_book),
-        key=lambda version: version.effective_from,
-        default=None,
-    )
-    table = PriceTable(version) if version else None
 
     def has_price(meter: str) -> bool:
         return table is not None and table.price(model.id, meter, "default", deployment.value.geography) is not None
@@ -290,7 +287,7 @@ def _check_priced(
     else:
         missing = unpriced(model, has_price)
     if missing:
-        where = f"version {version.id}" if version else f"price book {contract.price_book}, which has no version"
+        where = f"version {table.version.id}" if table else f"price book {contract.price_book}, which has no version"
         what = "" if model.id == deployment.value.model else ", which it is upgraded to,"
         deployment.fields.fault(
             f"model {model.id}{what} has no price for {missing} in {where} (contract {contract.id}), "
@@ -298,14 +295,15 @@ def _check_priced(
             "model",
         )
     tier = deployment.value.service_tier
-    if version is not None and table is not None and tier != "default":
+    if table is not None and tier != "default":
         missing = unpriced(model, lambda meter: table.price(model.id, meter, tier) is not None)
         if missing:
             deployment.fields.fault(
-                f"model {model.id} has no price for {missing} at tier {tier} in version {version.id}", "service_tier"
+                f"model {model.id} has no price for {missing} at tier {tier} in version {table.version.id}",
+                "service_tier",
             )
-    if version is not None and deployment.value.cache is not None:
-        check_cached_prices(deployment, model.id, version)
+    if table is not None and deployment.value.cache is not None:
+        check_cached_prices(deployment, model.id, table.version)
 
 
 def unpriced(model: Model, has_price: Callable[[str], bool]) -> str:

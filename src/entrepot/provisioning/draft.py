@@ -56,3 +56,10 @@ class Draft:
     identity_providers: list[Declared[IdentityProvider]] = field(default_factory=list)
     quotas: list[Declared[Quota]] = field(default_factory=list)
     principals: list[Declared[Principal]] = field(default_factory=list)
+
+    def contracts_by_customer(self) -> dict[str, list[Contract]]:
+        """{customer: its contracts as declared}."""
+        found: dict[str, list[Contract]] = {}
+        for contract in self.contracts:
+            found.setdefault(contract.value.customer, []).append(contract.value)
+        return found

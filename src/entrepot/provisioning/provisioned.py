@@ -85,9 +85,10 @@ def check_capacity(deployments: Sequence[Declared[Deployment]], models: Mapping[
 def check_agreed(draft: Draft) -> None:
     """Notes a fault where units begin when no contract says what they cost."""
     customers = {item.value.id: item.value.customer for item in draft.projects}
+    contracts = draft.contracts_by_customer()
     for item in draft.deployments:
-        customer = customers.get(item.value.project)
-        agreed = [contract.value for contract in draft.contracts if contract.value.customer == customer]
+        customer = customers.get(item.value.project, "")
+        agreed = contracts.get(customer, [])
         for change in item.value.units:
             held = any(contract.effective_from <= change.begins < contract.effective_to for contract in agreed)
             if agreed and change.units and change.begins and not held:

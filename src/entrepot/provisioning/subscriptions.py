@@ -80,20 +80,18 @@ def _check(fields: Fields, subscription: Subscription, zone: str) -> None:
 
 def check_subscriptions(draft: Draft) -> None:
     """Notes a fault where no contract says how a subscription is invoiced, or two are of one product at a time."""
-    for item in draft.subscriptions:
+    contracts = draft.contracts_by_customer()
+    known: dict[tuple[str, str], list[Subscription]] = {}
+    for item in sorted(draft.subscriptions, key=lambda item: item.value.id):
         value = item.value
-        agreed = [contract.value for contract in draft.contracts if contract.value.customer == value.customer]
+        agreed = contracts.get(value.customer, [])
         if not any(contract.effective_from <= value.begins < contract.effective_to for contract in agreed):
             item.fields.fault(f"no contract of customer {value.customer} is in force when it begins", "customer")
-        for other in draft.subscriptions:
-            of_same = (other.value.customer, other.value.product) == (value.customer, value.product)
-            if (
-                of_same
-                and other.value.id < value.id
-                and other.value.begins < value.ends
-                and value.begins < other.value.ends
-            ):
-                item.fields.fault(f"subscription {other.value.id} is of the same product at the same time", "product")
+        of_same = known.setdefault((value.customer, value.product), [])
+        for other in of_same:
+            if other.id < value.id and other.begins < value.ends and value.begins < other.ends:
+                item.fields.fault(f"subscription {other.id} is of the same product at the same time", "product")
+        of_same.append(value)
 
 
 def seat_conflicts(before: World, after: World, now: Instant) -> Iterator[str]:

@@ -15,12 +15,7 @@ from entrepot.provisioning.checks import unpriced
 
 def offered_tiers(index: WorldIndex, customer: str, model: Model) -> dict[str, tuple[Window, ...]]:
     """{tier: when the customer's contract in force has a price for all that the model is counted in}."""
-    priced = [
-        (window, table)
-        for contract in index.world.contracts
-        if contract.customer == customer
-        for window, table in _prices(index, contract)
-    ]
+    priced = [found for contract in index.contracts_of(customer) for found in _prices(index, contract)]
     offered = {
         tier: _joined(window for window, table in priced if not _lacks(table, model, tier))
         for tier in TIERS

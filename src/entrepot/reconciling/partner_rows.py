@@ -18,7 +18,7 @@ from entrepot.reconciling.openai_usage import meters_of
 COLUMNS = ("day", "account", "key", "item", "meter", "quantity", "cost", "currency")
 
 _AMERICAN = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})", re.ASCII)
-_UNIT = re.compile(r"(\d+)\s*([KM]?)", re.ASCII)
+_UNIT = re.compile(r"(\d+)\s*([KM]?)\b", re.ASCII)  # "1K", "10 K", and not "1 Month".
 _MULTIPLES = {"": 1, "K": 1000, "M": 1_000_000}
 _PLACES_MAX = 12
 
