@@ -28,10 +28,10 @@ from entrepot.compose.http_process import HttpProcess, http_process, say_ready
 from entrepot.compose.settings import Settings, load_settings
 from entrepot.compose.tokens import internal_token
 from entrepot.core.errors import EntrepotError
+from entrepot.core.jobs import COMPLETION_WINDOW_S
 from entrepot.edge.jobs_api import jobs_app
 from entrepot.flows.run_batches import Desk
 
-_ANSWER_S_MAX = 600.0
 _BUSY_S = 1
 
 
@@ -48,7 +48,8 @@ def main(_: Sequence[str] = ()) -> int:
 
 async def _serve(settings: Settings) -> None:
     token = internal_token(settings)
-    timeout = aiohttp.ClientTimeout(total=_ANSWER_S_MAX, sock_connect=5)
+    # How long an answer may take the gateway knows; one given up here would be asked for again, and be usage twice.
+    timeout = aiohttp.ClientTimeout(total=COMPLETION_WINDOW_S, sock_connect=5)
     make_home(settings, settings.jobs_file)
     with closing(SqliteJobStore(settings.jobs_file)) as store:
         desk = Desk(store, FileSnapshots(settings.snapshot_file), SystemClock(), _Minted())

@@ -78,6 +78,8 @@ def read_answer(body: bytes) -> Said | None:
     for choice in answer.choices or ():
         finish = choice.finish_reason or finish
         has_content = has_content or bool(choice.text) or _has_words(choice.delta)
+    if not answer.choices and present(answer.error):
+        finish = "failed"
     tier = plain_text(answer.service_tier)
     return Said(usage, finish, has_content, is_usage_only=bool(usage) and not answer.choices, tier=tier)
 
@@ -108,10 +110,14 @@ def outcome_of(finish: str) -> Outcome:
 def read_error(body: bytes) -> UpstreamError:
     """The error an upstream described; without a message when it described none that can be read."""
     try:
-        error = decode_error(body).error
+        answer = decode_error(body)
     except (ValueError, RecursionError):
         return UpstreamError()
-    return UpstreamError(error) if isinstance(error, str) else error
+    error = answer.error
+    if not isinstance(error, str):
+        return error
+    detail = answer.detail if isinstance(answer.detail, str) else ""
+    return UpstreamError(error or answer.message or detail, answer.type, answer.param, answer.code)
 
 
 def outcome_of_refusal(body: bytes) -> Outcome:

@@ -18,6 +18,7 @@ class Answer(msgspec.Struct, gc=False):
 
     choices: list[Choice] | None = None
     usage: msgspec.Raw = msgspec.Raw(b"null")
+    error: msgspec.Raw = msgspec.Raw(b"null")
     service_tier: msgspec.Raw = msgspec.Raw(b"null")
 
 
@@ -47,9 +48,14 @@ class UpstreamError(msgspec.Struct, frozen=True):
 
 
 class ErrorAnswer(msgspec.Struct):
-    """The body of an error."""
+    """The body of an error. The others: as servers write it who have no object for it (vLLM's older ones, FastAPI)."""
 
     error: UpstreamError | str = ""
+    message: str = ""
+    type: str | None = None
+    param: str | None = None
+    code: str | int | None = None
+    detail: object = None
 
 
 decode_error = msgspec.json.Decoder(ErrorAnswer).decode

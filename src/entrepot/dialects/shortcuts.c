@@ -561,7 +561,7 @@ static At read_answered(At at, At end, Answered *answered)
             at = told_tier ? NULL : read_name(at, end, &answered->tier);
             told_tier = true;
         } else {
-            at = skip_value(at, end, 1);
+            at = is(key, "error") ? word(at, "null") : skip_value(at, end, 1);
         }
         at = go_on(at, '}', &more);
     } while (at && more);

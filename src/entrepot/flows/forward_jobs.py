@@ -43,6 +43,10 @@ class JobClient(Protocol):
         """An error of our own."""
         ...
 
+    def left(self, outcome: Outcome) -> None:
+        """Nothing: it is gone."""
+        ...
+
 
 class ForwardJobs:
     """The flow of one gateway process. socket: the path of the jobs process's socket; token: what it knows us by."""
@@ -126,8 +130,8 @@ class Errand:
 
     def client_left(self, outcome: Outcome = "client_left") -> None:
         """Nobody waits any more."""
-        del outcome
         self._attempt.cancel()
+        self._client.left(outcome)
 
 
 def _no_stream() -> NoReturn:

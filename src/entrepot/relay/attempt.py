@@ -178,8 +178,8 @@ class Attempt:
         self._head = head
         self._parts = []
         self._size = 0
-        if head.field(b"content-encoding") not in {b"", b"identity"}:
-            self._fail("unusable", answered=True)
+        if head.status < 300 and head.field(b"content-encoding").lower() not in {b"", b"identity"}:
+            self._fail("unusable", answered=True)  # An error's status says enough, though its words cannot be read.
         elif head.status == 200 and (tap := self._new_tap(head.media_type)) is not None:
             self.tap = tap
             self._send, self._send_chunk = self._taker.stream_begins(head)

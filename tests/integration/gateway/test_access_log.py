@@ -1,7 +1,9 @@
 """The line of each request: what is in it, what never is, and the ids that lead to it."""
 
 import json
+import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from entrepot.core.periods import END_OF_TIME
 from entrepot.core.service_tiers import PriorityRules, ServiceTiers
 from entrepot.edge.access_log import AccessLog, Form
 from entrepot.edge.gateway_report import Watchers
+from entrepot.flows.forward_jobs import ForwardJobs
 from tests.support.gateway import KEY, Gateway, MemoryBoard, deployment, eventually, running_gateway, target
 from tests.support.requests import AZURE, ask, chat, read_until, request_bytes
 
@@ -178,3 +181,16 @@ def test_a_request_that_was_served_at_another_tier(logged: Logged) -> None:
         ("priority", None),
         ("default", "priority"),
     ]
+
+
+def test_a_client_that_leaves_while_the_jobs_process_is_at_work_has_a_line(logged: Logged, tmp_path: Path) -> None:
+    gateway = logged.gateway
+    with socket.socket(socket.AF_UNIX) as busy:
+        busy.bind(str(tmp_path / "jobs"))
+        busy.listen()
+        gateway.api._jobs = ForwardJobs(gateway.pool, str(tmp_path / "jobs"), "token")
+        with gateway.connect() as client:
+            client.sendall(f"GET /v1/files HTTP/1.1\r\nHost: h\r\napi-key: {KEY}\r\n\r\n".encode())
+            eventually(lambda: [one for one in gateway.api.connections if not one.is_idle])
+        line = logged.one()
+    assert (line["route"], line["status"]) == ("/v1/files", 0)

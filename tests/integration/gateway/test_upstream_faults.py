@@ -1,6 +1,7 @@
 """Upstreams that break the rules of HTTP or of event streams: a clear error, no wrong bill, and nobody else notices."""
 
 import asyncio
+import gzip
 import re
 import socket
 import struct
@@ -12,7 +13,9 @@ import pytest
 from entrepot.core.log_records import Abandoned, UsageRecorded
 from entrepot.core.upstream_rules import Timeouts, UpstreamRules
 from tests.support.gateway import Gateway, deployment, eventually, running_gateway, target
+from tests.support.recording_upstream import recording, whole
 from tests.support.requests import Reply, ask, chat, read_until, request_bytes
+from tests.support.usage_rows import row
 
 Then = Literal["close", "reset", "half-close", "hold"]
 
@@ -243,6 +246,31 @@ def test_one_that_stalls(gateway: Gateway, answer: bytes, stream: bool, status: 
     assert b"upstream_timeout" in reply.body
     [abandoned], usage = of_raw(gateway)
     assert (abandoned.answered, usage) == (answered, [])
+
+
+@row("upstream failed with a good status")
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_error_with_a_good_status_costs_nothing(gateway: Gateway, stream: bool) -> None:
+    error = b'{"error":{"message":"the engine died","code":500}}'
+    event = b"data: " + error + b"\n\n"
+    answer = EVENTS + chunked(event, DONE) + b"0\r\n\r\n" if stream else whole(error)
+    with recording(gateway, answer) as upstream:
+        gateway.serve(deployment("chat", target(upstream.base_url)))
+        reply = ask(gateway, chat("hi", stream=stream))
+    assert (reply.status, reply.body) == (200, event + DONE if stream else error)
+    usage = gateway.usage()
+    assert (usage.outcome, usage.meters) == ("upstream_failed", {})
+
+
+def test_an_error_that_cannot_be_read_is_one_by_its_status(gateway: Gateway) -> None:
+    packed = whole(gzip.compress(b'{"error":{"message":"slow down"}}'), b"Content-Encoding: gzip", status=b"429 Slow")
+    with recording(gateway, packed) as first, recording(gateway, packed, packed) as second:
+        gateway.serve(deployment("chat", target(first.base_url, "first"), target(second.base_url, "second", rank=1)))
+        reply = ask(gateway, chat("hi"))
+        assert len(second.messages) == 1
+    assert (reply.status, reply.error["message"]) == (429, "The upstream answered with the status 429.")
+    usage = gateway.usage()
+    assert (usage.upstream, usage.outcome, usage.meters) == ("second", "upstream_failed", {})
 
 
 def test_one_that_is_too_slow_in_all_is_given_up_though_it_never_falls_silent(gateway: Gateway) -> None:

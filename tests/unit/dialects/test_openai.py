@@ -120,6 +120,9 @@ USAGE = b'{"prompt_tokens": 1}'
         (b'{"choices":[{}],"usage":' + USAGE + b"}", Said(usage=USAGE)),
         (b'{"choices":[{"finish_reason":7}],"usage":' + USAGE + b"}", Said(usage=USAGE)),
         (b'{"choices":[]}', Said()),
+        (b'{"choices":[],"error":null}', Said()),
+        (b'{"error":{"message":"the engine died"}}', Said(finish="failed")),
+        (b'{"error":"the engine died","usage":' + USAGE + b"}", Said(USAGE, "failed", is_usage_only=True)),
         (b"[DONE]", Said(is_last=True)),
         (b" [DONE] ", Said(is_last=True)),
         (b"not JSON", Said()),
@@ -154,6 +157,7 @@ def test_an_answer_that_is_no_object_says_nothing_at_all() -> None:
         ("content_filter", "content_filter"),
         ("", "stop"),
         ("some day", "stop"),
+        ("failed", "upstream_failed"),
     ],
 )
 def test_outcomes(finish: str, outcome: str) -> None:
@@ -165,6 +169,10 @@ def test_an_upstreams_errors() -> None:
     assert (read.message, read.type, read.param, read.code) == ("no", "t", "p", "c")
     assert read_error(b'{"error":"no"}').message == "no"
     assert read_error(b'{"error":{"message":"no","code":429}}').code == 429
+    flat = read_error(b'{"object":"error","message":"no","type":"t","param":null,"code":400}')
+    assert (flat.message, flat.type, flat.param, flat.code) == ("no", "t", None, 400)
+    assert read_error(b'{"detail":"no"}').message == "no"
+    assert read_error(b'{"detail":[{"loc":["body"]}]}').message == ""
     for unreadable in (b"", b"<html>", b"{}", b'{"error":[]}', b"[" * 100_000):
         assert read_error(unreadable).message == ""
     assert outcome_of_refusal(b'{"error":{"message":"no","code":"content_filter"}}') == "content_filter"
