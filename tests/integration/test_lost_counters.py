@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from entrepot.adapters.machine_counters import MachineCounters
 from entrepot.adapters.valkey.client import Answer, ValkeyClient, parse_server
 from entrepot.adapters.valkey.counters import ValkeyCounters
+from entrepot.cli.main import main
 from entrepot.compose.settings import load_settings
 from entrepot.core.capacity import Limit
 from entrepot.core.drawing import Outcome
@@ -247,6 +249,50 @@ def test_scripts_that_are_gone_are_sent_again(server: ValkeyServer) -> None:
             assert one.drawing.failed == 0
 
     run(work())
+
+
+def test_a_full_server_that_evicts_nothing_grants_nothing_until_there_is_room(server: ValkeyServer) -> None:
+    async def work() -> None:
+        async with at_valkey(server, "one") as (one,):
+            await granted(one, WINDOW, 900)
+            await asked(server, b"CONFIG", b"SET", b"maxmemory", b"1")
+            assert await drawn(one, WINDOW, 50) is None
+            await asked(server, b"CONFIG", b"SET", b"maxmemory", b"0")
+            left = await drawn_at_last(one, [], WINDOW, 50)
+            assert not isinstance(left, Shortage)
+            assert left is not None
+            assert left[0].left == 50
+
+    run(work())
+
+
+@pytest.mark.parametrize("policy", ["noeviction", "allkeys-lru", "volatile-ttl"])
+def test_a_server_that_may_evict_is_warned_of(
+    server: ValkeyServer,
+    policy: str,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """When a gateway connects, and by `entrepot doctor`; both count there all the same."""
+
+    async def work() -> None:
+        await asked(server, b"CONFIG", b"SET", b"maxmemory", b"100mb")
+        await asked(server, b"CONFIG", b"SET", b"maxmemory-policy", policy.encode())
+        async with at_valkey(server, "one") as (one,):
+            await granted(one, WINDOW, 1)
+
+    run(work())
+    told = [record.getMessage() for record in caplog.records if record.name == "entrepot.valkey"]
+    assert len(told) == (policy != "noeviction")
+    assert all(f"maxmemory_policy={policy}" in line and server.url not in line for line in told)
+    monkeypatch.setenv("ENTREPOT_COUNTERS", "valkey")
+    monkeypatch.setenv("ENTREPOT_VALKEY_URL", server.url)
+    main(["doctor", "--home", str(tmp_path), "--json"])
+    [found] = [item for item in json.loads(capsys.readouterr().out)["findings"] if item["name"] == "counters"]
+    assert found["state"] == ("good" if policy == "noeviction" else "warn")
+    assert ("set maxmemory-policy noeviction" in found["detail"]) == (policy != "noeviction")
 
 
 async def an_answer_that_never_came_costs_nothing(one: Shared, still: contextlib.AbstractContextManager[None]) -> None:

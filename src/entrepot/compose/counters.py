@@ -3,13 +3,14 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from entrepot.adapters.machine_counters import MachineCounters
 from entrepot.adapters.memory.counters import MemoryCounters
 from entrepot.adapters.standings_file import FileStandings
-from entrepot.adapters.valkey.client import CONNECT_S_MAX, ValkeyClient, parse_server
+from entrepot.adapters.valkey.client import CONNECT_S_MAX, Answer, ValkeyClient, parse_server
 from entrepot.adapters.valkey.counters import ValkeyCounters
+from entrepot.adapters.valkey.eviction import ASKED, evicts_by
 from entrepot.admission.weighed import OwnBase, WeighedCounters
 from entrepot.compose.settings import Settings
 from entrepot.compose.tokens import installation
@@ -95,8 +96,15 @@ def _of_this_process(settings: Settings, name: str) -> WeighedCounters:
     return WeighedCounters(kept.holder(name), scale, FileStandings(settings.standings_file), name)
 
 
-async def reach_valkey(settings: Settings) -> str:
-    """The server's name, once it has answered. Raises: BadInput when it cannot be reached."""
+class Reached(NamedTuple):
+    """A Valkey server. evicts_by: the policy by which it drops counters when it is full, or ""."""
+
+    name: str
+    evicts_by: str
+
+
+async def reach_valkey(settings: Settings) -> Reached:
+    """The server, once it has answered. Raises: BadInput when it cannot be reached."""
     server = parse_server(settings.valkey_url)
     client = ValkeyClient(asyncio.get_running_loop(), server)
     end = asyncio.get_running_loop().time() + CONNECT_S_MAX
@@ -104,10 +112,13 @@ async def reach_valkey(settings: Settings) -> str:
         client.tick()
         await asyncio.sleep(_LOOK_S)
     reached = client.is_connected
+    memory: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+    client.execute(*ASKED, done=memory.set_result)
+    told = await memory
     client.close()
     await asyncio.sleep(0)
     if not reached:
         raise BadInput(
             f"limits are counted in Valkey at {server.name}, which cannot be used: {client.fault}", param="valkey_url"
         )
-    return server.name
+    return Reached(server.name, evicts_by(told) if isinstance(told, bytes) else "")

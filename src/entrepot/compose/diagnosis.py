@@ -92,10 +92,14 @@ def _addresses(settings: Settings) -> Iterator[Finding]:
 
 
 def _counters(settings: Settings) -> Finding:
+    policies: list[str] = []
+
     def look() -> str:
         store = counter_store(settings)
         if store == "valkey":
-            return f"limits are counted in Valkey at {asyncio.run(reach_valkey(settings))}"
+            reached = asyncio.run(reach_valkey(settings))
+            policies.append(reached.evicts_by)
+            return f"limits are counted in Valkey at {reached.name}"
         if store == "process":
             return "limits are counted in the gateway process, which is the only one"
         kept = any(name == "counters" for name in running.children) if (running := read_running(settings)) else None
@@ -103,7 +107,15 @@ def _counters(settings: Settings) -> Finding:
             raise BadInput("the process that counts limits for all gateways is not running; it is being started again")
         return "limits are counted in one process for all gateways of this machine"
 
-    return _guarded("counters", look)
+    found = _guarded("counters", look)
+    if not any(policies):
+        return found
+    return Finding(
+        found.name,
+        "warn",
+        f"{found.detail}, which forgets them when its memory is full (maxmemory-policy {policies[0]}): limits and "
+        "budgets may then be granted twice; set maxmemory-policy noeviction",
+    )
 
 
 def _log(settings: Settings) -> Finding:

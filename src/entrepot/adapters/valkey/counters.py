@@ -2,19 +2,23 @@
 
 All of it is one script (counters.lua), called once for each message of core.counter_language, by the server's clock.
 Every key has one hash tag, so on a cluster all counters are at one node. The server must not evict them
-(`maxmemory-policy noeviction` or `volatile-*`, with room).
+(`maxmemory-policy noeviction`); it is asked at each connection.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from importlib import resources
 
 from entrepot.adapters.valkey.client import Answer, Server, ValkeyClient
+from entrepot.adapters.valkey.eviction import ASKED, evicts_by
 from entrepot.adapters.valkey.wire import ServerError
 from entrepot.core.counter_language import Words, limits_of
 from entrepot.core.drawing import Answered, Drawing
 from entrepot.core.draws import Draw, Grant, Return, Shortage
 from entrepot.core.periods import Instant
+
+_log = logging.getLogger("entrepot.valkey")
 
 PREFIX = b"entrepot:{counters}:"
 REPLY_S_MAX = 1.0  # Requests wait for it; a server that is slower is as good as gone.
@@ -26,6 +30,7 @@ class ValkeyCounters:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, server: Server, name: str, installation: str = "") -> None:
         self._client = ValkeyClient(loop, server, REPLY_S_MAX)
+        self._server = server.name
         self.drawing = Drawing(name, self._send)
         self._installation = installation.encode()
         self._digest = b""
@@ -49,6 +54,7 @@ class ValkeyCounters:
         if not self._is_up and self._client.is_connected:
             self._is_up = True
             self._client.execute(b"SCRIPT", b"LOAD", SCRIPT, done=self._loaded)
+            self._client.execute(*ASKED, done=self._told)
         self.drawing.tick(at)
 
     def close(self) -> None:
@@ -61,6 +67,17 @@ class ValkeyCounters:
             self.drawing.connected()
         else:
             self._down()
+
+    def _told(self, answer: Answer) -> None:
+        """Says what a server that is full would do to counters; one that may not be asked is taken as it is."""
+        policy = evicts_by(answer) if isinstance(answer, bytes) else ""
+        if policy:
+            _log.warning(
+                "valkey_may_evict server=%s maxmemory_policy=%s; when its memory is full it forgets counters, and "
+                "limits and budgets may be granted twice: CONFIG SET maxmemory-policy noeviction",
+                self._server,
+                policy,
+            )
 
     def _down(self) -> None:
         """What was asked may have been done or not: the next connection begins with all that is known here."""
