@@ -7,7 +7,7 @@ import pytest
 
 from entrepot.core.errors import PeriodNotClosable
 from entrepot.core.exchange import ExchangeRate
-from entrepot.core.log_records import Marked
+from entrepot.core.log_records import Marked, MonthClosed
 from entrepot.core.money import PICO
 from entrepot.core.periods import DAY, END_OF_TIME, HOUR, Instant, Period, parse_instant, parse_period
 from entrepot.core.provisioned import UnitsFrom
@@ -124,9 +124,73 @@ def test_a_contract_abroad_that_was_taken_back_needs_a_rate_only_for_its_usage()
 
 
 def test_the_earliest_month_that_was_left_open_is_named() -> None:
-    books = folded(applied(world(VERSION)), *recorded(usage("a", JANUARY + DAY), usage("b", FEBRUARY + DAY)))
+    events = recorded(usage("a", FEBRUARY + DAY, customer="a"), usage("b", JANUARY + DAY, customer="b"))
+    books = folded(applied(world(VERSION, customers=CUSTOMERS)), *events)
     terms = terms_of(books)
     assert terms is not None
     with pytest.raises(PeriodNotClosable, match="2024-01 is not closed yet"):
         check_order(books, terms, PERIOD)
     check_order(books, terms, parse_period("2024-01"))
+
+
+MAY = parse_instant("2024-05-01")
+CLOSES = (MonthClosed(at=APRIL + DAY, period="2024-03"), MonthClosed(at=MAY + DAY, period="2024-04"))
+
+
+@pytest.mark.parametrize(
+    ("term", "closes", "kept"),
+    [
+        (Commitment(12 * PICO, MARCH, APRIL), 1, {"income:shortfalls": -2}),
+        (Commitment(12 * PICO, MARCH, APRIL), 2, {"income:shortfalls": -2}),
+        (Commitment(12 * PICO, MARCH, MAY), 1, {"liabilities:commitment:acme": -2}),
+        (Commitment(12 * PICO, MARCH, MAY), 2, {"income:shortfalls": -2}),
+        (Commitment(12 * PICO, MARCH, APRIL, prepaid=False), 2, {"income:shortfalls": -2}),
+        (Credit("credit-1", 17 * PICO, MARCH, APRIL), 1, {"income:breakage": -7}),
+        (Credit("credit-1", 17 * PICO, MARCH, APRIL), 2, {"income:breakage": -7}),
+        (Credit("credit-1", 17 * PICO, MARCH, MAY), 1, {"liabilities:credit:acme": -7}),
+        (Credit("credit-1", 17 * PICO, MARCH, MAY), 2, {"income:breakage": -7}),
+        (Credit("credit-1", 17 * PICO, MARCH, APRIL, granted=True), 2, {"income:grants": 10}),
+    ],
+)
+def test_what_nobody_used_is_earned_when_its_last_month_is_closed_and_owed_until_then(
+    term: Term, closes: int, kept: dict[str, int]
+) -> None:
+    """Ten dollars were used in March."""
+    declared = world(VERSION, contracts=[contract("acme", terms=(term,))])
+    books = folded(applied(declared), *recorded(usage("a")), *CLOSES[:closes])
+    balances = {account: amount // PICO for (account, _), amount in books.balances().items()}
+    assert balances.pop("income:usage:m") == -10
+    assert balances.pop("assets:receivable:invoiced:acme", 0) == 10 - sum(kept.values())
+    assert balances == kept
+
+
+@pytest.mark.parametrize(
+    "term",
+    [
+        Commitment(17 * PICO, MARCH, APRIL),
+        Commitment(17 * PICO, MARCH, APRIL, prepaid=False),
+        Credit("credit-1", 17 * PICO, MARCH, APRIL),
+    ],
+)
+@pytest.mark.parametrize(("late", "kept"), [(4, 3), (7, 0), (10, 0)])
+def test_late_usage_takes_back_what_was_earned_of_what_nobody_had_used(term: Term, late: int, kept: int) -> None:
+    declared = world(VERSION, contracts=[contract("acme", terms=(term,))])
+    more = recorded(usage("b", meters={"input_tokens": late}))
+    books = folded(applied(declared), *recorded(usage("a")), CLOSES[0], *more, CLOSES[1])
+    balances = {account: amount // PICO for (account, _), amount in books.balances().items()}
+    assert balances.pop("income:usage:m") == -10 - late
+    assert balances.pop("assets:receivable:invoiced:acme") == max(17, 10 + late)
+    assert sum(balances.values()) == -kept
+    assert all(account.startswith("income:") for account in balances)
+
+
+def test_what_is_used_as_the_term_ends_is_beyond_it() -> None:
+    declared = world(VERSION, contracts=[contract("acme", terms=(Commitment(12 * PICO, MARCH, APRIL),))])
+    books = folded(applied(declared), *recorded(usage("a"), usage("b", APRIL)), *CLOSES)
+    assert [
+        [(line.kind, line.period, line.amount) for line in invoice.lines if line.amount != "0.00"]
+        for invoice in books.invoices()
+    ] == [
+        [("usage", "2024-03", "10.00"), ("commitment", "2024-03", "-10.00"), ("purchase", "2024-03", "12.00")],
+        [("usage", "2024-04", "10.00")],
+    ]
