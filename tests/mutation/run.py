@@ -54,7 +54,10 @@ TESTS = (
     *(f"unit/{room}" for room in ("rating", "ledger", "invoicing", "settlement", "provisioning", "printing")),
     *("unit/metering/test_aggregate.py", "unit/metering/test_record.py", "unit/reconciling"),
     *("unit/reporting/test_seats.py", "unit/reporting/test_throughput.py"),
-    *(f"unit/flows/test_{name}.py" for name in ("close_month", "price_diff", "tell_budgets", "weigh_budgets")),
+    *(
+        f"unit/flows/test_{name}.py"
+        for name in ("accrue", "close_month", "price_diff", "tell_budgets", "weigh_budgets")
+    ),
     *("oracle/test_oracle.py", "unit/test_bill.py", "unit/test_closing.py", "unit/test_crediting.py"),
     *("unit/test_backdated_worlds.py", "unit/test_closing_in_pieces.py", "unit/test_dropped_prices.py"),
     *("unit/test_renamed_deployments.py", "unit/test_settling.py", "unit/test_workers.py"),

@@ -1,9 +1,11 @@
 """Settling with partners in the fold: only what is closed, only once, and what is corrected later is taken back."""
 
 import msgspec
+import pytest
 
 from entrepot.core.agreements import Agreement
 from entrepot.core.catalog import Model
+from entrepot.core.errors import PeriodNotClosable
 from entrepot.core.exchange import ExchangeRate
 from entrepot.core.log_records import LogRecord, MonthClosed, MonthSettled
 from entrepot.core.money import PICO
@@ -11,6 +13,8 @@ from entrepot.core.periods import DAY, END_OF_TIME, HOUR, parse_instant
 from entrepot.core.terms import Reservation
 from entrepot.core.world import World
 from entrepot.flows.compare_books import check
+from entrepot.flows.settle_accounts import check_settleable
+from entrepot.flows.show_overview import terms_of
 from entrepot.ports.books import Books
 from tests.support.billing import APRIL, MARCH, applied, contract, folded, prices, recorded, usage, version, world
 
@@ -103,3 +107,58 @@ def test_a_reservation_of_a_partners_model_is_shared_as_its_usage_is() -> None:
     books = folded(applied(made), *closed("2024-03", APRIL + DAY))
     assert books.invoices()[0].net == "180.00"
     assert stated(books) == [("2024-03-own-1", "60.00", "12.00")]
+
+
+RENTAL = Agreement(
+    "own/capacity_rental@always", "own", "capacity_rental", "receive", 0, END_OF_TIME, "EUR", unit="gpu", each_pico=PICO
+)
+
+
+def settleable(books: Books, period: str = "2024-03") -> str:
+    """The fault that keeps a month from being settled, "" for none."""
+    try:
+        check_settleable(books, terms_of(books), period)
+    except PeriodNotClosable as refused:
+        return refused.message
+    return ""
+
+
+def test_a_month_can_be_settled_once_a_close_of_it_went_through() -> None:
+    """The first close of February is refused: a rate is missing."""
+    paid_in_euro = contract("acme", currency="EUR", price_currency="USD")
+    waiting = msgspec.structs.replace(declared(), contracts=(paid_in_euro,))
+    rated = msgspec.structs.replace(waiting, exchange_rates=(ExchangeRate("USD", "EUR", 0, PICO),))
+    refused = [applied(waiting), march("a", 1), MonthClosed(at=APRIL + DAY, period="2024-03")]
+    assert "2024-03 is not closed" in settleable(folded())
+    assert "2024-03 is not closed" in settleable(folded(*refused[:2]))
+    assert "2024-03 is not closed" in settleable(folded(*refused))
+    assert settleable(folded(*refused, applied(rated, APRIL + DAY), *closed("2024-03", APRIL + 2 * DAY))) == ""
+    assert "is not a month" in settleable(folded(*refused), "March")
+
+
+def test_only_a_share_of_invoices_needs_a_rate_from_their_currency() -> None:
+    abroad = msgspec.structs.replace(SHARE, currency="EUR")
+    used = [march("a", 1_000_000), MonthClosed(at=APRIL + DAY, period="2024-03")]
+    assert settleable(folded(applied(declared(RENTAL)), *used)) == ""
+    assert "declare an exchange rate from USD to EUR" in settleable(folded(applied(declared(abroad)), *used))
+
+
+@pytest.mark.parametrize(("since", "amount"), [(APRIL - 1, "100.00"), (APRIL, "200.00")])
+def test_a_share_is_converted_at_the_rate_in_force_when_the_month_ends(since: int, amount: str) -> None:
+    rates = (ExchangeRate("USD", "EUR", 0, PICO), ExchangeRate("USD", "EUR", since, PICO // 2))
+    made = msgspec.structs.replace(declared(msgspec.structs.replace(SHARE, currency="EUR")), exchange_rates=rates)
+    books = folded(applied(made), march("a", 1_000_000), *closed("2024-03", APRIL + DAY))
+    assert [item.amount for one in books.statements() for item in one.documents] == [amount]
+
+
+def test_a_statement_has_the_agreements_that_may_come_to_something() -> None:
+    """A share of invoices also behind its end, since usage of its time may come late; others while in force."""
+    ended = msgspec.structs.replace(SHARE, id="own/resale_share@ended", ends=MARCH)
+    later = msgspec.structs.replace(SHARE, id="own/resale_share@later", begins=APRIL)
+    rented = msgspec.structs.replace(RENTAL, currency="USD")
+    over = msgspec.structs.replace(rented, id="own/capacity_rental@over", ends=MARCH)
+    agreements = (SHARE, ended, later, rented, over)
+    books = folded(applied(declared(*agreements)), march("a", 1_000_000), *closed("2024-03", APRIL + DAY))
+    (made,) = books.statements()
+    found = [(item.agreement, item.amount) for item in made.documents]
+    assert found == [(SHARE.id, "200.00"), (ended.id, "0.00"), (rented.id, "0.00")]
