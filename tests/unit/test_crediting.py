@@ -9,7 +9,7 @@ from entrepot.core.log_records import InvoiceCredited, LogRecord, MonthClosed, M
 from entrepot.core.money import PICO
 from entrepot.core.periods import DAY, END_OF_TIME, parse_instant
 from entrepot.core.subscriptions import SeatsFrom, Subscription
-from entrepot.core.terms import SHARE, Tax
+from entrepot.core.terms import SHARE, Cap, Tax
 from entrepot.core.world import WorldIndex
 from entrepot.flows.compare_books import check
 from entrepot.flows.credit_invoice import draw_up_credit
@@ -108,6 +108,19 @@ def test_nothing_is_given_back_twice_or_of_a_line_that_is_not_there() -> None:
             draw_up_credit(books, terms_of(books), credited(*lines))
     with pytest.raises(BadInput, match="is a credit note"):
         draw_up_credit(books, terms_of(books), credited((1, ""), invoice="2024-04-C00001"))
+
+
+def test_no_more_is_given_back_than_was_charged_whatever_a_line_says() -> None:
+    """100 of usage under a cap of 40: of the line of 100 there are 40 to give back, and of those no more than once."""
+    priced = version(prices(("m", "input_tokens", "100")))
+    made = world(priced, contracts=[contract("acme", terms=(Cap(40 * PICO), Tax(SHARE // 5, "VAT")))])
+    used = recorded(usage("a", "2024-03-10", meters={"input_tokens": 10**6}))
+    once = [applied(made), *used, MonthClosed(at=APRIL + DAY, period="2024-03"), credited((1, "")), credited((1, "30"))]
+    books = folded(*once)
+    assert notes(books) == [("2024-04-C00001", "-6.00", "-36.00")]
+    with pytest.raises(BadInput, match=r"of invoice 2024-03-000001 10[.]00 is left, before tax"):
+        draw_up_credit(books, terms_of(books), credited((1, "10.01")))
+    assert draw_up_credit(books, terms_of(books), credited((1, "10"))).total == "-12.00"
 
 
 def test_a_credit_note_takes_back_the_partners_share_and_makes_no_supplement() -> None:

@@ -4,7 +4,6 @@ Days and months are those of a zone, the contract's. A seat that comes within a 
 included. Within a term seats do not go: the most that were assigned since it began are charged until it ends.
 """
 
-from collections.abc import Iterator
 from datetime import date
 from functools import lru_cache
 from itertools import pairwise
@@ -99,11 +98,10 @@ def _assigned(subscription: Subscription, day: _Day) -> int:
     return len(subscription.assigned(*day))
 
 
-def _days(subscription: Subscription, begins: Instant, ends: Instant, zone: str) -> Iterator[_Day]:
+def _days(subscription: Subscription, begins: Instant, ends: Instant, zone: str) -> set[_Day]:
     """The days of [begins, ends) on which somebody gets a seat; on no others can there be more than before."""
-    for at in {max(item.begins, begins) for item in subscription.assignments if item.begins < ends}:
-        month = period_of(at, zone)
-        yield next(day for day in _month_days(month, zone) if day[0] <= at < day[1])
+    gets = {max(item.begins, begins) for item in subscription.assignments if item.begins < ends}
+    return {next(day for day in _month_days(period_of(at, zone), zone) if day[0] <= at < day[1]) for at in gets}
 
 
 @lru_cache(maxsize=1024)

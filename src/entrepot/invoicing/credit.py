@@ -31,13 +31,19 @@ def credit(
 
     Tax is what the invoice says was taken on each line: that on all that is given back so far, less what was given back
     of it before, so that any number of notes give back exactly the tax of the invoice.
-    Raises: BadInput when a line is not there, or less is left of it.
+    Raises: BadInput when a line is not there, or less is left of it or of the whole invoice, before tax.
     """
     lines = [_credited(invoice, earlier, line, amount) for line, amount in wanted]
     if not lines or len({line.number for line in lines}) < len(lines):
         raise BadInput("name each line to give back once")
     taxes = tuple(_tax(invoice, place, lines, earlier, rounding) for place in range(len(invoice.taxes)))
     net = sum(parse_pico(line.amount) for line in lines)
+    left = parse_pico(invoice.net) + sum(parse_pico(note.net) for note in earlier)
+    if -net > left:  # A cap, a commitment or credit took off what other lines say.
+        raise BadInput(
+            f"of invoice {invoice.number} {format_minor(max(left, 0), invoice.currency)} is left, before tax; "
+            "give back no more than that"
+        )
     tax_pico = sum(parse_pico(tax.amount) for tax in taxes)
     return Invoice(
         number=number,
