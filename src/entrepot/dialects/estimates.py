@@ -16,6 +16,7 @@ from entrepot.dialects.operations import Operation
 
 # What an answer is taken to be where the request does not say how long it may get.
 OUTPUT_TOKENS_GUESS: Final = 1024
+_ANSWERS_MAX: Final = 10_000  # More than any server gives; a counter that has held more may not be exact any more.
 _AROUND_MESSAGE = 3
 _BEFORE_ANSWER = 3
 _ANSWERED_IN_TOKENS = frozenset({"chat", "completions", "responses", "compact_response"})
@@ -43,7 +44,7 @@ def estimate_of(
     prompt_max = context_tokens if tally.is_uncounted or asked.previous else prompt
     if not fits_context:
         return Estimate(prompt, 0, prompt_max, 0)
-    answers = max(1, read.n or 1, read.best_of or 1)
+    answers = min(max(1, read.n or 1, read.best_of or 1), _ANSWERS_MAX)
     said = read.max_completion_tokens or read.max_output_tokens or read.max_tokens
     rest = max(0, context_tokens - prompt)
     longest = rest if said is None else max(0, min(said, rest))

@@ -4,13 +4,14 @@ from typing import Final
 
 import msgspec
 
-from entrepot.core.errors import UnsupportedValue
+from entrepot.core.errors import InvalidRequest, UnsupportedValue
 from entrepot.dialects.answers import MIB, Answers, Said, as_answered, present
 from entrepot.dialects.asked import Asked, Known, flag_of, number_of, read_fields, text_of
 from entrepot.dialects.multipart import read_form
 from entrepot.dialects.usage_by_medium import meters_of
 
 _EVENT_BYTES_MAX: Final = 64 * MIB  # A picture of 4096 by 4096 dots in base64, as large as it can get.
+_PICTURES_MAX = 1000  # Of one request; OpenAI gives 10.
 _COMPLETED = frozenset({"image_generation.completed", "image_edit.completed"})
 
 
@@ -46,6 +47,8 @@ def read_edit(body: bytes, media_type: bytes = b"") -> Asked:
 
 
 def _pictures(number: int | None, *, stream: bool) -> Known:
+    if number is not None and not 1 <= number <= _PICTURES_MAX:
+        raise InvalidRequest(f"n must be a whole number from 1 to {_PICTURES_MAX}.", param="n")
     if stream and number not in {None, 1}:
         raise UnsupportedValue("Pictures are streamed one at a time here: leave n out, or stream.", param="n")
     return (("images", 1 if number is None else number),)

@@ -59,6 +59,18 @@ def test_an_upstreams_errors(gateway: Gateway, path: str, body: bytes, status: i
     assert (usage.outcome, usage.source, usage.meters) == ("upstream_failed", "reported", {})
 
 
+@pytest.mark.parametrize("n", ["0", "-5", "1001", "1" + "0" * 30])
+def test_a_number_of_pictures_that_nobody_draws(gateway: Gateway, n: str) -> None:
+    reply = ask(gateway, b'{"model":"images","prompt":"a","n":%b}' % n.encode(), path="/v1/images/generations")
+    assert (reply.status, reply.error["param"]) == (400, "n")
+    field = '--b\r\nContent-Disposition: form-data; name="{}"\r\n\r\n{}\r\n'
+    form = field.format("model", "image_edits") + field.format("n", n) + "--b--\r\n"
+    headers = {"api-key": KEY, "Content-Type": "multipart/form-data; boundary=b"}
+    reply = ask(gateway, form.encode(), path="/v1/images/edits", headers=headers)
+    assert (reply.status, reply.error["param"]) == (400, "n")
+    assert gateway.sink.records == []
+
+
 def test_a_client_that_leaves_a_form(gateway: Gateway) -> None:
     with client_of(gateway) as client, pytest.raises(openai.APITimeoutError):
         client.with_options(timeout=0.2).audio.transcriptions.create(

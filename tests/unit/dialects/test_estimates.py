@@ -57,6 +57,13 @@ def user(content: Any) -> list[dict[str, Any]]:
     return [{"role": "user", "content": content}]
 
 
+@pytest.mark.parametrize("name", ["n", "best_of"])
+def test_no_number_of_answers_makes_it_more_than_counters_hold(name: str) -> None:
+    fields: dict[str, Any] = {name: 10**30}
+    asked = estimate("chat", messages=user("hi"), max_tokens=10, **fields)
+    assert asked.output_tokens == asked.output_tokens_max == 100_000
+
+
 @pytest.mark.parametrize(("tokenizer", "counted"), [("cl100k_base", 129), ("o200k_base", 124)])
 def test_a_chat_is_counted_as_the_api_counts_it(tokenizer: str, counted: int) -> None:
     assert estimate(tokenizer=tokenizer, messages=EXAMPLE, max_tokens=1).prompt_tokens == counted
