@@ -11,13 +11,15 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
+from entrepot.adapters.clocks import SystemClock
 from entrepot.cli.main import main
 from entrepot.compose.control_plane import control_app
 from entrepot.compose.settings import Settings, load_settings
 from entrepot.compose.tokens import admin_token
+from entrepot.core.periods import format_instant, parse_instant, period_of
 from entrepot.edge.sessions import COOKIE
 from entrepot.reporting.retirements import Retirement
-from tests.support.offices import make_month, write_world
+from tests.support.offices import USAGE, make_month, write_world
 from tests.support.worlds import SMALL
 
 INVOICE = "2024-05-000001"
@@ -62,7 +64,7 @@ def test_strangers_see_that_it_lives_and_nothing_else(app: Starlette, stranger: 
         answer = stranger.get(path.replace("{line:int}", "1").format(number=INVOICE))
         assert answer.status_code == 401, path
         assert answer.json()["error"]["code"] == "invalid_api_key"
-    for path in ("/", "/invoices", f"/invoices/{INVOICE}", "/quarantine"):
+    for path in ("/", "/limits", "/invoices", f"/invoices/{INVOICE}", "/quarantine"):
         answer = stranger.get(path)
         assert (answer.status_code, answer.headers["location"]) == (303, "/login")
 
@@ -175,12 +177,40 @@ def test_a_browser_logs_in_looks_around_and_logs_out(stranger: TestClient, setti
     assert stranger.get("/").status_code == 303
 
 
+def test_limits_say_what_may_be_used_what_is_used_and_when_it_begins_anew(tmp_path: Path) -> None:
+    now = SystemClock().now()
+    text = SMALL.replace("since: 2023-06-01}", "since: 2023-06-01, budget: {monthly: 20}}")
+    text = text.replace("customer: acme}", "customer: acme, budget: {total: 5000000, in: tokens, mode: soft}}")
+    text += "  - {id: spare, project: search, model: smollm2-135m, tokens_per_minute: 1000}\n"
+    row = {**USAGE[0], "admitted_at": format_instant(now), "finished_at": format_instant(now)}
+    (tmp_path / "usage.jsonl").write_text(json.dumps(row) + "\n")
+    home = ("--home", str(tmp_path / "home"))
+    assert main(["apply", write_world(tmp_path, text), *home]) == 0
+    assert main(["usage", "import", str(tmp_path / "usage.jsonl"), *home]) == 0
+    settings = load_settings({}, {"home": str(tmp_path / "home")})
+    with TestClient(control_app(settings), headers={"authorization": f"Bearer {admin_token(settings)}"}) as client:
+        every, ours, others = (
+            client.get(path).text for path in ("/limits", "/limits?customer=acme", "/limits?customer=x")
+        )
+    # 1,000 tokens in and 200 out come to 0.042 USD; the month begins anew at the first.
+    for shown in ("acme<small>customer", 'title="0.042"', "0 %", "5\u2009000\u2009000", "240\u2009000"):
+        assert shown in every, shown
+    assert period_of(now, "UTC").next().start("UTC") == parse_instant(
+        re.findall(r"(\d{4}-\d\d-01) 00:00", every)[0] + "T00:00:00Z"
+    )
+    assert every.index("chat<small>") < every.index("spare<small>")  # By how much of it is used.
+    assert "small<small>" not in every  # It has no limit.
+    assert ours.count("<tr>") == every.count("<tr>")
+    assert "No budget." in others
+    assert "No deployment has limits." in others
+
+
 def test_a_login_that_is_too_long_is_not_read(stranger: TestClient) -> None:
     assert stranger.post("/login", data={"token": "x" * 10_000}).status_code == 413
 
 
 def test_pages_load_nothing_from_elsewhere(admin: TestClient) -> None:
-    for path in ("/", "/invoices", f"/invoices/{INVOICE}", "/quarantine", "/login"):
+    for path in ("/", "/limits", "/invoices", f"/invoices/{INVOICE}", "/quarantine", "/login"):
         page = admin.get(path)
         assert page.headers["content-security-policy"].startswith("default-src 'none'")
         loaded = re.findall(r'(?:src|href|action)="([^"]+)"', page.text)

@@ -10,6 +10,7 @@ from starlette.routing import Route
 
 from entrepot.core.errors import EntrepotError, NotFound
 from entrepot.core.periods import format_instant
+from entrepot.edge.console_limits import limits_page
 from entrepot.edge.console_markup import asset
 from entrepot.edge.console_pages import (
     Frame,
@@ -26,9 +27,12 @@ from entrepot.edge.control_api import OpenBooks, line_of
 from entrepot.edge.error_bodies import shape_of
 from entrepot.edge.sessions import Sessions
 from entrepot.flows.render_invoice import RenderedInvoice
-from entrepot.flows.show_overview import show_overview
+from entrepot.flows.show_limits import show_limits
+from entrepot.flows.show_overview import show_overview, terms_of
+from entrepot.flows.weigh_budgets import weigh_budgets
 from entrepot.ports.books import Books
 from entrepot.ports.clock import Clock
+from entrepot.reporting.budgets import budget_reports
 
 ROWS_SHOWN = 200
 _LOGIN_BYTES_MAX = 4096
@@ -74,6 +78,7 @@ class Console:
         """Every page."""
         return [
             Route("/", self._page("/", self._overview)),
+            Route("/limits", self._page("/limits", self._limits)),
             Route("/invoices", self._page("/invoices", self._invoices)),
             Route("/invoices/{number}", self._page("/invoices", self._invoice)),
             Route("/invoices/{number}/document", self._document),
@@ -120,6 +125,17 @@ class Console:
     def _overview(self, _: Request, books: Books, frame: Frame) -> str:
         parts = [*self._parts(), *reconciled_part(books.reconciliations())]
         return overview_page(frame, show_overview(books, self._clock.now()), parts)
+
+    def _limits(self, request: Request, books: Books, frame: Frame) -> str:
+        now = self._clock.now()
+        with books.snapshot():
+            standings = weigh_budgets(books, terms_of(books), now)
+            return limits_page(
+                frame,
+                budget_reports(standings, now),
+                show_limits(books, now),
+                request.query_params.get("customer"),
+            )
 
     def _invoices(self, _: Request, books: Books, frame: Frame) -> str:
         return invoices_page(frame, books.invoices())

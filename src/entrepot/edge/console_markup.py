@@ -34,6 +34,11 @@ def _flush(right: bool) -> str:
     return ' class="number"' if right else ""
 
 
+def name(text: str, more: str = "", kind: str = "") -> str:
+    """A text that may be long and wraps, and what more is to be said of it. more: markup; kind: soft, wide or none."""
+    return f'<div class="name {kind}">{escape(text)}{f"<small>{more}</small>" if more else ""}</div>'
+
+
 def tile(label: str, value: str, below: str = "") -> str:
     """A large figure with its name. value and below are markup."""
     return f'<div class="tile"><div class="label">{escape(label)}</div><div class="value">{value}</div>{below}</div>'

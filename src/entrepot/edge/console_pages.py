@@ -9,13 +9,13 @@ from entrepot.core.log_records import Reconciled
 from entrepot.core.money import parse_pico
 from entrepot.core.periods import format_instant
 from entrepot.core.usage_event import UsageEvent
-from entrepot.edge.console_markup import badge, bar, columns, fill, grouped, moment, money, table, tile
+from entrepot.edge.console_markup import badge, bar, columns, fill, grouped, moment, money, name, table, tile
 from entrepot.flows.render_invoice import DOCUMENT_LANGUAGES
 from entrepot.flows.show_overview import CustomerRevenue, DeploymentTokens, LatestRequest, Overview
 from entrepot.ports.books import Quarantined
 
 _REFRESH_S = 15
-_PAGES = (("/", "Overview"), ("/invoices", "Invoices"), ("/quarantine", "Quarantine"))
+_PAGES = (("/", "Overview"), ("/limits", "Limits"), ("/invoices", "Invoices"), ("/quarantine", "Quarantine"))
 _GOOD_OUTCOMES = {"stop", "length", "tool_calls", "imported"}
 
 
@@ -62,7 +62,7 @@ def overview_page(frame: Frame, overview: Overview, parts: Sequence[Part]) -> st
         deployments=_deployments(overview.deployments),
         requests=_requests(overview.requests),
     )
-    return _page(frame, "Overview", body, refresh=True)
+    return page(frame, "Overview", body, refresh=True)
 
 
 def invoices_page(frame: Frame, invoices: Sequence[Invoice]) -> str:
@@ -71,7 +71,7 @@ def invoices_page(frame: Frame, invoices: Sequence[Invoice]) -> str:
         (
             f'<a href="/invoices/{escape(item.number)}">{escape(item.number)}</a>',
             escape(item.period),
-            escape(item.customer_name),
+            name(item.customer_name),
             escape(f"{item.total} {item.currency}"),
             f'<span class="soft">{moment(item.issued_at)}</span>',
         )
@@ -79,7 +79,7 @@ def invoices_page(frame: Frame, invoices: Sequence[Invoice]) -> str:
     ]
     empty = "No invoice yet. Close a month that is over: <code>entrepot close 2024-03</code>"
     listed = table(("Number", "Period", "Customer", "Total", "Issued"), rows, empty, numbers=(3,))
-    return _page(frame, "Invoices", f'<section class="card"><h2>Invoices</h2>{listed}</section>')
+    return page(frame, "Invoices", f'<section class="card"><h2>Invoices</h2>{listed}</section>')
 
 
 def invoice_page(frame: Frame, invoice: Invoice, line: int | None, requests: Iterable[UsageEvent]) -> str:
@@ -99,7 +99,7 @@ def invoice_page(frame: Frame, invoice: Invoice, line: int | None, requests: Ite
     ]
     headings = ("#", "Model", "Meter", "Quantity", "Unit price", "Exact", "Amount", "")
     sums = (("Net", invoice.net), ("Tax", invoice.tax), ("Rounding left over", invoice.residual))
-    totals = "".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in sums)
+    totals = "".join(f"<dt>{title}</dt><dd>{escape(value)}</dd>" for title, value in sums)
     totals += f'<dt class="total">Total</dt><dd class="total">{escape(invoice.total)} {escape(invoice.currency)}</dd>'
     body = fill(
         "invoice.html",
@@ -114,7 +114,7 @@ def invoice_page(frame: Frame, invoice: Invoice, line: int | None, requests: Ite
         documents=_documents(invoice.number),
         requests=_behind(line, requests) if line is not None else "",
     )
-    return _page(frame, f"Invoice {invoice.number}", body)
+    return page(frame, f"Invoice {invoice.number}", body)
 
 
 def _documents(number: str) -> str:
@@ -141,24 +141,25 @@ def quarantine_page(frame: Frame, items: Sequence[Quarantined], total: int) -> s
         (
             badge(item.kind, "warn"),
             f'<span class="mono">{escape(item.event.id)}</span>',
-            escape(item.event.customer),
-            escape(item.event.model),
-            escape(item.reason),
+            name(item.event.customer),
+            name(item.event.model),
+            name(item.reason, kind="wide"),
         )
         for item in items
     ]
     listed = table(("Kind", "Event", "Customer", "Model", "Reason"), rows, "Nothing waits: all usage is booked.")
     shown = f"<small>{len(items)} of {grouped(total)}</small>" if total > len(items) else ""
-    return _page(frame, "Quarantine", f'<section class="card"><h2>Quarantine{shown}</h2>{listed}</section>')
+    return page(frame, "Quarantine", f'<section class="card"><h2>Quarantine{shown}</h2>{listed}</section>')
 
 
 def refusal_page(frame: Frame, title: str, message: str) -> str:
     """Something that could not be shown, and why."""
     body = f'<section class="card"><h1>{escape(title)}</h1><p class="empty">{escape(message)}</p></section>'
-    return _page(frame, title, body)
+    return page(frame, title, body)
 
 
-def _page(frame: Frame, title: str, body: str, *, refresh: bool = False) -> str:
+def page(frame: Frame, title: str, body: str, *, refresh: bool = False) -> str:
+    """The body within what every page shows."""
     navigation = "".join(
         f'<a href="{path}"{" aria-current=page" if path == frame.path else ""}>{name}</a>' for path, name in _PAGES
     )
@@ -191,7 +192,7 @@ def _revenue(rows: Sequence[CustomerRevenue]) -> str:
         largest[item.currency] = max(largest.get(item.currency, 0), parse_pico(item.exact))
     listed = [
         (
-            f"{escape(item.name)}<small>{escape(item.period)}</small>",
+            name(item.name, escape(item.period)),
             bar(parse_pico(item.exact), largest[item.currency]),
             _amount(item),
         )
@@ -209,9 +210,9 @@ def _deployments(rows: Sequence[DeploymentTokens]) -> str:
     largest = max((item.input_tokens + item.output_tokens for item in rows), default=0)
     listed = [
         (
-            f"{escape(item.deployment)}<small>{escape(item.project)}</small>",
-            escape(item.customer),
-            f'<span class="soft">{escape(item.model)}</span>',
+            name(item.deployment, escape(item.project)),
+            name(item.customer),
+            name(item.model, kind="soft"),
             bar(item.input_tokens + item.output_tokens, largest),
             grouped(item.input_tokens),
             grouped(item.output_tokens),
@@ -226,8 +227,8 @@ def _requests(rows: Sequence[LatestRequest]) -> str:
     listed = [
         (
             f'<span class="soft">{moment(item.admitted_at)}</span>',
-            escape(item.customer),
-            escape(item.deployment),
+            name(item.customer),
+            name(item.deployment),
             badge(item.outcome, "good" if item.outcome in _GOOD_OUTCOMES else "warn"),
             badge(item.source, "warn" if item.source == "estimated" else ""),
             f"{grouped(item.duration_ms)} ms",
