@@ -10,6 +10,7 @@ from entrepot.core.invoices import Invoice
 from entrepot.core.log_records import LogRecord, WorldApplied
 from tests.oracle.cases import Case, CountFrom, Holder, Reserved, Round, Use
 from tests.oracle.generated import round_of
+from tests.oracle.papers import DIGITS
 from tests.oracle.product import books_of, records_of
 
 _USAGE = ("usage", "adjustment", "overage")
@@ -95,11 +96,27 @@ def _parts(use: Use, chance: Random) -> Iterator[Use]:
 def _late(office: Round, plain: Sequence[Invoice]) -> Iterator[str]:
     """What was told late comes, over all invoices, to what it would have come to in time."""
     in_time = office._replace(cases=tuple(map(_told_in_time, office.cases)))
-    here, there = _sums(office, plain), _sums(office, _invoices(in_time, records_of(in_time)))
+    told = _invoices(in_time, records_of(in_time))
+    yield from _totals_differ(plain, told)
+    here, there = _sums(office, plain), _sums(office, told)
     for key in sorted(here.keys() | there.keys(), key=str):
         if here[key] != there[key]:
             yield f"late: {key} comes to {here[key]}, in time to {there[key]}"
             return
+
+
+def _totals_differ(late: Sequence[Invoice], in_time: Sequence[Invoice]) -> Iterator[str]:
+    """What a customer owes may differ by what lines and taxes are rounded by, and by nothing else."""
+    totals: Counter[str] = Counter()
+    rounded: Counter[str] = Counter()
+    for sign, invoices in ((1, late), (-1, in_time)):
+        for invoice in invoices:
+            totals[invoice.contract] += sign * int(Fraction(invoice.total) * 10**12)
+            unit = 10 ** (12 - DIGITS[invoice.currency])
+            rounded[invoice.contract] += unit * (len(invoice.lines) + len(invoice.taxes))
+    for contract, pico in totals.items():
+        if abs(pico) > rounded[contract]:
+            yield f"late: {contract} owes {Fraction(pico, 10**12)} more than in time"
 
 
 def _told_in_time(case: Case) -> Case:

@@ -12,9 +12,7 @@ import msgspec
 from entrepot.core.periods import Instant
 from entrepot.core.price_windows import Stretch, stretch_at
 from entrepot.core.prices import SERVED_BY_UNITS, Price, PriceBookVersion, PriceTable, long_class
-from entrepot.core.tokens import INPUT_METERS, TOKEN_METERS
-
-OUTPUT_METERS = tuple(sorted(TOKEN_METERS.difference(INPUT_METERS)))
+from entrepot.core.tokens import INPUT_METERS, OUTPUT_METERS
 
 
 class PricesInForce(msgspec.Struct, frozen=True):

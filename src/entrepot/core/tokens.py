@@ -15,6 +15,8 @@ UNIT_MINUTES, COVERED_MINUTES, RESERVED_MINUTES = (
     "covered_unit_minutes",
     "reserved_unit_minutes",
 )
+# Counted from deployments and reservations, which the world says, and not from requests.
+METERS_OF_UNITS = frozenset({UNIT_HOURS, UNIT_MINUTES, COVERED_MINUTES, RESERVED_MINUTES})
 MINUTES_PER_HOUR = 60
 METERS = (
     TOKEN_METERS

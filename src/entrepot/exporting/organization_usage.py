@@ -6,7 +6,7 @@ Source: OpenAI's OpenAPI description, version 2.3.0, /organization/usage/*.
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, get_args
 
-from entrepot.core.tokens import INPUT_METERS, TOKEN_METERS
+from entrepot.core.tokens import INPUT_METERS, OUTPUT_METERS, TOKEN_METERS
 
 UsageKind = Literal[
     "completions",
@@ -24,7 +24,6 @@ USAGE_KINDS: tuple[UsageKind, ...] = get_args(UsageKind)
 
 Meters = Mapping[str, int]
 
-_OUTPUT_METERS = tuple(sorted(TOKEN_METERS - set(INPUT_METERS)))
 _CACHED = tuple(meter for meter in INPUT_METERS if "cached_input" in meter)
 _WRITTEN = tuple(meter for meter in INPUT_METERS if "cache_write" in meter)
 # {meter that is not of tokens: its page}
@@ -57,7 +56,7 @@ PAGES: dict[UsageKind, Page] = {
             "input_cached_tokens": _CACHED,
             "input_cache_write_tokens": _WRITTEN,
             "input_uncached_tokens": tuple(sorted(set(INPUT_METERS) - set(_CACHED) - set(_WRITTEN))),
-            "output_tokens": _OUTPUT_METERS,
+            "output_tokens": OUTPUT_METERS,
             "input_text_tokens": ("input_tokens",),
             "output_text_tokens": ("output_tokens", "reasoning_tokens"),
             "input_cached_text_tokens": ("cached_input_tokens",),

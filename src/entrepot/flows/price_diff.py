@@ -13,15 +13,13 @@ from entrepot.core.money import format_pico, parse_pico
 from entrepot.core.periods import END_OF_TIME, Instant, Period, format_instant, period_of
 from entrepot.core.tenancy import Contract
 from entrepot.core.terms import Commitment, Credit
-from entrepot.core.tokens import COVERED_MINUTES, RESERVED_MINUTES, UNIT_HOURS, UNIT_MINUTES
+from entrepot.core.tokens import METERS_OF_UNITS
 from entrepot.core.world import World, WorldIndex
 from entrepot.metering.aggregate import increments, summed
 from entrepot.metering.record import Recorder
 from entrepot.ports.books import Books
 from entrepot.reporting.price_lines import CustomerDiff, customer_diffs
 
-# Counted from deployments and reservations, not from requests; a world says them itself.
-_OF_UNITS = frozenset({COVERED_MINUTES, RESERVED_MINUTES, UNIT_HOURS, UNIT_MINUTES})
 _AT_ONCE = 20_000
 
 Usage = dict[tuple[Series, str, Instant], int]
@@ -157,7 +155,7 @@ def _by_readings(books: Books, span: _Span, recorder: Recorder) -> tuple[Usage, 
     counted = _Counted()
     for reading in books.readings(*span.bounds()):
         series = reading.series
-        if reading.meter in _OF_UNITS or not span.holds(series, reading.hour):
+        if reading.meter in METERS_OF_UNITS or not span.holds(series, reading.hour):
             continue
         old[series, reading.meter, reading.hour] = reading.quantity
         place = recorder.recount(reading)

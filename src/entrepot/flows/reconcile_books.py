@@ -13,7 +13,7 @@ from entrepot.core.money import format_pico
 from entrepot.core.periods import DAY, HOUR, Instant, Period, format_instant, hour_of, parse_period, period_of
 from entrepot.core.tenancy import Contract
 from entrepot.core.terms import Commitment
-from entrepot.core.tokens import COVERED_MINUTES, RESERVED_MINUTES, UNIT_HOURS, UNIT_MINUTES
+from entrepot.core.tokens import METERS_OF_UNITS, RESERVED_MINUTES
 from entrepot.core.world import WorldIndex
 from entrepot.ledger.chart_of_accounts import income_reservations, income_usage
 from entrepot.metering.log_count import LogDays
@@ -24,9 +24,6 @@ from entrepot.reconciling.paper import Rated, line_faults, months_together, sum_
 
 _LATEST_DAYS = 7  # What was missed longer ago is for `entrepot reconcile month`.
 _FAULTS_MAX = 20
-
-# Counted from deployments, so neither log nor store has events of them.
-_OF_UNITS = frozenset({COVERED_MINUTES, RESERVED_MINUTES, UNIT_HOURS, UNIT_MINUTES})
 
 
 class FiveWays(msgspec.Struct, frozen=True):
@@ -84,7 +81,7 @@ def reconcile_hours(
         for reading in books.counted_readings(since, until):
             place = Place(reading.series.contract, reading.hour, reading.meter)
             invoiced[place] += reading.invoiced
-            if reading.meter not in _OF_UNITS:
+            if reading.meter not in METERS_OF_UNITS:  # Neither log nor store has events of them.
                 readings[place] += reading.quantity
         taken: dict[Place, int] = defaultdict(int)
         for item in books.invoiced_readings(since, until):
@@ -151,7 +148,7 @@ def _accruals(
     for reading in books.counted_readings(since, until):
         key = (reading.series.contract, reading.hour, reading.series.model)
         charge = rater.rate(Reading(reading.series, reading.meter, reading.hour, reading.posted))
-        if charge.unit_pico is None or reading.meter in _OF_UNITS:
+        if charge.unit_pico is None or reading.meter in METERS_OF_UNITS:
             by_quantity.add(key)
         sides[key].rated[reading.meter] += charge.amount_pico
     for entry in books.usage_entries(since, until):
@@ -228,7 +225,7 @@ def _paper_faults(books: Books, terms: WorldIndex, invoice: Invoice) -> Iterator
 
 
 def _has_one_price(charge: Charge) -> bool:
-    return charge.unit_pico is not None and charge.meter not in _OF_UNITS
+    return charge.unit_pico is not None and charge.meter not in METERS_OF_UNITS
 
 
 def _rated_lines(books: Books, terms: WorldIndex, contract: Contract, first: Period, last: Period) -> Iterator[Rated]:
