@@ -26,19 +26,19 @@ class Caller:
 
 
 class Directory:
-    """The callers of one snapshot. Tokens that verified are remembered until they expire."""
+    """The callers of one snapshot. Tokens that verified are remembered until they expire.
 
-    __slots__ = ("_by_digest", "_by_principal", "_by_token", "_projects", "_trusted", "_verifier")
+    The caller of a key is made when it first calls: most of a hundred thousand keys do not before the next snapshot.
+    """
+
+    __slots__ = ("_by_digest", "_by_principal", "_by_token", "_keys", "_projects", "_trusted", "_verifier")
 
     def __init__(self, snapshot: GatewaySnapshot, trusted: str = "") -> None:
         """trusted: the digest of the token of this installation's own processes, or "" for none."""
         self._projects = snapshot.projects
         self._trusted = trusted
-        self._by_digest = {
-            digest: Caller(snapshot.projects[project], key, f"key {key}", "user")
-            for digest, (key, project) in snapshot.keys.items()
-            if project in snapshot.projects
-        }
+        self._keys = snapshot.keys
+        self._by_digest: dict[str, Caller] = {}
         self._by_principal = {
             (name, item.issuer): Caller(snapshot.projects[item.project], name, f"principal {name}", item.role)
             for name, item in snapshot.principals.items()
@@ -53,7 +53,7 @@ class Directory:
         project, tier: whom a process of this installation acts for; they mean nothing from anybody else.
         Raises: InvalidApiKey, PermissionDenied.
         """
-        caller = self._by_digest.get(credential.digest)
+        caller = self._by_digest.get(credential.digest) or self._caller_of_key(credential.digest)
         if caller is not None:
             return caller
         if not credential.text:
@@ -65,6 +65,14 @@ class Directory:
         if looks_like_token(credential.text):
             return self._caller_of_token(credential, at)
         raise InvalidApiKey("The API key is not known here, or was revoked; check the key and the endpoint.")
+
+    def _caller_of_key(self, digest: str) -> Caller | None:
+        key, name = self._keys.get(digest, ("", ""))
+        project = self._projects.get(name)
+        if project is None:
+            return None
+        caller = self._by_digest[digest] = Caller(project, key, f"key {key}", "user")
+        return caller
 
     def _acting_for(self, name: str, tier: str) -> Caller:
         project = self._projects.get(name)
