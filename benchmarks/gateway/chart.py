@@ -6,8 +6,8 @@ from xml.sax.saxutils import escape
 
 Place = Callable[[float, float], tuple[float, float]]
 
-WIDTH, HEIGHT = 560, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 140, 34, 44
+WIDTH, HEIGHT = 560, 312
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 140, 46, 44
 _COLOURS = ("#1a5fb4", "#c64600", "#26a269", "#813d9c")
 
 
@@ -27,7 +27,7 @@ def chart(title: str, across: str, up: str, lines: Mapping[str, Sequence[tuple[f
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
         _text(_LEFT, 18, title, weight="bold", size=13),
         _text((_LEFT + right) / 2, HEIGHT - 8, across, anchor="middle"),
-        _text(_LEFT - 52, _TOP - 4, up, size=10),
+        _text(_LEFT - 52, _TOP - 11, up, size=10),
     ]
     for step in range(5):
         y = y_max * step / 4

@@ -80,6 +80,7 @@ _ALL = (
         "ours",
         "the same, prompts counted, two limits held",
         partial(entrepot, 20, 20, limited=True),
+        phases=("requests", "latency", "body", "events"),
     ),
     Contender(
         FROM_MEMORY,
