@@ -17,6 +17,7 @@ from entrepot.core.errors import BadInput, UsageLogUnavailable
 from entrepot.core.log_records import InstanceLost, Progressed, WorldApplied, encode_record
 from entrepot.core.log_wire import ACK, NACK, STATE, MessageReader, batch, hello, read_ack, read_nack
 from entrepot.core.segments import frame
+from entrepot.ports.event_log import Told
 from tests.support.log_installation import ROOM_BYTES, Ends, Installation, full, play
 from tests.support.log_records import number_of, numbered
 
@@ -46,6 +47,32 @@ def test_a_refusal_fails_what_was_settled_and_keeps_all_of_it_in_order() -> None
             await sink.close()
 
     play(story)
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_request_that_fails_as_it_ends_takes_nobody_with_it(refused: bool, caplog: pytest.LogCaptureFixture) -> None:
+    def crash() -> None:
+        raise ZeroDivisionError
+
+    async def story(home: Installation) -> None:
+        async with home.server():
+            ends = Ends()
+            sink = await connect_usage_sink(home.path, "g1", ends.on_lost)
+            home.disk.fault = full if refused else no_fault
+            sink.settle(numbered(0), Told(crash, crash))
+            ends.settle(sink, 1)
+            await home.until(lambda: bool(ends.ended))
+            home.disk.fault = no_fault
+            await home.until(lambda: sink.available)
+            ends.settle(sink, 2)
+            await home.until(lambda: len(ends.ended) == 2)
+            assert ends.ended == [(1, "failed" if refused else "done"), (2, "done")]
+            assert home.records() == [numbered(number) for number in range(3)]
+            assert ends.lost == 0
+            await sink.close()
+
+    play(story)
+    assert [record.message for record in caplog.records].count("request_not_ended") == 1
 
 
 def test_a_client_with_nothing_at_stake_hears_of_a_refusal_too() -> None:

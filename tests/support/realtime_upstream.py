@@ -55,6 +55,12 @@ class RealtimeUpstream:
         self._server.close()
         await self._server.wait_closed()
 
+    def drop(self) -> None:
+        """Ends all its connections without a word."""
+        assert self._server is not None
+        for connection in self._server.connections:
+            connection.transport.abort()
+
     def _refuse(self, connection: ServerConnection, request: Request) -> Response | None:
         if not self.refuse:
             return None

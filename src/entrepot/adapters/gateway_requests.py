@@ -17,6 +17,7 @@ _PATHS: dict[Operation, str] = {
 }
 # 401 is about our own token, which changes when its file is replaced while a process still knows the old one.
 _TRY_LATER = {401, 429, 503}
+_ON_ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
 
 
 class GatewayRequests:
@@ -60,4 +61,4 @@ def _as_json(body: bytes) -> bytes:
         msgspec.json.decode(body, type=msgspec.Raw)
     except msgspec.DecodeError:
         return msgspec.json.encode(body.decode("utf-8", "replace"))
-    return body.replace(b"\n", b" ")
+    return body.translate(_ON_ONE_LINE)

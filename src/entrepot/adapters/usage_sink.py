@@ -216,7 +216,10 @@ class SocketUsageSink(asyncio.Protocol):
             sent = unanswered.popleft()
             kept_size += sent.kept_size
             for waiter in sent.settled:
-                waiter.settled()
+                try:
+                    waiter.settled()
+                except Exception:  # noqa: BLE001 - a bug in the end of one request is not the end of this process
+                    _events.exception("request_not_ended")
         if self._kept is not None and kept_size:
             self._kept.drop(kept_size)
             self._has_room = True
@@ -235,7 +238,10 @@ class SocketUsageSink(asyncio.Protocol):
         self._hoard(sum(map(len, self._frames)))
         for sent in refused:
             for waiter in sent.settled:
-                waiter.not_settled()
+                try:
+                    waiter.not_settled()
+                except Exception:  # noqa: BLE001 - as above
+                    _events.exception("request_not_ended")
 
     def _wait_no_more(self) -> None:
         """Lets close go on, if it waits."""

@@ -33,13 +33,16 @@ _decoder = msgspec.msgpack.Decoder(KeptAnswer)
 
 
 class Keeping:
-    """An answer on its way to a client, of which a copy is taken. It is dropped when it grows longer than bytes_max."""
+    """An answer on its way to a client, of which a copy is taken. It is dropped when it grows longer than bytes_max.
 
-    __slots__ = ("_at", "_bytes_max", "_is_stream", "_parts", "_size")
+    is_stream: to be set where it comes as events, whatever was asked for.
+    """
 
-    def __init__(self, at: Instant, bytes_max: int, *, is_stream: bool) -> None:
+    __slots__ = ("_at", "_bytes_max", "_parts", "_size", "is_stream")
+
+    def __init__(self, at: Instant, bytes_max: int) -> None:
         self._at = at
-        self._is_stream = is_stream
+        self.is_stream = False
         self._bytes_max = bytes_max
         self._size = 0
         self._parts: list[bytes] = []
@@ -58,7 +61,7 @@ class Keeping:
         if not is_sound or self._size > self._bytes_max:
             return None
         body = b"".join(self._parts)
-        return _encode(KeptAnswer(_VERSION, self._at, self._is_stream, body, usage.meters, usage.outcome, usage.raw))
+        return _encode(KeptAnswer(_VERSION, self._at, self.is_stream, body, usage.meters, usage.outcome, usage.raw))
 
 
 def read_kept(value: bytes) -> KeptAnswer | None:

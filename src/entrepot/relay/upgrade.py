@@ -134,7 +134,8 @@ class UpstreamSocket(asyncio.Protocol):
             self._fail()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tells the listener."""
+        """Tells the listener, who may still have something to say to it."""
+        self._transport = None
         listener = self._listener
         if listener is None:
             return

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import msgspec
 import openai
 import pytest
 
@@ -23,6 +24,7 @@ from entrepot.metering.record import Recorder
 from entrepot.ports.answer_store import AnswerStore
 from entrepot.rating.rate_usage import Rater
 from tests.support.gateway import KEY, Gateway, deployment, eventually, running_gateway, snapshot, target
+from tests.support.recording_upstream import recording, whole
 from tests.support.requests import ask, chat, read_until, request_bytes
 from tests.support.usage_rows import row
 from tests.support.valkey import ValkeyServer, running_valkey
@@ -161,6 +163,18 @@ def test_a_stream_and_a_whole_answer_are_not_the_same(gateway: Gateway) -> None:
     assert results(gateway, chat("hi"), chat("hi", stream=True), chat("hi"), chat("hi", stream=True)) == [
         "miss", "miss", "hit", "hit",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_it_is_given_again_as_it_came_whatever_was_asked_for(gateway: Gateway, stream: bool) -> None:
+    event = b'data: {"choices":[{"delta":{"content":"w"},"finish_reason":"stop"}],"usage":%b}\n\ndata: [DONE]\n\n'
+    events = event % b'{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}'
+    answer = whole() if stream else whole(events).replace(b"application/json", b"text/event-stream")
+    with recording(gateway, answer) as upstream:
+        gateway.serve(msgspec.structs.replace(cached(gateway), targets=(target(upstream.base_url),)))
+        first, second = (ask(gateway, chat("hi", stream=stream)) for _ in range(2))
+    assert [reply.headers["x-entrepot-cache"] for reply in (first, second)] == ["miss", "hit"]
+    assert (second.body, second.headers["content-type"]) == (first.body, first.headers["content-type"])
 
 
 def test_who_asks_does_not_decide(gateway: Gateway) -> None:

@@ -182,6 +182,32 @@ def test_nothing_of_a_responses_end_leaves_before_its_usage_is_durable(realtime:
     run(work())
 
 
+@pytest.mark.parametrize("says_more", [False, True])
+def test_an_upstream_that_is_gone_before_the_usage_is_durable(realtime: Realtime, says_more: bool) -> None:
+    gateway = realtime.gateway
+
+    async def work() -> None:
+        async with talking(realtime) as connection:
+            gateway.sink.hold = True
+            await create(connection, "parts=1")
+            await asyncio.to_thread(realtime.events, 1)
+            await asyncio.to_thread(gateway.do, realtime.upstream.drop)
+            [session] = gateway.flow.sessions
+            await asyncio.to_thread(eventually, lambda: session._is_lost)
+            if says_more:
+                await connection.send(json.dumps({"type": "input_audio_buffer.append", "audio": "abc"}))
+            await asyncio.to_thread(gateway.do, gateway.sink.release)
+            kinds = [json.loads(await connection.recv())["type"] for _ in range(3)]
+            assert kinds == ["response.created", "response.output_audio.delta", "response.done"]
+            with pytest.raises(ConnectionClosed) as closed:
+                await until_the_end(connection)
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == 1011
+
+    run(work())
+    realtime.ended()
+
+
 def test_where_the_log_fails_the_session_ends_and_the_usage_is_owed(realtime: Realtime) -> None:
     async def work() -> None:
         async with talking(realtime) as connection:

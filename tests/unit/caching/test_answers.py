@@ -17,7 +17,9 @@ USAGE = UsageEvent(
 
 
 def keeping(size: int = 100) -> Keeping:
-    return Keeping(5 * SECOND, size, is_stream=True)
+    kept = Keeping(5 * SECOND, size)
+    kept.is_stream = True
+    return kept
 
 
 def test_a_whole_answer_is_kept_with_what_it_was_metered_as() -> None:

@@ -209,7 +209,7 @@ class Repeat:
     def _go_upstream(self, result: Result) -> None:
         self._caches.results[result] += 1
         self._client.tell_cache(result)
-        keeping = Keeping(self._admitted.at, self._caching.bytes_max, is_stream=self._asked.stream)
+        keeping = Keeping(self._admitted.at, self._caching.bytes_max)
         client = _Copying(self._client, keeping, self._keep)
         hold, self._hold = self._hold, None
         exchange = self._begin(client=client, asked=self._asked, admitted=self._admitted, hold=hold)
@@ -258,6 +258,7 @@ class _Copying:
 
     def open_stream(self, media_type: str = "") -> None:
         """Events follow; as such, for what is kept knows nothing of HTTP's chunks."""
+        self._keeping.is_stream = True
         self._client.open_stream(media_type)
 
     def send(self, events: bytes) -> None:
