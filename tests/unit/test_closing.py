@@ -3,11 +3,15 @@
 import msgspec
 import pytest
 
+from entrepot.core.errors import PeriodNotClosable
 from entrepot.core.exchange import ExchangeRate
 from entrepot.core.log_records import MonthClosed
-from entrepot.core.periods import parse_instant
-from entrepot.core.terms import SHARE, Cap, Commitment, Credit, Term
+from entrepot.core.periods import DAY, Period, parse_instant
+from entrepot.core.tenancy import Contract
+from entrepot.core.terms import SHARE, Cap, Commitment, Credit, Reservation, Term
 from entrepot.core.world import World
+from entrepot.flows.close_month import check_order
+from entrepot.flows.show_overview import terms_of
 from tests.support.billing import APRIL, MARCH, applied, contract, folded, prices, recorded, usage, version, world
 
 FEBRUARY = parse_instant("2024-02-01")
@@ -32,6 +36,42 @@ def test_usage_of_a_month_without_a_rate_keeps_the_close_waiting() -> None:
     )
     books = folded(applied(with_rate("2024-03-05")), *events, CLOSE, applied(with_rate("2024-02-05"), APRIL), CLOSE)
     assert [invoice.total for invoice in books.invoices()] == ["18.00"]
+
+
+RESERVED = Reservation("reservation-1", 10, 35 * 10**10, FEBRUARY + 5 * DAY, APRIL)
+
+
+@pytest.mark.parametrize(
+    ("agreed", "month"),
+    [
+        (contract("acme", terms=(RESERVED,)), "2024-02"),
+        (contract("acme", effective_from=MARCH, terms=(Commitment(10**12, FEBRUARY, APRIL),)), "2024-02"),
+        (contract("acme", effective_from=APRIL, terms=(Commitment(10**12, FEBRUARY, APRIL),)), "2024-02"),
+    ],
+)
+def test_units_not_counted_and_commitments_of_before_the_contract_keep_the_close_waiting_for_a_rate(
+    agreed: Contract, month: str
+) -> None:
+    """Nothing was marked, so nothing says yet that units stood in February; the fold counts them in the close."""
+    abroad = msgspec.structs.replace(agreed, currency="EUR", price_currency="USD")
+    rate = ExchangeRate("USD", "EUR", MARCH + DAY, 9 * 10**11)
+    declared = msgspec.structs.replace(world(VERSION, contracts=[abroad]), exchange_rates=(rate,))
+    books = folded(applied(declared), CLOSE)
+    (closing,) = books.closings()
+    assert f"no exchange rate from USD is in force at the end of {month}" in closing.refused
+    known = msgspec.structs.replace(declared, exchange_rates=(msgspec.structs.replace(rate, at=FEBRUARY),))
+    books = folded(applied(known), CLOSE)
+    assert [closing.refused for closing in books.closings()] == [""]
+    assert {line.period for invoice in books.invoices() for line in invoice.lines} >= {month}
+
+
+def test_a_month_of_units_that_are_not_counted_yet_is_closed_first() -> None:
+    books = folded(applied(world(VERSION, contracts=[contract("acme", terms=(RESERVED,))])))
+    terms = terms_of(books)
+    assert terms is not None
+    check_order(books, terms, Period(2024, 2))
+    with pytest.raises(PeriodNotClosable, match="2024-02 is not closed yet"):
+        check_order(books, terms, Period(2024, 3))
 
 
 def test_overage_at_another_price_shows_no_unit_price() -> None:

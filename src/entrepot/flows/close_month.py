@@ -12,13 +12,13 @@ from entrepot.core.terms import Commitment
 from entrepot.core.world import WorldIndex
 from entrepot.invoicing.credits import credits_of, granted_pico, unused_pico
 from entrepot.invoicing.draft import draft
-from entrepot.invoicing.exchange import conversions_of, converted, missing_rates
+from entrepot.invoicing.exchange import conversions_of, converted, missing_rate
 from entrepot.invoicing.issue import draw_up, number_of
 from entrepot.invoicing.reservations import parted, reservation_lines
 from entrepot.invoicing.terms import commitment_lines
 from entrepot.ledger.post import breakage_entry, breakage_key, forfeit_entry, forfeit_key, free_key, invoice_entry
 from entrepot.metering.completeness import watermark
-from entrepot.metering.units import first_unit, units_without_contract, unpriced_units
+from entrepot.metering.units import first_unit, first_units, units_without_contract, unpriced_units
 from entrepot.ports.books import Books, Spending
 from entrepot.rating.commitments import Drawdown, draw_down
 from entrepot.rating.rate_usage import Rater
@@ -59,21 +59,34 @@ def check_closable(books: Books, terms: WorldIndex | None, at: Instant, period: 
     for unpriced in (*unpriced_units(terms.declared, 0, end), *units_without_contract(terms.declared, end)):
         raise PeriodNotClosable(unpriced)
     abroad = [contract for contract in terms.world.contracts if contract.charged_in != contract.currency]
-    since = books.uninvoiced_since() if abroad else {}
+    since = _charged_since(books, terms, end) if abroad else {}
     for contract in abroad:
-        if contract.effective_to <= contract.effective_from and contract.id not in since:
-            continue  # It was taken out of the world, and there is no usage under it.
-        for month in sorted({wanted, _first_month(contract, since.get(contract.id, end), wanted)}):
-            for missing in missing_rates(terms.world.exchange_rates, [contract], month):
+        for month in sorted(_rated_months(contract, since.get(contract.id, end), wanted)):
+            missing = missing_rate(terms.world.exchange_rates, contract, month)
+            if missing:
                 raise PeriodNotClosable(missing)
     return wanted
 
 
-def _first_month(contract: Contract, since: Instant, period: Period) -> Period:
-    """The earliest month that a line of the invoice may be of. since: the contract's earliest usage without one."""
+def _charged_since(books: Books, terms: WorldIndex, end: Instant) -> dict[str, Instant]:
+    """{contract: the hour of its oldest reading that is not invoiced, or of units that are counted by the end}."""
+    since = books.uninvoiced_since()
+    for contract, at in first_units(terms.declared, books.units_through(), end).items():
+        since[contract] = min(at, since.get(contract, at))
+    return since
+
+
+def _rated_months(contract: Contract, since: Instant, wanted: Period) -> set[Period]:
+    """Months that need an exchange rate: of the first lines that an invoice may have, and the wanted one.
+
+    Where there is a rate at a month's end, there is one at the end of each later month. since: see _charged_since.
+    """
     commitments = (term for term in contract.terms if isinstance(term, Commitment))
     begins = (term.begins if term.prepaid else term.ends - 1 for term in commitments)
-    return min(period, *(period_of(at, contract.zone) for at in (since, *begins)))
+    months = {period_of(at, contract.zone) for at in (since, *begins)}
+    if contract.effective_from < min(wanted.end(contract.zone), contract.effective_to):
+        months.add(wanted)
+    return {month for month in months if month <= wanted}
 
 
 def check_order(books: Books, terms: WorldIndex, period: Period) -> None:
@@ -86,7 +99,7 @@ def check_order(books: Books, terms: WorldIndex, period: Period) -> None:
     # The first hours of a month in UTC are another month's in some zones; a few hours alone are no month to close.
     used = {
         max(period_of(at, zone) for zone in ("UTC", terms.contract(contract).zone))
-        for contract, at in books.uninvoiced_since().items()
+        for contract, at in _charged_since(books, terms, end_everywhere(terms, period)).items()
     }
     month = min(closed | used, default=period)
     while month < period:

@@ -1,12 +1,12 @@
 """Lines in the currency of prices into lines in the currency of the invoice."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from entrepot.core.exchange import ExchangeRate, convert_pico, rate_at
 from entrepot.core.invoices import Conversion, LineDraft
-from entrepot.core.money import format_pico, parse_pico
+from entrepot.core.money import PICO, format_pico, parse_pico
 from entrepot.core.periods import Period, parse_period
 from entrepot.core.tenancy import Contract
 from entrepot.core.terms import LockedRate
@@ -48,19 +48,19 @@ def _converted(line: LineDraft, rate_pico: int) -> LineDraft:
     return msgspec.structs.replace(line, exact_pico=exact_pico, shares=shares)
 
 
-def missing_rates(rates: Sequence[ExchangeRate], contracts: Iterable[Contract], period: Period) -> Iterator[str]:
-    """A sentence for each contract whose invoice of a period could not be converted."""
-    for contract in contracts:
-        if contract.effective_from < period.end(contract.zone) and _rate(rates, contract, period) is None:
-            yield (
-                f"contract {contract.id} is invoiced in {contract.currency} and no exchange rate from "
-                f"{contract.charged_in} is in force at the end of {period}; declare one under exchange_rates"
-            )
+def missing_rate(rates: Sequence[ExchangeRate], contract: Contract, period: Period) -> str:
+    """Why lines of a period could not be converted, in a sentence; "" when they can be."""
+    if _rate(rates, contract, period) is not None:
+        return ""
+    return (
+        f"contract {contract.id} is invoiced in {contract.currency} and no exchange rate from "
+        f"{contract.charged_in} is in force at the end of {period}; declare one under exchange_rates"
+    )
 
 
 def _rate(rates: Sequence[ExchangeRate], contract: Contract, period: Period) -> int | None:
     if contract.charged_in == contract.currency:
-        return parse_pico("1")
+        return PICO
     for term in contract.terms:
         if isinstance(term, LockedRate):
             return term.rate_pico

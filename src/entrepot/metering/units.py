@@ -99,6 +99,17 @@ def first_unit(terms: WorldIndex) -> Instant | None:
     return min(found, default=None)
 
 
+def first_units(terms: WorldIndex, since: Instant, until: Instant) -> dict[str, Instant]:
+    """{contract: when the first of its units, or of those reserved, is counted in [since, until)}."""
+    found = {}
+    for contract in terms.contracts_with_units:
+        stretches = _stretches(terms, contract, since, until)
+        counted = next((stretch.begins for stretch in stretches if any(_counted(contract, stretch))), None)
+        if counted is not None:
+            found[contract.id] = counted
+    return found
+
+
 def latest_counted(terms: WorldIndex, customers: Collection[str], until: Instant) -> Instant | None:
     """The last instant before the given one at which units of these customers were counted; None without any."""
     stretches = (
