@@ -42,8 +42,9 @@ def _verify(args: argparse.Namespace) -> int:
         "invoices": invoices,
         "seconds": round(seconds, 3),
     }
+    segments = "1 segment" if log.segments == 1 else f"{log.segments} segments"
     lines = [
-        f"log: {log.records:,} records in {log.segments} segments, every byte read, seal {log.seal}",
+        f"log: {log.records:,} records in {segments}, every byte read, seal {log.seal}",
         f"ledger: {state.entries:,} entries, {'balanced' if state.balanced else 'NOT BALANCED'}, {state.root}",
         f"invoices: {invoices:,}",
         *faults,

@@ -121,7 +121,8 @@ def _counters(settings: Settings) -> Finding:
 def _log(settings: Settings) -> Finding:
     def look() -> str:
         log = open_log_reader(settings.home).check()
-        return f"{log.records:,} records in {log.segments} segments, {log.size_bytes:,} bytes, all of them read"
+        segments = "1 segment" if log.segments == 1 else f"{log.segments} segments"
+        return f"{log.records:,} records in {segments}, {log.size_bytes:,} bytes, all of them read"
 
     return _guarded("log", look)
 
