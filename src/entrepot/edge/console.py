@@ -143,9 +143,9 @@ class Console:
     def _invoice(self, request: Request, books: Books, frame: Frame) -> str:
         invoice = books.invoice(request.path_params["number"])
         wanted = request.query_params.get("line", "")
-        if not wanted.isdecimal():
+        if not wanted:
             return invoice_page(frame, invoice, None, ())
-        line = line_of(invoice, int(wanted))
+        line = line_of(invoice, wanted)
         behind = books.requests_of_line(invoice.number, line.number)
         return invoice_page(frame, invoice, line.number, islice(behind, ROWS_SHOWN))
 

@@ -50,7 +50,7 @@ class ControlApi:
             Route("/api/v1/readings", self._guarded(self.readings)),
             Route("/api/v1/invoices", self._guarded(self.invoices)),
             Route("/api/v1/invoices/{number}", self._guarded(self.invoice)),
-            Route("/api/v1/invoices/{number}/lines/{line:int}/requests", self._guarded(self.requests)),
+            Route("/api/v1/invoices/{number}/lines/{line}/requests", self._guarded(self.requests)),
             Route("/api/v1/ledger/balances", self._guarded(self.balances)),
             Route("/api/v1/quarantine", self._guarded(self.quarantine)),
             Route("/api/v1/reports/concentration", self._guarded(self.concentration)),
@@ -172,10 +172,10 @@ class ControlApi:
         return since, until
 
 
-def line_of(invoice: Invoice, number: int) -> InvoiceLine:
-    """The line of this number. Raises: NotFound."""
+def line_of(invoice: Invoice, number: str) -> InvoiceLine:
+    """The line of this number, as it stands in an address. Raises: NotFound."""
     for line in invoice.lines:
-        if line.number == number:
+        if str(line.number) == number:
             return line
     raise NotFound(f"invoice {invoice.number} has lines 1 to {len(invoice.lines)}, not {number}", param="line")
 
@@ -207,7 +207,7 @@ def _data(rows: Iterable[object]) -> dict[str, object]:
 
 def _limit(request: Request) -> int:
     text = request.query_params.get("limit", str(ROWS_DEFAULT))
-    if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= ROWS_MAX:
+    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(ROWS_MAX)) and 1 <= int(text) <= ROWS_MAX):
         raise InvalidRequest(f"limit must be a whole number from 1 to {ROWS_MAX}", param="limit")
     return int(text)
 
