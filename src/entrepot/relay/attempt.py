@@ -3,6 +3,7 @@
 An event stream is relayed as it comes, through a tap, and so is sound; any other answer is kept until it is whole.
 """
 
+import logging
 from collections.abc import Callable
 from typing import Final, Literal, NamedTuple, Protocol
 
@@ -12,6 +13,7 @@ from entrepot.relay.usage_tap import OverlongEvent, StreamTap
 
 ANSWER_BYTES_MAX = 128 * 2**20
 
+_log = logging.getLogger("entrepot.gateway")
 
 Reason = Literal["unreachable", "silent", "broken", "unusable", "crashed"]
 
@@ -140,7 +142,13 @@ class Attempt:
 
     def connected(self, connection: UpstreamConnection) -> None:
         """Sends the request, if it is still wanted."""
-        request = None if self._over else self._taker.next_request()
+        try:
+            request = None if self._over else self._taker.next_request()
+        except Exception:  # noqa: BLE001 - a bug: logged, and told as one; who called for a connection may be anybody
+            _log.exception("request_not_made")
+            connection.put_back(keep=True)
+            self._fail("crashed", answered=False)
+            return
         if request is None:
             if not self._over:
                 self._end(_say_nothing)

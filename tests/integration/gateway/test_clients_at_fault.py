@@ -337,6 +337,23 @@ def test_nothing_behind_a_request_that_could_be_read_in_two_ways_is_answered(gat
     assert read.startswith(b"HTTP/1.1 400 ")
 
 
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_bug_as_a_request_is_sent_ends_it(gateway: Gateway, monkeypatch: pytest.MonkeyPatch, kept: bool) -> None:
+    def crash(*_: object) -> None:
+        raise ZeroDivisionError
+
+    if kept:
+        assert ask(gateway, chat("hi")).status == 200
+    with monkeypatch.context() as patched:
+        patched.setattr("entrepot.dialects.asked.encode", crash)
+        reply = ask(gateway, b'{"model":"ch\\u0061t","messages":[]}')
+    assert (reply.status, reply.error["code"]) == (500, "internal")
+    assert [(one.outcome, one.answered) for one in gateway.of(Abandoned)] == [("upstream_failed", False)]
+    assert ask(gateway, chat("hi")).status == 200
+    assert gateway.upstream.connections == 1
+    assert all(endpoint.in_flight == 0 for endpoint in gateway.flow.ways.fleet.endpoints.values())
+
+
 def test_a_bug_ends_the_request_and_nothing_else(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     def crash(*_: object) -> None:
         raise ZeroDivisionError
