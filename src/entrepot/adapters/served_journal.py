@@ -21,7 +21,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from entrepot.core.errors import BadInput, InvalidRequest
+from entrepot.core.errors import BadInput, InvalidRequest, UpstreamUnavailable
 from entrepot.ports.model_engine import Served, ServedState
 
 FILE_BYTES_MAX = 64 * 1024 * 1024
@@ -61,13 +61,19 @@ class ServedJournalFile:
         self._take_over()
 
     def begin(self, request_id: str) -> None:
-        """Notes a request as running. Raises: InvalidRequest while one of this id is running."""
+        """See ports.model_engine."""
         if request_id in self._running:
             raise InvalidRequest(
                 f"A request with id '{request_id}' is running; give each its own.", param="x-request-id"
             )
         self._ended.pop(request_id, None)
-        self._running.put(_line(request_id, self._mint_run(), Served("running")))
+        try:
+            self._running.put(_line(request_id, self._mint_run(), Served("running")))
+        except OSError as error:
+            self._running.forget(request_id)
+            raise UpstreamUnavailable(
+                f"The model process cannot write down what it serves: {error.strerror}; make room for {self._path}"
+            ) from None
 
     def note(self, request_id: str, served: Served) -> None:
         """Notes how far it is."""
@@ -142,10 +148,13 @@ class _Places:
 
     def free(self, request_id: str) -> None:
         """Empties a request's place for another."""
-        place = self._places.pop(request_id)
+        os.pwrite(self._file, b" " * PLACE_BYTES, self._places[request_id] * PLACE_BYTES)
+        self.forget(request_id)
+
+    def forget(self, request_id: str) -> None:
+        """Gives a request's place, where nothing of it is written, to another."""
         del self._lines[request_id]
-        os.pwrite(self._file, b" " * PLACE_BYTES, place * PLACE_BYTES)
-        self._free.append(place)
+        self._free.append(self._places.pop(request_id))
 
     def clear(self) -> None:
         """Empties the file."""

@@ -1,13 +1,13 @@
 """`entrepot`: finds the command, runs it, and turns what went wrong into one clear line and an exit status."""
 
 import argparse
-import errno
 import importlib
 import os
 import sys
 from collections.abc import Sequence
 
 from entrepot import __version__
+from entrepot.compose.home import is_of_place
 from entrepot.core.errors import EntrepotError
 
 # Each is a module of this package whose add_commands(subparsers) adds its commands; help lists them in this order.
@@ -32,9 +32,6 @@ GROUPS = (
     "doctor",
 )
 
-# What a place in the file system does to whoever works there; whatever else goes wrong there is a mistake of ours.
-_PLACES_FAULTS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit status: 0 done, 2 bad usage, 1 otherwise."""
@@ -53,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        if error.errno not in _PLACES_FAULTS:
+        if not is_of_place(error):
             raise
         sys.stderr.write(f"entrepot: {error.filename or 'the disk'}: {error.strerror}\n")
         return 1

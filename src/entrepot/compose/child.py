@@ -31,7 +31,15 @@ def main(argv: Sequence[str]) -> int:
     """The exit status of the role. argv: the supervisor's process id, the role, the role's arguments."""
     parent, role, *arguments = argv
     end_with(int(parent))
-    status: int = importlib.import_module(ROLES[role]).main(arguments)
+    try:
+        status: int = importlib.import_module(ROLES[role]).main(arguments)
+    except OSError as error:
+        from entrepot.compose.home import is_of_place
+
+        if not is_of_place(error):
+            raise
+        sys.stderr.write(f"{error.filename or 'the disk'}: {error.strerror}\n")
+        return 1
     return status
 
 

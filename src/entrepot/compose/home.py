@@ -1,12 +1,15 @@
 """Making the data directory and what lies in it, for its owner only: it holds what customers send, use and pay."""
 
 import contextlib
+import errno
 import os
 from pathlib import Path
 from typing import TextIO
 
 from entrepot.compose.settings import Settings
 from entrepot.core.errors import BadInput
+
+_PLACES_FAULTS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
 
 
 def make_home(settings: Settings, *files: Path) -> None:
@@ -29,6 +32,11 @@ def open_lock(settings: Settings, name: str) -> TextIO:
         return (settings.run_directory / f"{name}.lock").open("a+")
     except OSError as error:
         raise _unusable(settings, error) from None
+
+
+def is_of_place(error: OSError) -> bool:
+    """Whether this is what a place in the file system does to whoever works there, and no mistake of ours."""
+    return error.errno in _PLACES_FAULTS
 
 
 def _unusable(settings: Settings, error: OSError) -> BadInput:

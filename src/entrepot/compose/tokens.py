@@ -1,5 +1,6 @@
 """Tokens of a data directory: made at first need, and kept there for its owner only."""
 
+import contextlib
 import os
 import secrets
 from pathlib import Path
@@ -28,21 +29,25 @@ def installation(settings: Settings) -> str:
 
 
 def _kept(path: Path) -> str:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = path.with_suffix(f".{os.getpid()}.new")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(secrets.token_urlsafe(32) + "\n")
-        file.flush()
-        os.fsync(file.fileno())  # Else a loss of power can leave the name without what it names.
-    try:
-        # A link never replaces: whoever comes second takes the token of whoever came first.
-        os.link(fresh, path)
-    except FileExistsError:
-        pass
-    finally:
-        fresh.unlink()
+    if not path.exists():  # Where it is, a full disk keeps nobody from it.
+        _make(path)
     text = path.read_text().strip()
     if not text:  # A token of nothing would let in whoever shows nothing.
         raise BadInput(f"{path} is empty; remove it, and another one is made at the next start")
     return text
+
+
+def _make(path: Path) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fresh = path.with_suffix(f".{os.getpid()}.new")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_urlsafe(32) + "\n")
+            file.flush()
+            os.fsync(file.fileno())  # Else a loss of power can leave the name without what it names.
+        with contextlib.suppress(FileExistsError):
+            # A link never replaces: whoever comes second takes the token of whoever came first.
+            os.link(fresh, path)
+    finally:
+        fresh.unlink()

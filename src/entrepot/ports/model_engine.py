@@ -151,7 +151,10 @@ class ServedJournal(Protocol):
     """What each request took, by request id, for whoever asks afterwards; survives the end of the process."""
 
     def begin(self, request_id: str) -> None:
-        """Notes a request as running with nothing used yet. Raises: InvalidRequest while one of this id is running."""
+        """Notes a request as running with nothing used yet.
+
+        Raises: InvalidRequest while one of this id is running; UpstreamUnavailable when it cannot be noted.
+        """
         ...
 
     def note(self, request_id: str, served: Served) -> None:

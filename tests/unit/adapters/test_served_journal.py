@@ -1,12 +1,14 @@
 """The journal of a model process tells what each request took, from memory, from its file and from the file before."""
 
+import errno
+import os
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from entrepot.adapters.served_journal import PLACE_BYTES, REMEMBERED_MAX, Line, ServedJournalFile
-from entrepot.core.errors import BadInput, InvalidRequest
+from entrepot.core.errors import BadInput, InvalidRequest, UpstreamUnavailable
 from entrepot.ports.model_engine import Served
 
 
@@ -31,6 +33,26 @@ def test_a_request_is_told_from_its_begin_to_its_end_and_after(path: Path) -> No
     assert journal.find("a") == Served("finished", 9, 4, 2)
     journal = reopened(journal, path)
     assert journal.find("a") == Served("finished", 9, 4, 2)
+    journal.shut()
+
+
+def test_a_request_that_cannot_be_noted_was_never_here(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk refuses it; the same id comes again when there is room, and nobody is told that it runs."""
+    journal = ServedJournalFile(path)
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "pwrite", full)
+        with pytest.raises(UpstreamUnavailable, match="No space left on device; make room for"):
+            journal.begin("a")
+    assert journal.find("a") is None
+    journal.begin("b")
+    journal.begin("a")
+    assert (journal.find("a"), journal.find("b")) == (Served("running"), Served("running"))
+    journal = reopened(journal, path)
+    assert (journal.find("a"), journal.find("b")) == (Served("cancelled"), Served("cancelled"))
     journal.shut()
 
 

@@ -1,5 +1,6 @@
 """Who runs on a data directory, and the token that opens its console."""
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -60,6 +61,18 @@ def test_the_token_is_made_once_and_only_its_owner_reads_it(settings: Settings) 
     assert [path.name for path in settings.home.iterdir()] == ["admin_token"]
     told = load_settings({"ENTREPOT_ADMIN_TOKEN": "of-my-own"}, {"home": str(settings.home)})
     assert admin_token(told) == "of-my-own"
+
+
+def test_a_token_that_is_there_needs_no_room(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes are started again on a full disk, too."""
+    token = internal_token(settings)
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "open", full)
+    monkeypatch.setattr(os, "fsync", full)
+    assert internal_token(settings) == token
 
 
 def test_an_empty_token_lets_nobody_in(settings: Settings) -> None:
