@@ -10,6 +10,7 @@ from entrepot.core.exchange import ExchangeRate
 from entrepot.core.log_records import LogRecord, MonthClosed, MonthSettled
 from entrepot.core.money import PICO
 from entrepot.core.periods import DAY, END_OF_TIME, HOUR, parse_instant
+from entrepot.core.prices import Price, Step
 from entrepot.core.terms import Reservation
 from entrepot.core.world import World
 from entrepot.flows.compare_books import check
@@ -85,6 +86,20 @@ def test_a_cap_holds_over_all_months_and_what_is_taken_back_makes_room_again() -
     )
     assert stated(books) == [("2024-03-own-1", "1000.00", "150.00"), ("2024-04-own-1", "-500.00", "-50.00")]
     assert [item.cap_left for made in books.statements() for item in made.documents] == ["0.00", "50.00"]
+
+
+def test_late_usage_behind_free_steps_is_shared_where_an_agreement_begins_within_the_month() -> None:
+    """1,500 units before the agreement, of which 1,000 are free; 100 that come late, at 1 each, are within it."""
+    free = (Step(1000, 0), Step(None, PICO))
+    made = msgspec.structs.replace(
+        declared(msgspec.structs.replace(SHARE, begins=MARCH + 9 * DAY)),
+        price_books=(version([Price("m", "input_tokens", "default", 0, mode="graduated", steps=free)]),),
+    )
+    early = recorded(usage("a", "2024-03-05", meters={"input_tokens": 1500}))
+    books = folded(
+        applied(made), *early, *closed("2024-03", APRIL + DAY), march("b", 100), *closed("2024-04", MAY + DAY)
+    )
+    assert stated(books) == [("2024-04-own-1", "100.00", "20.00")]
 
 
 def test_a_first_statement_is_made_in_each_currency_also_where_a_cap_leaves_nothing() -> None:

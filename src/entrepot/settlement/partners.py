@@ -48,6 +48,8 @@ def _part_in_force(agreement: Agreement, invoice: Invoice, line: InvoiceLine, zo
     if agreement.ends <= begins or ends <= agreement.begins:
         return Fraction(0)
     weighed = weights(invoice.corrects or invoice.number, line.number)
+    if not any(weight for _, weight in weighed):  # Late usage alone is rated as the month's first, which may be free.
+        weighed = [(reading, reading.quantity) for reading, _ in weighed]
     inside = sum(weight for reading, weight in weighed if agreement.begins <= reading.hour < agreement.ends)
     return Fraction(inside, sum(weight for _, weight in weighed) or 1)
 

@@ -43,7 +43,8 @@ def test_a_part_of_a_month_counts_by_what_its_readings_weigh() -> None:
     tenth = MARCH + 9 * DAY
     assert base(0, tenth + 1) == base(tenth, tenth + DAY) == Fraction(PICO, 4)
     assert base(tenth + 1, APRIL) == Fraction(PICO * 3, 4)
-    assert base(tenth, tenth + 1, weights=(0,)) == 0
+    assert base(tenth, tenth + 1, weights=(0, 0)) == Fraction(PICO, 2)  # By quantity, where none weighs anything.
+    assert base(tenth, tenth + 1, weights=()) == 0
     note = msgspec.structs.replace(PAPER, number="2024-04-C00001", corrects=PAPER.number)
     assert base(tenth, tenth + 1, note) == Fraction(PICO, 4)
 
