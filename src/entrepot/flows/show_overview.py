@@ -8,7 +8,6 @@ import msgspec
 from entrepot.core.charges import Reading
 from entrepot.core.money import format_minor, format_pico, round_to_minor
 from entrepot.core.periods import DAY, HOUR, Instant, Period, format_instant, hour_of, period_of
-from entrepot.core.tenancy import Contract
 from entrepot.core.tokens import TOKEN_METERS
 from entrepot.core.usage_event import UsageEvent
 from entrepot.core.world import WorldIndex, index_of
@@ -77,7 +76,8 @@ def show_overview(books: Books, at: Instant) -> Overview:
         terms = terms_of(books)
         number, world = books.world() or (0, None)
         month = period_of(at, "UTC")
-        first = min([month.start("UTC"), *(period_of(at, item.zone).start(item.zone) for item in _contracts(terms))])
+        zones = {"UTC", *(item.zone for item in (terms.world.contracts if terms else ()))}
+        first = min(period_of(at, zone).start(zone) for zone in zones)
         readings = list(books.readings(min(first, hour_of(at) - DAY), at + 1))
         return Overview(
             at=format_instant(at),
@@ -99,22 +99,19 @@ def terms_of(books: Books) -> WorldIndex | None:
     return index_of(books.worlds())
 
 
-def _contracts(terms: WorldIndex | None) -> Iterable[Contract]:
-    return terms.world.contracts if terms else ()
-
-
 def _revenue(terms: WorldIndex, readings: Iterable[Reading], at: Instant) -> Iterator[CustomerRevenue]:
     """Each customer's charges so far; customers without any are shown with nothing."""
     exact: dict[tuple[str, str, str], int] = {}
+    periods = {zone: period_of(at, zone) for zone in {contract.zone for contract in terms.world.contracts}}
+    begins = {zone: period.start(zone) for zone, period in periods.items()}
     for contract in terms.world.contracts:
         if contract.effective_from <= at < contract.effective_to:
-            exact[contract.customer, str(period_of(at, contract.zone)), contract.charged_in] = 0
+            exact[contract.customer, str(periods[contract.zone]), contract.charged_in] = 0
     rater = Rater(terms)
     for reading in readings:
         contract = terms.contract(reading.series.contract)
-        period = period_of(at, contract.zone)
-        if reading.hour >= period.start(contract.zone):
-            key = (contract.customer, str(period), contract.charged_in)
+        if reading.hour >= begins[contract.zone]:
+            key = (contract.customer, str(periods[contract.zone]), contract.charged_in)
             exact[key] = exact.get(key, 0) + rater.rate(reading).amount_pico
     rounding = terms.world.operator.rounding
     for (customer, label, currency), pico in sorted(exact.items(), key=lambda item: (-item[1], item[0])):
