@@ -15,8 +15,8 @@ _AHEAD = 4  # Times a request's units are wished for beside them, where no pace 
 
 
 class Allotment:
-    """Of one limit. free: units; left: what the counters have for everybody, as far as this process knows. window: its
-    length, 0 for what is none; ends: when the next one begins.
+    """Of one limit. free: units; left: what the counters have for everybody, as far as this process knows, less than
+    nothing where more is used than there is. window: its length, 0 for what is none; ends: when the next one begins.
 
     is_known: whether they have said. held: holds that are open; lent: units taken while they could not be asked.
     """
@@ -88,7 +88,7 @@ class Allotment:
 
     def short(self, used: int) -> None:
         """Takes note of how much of it is used, drawn ahead by whomever or not."""
-        self.left = max(0, self.limit.units - used)
+        self.left = self.limit.units - used
         self.is_known = True
 
     def lend(self, units: int, share: int) -> bool:

@@ -170,7 +170,7 @@ class Drawing:
         known.tell(taken.state, at)
         self._call_scarce(known, taken.scarce)
         used = Counter.of(taken.state).used(draw.limit, taken.state[1])
-        return Grant(units, max(0, draw.limit.units - used), taken.state[1])
+        return Grant(units, draw.limit.units - used, taken.state[1])
 
     def _given(self, given: Sequence[Given], at: Instant, answer: Words | None) -> None:
         if answer is not None and answer[0] != b"ok":  # It was not done.

@@ -19,7 +19,8 @@ class Draw(NamedTuple):
 class Grant(NamedTuple):
     """Units that were taken for the gateway: what it needed, and what it got of its wish.
 
-    left: what remains for everybody. taken_at: to be said when units are given back.
+    left: what remains for everybody, less than nothing of a bucket that is overfull. taken_at: to be said when units
+    are given back.
     """
 
     units: int

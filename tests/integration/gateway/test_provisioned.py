@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from entrepot.core.capacity import ServedLimit
+from entrepot.core.capacity import Limit, ServedLimit
 from entrepot.core.lifecycle import StageFrom
 from entrepot.core.log_records import UsageRecorded
 from entrepot.core.periods import END_OF_TIME
 from entrepot.core.provisioned import SizingRule, throughput_limit
 from entrepot.core.snapshot import ServedDeployment
-from tests.support.gateway import KEY, Gateway, deployment, running_gateway, target
+from tests.support.gateway import KEY, Gateway, deployment, eventually, running_gateway, target
 from tests.support.requests import AZURE, Reply, ask, chat
 
 RULE = SizingRule(minimum=1, step=1, input_tokens_per_minute=60, output_weight=8, burst_s=60)
@@ -73,6 +73,27 @@ def test_answers_say_how_busy_the_units_are(gateway: Gateway) -> None:
     told = say(gateway, max_tokens=10).headers["azure-openai-deployment-utilization"]
     assert told.endswith("%")
     assert 0 <= float(told[:-1]) < 3
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_how_busy_they_are_is_true_until_they_are_full(gateway: Gateway, stream: bool) -> None:
+    """Of 300, of which hardly any leaks. Each answer uses 41 and holds more, so the bucket is overfull meanwhile."""
+    limit = ServedLimit(
+        Limit("load", "load", "bucket", 300, drain=1),
+        "provisioned_units",
+        "the deployment search/peak",
+        output_weight=8,
+    )
+    served = deployment("peak", target(gateway.upstream.base_url), limits=(limit,), usable=ALWAYS, model="gpt-5.2")
+    gateway.serve(served)
+    held = len("user") + len(PROMPT) + 6 + 8 * 10
+    for number in range(8):
+        told = say(gateway, max_tokens=10, stream=stream).headers["azure-openai-deployment-utilization"]
+        full = 41 * number + (held if stream else 41)
+        assert abs(float(told.removesuffix("%")) - min(100, 100 * full / 300)) < 1
+        eventually(lambda number=number: len(gateway.of(UsageRecorded)) == number + 1)  # type: ignore[misc]
+    refused = say(gateway, max_tokens=10)
+    assert (refused.status, refused.headers["azure-openai-deployment-utilization"]) == (429, "100.0%")
 
 
 def test_what_units_are_too_busy_for_spills_to_the_standard_deployment(gateway: Gateway) -> None:

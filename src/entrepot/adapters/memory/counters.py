@@ -112,7 +112,7 @@ class MemoryCounters:
         if ahead > 0:
             counter.take(draw.limit, ahead, at)
             kept.idle[holder] = ahead
-        return Grant(draw.need + max(ahead, 0), max(0, draw.limit.units - counter.used(draw.limit, at)), taken_at)
+        return Grant(draw.need + max(ahead, 0), draw.limit.units - counter.used(draw.limit, at), taken_at)
 
 
 class MemoryHolder:
