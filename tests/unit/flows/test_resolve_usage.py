@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
 from entrepot.adapters.sql.books import open_books
@@ -217,3 +218,19 @@ def test_no_bill_is_for_answers_that_were_cut_on_our_side(outcome: Outcome, bill
     fold(books, ListLog([applied(world(version(table), upstreams=(free,))), admitted("a", upstream="free"), left]))
     (event,) = settled(books, Told())
     assert bool(event.meters) == billed
+
+
+@pytest.mark.parametrize(
+    ("admitted_at", "given_up_at", "billed"), [("priority", "default", "default"), ("priority", "", "priority")]
+)
+def test_the_tier_is_the_one_that_was_known_when_it_was_given_up(
+    admitted_at: str, given_up_at: str, billed: str
+) -> None:
+    """Records from before it was said there have none, and go by the admission."""
+    books = open_books(":memory:")
+    table = prices(("m", "input_tokens", "1"), ("m", "output_tokens", "1"))
+    begun = msgspec.structs.replace(admitted("a"), tier=admitted_at)
+    left = Abandoned("a", GIVEN_UP, "client_left", answered=True, output_tokens=3, tier=given_up_at)
+    fold(books, ListLog([applied(world(version(table))), begun, left]))
+    (event,) = settled(books, Told())
+    assert event.tier == billed
