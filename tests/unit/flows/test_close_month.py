@@ -10,6 +10,7 @@ from entrepot.core.exchange import ExchangeRate
 from entrepot.core.log_records import Marked, MonthClosed
 from entrepot.core.money import PICO
 from entrepot.core.periods import DAY, END_OF_TIME, HOUR, Instant, Period, parse_instant, parse_period
+from entrepot.core.prices import Price
 from entrepot.core.provisioned import UnitsFrom
 from entrepot.core.subscriptions import SeatsFrom, Subscription
 from entrepot.core.tenancy import Deployment, Project
@@ -110,6 +111,19 @@ def test_a_close_waits_for_the_rate_of_the_earliest_month_that_a_line_may_be_of(
     assert closes(abroad(prepaid, rate="2024-01-10"))
     assert closes(abroad(arrears, rate="2024-01-10"))
     assert closes(abroad(rate="2024-03-10"))
+
+
+@pytest.mark.parametrize(("used", "units"), [(FEBRUARY, MARCH), (MARCH, FEBRUARY)])
+def test_a_close_waits_for_the_rate_of_usage_or_units_whichever_is_older(used: Instant, units: Instant) -> None:
+    agreed = contract("acme", currency="EUR", price_currency="USD")
+    hourly = Price("m", "provisioned_unit_hours", "default", PICO)
+    made = msgspec.structs.replace(
+        with_units(units),
+        contracts=(agreed,),
+        price_books=(version((*VERSION.prices, hourly)),),
+        exchange_rates=(ExchangeRate("USD", "EUR", parse_instant("2024-03-10"), PICO),),
+    )
+    assert waits_for(folded(applied(made), *recorded(usage("a", used)))) == "2024-02"
 
 
 def test_a_contract_abroad_that_was_taken_back_needs_a_rate_only_for_its_usage() -> None:
