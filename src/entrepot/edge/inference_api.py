@@ -35,8 +35,8 @@ _log = logging.getLogger("entrepot.gateway")
 _event_id: Final = shortcuts.event_id  # Bound once; see decisions/0009.
 _OPERATIONS: Final = OPERATIONS
 _INTERNAL: Final = INTERNAL_PREFIX.encode()
-# Asked without a key, or, as realtime is, with one that may be elsewhere.
-_OPEN_TO_ALL: Final[frozenset[Kind]] = frozenset({"healthz", "readyz", "metrics", "realtime"})
+# Routes that look at no body, and do not ask, or not where all others do, who calls.
+_WITHOUT_BODY: Final[frozenset[Kind]] = frozenset({"healthz", "readyz", "metrics", "realtime"})
 
 
 class InferenceApi:
@@ -106,7 +106,7 @@ class InferenceApi:
         call = self._begin(head, connection)
         try:
             found = self._find(head, call)
-            if found.route.kind in _OPEN_TO_ALL:
+            if found.route.kind in _WITHOUT_BODY:
                 raise InvalidRequest(f"{found.route.path} is asked without a body.")
             self._flow.directory.caller(head.credential, call.at, *_acting_for(head))
         except EntrepotError as error:
