@@ -120,6 +120,8 @@ async def _posted(url: str, body: bytes, fields: Mapping[str, str]) -> tuple[int
             session.post(url, data=body, headers=fields, allow_redirects=False) as answer,
         ):
             return answer.status, ""
+    except TimeoutError:  # Some of aiohttp's are errors of the connection, too.
+        raise
     except aiohttp.ClientConnectionError as error:
         return 0, str(error) or type(error).__name__
     except aiohttp.ClientError:  # What it says of it has the address in it, which can be a secret.
