@@ -170,7 +170,7 @@ async def answer_of(client: AsyncClient, number: int) -> str:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_tier_of_service_is_told_where_the_library_reads_it(kind: str) -> None:
-    """The upstream says another one, which is its own affair."""
+    """The one that is billed: the upstream's word counts where it could not serve at priority."""
     always = ((0, END_OF_TIME),)
     with running_gateway(published=False) as gateway:
         tiers = ServiceTiers(PriorityRules(), FlexRules())
@@ -178,8 +178,10 @@ def test_a_tier_of_service_is_told_where_the_library_reads_it(kind: str) -> None
         gateway.serve(chat)
         made = AzureOpenAI if kind == "azure" else OpenAI
         with made(**settings(gateway, kind)) as client:
-            assert ask(client, "a [[tier=default]]", service_tier="priority").service_tier == "priority"
-            stream = ask(client, "a [[tier=default]]", service_tier="priority", stream=True)
-            assert {chunk.service_tier for chunk in stream if chunk.choices} == {"priority"}
+            for said, billed in (("scale", "priority"), ("default", "default")):
+                prompt = f"a [[tier={said}]]"
+                assert ask(client, prompt, service_tier="priority").service_tier == billed
+                stream = ask(client, prompt, service_tier="priority", stream=True)
+                assert {chunk.service_tier for chunk in stream if chunk.choices} == {billed}
             with pytest.raises(openai.BadRequestError, match="it has: auto, default, priority"):
                 ask(client, "a", service_tier="flex")
