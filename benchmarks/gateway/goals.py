@@ -34,6 +34,7 @@ def goals(findings: Findings) -> list[Goal]:
         _ratio(findings, "CPU per paced event, to nginx", "events", EVENT, YARDSTICK, NGINX_EVENT_MAX),
         _ratio(findings, "CPU per plain request, to LiteLLM", "requests", REQUEST, "litellm", LITELLM_REQUEST_MAX),
         _ratio(findings, "CPU per paced event, to LiteLLM", "events", EVENT, "litellm", LITELLM_EVENT_MAX),
+        _ratio(findings, "CPU per event at full speed, to LiteLLM", "burst", EVENT, "litellm", LITELLM_EVENT_MAX),
         _ratio(
             findings,
             f"CPU per plain request, to the fastest other LLM gateway ({fastest or 'none measured'})",
