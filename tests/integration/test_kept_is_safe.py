@@ -80,6 +80,37 @@ def test_what_cannot_be_kept_waits_for_the_disk() -> None:
     play(story)
 
 
+def test_who_is_faster_than_the_disk_waits_for_it_and_is_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(home: Installation) -> None:
+        kept = KeptFrames(home.directory, "g1")
+        durable: dict[int, list[LogRecord]] = {}
+
+        def told(number: int) -> None:
+            durable[number] = home.records()
+
+        async with home.server():
+            monkeypatch.setattr(usage_sink, "SAFE_BYTES_MAX", 300)
+            sink = await connected(home, Ends(), kept)
+            for number in range(20):
+                sink.settle(numbered(number), Told(partial(told, number), lambda: None))
+            assert sink.available, "a further request would be held back by waiting"
+            await home.until(lambda: len(durable) == 20)
+            at_once = [number for number, records in durable.items() if records == []]
+            assert at_once == list(range(len(at_once)))
+            assert 0 < len(at_once) < 10
+            for number in range(len(at_once), 20):
+                assert numbered(number) in durable[number]
+            monkeypatch.setattr(usage_sink, "HELD_S", 3600)
+            sink.settle(numbered(20), Told(partial(told, 20), lambda: None))
+            await home.until(lambda: 20 in durable)
+            assert numbered(20) not in durable[20], "once the disk has the rest, nobody waits for it"
+            await sink.close()
+            assert home.records() == [numbered(number) for number in range(21)]
+        kept.close()
+
+    play(story)
+
+
 def test_without_a_place_to_keep_it_everything_waits_for_the_disk() -> None:
     async def story(home: Installation) -> None:
         seen: list[list[LogRecord]] = []

@@ -5,7 +5,8 @@ is only appended waits for the next such batch, HELD_S at most: nobody waits for
 for it. Callbacks run in the loop, never inside append or settle.
 
 Where `kept_is_safe`, who waits is told as soon as the record is in `kept`, and it leaves like what is only appended.
-What could not be kept waits for the disk all the same.
+What could not be kept waits for the disk all the same, and so does what comes behind SAFE_BYTES_MAX: gateways that are
+faster than their disk are held back by waiting, as they are otherwise, and not by refusing.
 
 While the log cannot be written, everything is kept and sent again, in order, before anything newer; whoever waits for a
 settled record is told that it failed, and the record is owed. When the connection ends the gateway is to end, too
@@ -40,6 +41,7 @@ from entrepot.ports.event_log import KeepsFrames, Settling
 HELD_S = 0.005  # About as long as a flush on a slow disk: what a power cut may take with it hardly grows.
 HOARDED_BYTES_MAX = 32 * 2**20  # Half of what one batch may hold; hours of an unwritable disk on a busy gateway.
 UNSENT_BYTES_MAX = 4 * 2**20  # While a flush lasts; beyond this, new requests would only wait.
+SAFE_BYTES_MAX = 2**20  # A quarter of what is kept: the rest is for requests that are under way.
 
 _framed: Final = shortcuts.framed
 _events = logging.getLogger("entrepot.gateway")
@@ -60,7 +62,7 @@ class _Unanswered(NamedTuple):
 class SocketUsageSink(asyncio.Protocol):
     """A connection to the log process. Meets the port UsageSink. on_lost: called once when the connection breaks.
 
-    kept_is_safe: nobody waits for the disk as long as there is room in kept.
+    kept_is_safe: nobody waits for the disk as long as little is kept.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class SocketUsageSink(asyncio.Protocol):
         self._kept_is_safe = kept is not None and kept_is_safe
         self._keep = None if kept is None else kept.add
         self._has_room = True
+        self._kept_bytes = 0
         self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
         self.welcomed: asyncio.Future[None] = self._loop.create_future()
@@ -111,7 +114,7 @@ class SocketUsageSink(asyncio.Protocol):
             self._owed += 1
             self._hoard(size)
             self._loop.call_soon(waiter.not_settled)
-        elif self._kept_is_safe and self._has_room:  # So this record is kept.
+        elif self._kept_is_safe and self._has_room and self._kept_bytes <= SAFE_BYTES_MAX:  # So this record is kept.
             self._send_soon()
             self._loop.call_soon(waiter.settled)
         else:
@@ -172,6 +175,7 @@ class SocketUsageSink(asyncio.Protocol):
             self._has_room = keep(framed)
             if self._has_room:
                 self._kept_size += size
+                self._kept_bytes += size
         return size
 
     def _send_soon(self) -> None:
@@ -222,6 +226,7 @@ class SocketUsageSink(asyncio.Protocol):
                     _events.exception("request_not_ended")
         if self._kept is not None and kept_size:
             self._kept.drop(kept_size)
+            self._kept_bytes -= kept_size
             self._has_room = True
         if self._all_answered is not None and not unanswered and not self._frames:
             self._wait_no_more()
