@@ -54,25 +54,38 @@ def test_it_leaves_soon_by_itself() -> None:
     play(story)
 
 
+class Seen:
+    """What of the log's records was durable when each waiter was told."""
+
+    def __init__(self, home: Installation) -> None:
+        self._home = home
+        self.durable: dict[int, list[LogRecord]] = {}
+
+    def settle(self, sink: SocketUsageSink, *numbers: int) -> None:
+        for number in numbers:
+            sink.settle(numbered(number), Told(partial(self._told, number), lambda: None))
+
+    async def some_waited(self, count: int) -> None:
+        """Returns once all were told: the first few at once, each of the others when the disk had its record."""
+        await self._home.until(lambda: len(self.durable) == count)
+        at_once = [number for number, records in self.durable.items() if records == []]
+        assert at_once == list(range(len(at_once)))
+        assert 0 < len(at_once) < 10
+        for number in range(len(at_once), count):
+            assert numbered(number) in self.durable[number]
+
+    def _told(self, number: int) -> None:
+        self.durable[number] = self._home.records()
+
+
 def test_what_cannot_be_kept_waits_for_the_disk() -> None:
     async def story(home: Installation) -> None:
-        ends, kept = Ends(), KeptFrames(home.directory, "g1", size=300)
-        durable: dict[int, list[LogRecord]] = {}
-
-        def told(number: int) -> None:
-            durable[number] = home.records()
-
+        kept, seen = KeptFrames(home.directory, "g1", size=300), Seen(home)
         async with home.server():
-            sink = await connected(home, ends, kept)
-            for number in range(20):
-                sink.settle(numbered(number), Told(partial(told, number), lambda: None))
+            sink = await connected(home, Ends(), kept)
+            seen.settle(sink, *range(20))
             assert not sink.available
-            await home.until(lambda: len(durable) == 20)
-            at_once = [number for number, records in durable.items() if records == []]
-            assert at_once == list(range(len(at_once)))
-            assert 0 < len(at_once) < 10
-            for number in range(len(at_once), 20):
-                assert numbered(number) in durable[number]
+            await seen.some_waited(20)
             await sink.close()
             assert home.records() == [numbered(number) for number in range(20)]
         kept.close()
@@ -82,28 +95,17 @@ def test_what_cannot_be_kept_waits_for_the_disk() -> None:
 
 def test_who_is_faster_than_the_disk_waits_for_it_and_is_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     async def story(home: Installation) -> None:
-        kept = KeptFrames(home.directory, "g1")
-        durable: dict[int, list[LogRecord]] = {}
-
-        def told(number: int) -> None:
-            durable[number] = home.records()
-
+        kept, seen = KeptFrames(home.directory, "g1"), Seen(home)
         async with home.server():
             monkeypatch.setattr(usage_sink, "SAFE_BYTES_MAX", 300)
             sink = await connected(home, Ends(), kept)
-            for number in range(20):
-                sink.settle(numbered(number), Told(partial(told, number), lambda: None))
+            seen.settle(sink, *range(20))
             assert sink.available, "a further request would be held back by waiting"
-            await home.until(lambda: len(durable) == 20)
-            at_once = [number for number, records in durable.items() if records == []]
-            assert at_once == list(range(len(at_once)))
-            assert 0 < len(at_once) < 10
-            for number in range(len(at_once), 20):
-                assert numbered(number) in durable[number]
+            await seen.some_waited(20)
             monkeypatch.setattr(usage_sink, "HELD_S", 3600)
-            sink.settle(numbered(20), Told(partial(told, 20), lambda: None))
-            await home.until(lambda: 20 in durable)
-            assert numbered(20) not in durable[20], "once the disk has the rest, nobody waits for it"
+            seen.settle(sink, 20)
+            await home.until(lambda: 20 in seen.durable)
+            assert numbered(20) not in seen.durable[20], "once the disk has the rest, nobody waits for it"
             await sink.close()
             assert home.records() == [numbered(number) for number in range(21)]
         kept.close()

@@ -220,10 +220,7 @@ class SocketUsageSink(asyncio.Protocol):
             sent = unanswered.popleft()
             kept_size += sent.kept_size
             for waiter in sent.settled:
-                try:
-                    waiter.settled()
-                except Exception:  # noqa: BLE001 - a bug in the end of one request is not the end of this process
-                    _events.exception("request_not_ended")
+                _tell(waiter.settled)
         if self._kept is not None and kept_size:
             self._kept.drop(kept_size)
             self._kept_bytes -= kept_size
@@ -243,10 +240,7 @@ class SocketUsageSink(asyncio.Protocol):
         self._hoard(sum(map(len, self._frames)))
         for sent in refused:
             for waiter in sent.settled:
-                try:
-                    waiter.not_settled()
-                except Exception:  # noqa: BLE001 - as above
-                    _events.exception("request_not_ended")
+                _tell(waiter.not_settled)
 
     def _wait_no_more(self) -> None:
         """Lets close go on, if it waits."""
@@ -273,6 +267,13 @@ async def connect_usage_sink(
     except OSError as error:
         raise UsageLogUnavailable(f"no log process at {path}: {error.strerror or error}; start it first") from error
     return sink
+
+
+def _tell(end: Callback) -> None:
+    try:
+        end()
+    except Exception:  # noqa: BLE001 - a bug in the end of one request is not the end of this process
+        _events.exception("request_not_ended")
 
 
 def _nothing() -> None:

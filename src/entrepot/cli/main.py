@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from entrepot import __version__
-from entrepot.compose.home import is_of_place
+from entrepot.compose.home import place_fault
 from entrepot.core.errors import EntrepotError
 
 # Each is a module of this package whose add_commands(subparsers) adds its commands; help lists them in this order.
@@ -50,9 +50,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        if not is_of_place(error):
+        fault = place_fault(error)
+        if not fault:
             raise
-        sys.stderr.write(f"entrepot: {error.filename or 'the disk'}: {error.strerror}\n")
+        sys.stderr.write(f"entrepot: {fault}\n")
         return 1
     return status
 

@@ -17,7 +17,7 @@ def add_commands(subparsers: "Subparsers") -> None:
 
 def _verify(args: argparse.Namespace) -> int:
     from entrepot.compose.books import open_current_books, open_scratch_books
-    from entrepot.compose.usage_log import open_log_reader
+    from entrepot.compose.usage_log import counted_segments, open_log_reader
     from entrepot.flows.show_bill import ledger_state
     from entrepot.workers import verify
 
@@ -42,9 +42,8 @@ def _verify(args: argparse.Namespace) -> int:
         "invoices": invoices,
         "seconds": round(seconds, 3),
     }
-    segments = "1 segment" if log.segments == 1 else f"{log.segments} segments"
     lines = [
-        f"log: {log.records:,} records in {segments}, every byte read, seal {log.seal}",
+        f"log: {log.records:,} records in {counted_segments(log)}, every byte read, seal {log.seal}",
         f"ledger: {state.entries:,} entries, {'balanced' if state.balanced else 'NOT BALANCED'}, {state.root}",
         f"invoices: {invoices:,}",
         *faults,

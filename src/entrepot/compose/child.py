@@ -34,11 +34,12 @@ def main(argv: Sequence[str]) -> int:
     try:
         status: int = importlib.import_module(ROLES[role]).main(arguments)
     except OSError as error:
-        from entrepot.compose.home import is_of_place
+        from entrepot.compose.home import place_fault
 
-        if not is_of_place(error):
+        fault = place_fault(error)
+        if not fault:
             raise
-        sys.stderr.write(f"{error.filename or 'the disk'}: {error.strerror}\n")
+        sys.stderr.write(f"{fault}\n")
         return 1
     return status
 

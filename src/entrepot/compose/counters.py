@@ -114,11 +114,11 @@ async def reach_valkey(settings: Settings) -> Reached:
     reached = client.is_connected
     memory: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
     client.execute(*ASKED, done=memory.set_result)
-    told = await memory
+    policy = evicts_by(await memory)
     client.close()
     await asyncio.sleep(0)
     if not reached:
         raise BadInput(
             f"limits are counted in Valkey at {server.name}, which cannot be used: {client.fault}", param="valkey_url"
         )
-    return Reached(server.name, evicts_by(told) if isinstance(told, bytes) else "")
+    return Reached(server.name, policy)

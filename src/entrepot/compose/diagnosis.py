@@ -17,7 +17,7 @@ from entrepot.compose.counters import counter_store, reach_valkey
 from entrepot.compose.running import read_running
 from entrepot.compose.settings import Settings, unknown_variables
 from entrepot.compose.upstream_keys import upstream_keys
-from entrepot.compose.usage_log import open_log_reader
+from entrepot.compose.usage_log import counted_segments, open_log_reader
 from entrepot.core.errors import BadInput, EntrepotError
 from entrepot.core.log_records import Reconciled
 from entrepot.core.periods import format_instant
@@ -92,14 +92,13 @@ def _addresses(settings: Settings) -> Iterator[Finding]:
 
 
 def _counters(settings: Settings) -> Finding:
-    policies: list[str] = []
-
-    def look() -> str:
+    def look() -> str | Finding:
         store = counter_store(settings)
         if store == "valkey":
             reached = asyncio.run(reach_valkey(settings))
-            policies.append(reached.evicts_by)
-            return f"limits are counted in Valkey at {reached.name}"
+            detail = f"limits are counted in Valkey at {reached.name}"
+            policy = reached.evicts_by
+            return Finding("counters", "warn", detail + _forgets(policy)) if policy else detail
         if store == "process":
             return "limits are counted in the gateway process, which is the only one"
         kept = any(name == "counters" for name in running.children) if (running := read_running(settings)) else None
@@ -107,22 +106,20 @@ def _counters(settings: Settings) -> Finding:
             raise BadInput("the process that counts limits for all gateways is not running; it is being started again")
         return "limits are counted in one process for all gateways of this machine"
 
-    found = _guarded("counters", look)
-    if not any(policies):
-        return found
-    return Finding(
-        found.name,
-        "warn",
-        f"{found.detail}, which forgets them when its memory is full (maxmemory-policy {policies[0]}): limits and "
-        "budgets may then be granted twice; set maxmemory-policy noeviction",
+    return _guarded("counters", look)
+
+
+def _forgets(policy: str) -> str:
+    return (
+        f", which forgets them when its memory is full (maxmemory-policy {policy}): limits and budgets may then be "
+        "granted twice; set maxmemory-policy noeviction"
     )
 
 
 def _log(settings: Settings) -> Finding:
     def look() -> str:
         log = open_log_reader(settings.home).check()
-        segments = "1 segment" if log.segments == 1 else f"{log.segments} segments"
-        return f"{log.records:,} records in {segments}, {log.size_bytes:,} bytes, all of them read"
+        return f"{log.records:,} records in {counted_segments(log)}, {log.size_bytes:,} bytes, all of them read"
 
     return _guarded("log", look)
 
@@ -185,8 +182,9 @@ def _snapshot(settings: Settings) -> Finding:
     return _guarded("snapshot", look)
 
 
-def _guarded(name: str, look: Callable[[], str]) -> Finding:
+def _guarded(name: str, look: Callable[[], str | Finding]) -> Finding:
     try:
-        return Finding(name, "good", look())
+        found = look()
+        return found if isinstance(found, Finding) else Finding(name, "good", found)
     except EntrepotError as error:
         return Finding(name, "bad", error.message)

@@ -34,9 +34,9 @@ def open_lock(settings: Settings, name: str) -> TextIO:
         raise _unusable(settings, error) from None
 
 
-def is_of_place(error: OSError) -> bool:
-    """Whether this is what a place in the file system does to whoever works there, and no mistake of ours."""
-    return error.errno in _PLACES_FAULTS
+def place_fault(error: OSError) -> str:
+    """What a place in the file system does to whoever works there, in a line; "" for what may be a mistake of ours."""
+    return f"{error.filename or 'the disk'}: {error.strerror}" if error.errno in _PLACES_FAULTS else ""
 
 
 def _unusable(settings: Settings, error: OSError) -> BadInput:

@@ -102,27 +102,23 @@ def _share(text: str) -> float:
     return float(text)
 
 
-def _form(text: str) -> str:
-    if text not in {"json", "text"}:
-        raise ValueError("must be json or text")
-    return text
+def _one_of(*words: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"must be {', '.join(words[:-1])} or {words[-1]}")
+        return text
+
+    return parse
+
+
+_form = _one_of("json", "text")
+_counters = _one_of("auto", "process", "machine", "valkey")
+_safe_place = _one_of("disk", "memory")
 
 
 def _lost(text: str) -> str:
     if not re.fullmatch(r"closed|open (?:100|[1-9][0-9]?)%", text):
         raise ValueError("must be closed, or open with a share of each limit, like open 10%")
-    return text
-
-
-def _counters(text: str) -> str:
-    if text not in {"auto", "process", "machine", "valkey"}:
-        raise ValueError("must be auto, process, machine or valkey")
-    return text
-
-
-def _safe_place(text: str) -> str:
-    if text not in {"disk", "memory"}:
-        raise ValueError("must be disk or memory")
     return text
 
 

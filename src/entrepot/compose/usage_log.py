@@ -13,7 +13,7 @@ from entrepot.adapters.usage_sink import Callback, SocketUsageSink
 from entrepot.adapters.usage_sink import connect_usage_sink as _connect
 from entrepot.compose.settings import Settings, load_settings
 from entrepot.core.errors import UsageLogUnavailable
-from entrepot.ports.event_log import EventLog
+from entrepot.ports.event_log import CheckedLog, EventLog
 
 PATIENCE_S = 5.0  # A log process that was killed is back in a second or two.
 _RETRY_S = 0.05
@@ -49,6 +49,11 @@ def open_event_log(home: Path) -> ClosableEventLog:
 def open_log_reader(home: Path) -> DiskLogReader:
     """Reads and checks the log of a home, whoever writes it."""
     return DiskLogReader(LocalDisk(log_settings(home).log_directory))
+
+
+def counted_segments(log: CheckedLog) -> str:
+    """How many segments the log has, in words."""
+    return "1 segment" if log.segments == 1 else f"{log.segments} segments"
 
 
 async def connect_usage_sink(

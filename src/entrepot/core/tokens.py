@@ -44,4 +44,5 @@ PRICED_AS = {
 }
 
 CACHED_TIER = "cached"  # Answers that were given again: the meters of the first time, at prices of their own.
-TIERS = ("default", "priority", "flex", "batch", CACHED_TIER)
+BATCH_TIER = "batch"
+TIERS = ("default", "priority", "flex", BATCH_TIER, CACHED_TIER)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from entrepot.core.charges import Series
 from entrepot.core.periods import SECOND, Instant
+from entrepot.core.tokens import BATCH_TIER
 from entrepot.core.usage_event import UsageEvent
 
 
@@ -34,7 +35,7 @@ class Asked(NamedTuple):
             self.customer in (None, series.customer)
             and (self.projects is None or series.project in self.projects)
             and (self.models is None or series.model in self.models)
-            and (self.batch is None or self.batch == (series.tier == "batch"))
+            and (self.batch is None or self.batch == (series.tier == BATCH_TIER))
             and self.users is None  # No key of ours is a person's.
         )
 
@@ -48,7 +49,7 @@ class Asked(NamedTuple):
             "project_id": series.project or None,
             "api_key_id": key or None,
             "model": series.model,
-            "batch": series.tier == "batch",
+            "batch": series.tier == BATCH_TIER,
             "service_tier": series.tier,
         }
         return tuple(known.get(name) for name in self.group_by)

@@ -9,13 +9,13 @@ from entrepot.core import jobs
 from entrepot.core.errors import DeploymentNotFound, InvalidRequest, NotFound, UnsupportedValue
 from entrepot.core.jobs import ENDED, Batch, StoredFile, Task, TaskAnswer
 from entrepot.core.periods import SECOND
+from entrepot.core.tokens import BATCH_TIER
 from entrepot.jobs.batch_file import ENDPOINTS, answered_well, model_of, read_tasks, write_answers
 from entrepot.ports.clock import Clock
 from entrepot.ports.jobs import BatchRequests, JobStore
 from entrepot.ports.snapshots import Snapshots
 from entrepot.routing.plan import check_tier, deployment_for
 
-TIER = "batch"
 NOT_RUN = {"expired": "batch_expired", "cancelled": "batch_cancelled"}
 
 
@@ -101,7 +101,7 @@ class Desk:
         if served is None:
             raise DeploymentNotFound("Nothing is published for this project yet.", param="model")
         at = self._clock.now()
-        check_tier(deployment_for(served, model, ENDPOINTS[endpoint], at), TIER, at)
+        check_tier(deployment_for(served, model, ENDPOINTS[endpoint], at), BATCH_TIER, at)
 
     def cancel(self, project: str, batch_id: str) -> Batch:
         """The batch, asked to stop. Raises: NotFound."""

@@ -11,12 +11,10 @@ from entrepot.core.catalog import Model
 from entrepot.core.periods import MINUTE, SECOND, Instant, hour_of
 from entrepot.core.provisioned import load_of
 from entrepot.core.tenancy import Deployment
-from entrepot.core.tokens import CACHED_TIER, TOKEN_METERS
+from entrepot.core.tokens import BATCH_TIER, CACHED_TIER, TOKEN_METERS
 from entrepot.ports.books import Books
 from entrepot.provisioning.provisioned import throughput_of
 from entrepot.provisioning.quotas import quota_of
-
-_BATCH_TIER = "batch"
 
 # Quantities by meter, by project and deployment.
 _Used = dict[tuple[str, str], dict[str, int]]
@@ -94,6 +92,6 @@ def _used(books: Books, at: Instant) -> _Used:
     used: _Used = defaultdict(lambda: defaultdict(int))
     for reading in books.readings(hour_of(at), at + 1):
         series = reading.series
-        if reading.meter in TOKEN_METERS and series.tier not in {_BATCH_TIER, CACHED_TIER}:
+        if reading.meter in TOKEN_METERS and series.tier not in {BATCH_TIER, CACHED_TIER}:
             used[series.project, series.deployment][reading.meter] += reading.quantity
     return used

@@ -254,9 +254,9 @@ def _check_that_sold_models_have_prices(draft: Draft) -> None:
     contracts = _contracts_by_customer(draft)
     books = {item.value.id for item in draft.books}
     with_contract = {item.value.customer for item in draft.contracts}
-    newest: dict[str, PriceTable] = {}
-    for version in sorted((item.value for item in draft.versions), key=lambda version: version.effective_from):
-        newest[version.book] = PriceTable(version)
+    by_time = sorted((item.value for item in draft.versions), key=lambda version: version.effective_from)
+    newest = {version.book: version for version in by_time}
+    tables = {book: PriceTable(version) for book, version in newest.items()}
     for deployment in draft.deployments:
         customer = customer_of.get(deployment.value.project)
         if deployment.value.model not in models or not customer:
@@ -270,7 +270,7 @@ def _check_that_sold_models_have_prices(draft: Draft) -> None:
         elif agreed[-1].value.price_book in books:
             for of in models_of(deployment.value, models):
                 contract = agreed[-1].value
-                _check_priced(deployment, models[of.model], contract, newest.get(contract.price_book))
+                _check_priced(deployment, models[of.model], contract, tables.get(contract.price_book))
 
 
 def _check_priced(deployment: Declared[Deployment], model: Model, contract: Contract, table: PriceTable | None) -> None:

@@ -70,7 +70,7 @@ class ValkeyCounters:
 
     def _told(self, answer: Answer) -> None:
         """Says what a server that is full would do to counters; one that may not be asked is taken as it is."""
-        policy = evicts_by(answer) if isinstance(answer, bytes) else ""
+        policy = evicts_by(answer)
         if policy:
             _log.warning(
                 "valkey_may_evict server=%s maxmemory_policy=%s; when its memory is full it forgets counters, and "

@@ -2,14 +2,18 @@
 
 from typing import Final
 
+from entrepot.adapters.valkey.client import Answer
+
 ASKED: Final = (b"INFO", b"memory")
 
 
-def evicts_by(told: bytes) -> str:
-    """The policy by which a server that is full drops keys of ours, from its INFO; "" where it drops none.
+def evicts_by(told: Answer) -> str:
+    """The policy by which a server that is full drops keys of ours, from its INFO; "" for none, or where it says none.
 
     All our keys expire, so a policy that spares those that do not spares none of ours.
     """
+    if not isinstance(told, bytes):
+        return ""
     lines = (line.partition(":") for line in told.decode("utf-8", "replace").splitlines())
     said = {name: value.strip() for name, _, value in lines}
     policy = said.get("maxmemory_policy", "")
