@@ -8,7 +8,7 @@ from entrepot.core.catalog import Model
 from entrepot.core.periods import END_OF_TIME, Instant
 from entrepot.core.provisioned import Geography
 from entrepot.core.tenancy import Deployment
-from entrepot.core.upgrades import models_of
+from entrepot.core.upgrades import model_at, models_of
 
 
 class Installed(msgspec.Struct, frozen=True):
@@ -61,8 +61,8 @@ def _steps(deployment: Deployment, models: Mapping[str, Model], customer: str, a
     upgrades = models_of(deployment, models)
     for begins in sorted({max(since, changes[0][0]) for since, _ in (*changes, *upgrades)}):
         units = next(units for since, units in reversed(changes) if since <= begins)
-        model = next(model for since, model in reversed(upgrades) if since <= begins)
-        yield Installed(begins, units, customer, model, deployment.geography) if units else Installed(begins, 0)
+        of = model_at(upgrades, begins)
+        yield Installed(begins, units, customer, of.model, deployment.geography) if units else Installed(begins, 0)
 
 
 def _followed(known: Iterable[Installed], steps: list[Installed]) -> tuple[Installed, ...]:

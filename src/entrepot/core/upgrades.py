@@ -4,7 +4,7 @@ Dates that were declared long before decide, so that what a deployment is at an 
 whenever it is asked: in the snapshot, in the history of units, in the calendar.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from entrepot.core.catalog import Model
@@ -35,6 +35,11 @@ def models_of(deployment: Deployment, models: Mapping[str, Model]) -> tuple[Mode
             break
         found.append(ModelFrom(begins, successor))
     return tuple(found)
+
+
+def model_at(upgrades: Sequence[ModelFrom], at: Instant) -> ModelFrom:
+    """What models_of() found that is in force at the instant."""
+    return next(of for of in reversed(upgrades) if of.begins <= at)
 
 
 def _leaves_at(model: Model, upgrade: Upgrade) -> Instant:

@@ -12,6 +12,7 @@ from entrepot.core.periods import MINUTE, SECOND, Instant, hour_of
 from entrepot.core.provisioned import load_of
 from entrepot.core.tenancy import Deployment
 from entrepot.core.tokens import BATCH_TIER, CACHED_TIER, TOKEN_METERS
+from entrepot.core.upgrades import model_at, models_of
 from entrepot.ports.books import Books
 from entrepot.provisioning.provisioned import throughput_of
 from entrepot.provisioning.quotas import quota_of
@@ -23,8 +24,8 @@ _Used = dict[tuple[str, str], dict[str, int]]
 class DeploymentLimits(msgspec.Struct, frozen=True):
     """A deployment's limits at one moment.
 
-    tokens: it may use in a minute, of a provisioned one as load; used: on average in the running hour. requests: it may
-    begin in requests_s seconds; 0 where they are not counted.
+    model: the one that it is of then. tokens: it may use in a minute, of a provisioned one as load; used: on average in
+    the running hour. requests: it may begin in requests_s seconds; 0 where they are not counted.
     """
 
     customer: str
@@ -48,21 +49,22 @@ def show_limits(books: Books, at: Instant) -> list[DeploymentLimits]:
     models = {model.id: model for model in world.models}
     used = _used(books, at)
     found = [
-        _limits(limits, deployment, customers[deployment.project], used, at)
-        for deployment in world.deployments
-        if (limits := list(_in_force(deployment, models[deployment.model], at)))
+        _limits(limits, deployment, of.model, customers[deployment.project], used, at)
+        for deployment, of in ((item, model_at(models_of(item, models), at)) for item in world.deployments)
+        if (limits := list(_in_force(deployment, models[of.model], of.begins, at)))
     ]
     return sorted(found, key=lambda item: (-item.used / item.tokens, item.project, item.deployment))
 
 
-def _in_force(deployment: Deployment, model: Model, at: Instant) -> Iterator[ServedLimit]:
-    for served in chain(quota_of(deployment, model), throughput_of(deployment, model)):
+def _in_force(deployment: Deployment, model: Model, since: Instant, at: Instant) -> Iterator[ServedLimit]:
+    """since: when the deployment was upgraded to the model."""
+    for served in chain(quota_of(deployment, model), throughput_of(deployment, model, since)):
         if served.begins <= at < served.ends:
             yield served
 
 
 def _limits(
-    limits: list[ServedLimit], deployment: Deployment, customer: str, used: _Used, at: Instant
+    limits: list[ServedLimit], deployment: Deployment, model: str, customer: str, used: _Used, at: Instant
 ) -> DeploymentLimits:
     tokens, requests, requests_s, weight = 0, 0, 0, 1
     for served in limits:
@@ -78,7 +80,7 @@ def _limits(
         customer=customer,
         project=deployment.project,
         deployment=deployment.id,
-        model=deployment.model,
+        model=model,
         is_provisioned=is_provisioned,
         tokens=tokens,
         used=hour * MINUTE // max(MINUTE, at - hour_of(at)),

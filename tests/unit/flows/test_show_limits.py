@@ -2,6 +2,7 @@
 
 import msgspec
 
+from entrepot.core.lifecycle import Successor
 from entrepot.core.periods import HOUR, MINUTE
 from entrepot.core.provisioned import SizingRule, UnitsFrom
 from entrepot.core.quotas import RequestRatio
@@ -59,3 +60,27 @@ def test_in_an_hour_s_first_minute_the_average_is_of_a_whole_one() -> None:
     (shown,) = show_limits(books, hour + 1)
     assert shown.used == 600
     assert show_limits(folded(), hour) == []
+
+
+def test_what_is_shown_is_of_the_model_that_a_deployment_is_upgraded_to() -> None:
+    """Given a successor with rules of its own, from its date on they are what requests meet, and no instant before."""
+    chat = Deployment("chat", "search", "m", tokens_per_minute=6000, upgrade="on_new_default")
+    units = Deployment("units", "search", "m", "provisioned", units=(UnitsFrom(0, 15),), upgrade="on_new_default")
+    stays = Deployment("stays", "search", "m", tokens_per_minute=6000, upgrade="never")
+    made = declared(chat, units, stays)
+    old = msgspec.structs.replace(made.models[0], successor=Successor("m2", NOW))
+    sized = SizingRule(minimum=15, step=5, input_tokens_per_minute=300, output_weight=4)
+    new = msgspec.structs.replace(made.models[0], id="m2", provisioned=(sized,), quota=RequestRatio(1, 1000, 1))
+    used = usage("e1", NOW - MINUTE, deployment="units", meters={"input_tokens": 1000, "output_tokens": 1000})
+    books = folded(applied(msgspec.structs.replace(made, models=(old, new))), *recorded(used))
+
+    def shown(at: int) -> dict[str, tuple[str, int, int, int, int]]:
+        rows = show_limits(books, at)
+        return {row.deployment: (row.model, row.tokens, row.used, row.requests, row.requests_s) for row in rows}
+
+    before, after = shown(NOW - 1), shown(NOW)
+    assert before["chat"] == ("m", 6000, 0, 6, 10)
+    assert after["chat"] == ("m2", 6000, 0, 1, 10)
+    assert before["units"][:2] == ("m", 1500)
+    assert after["units"] == ("m2", 4500, 500, 0, 0)
+    assert before["stays"] == after["stays"] == before["chat"]
