@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import sys
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -16,7 +15,7 @@ from entrepot.core.budgets import Standing
 from entrepot.core.periods import END_OF_TIME
 from entrepot.flows.administer import apply_world, issue_key
 from entrepot.provisioning.world_file import read_world
-from tests.support.gateway import KEY, WAIT_S_MAX
+from tests.support.gateway import KEY, eventually
 from tests.support.gateway_processes import Installation, installed, said
 from tests.support.requests import ask, chat, request_bytes
 
@@ -99,14 +98,22 @@ def test_what_a_killed_gateway_held_comes_to_what_the_ledger_says(installation: 
     asyncio.run(kill())
     gateway.communicate()
     installation.start_gateway()
-    began = time.monotonic()
-    while (found := standing(installation)).held or not found.spent:
-        assert time.monotonic() < began + WAIT_S_MAX, found
-        time.sleep(0.05)
+    eventually(lambda: not standing(installation).held and standing(installation).spent)
+    found = standing(installation)
     with open_current_books(installation.settings) as books:
         spent = sum(event.meters["output_tokens"] for event in books.events(0, END_OF_TIME)) * EACH // TOKENS
     assert found.spent == spent > 0
     left = found.limit.units - spent
-    time.sleep(1)  # The gateway takes up within a sweep what was published.
-    assert served_until_refused(installation) == left // EACH
+    served = 0
+
+    def all_served() -> bool:
+        """Until the gateway has taken up what was published, it refuses too early, and never too late."""
+        nonlocal served
+        served += served_until_refused(installation)
+        return served >= left // EACH
+
+    eventually(all_served)
+    assert served == left // EACH
+    eventually(lambda: standing(installation).spent == spent + served * EACH)
+    assert served_until_refused(installation) == 0
     print(json.dumps({"resolved": HELD, "spent_pico": spent, "left_pico": left}))

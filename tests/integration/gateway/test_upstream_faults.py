@@ -35,12 +35,16 @@ def chunked(*events: bytes) -> bytes:
 
 
 class RawUpstream:
-    """Reads a request whole, then writes what it is given, some bytes at a time, and does what it is told then."""
+    """Reads a request whole, then writes what it is given, some bytes at a time, and does what it is told then.
+
+    is_through: has_words, if any, are written.
+    """
 
     def __init__(self, answer: bytes, then: Then, piece: int) -> None:
         self._answer, self._then, self._piece = answer, then, max(1, piece or len(answer))
         self._tasks: set[asyncio.Task[None]] = set()
-        self.connections = 0
+        self.has_words = bool(answer)
+        self.is_through = False
         self.url = ""
 
     async def start(self) -> None:
@@ -54,7 +58,6 @@ class RawUpstream:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
@@ -66,6 +69,7 @@ class RawUpstream:
                 writer.write(self._answer[at : at + self._piece])
                 await writer.drain()
                 await asyncio.sleep(0)
+            self.is_through = True
             if self._then == "half-close":
                 writer.write_eof()
             if self._then == "reset":
@@ -111,10 +115,10 @@ def silent(gateway: Gateway, *, stream: bool, seconds: float, raw: RawUpstream) 
     """The answer when so many seconds pass after the upstream has said what it says."""
     with gateway.connect() as client:
         client.sendall(request_bytes(chat("hi", model="raw", stream=stream)))
-        eventually(lambda: raw.connections)
-        gateway.run(asyncio.sleep(0.05))
+        eventually(lambda: raw.is_through)
         connections = [item for lane in gateway.pool._lanes.values() for item in lane.connections]
         mine = [item for item in connections if f"http://127.0.0.1:{lane_port(item)}/v1" == raw.url]
+        eventually(lambda: all(item._reader.has_begun for item in mine) or not raw.has_words)
         now = gateway.loop.time()
         for connection in mine:
             gateway.do(lambda connection=connection: connection.sweep(now, gateway.upstream_limits))  # type: ignore[misc]
