@@ -18,6 +18,10 @@ from random import Random
 
 import aiohttp
 
+from entrepot.compose.usage_log import open_log_reader
+from entrepot.core.log_records import InstanceLost
+from entrepot.ports.event_log import START
+
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = (sys.executable, "-m", "entrepot")
 WORKERS = 2
@@ -25,6 +29,7 @@ VICTIMS = ("gateway 1", "gateway 2", "worker", "log")
 KILLS_MAX = 4
 SPAN_S = 3.0  # Requests begin within this time.
 SETTLED_S_MAX = 60.0
+_INSTANCE = slice(12, 20)  # Where a request id names its gateway.
 
 WORLD = """\
 operator: {{name: Crash Cloud, currency: USD}}
@@ -55,7 +60,11 @@ deployments:
 
 @dataclass
 class Finding:
-    """What one run found. faults is empty when every token is where it belongs."""
+    """What one run found. faults is empty when every token is where it belongs.
+
+    lost: gateways in the order in which they were gone, killed or stopped. cut: gateways that broke an answer off which
+    nobody had meant to break.
+    """
 
     seed: int
     requests: int
@@ -63,6 +72,8 @@ class Finding:
     broken: int = 0
     left: int = 0
     killed: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+    cut: set[str] = field(default_factory=set)
     served: int = 0
     booked: int = 0
     sources: dict[str, int] = field(default_factory=dict)
@@ -86,6 +97,12 @@ class Planned:
     path: str
     body: dict[str, object]
     leave_after: int | None = None
+
+    @property
+    def ends_well(self) -> bool:
+        """Whether its upstream serves it to the end."""
+        text = json.dumps(self.body)
+        return "break=" not in text and "status=" not in text
 
 
 def plan_requests(chance: Random, count: int) -> list[Planned]:
@@ -221,20 +238,23 @@ class CrashRun:
 
     async def _send(self, session: aiohttp.ClientSession, request: Planned) -> None:
         await asyncio.sleep(request.at_s)
+        request_id = ""
         try:
             async with session.post(request.path, json=request.body) as answer:
+                request_id = answer.headers["x-request-id"]
                 if request.leave_after is not None:
                     await self._leave(answer, request.leave_after)
                     return
                 payload = await answer.read()
-                request_id = answer.headers["x-request-id"]
                 if answer.status == 200 and _is_whole(request, payload):
                     self.finding.answered += 1
                     self._answered[request_id] = _usage_of(request, payload)
-                else:
-                    self.finding.broken += 1
+                    return
         except (aiohttp.ClientError, TimeoutError, OSError):
-            self.finding.broken += 1
+            pass
+        self.finding.broken += 1
+        if request_id and request.ends_well:
+            self.finding.cut.add(request_id[_INSTANCE])
 
     async def _leave(self, answer: aiohttp.ClientResponse, after: int) -> None:
         for _ in range(after + 1):
@@ -264,6 +284,8 @@ class CrashRun:
         for record in booked.values():
             source = str(record["source"])
             finding.sources[source] = finding.sources.get(source, 0) + 1
+        records = open_log_reader(self._home).read(START, 1_000_000)
+        finding.lost = [record.instance for _, record in records if isinstance(record, InstanceLost)]
         for request_id in sorted(served.keys() | booked.keys()):
             self._compare_one(request_id, served.get(request_id), booked.get(request_id))
         for request_id, usage in self._answered.items():

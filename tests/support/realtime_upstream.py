@@ -7,7 +7,8 @@ The text of a `response.create` event's instructions steers it: "parts=5 stop=2"
     status=…    of the response (completed)                                    usage=no   reports none; bad: one that
     pieces=1    sends each event in many small frames                                     does not sum up
     cached=N    input tokens that were cached, half of them audio              mute=1     does not answer a cancellation
-    hear=N      says before that it transcribed N tokens of audio
+    hear=N      says before that it transcribed N tokens of audio              half=K     says nothing more after K, by
+                                                                               closing its sending side
 """
 
 import asyncio
@@ -136,6 +137,10 @@ class Answer:
             if self._number("gone", -1) == number:
                 self._held.done.append(self._usage())
                 self._connection.transport.abort()
+                return
+            if self._number("half", -1) == number:
+                self._held.done.append(self._usage())
+                self._connection.transport.write_eof()
                 return
             if self._number("stall", -1) == number:
                 await self.cancelled.wait()

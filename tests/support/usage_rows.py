@@ -21,8 +21,17 @@ def row(name: str) -> Callable[[Test], Test]:
 
 def rows_of_the_document() -> set[str]:
     """The names of its rows."""
+    return {row[0] for row in _rows()}
+
+
+def words_of_the_document() -> set[str]:
+    """What its rows say in the words of the program."""
+    return {word for row in _rows() for word in re.findall(r"`(\w+)`", row[1])}
+
+
+def _rows() -> list[tuple[str, str]]:
     text = (ROOT / "docs" / "operations" / "usage-rules.md").read_text().partition("\n## ")[0]
-    return set(re.findall(r"^\| (?!row )([a-z][a-z ]+) \|(?:[^|]*\|){5}$", text, re.MULTILINE))
+    return re.findall(r"^\| (?!row )([a-z][a-z ]+) \|((?:[^|]*\|){5})$", text, re.MULTILINE)
 
 
 def rows_with_a_test() -> set[str]:

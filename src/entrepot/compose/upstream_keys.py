@@ -1,11 +1,15 @@
 """The keys that upstreams know us by, where the world file says they are: in the environment, or in a file."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from entrepot.core.errors import BadInput
 
 KEY_BYTES_MAX = 16 * 1024
+
+FileMark = tuple[int, int, int]  # Inode, time of its last change, size.
+_NO_FILE: FileMark = (0, 0, 0)
 
 
 def upstream_keys(environment: Mapping[str, str]) -> Callable[[str], str]:
@@ -20,10 +24,10 @@ def upstream_keys(environment: Mapping[str, str]) -> Callable[[str], str]:
 
 
 class KeyWatch:
-    """Notices that key files have changed."""
+    """Notices that key files have changed, or may have: of one that was never looked at before, nobody can tell."""
 
     def __init__(self) -> None:
-        self._seen: dict[str, tuple[int, int, int]] = {}
+        self._seen: dict[str, FileMark] = {}
         self._all = False
 
     def distrust(self) -> None:
@@ -32,19 +36,21 @@ class KeyWatch:
 
     def look(self, renew: Callable[[Callable[[str], bool]], list[str]]) -> list[str]:
         """What renew says, which is told of each place whether its key has changed since the last look."""
-        faults = renew(self._has_changed)
+        found: dict[str, FileMark] = {}
+        faults = renew(partial(self._has_changed, found))
+        self._seen |= found
         self._all = False
         return faults
 
-    def _has_changed(self, place: str) -> bool:
-        try:
-            status = Path(place).stat() if place.startswith("/") else None
-        except OSError:
-            return False  # Where a file is replaced it may be missing for a moment.
-        now = (0, 0, 0) if status is None else (status.st_ino, status.st_mtime_ns, status.st_size)
-        before = self._seen.get(place)
-        self._seen[place] = now
-        return self._all or (before is not None and before != now)
+    def _has_changed(self, found: dict[str, FileMark], place: str) -> bool:
+        """The same for every upstream that has its key there. found: what this look has seen so far."""
+        if place not in found:
+            try:
+                status = Path(place).stat() if place.startswith("/") else None
+            except OSError:
+                return False  # Where a file is replaced it may be missing for a moment.
+            found[place] = _NO_FILE if status is None else (status.st_ino, status.st_mtime_ns, status.st_size)
+        return self._all or found[place] != self._seen.get(place, _NO_FILE)
 
 
 def _of_environment(name: str, environment: Mapping[str, str]) -> str:

@@ -1,17 +1,19 @@
 """A client that goes at any byte of its answer: what is recorded is what the rules say of how far the answer had come.
 
 The upstream says no more than what the client is to read, and stops there, so that gateway and client are at the same
-byte when the client leaves.
+byte when the client leaves. Beside them goes another stream, which gets its next word whenever one of them has left.
 """
 
 from bisect import bisect_left
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import pytest
 
 from entrepot.core.log_records import Abandoned, Admitted, UsageRecorded
-from tests.support.gateway import Gateway, eventually, running_gateway
+from tests.support.fed_stream import FedStream, FedUpstream, chunk
+from tests.support.gateway import Gateway, deployment, eventually, running_gateway, target
 from tests.support.requests import chat, read_to_end, request_bytes
 
 CHUNKS = 3
@@ -43,14 +45,31 @@ def gateway() -> Iterator[Gateway]:
         yield running
 
 
+@contextmanager
+def another_stream(gateway: Gateway) -> Iterator[FedStream]:
+    """A stream beside, which at last ends whole and is recorded as what it was."""
+    with FedUpstream() as upstream:
+        gateway.serve(
+            deployment("chat", target(gateway.upstream.base_url)), deployment("fed", target(upstream.base_url, "fed"))
+        )
+        with upstream.stream(gateway, "fed") as other:
+            yield other
+            gateway.sink.records.clear()
+            assert other.ends().endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
+        assert gateway.usage().meters == other.meters
+
+
 def test_a_client_that_leaves_at_any_byte_of_a_stream(gateway: Gateway) -> None:
     sizes = sizes_of_stages(gateway)
     assert sizes == sorted(sizes)
     assert sizes[-1] > 900
-    for read in range(1, sizes[-1] + 1):
-        stage = STAGES[bisect_left(sizes, read)]  # The first that lets so many bytes come.
-        leave_at(gateway, stage.script, read)
-        assert recorded(gateway) == expected(stage), f"at byte {read}, {stage}"
+    with another_stream(gateway) as other:
+        for read in range(1, sizes[-1] + 1):
+            stage = STAGES[bisect_left(sizes, read)]  # The first that lets so many bytes come.
+            leave_at(gateway, stage.script, read)
+            assert recorded(gateway) == expected(stage), f"at byte {read}, {stage}"
+            other.goes_on()
+    assert other.words == sizes[-1]
     print(f"a client left at each of {sizes[-1]} bytes")
 
 
@@ -69,12 +88,15 @@ def test_a_client_that_leaves_at_any_byte_of_a_whole_answer(gateway: Gateway) ->
     with gateway.connect() as client:
         client.sendall(sent)
         whole = read_to_end(client)
-    for read in range(1, len(whole), 7):
-        gateway.sink.records.clear()
-        with gateway.connect() as client:
-            client.sendall(sent)
-            read_exactly(client.recv, read)
-        assert recorded(gateway) == ("recorded", "stop", METERS)
+    with another_stream(gateway) as other:
+        for read in range(1, len(whole) + 1):
+            gateway.sink.records.clear()
+            with gateway.connect() as client:
+                client.sendall(sent)
+                read_exactly(client.recv, read)
+            assert recorded(gateway) == ("recorded", "stop", METERS), f"at byte {read}"
+            other.goes_on()
+    print(f"a client left at each of {len(whole)} bytes")
 
 
 def sizes_of_stages(gateway: Gateway) -> list[int]:
@@ -84,13 +106,12 @@ def sizes_of_stages(gateway: Gateway) -> list[int]:
     old = whole_stream(gateway, "HTTP/1.0")
     events = old[old.index(b"\r\n\r\n") + 4 :].split(b"\n\n")[:-1]
     assert len(events) == STAGES[-1].events
-    sizes = [head + len(chunk(events[: stage.events])) for stage in STAGES[:-1]]
-    return [*sizes, sizes[-1] + len(chunk(events[-1:])) + len(b"0\r\n\r\n")]
+    sizes = [head + len(one_chunk(events[: stage.events])) for stage in STAGES[:-1]]
+    return [*sizes, sizes[-1] + len(one_chunk(events[-1:])) + len(b"0\r\n\r\n")]
 
 
-def chunk(events: list[bytes]) -> bytes:
-    payload = b"".join(event + b"\n\n" for event in events)
-    return b"%x\r\n%b\r\n" % (len(payload), payload)
+def one_chunk(events: list[bytes]) -> bytes:
+    return chunk(b"".join(event + b"\n\n" for event in events))
 
 
 def whole_stream(gateway: Gateway, version: str) -> bytes:

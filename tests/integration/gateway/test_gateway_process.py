@@ -177,10 +177,12 @@ def test_the_log_process_is_told_of_too(installation: Installation) -> None:
         return {name: int(value) for name, _, value in (line.partition(" ") for line in lines) if name in names}
 
     names = {"entrepot_log_group_records_sum", "entrepot_log_bytes_total", "entrepot_log_failures_total"}
+    names |= {"entrepot_log_group_records_count", "entrepot_log_flush_seconds_count"}
     eventually(
         lambda: told().get("entrepot_log_group_records_sum") == len(installation.all_records())
     )  # Once a second.
     assert told()["entrepot_log_bytes_total"] > 6 * 100
+    assert 3 <= told()["entrepot_log_flush_seconds_count"] == told()["entrepot_log_group_records_count"]
     assert told()["entrepot_log_failures_total"] == 0
 
 

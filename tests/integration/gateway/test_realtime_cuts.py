@@ -20,7 +20,7 @@ from tests.support.gateway import (
 from tests.support.realtime import METERS, Realtime, answer, create, run, talking, until_the_end
 
 
-@pytest.mark.parametrize("how", ["close", "abort"])
+@pytest.mark.parametrize("how", ["close", "abort", "half-close"])
 def test_a_client_that_leaves_in_a_response_pays_for_what_the_upstream_counted(realtime: Realtime, how: str) -> None:
     async def work() -> None:
         async with talking(realtime) as connection:
@@ -29,6 +29,10 @@ def test_a_client_that_leaves_in_a_response_pays_for_what_the_upstream_counted(r
                 await connection.recv()
             if how == "abort":
                 connection.transport.abort()
+            if how == "half-close":
+                connection.transport.write_eof()
+                with pytest.raises(ConnectionClosed):
+                    await until_the_end(connection)
 
     run(work())
     [event] = realtime.events(1)
@@ -94,21 +98,26 @@ def test_where_the_upstream_does_not_say_the_rest_is_resolved(
     realtime.ended()
 
 
-def test_an_upstream_that_breaks_in_a_response(realtime: Realtime) -> None:
+@pytest.mark.parametrize("how", ["gone", "half"])
+def test_an_upstream_that_breaks_in_a_response(realtime: Realtime, how: str) -> None:
+    """gone: at once. half: it says no more, and would still listen. Another session beside goes on."""
+
     async def work() -> None:
-        async with talking(realtime) as connection:
+        async with talking(realtime) as connection, talking(realtime) as other:
             await answer(connection, "parts=1")
-            await create(connection, "parts=9 gone=3")
+            await create(connection, f"parts=9 {how}=3")
             with pytest.raises(ConnectionClosed) as closed:
                 await until_the_end(connection)
             assert closed.value.rcvd is not None
             assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1011, "the upstream is gone")
+            assert (await answer(other, "parts=5"))[-1]["type"] == "response.done"
 
     run(work())
-    [event] = realtime.events(1)
+    whole, beside = realtime.events(2)
+    assert beside.meters["output_tokens"] == 5
     [abandoned] = realtime.gateway.of(Abandoned)
     assert (abandoned.outcome, abandoned.answered, abandoned.output_tokens) == ("upstream_failed", True, 3)
-    assert abandoned.id == event.id.replace(".1", ".2")
+    assert abandoned.id == whole.id.replace(".1", ".2")
 
 
 def test_a_session_that_says_nothing_costs_nothing(realtime: Realtime) -> None:

@@ -277,6 +277,34 @@ def test_an_error_that_cannot_be_read_is_one_by_its_status(gateway: Gateway) -> 
     assert (usage.upstream, usage.outcome, usage.meters) == ("second", "upstream_failed", {})
 
 
+@pytest.mark.parametrize(
+    ("timeouts", "prompt", "mark"),
+    [(Timeouts(first_byte_ms=20_000), "hi [[stall=0]]", b""), (Timeouts(silence_ms=20_000), "hi [[stall=2]]", b"w2 ")],
+)
+def test_how_long_an_upstream_may_be_silent_is_its_own_rule(
+    gateway: Gateway, timeouts: Timeouts, prompt: str, mark: bytes
+) -> None:
+    other = gateway.another_upstream("stall=2")
+    gateway.serve(
+        deployment("chat", target(gateway.upstream.base_url)),
+        deployment("patient", target(other.base_url, "patient")),
+        up=UpstreamRules(timeouts=timeouts),
+    )
+    with gateway.connect() as client, gateway.connect() as beside:
+        client.sendall(request_bytes(chat(prompt, stream=True)))
+        beside.sendall(request_bytes(chat("hi", model="patient", stream=True)))
+        read_until(beside, b"w2 ")
+        eventually(lambda: gateway.upstream.served)
+        if mark:
+            read_until(client, mark)
+        gateway.later(19)
+        assert gateway.of(Abandoned) == []
+        gateway.later(21)
+        read_until(client, b"upstream_timeout")
+        assert gateway.abandoned().id == next(iter(gateway.upstream.served))
+        assert [one.state for one in other.served.values()] == ["running"]
+
+
 def test_one_that_is_too_slow_in_all_is_given_up_though_it_never_falls_silent(gateway: Gateway) -> None:
     gateway.serve(
         deployment("chat", target(gateway.upstream.base_url)), up=UpstreamRules(timeouts=Timeouts(total_ms=60_000))

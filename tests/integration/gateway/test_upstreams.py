@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from entrepot.core.log_records import Admitted, UsageRecorded
+from entrepot.core.upstream_rules import Timeouts, UpstreamRules
 from entrepot.relay.destination import Origin
 from entrepot.relay.upstream import UpstreamLimits
 from tests.scripted_upstream import ScriptedUpstream
@@ -174,13 +175,16 @@ def test_an_upstream_that_takes_no_connection_is_given_up_after_a_while() -> Non
     with (
         socket.create_server(("127.0.0.1", 0), backlog=0) as full,
         contextlib.ExitStack() as waiting,
-        running_gateway(upstream_limits=UpstreamLimits(connect_s=0.1)) as gateway,
+        running_gateway(upstream_limits=UpstreamLimits(connect_s=60)) as gateway,
     ):
         for _ in range(4):
             client = waiting.enter_context(socket.socket())
             client.setblocking(False)
             client.connect_ex(full.getsockname())
-        gateway.serve(deployment("chat", target(f"http://127.0.0.1:{full.getsockname()[1]}/v1")))
+        gateway.serve(
+            deployment("chat", target(f"http://127.0.0.1:{full.getsockname()[1]}/v1")),
+            up=UpstreamRules(timeouts=Timeouts(connect_ms=100)),
+        )
         reply = ask(gateway, chat("hi"))
         assert (reply.status, reply.error["code"]) == (503, "upstream_unavailable")
         assert gateway.sink.records == []

@@ -4,14 +4,15 @@ Others are in the other modules here: what needs processes of its own, the cache
 """
 
 from collections.abc import Iterator
+from typing import get_args
 
 import pytest
 
 from entrepot.core.log_records import Abandoned, Admitted, UsageRecorded
-from entrepot.core.usage_event import UsageEvent
+from entrepot.core.usage_event import Outcome, UsageEvent
 from tests.support.gateway import Gateway, deployment, eventually, running_gateway, target
 from tests.support.requests import ask, chat, read_to_end, read_until, request_bytes
-from tests.support.usage_rows import row, rows_of_the_document, rows_with_a_test
+from tests.support.usage_rows import row, rows_of_the_document, rows_with_a_test, words_of_the_document
 
 
 @pytest.fixture
@@ -369,3 +370,7 @@ def test_the_admission_comes_before_the_request_and_once_only(gateway: Gateway) 
 def test_every_row_of_the_document_has_a_test() -> None:
     assert len(rows_of_the_document()) > 30
     assert rows_with_a_test() == rows_of_the_document()
+
+
+def test_every_outcome_is_in_a_row_of_the_document() -> None:
+    assert set(get_args(Outcome)) - {"imported"} <= words_of_the_document()
