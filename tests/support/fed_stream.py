@@ -31,14 +31,13 @@ class FedUpstream:
 
     @contextmanager
     def stream(self, gateway: Listening, model: str) -> Iterator["FedStream"]:
-        """A stream that has begun and has no word yet."""
+        """A stream that has been asked for; its head comes with its first word."""
         with connect(gateway) as client:
             client.sendall(request_bytes(chat("two words", model=model, stream=True), "Connection: close"))
             upstream, _ = self._listener.accept()
             with upstream:
                 upstream.settimeout(WAIT_S_MAX)
                 asked = read_until(upstream, b"\r\n\r\n")
-                upstream.sendall(HEAD)
                 yield FedStream(client, upstream, asked)
 
 
@@ -46,7 +45,7 @@ class FedStream:
     """words: how many it has had, a token each. read: all that its client has got."""
 
     def __init__(self, client: socket.socket, upstream: socket.socket, asked: bytes) -> None:
-        self._client = client
+        self.client = client
         self._upstream = upstream
         found = re.search(rb"x-request-id: (\S+)", asked, re.IGNORECASE)
         assert found is not None
@@ -56,9 +55,15 @@ class FedStream:
 
     def goes_on(self) -> None:
         """Another word, which its client has when this returns."""
+        if not self.words:
+            self._upstream.sendall(HEAD)
         self.words += 1
         self._say({"choices": [{"delta": {"content": f"word-{self.words} "}}]})
-        self.read += read_until(self._client, b"word-%d " % self.words)
+        self.read += read_until(self.client, b"word-%d " % self.words)
+
+    def says(self, payloads: list[bytes]) -> None:
+        """These chunks, together."""
+        self._upstream.sendall(b"".join(chunk(payload) for payload in payloads))
 
     def ends(self) -> bytes:
         """What its client gets of the end."""
@@ -69,7 +74,7 @@ class FedStream:
         }
         self._say({"choices": [{"delta": {}, "finish_reason": "stop"}], "usage": usage})
         self._upstream.sendall(chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n")
-        rest = read_to_end(self._client)
+        rest = read_to_end(self.client)
         self.read += rest
         return rest
 
