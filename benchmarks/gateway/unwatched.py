@@ -11,7 +11,7 @@ from entrepot.edge.inference_call import InferenceCall
 def unwatched(*parts: Any) -> InferenceApi:
     """The gateway's front, which tells nobody what has ended."""
     api = InferenceApi(*parts)
-    api.ended = ignore
+    api.desk.ended = ignore
     return api
 
 

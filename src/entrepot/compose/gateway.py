@@ -245,7 +245,7 @@ async def _drain(
     client that is just about to send it. Answers that are read for clients that have left are answers, too.
     """
     doors.close()
-    api.draining = True
+    api.desk.draining = True
     loop = asyncio.get_running_loop()
     end = loop.time() + settings.reload_drain_seconds
     while (flow.shared.left or flow.sessions or not doors.is_empty) and loop.time() < end and not lost.is_set():

@@ -8,24 +8,25 @@ from typing import Final
 from entrepot.core.periods import Instant
 from entrepot.core.snapshot import ServedDeployment
 from entrepot.core.usage_event import Outcome
-from entrepot.dialects import openai_usage
+from entrepot.dialects import openai_usage, shortcuts
 from entrepot.dialects.answers import Answers, Said, plain_text, present
 from entrepot.dialects.asked import Asked, Fields, encode, flag_of, read_fields, text_of
 from entrepot.dialects.asked_text import AskedPlainly, AskedText, options_of
 from entrepot.dialects.lifecycle import describe_lifecycle, describe_upgrades
 from entrepot.dialects.openai_estimates import estimate_answer
 from entrepot.dialects.openai_wire import UpstreamError, decode_answer, decode_error, decode_usage_only
-from entrepot.dialects.shortcuts import answered, asked_for
+from entrepot.dialects.shortcuts import answered
 
 # What an event of a stream holds when it says more than content. A quote inside JSON text is written \", so none of
 # these can be a part of somebody's words; servers differ in the space after the colon.
 STREAM_MARKS: Final = (b'"finish_reason":"', b'"prompt_tokens"', b"[DONE]", b'"finish_reason": "')
+_asked_for: Final = shortcuts.asked_for  # Bound once; see decisions/0009.
 
 
 def read_request(body: bytes, media_type: bytes = b"") -> Asked:
     """What the body of a request for text asks for. Raises: InvalidRequest."""
     del media_type
-    plain = asked_for(body)
+    plain = _asked_for(body)
     if plain is not None:
         model, begins, ends, streams, wants_usage = plain
         return AskedPlainly(body, model, begins, ends, streams, wants_usage)

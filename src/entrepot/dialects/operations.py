@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from entrepot.core import catalog
-from entrepot.dialects import audio, images, openai, prompt_estimates, responses, scores
+from entrepot.dialects import audio, images, openai, responses, scores
 from entrepot.dialects.answers import MIB, Answers
 from entrepot.dialects.asked import Asked
+from entrepot.dialects.prompt_estimates import estimate_prompt, estimate_texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +19,8 @@ class Operation:
     """How an operation is asked for and answered.
 
     path: behind an upstream's base URL. offered: what a model must offer for it. read: (body, its media type) -> what
-    decides. estimate: (bytes of the prompt, context) -> tokens. model_optional: the API lets the model be left out.
-    is_form: a request is a form. body_bytes_max: of a request.
+    decides. model_optional: the API lets the model be left out. is_form: a request is a form. is_list: it may ask about
+    many texts, each of which may fill the context. body_bytes_max: of a request.
     """
 
     name: str
@@ -27,20 +28,23 @@ class Operation:
     offered: catalog.Operation
     read: Callable[[bytes, bytes], Asked]
     answers: Answers
-    estimate: Callable[[int, int], int] = prompt_estimates.estimate_prompt
     model_optional: bool = False
     is_form: bool = False
+    is_list: bool = False
     body_bytes_max: int = 16 * MIB
 
+    def estimate(self, size: int, context_tokens: int) -> int:
+        """The tokens of a prompt of so many bytes."""
+        return estimate_texts(size) if self.is_list else estimate_prompt(size, context_tokens)
 
-_TEXTS = prompt_estimates.estimate_texts
+
 _PICTURES_MAX = 52 * MIB  # OpenAI takes pictures of up to 50 MB,
 _RECORDING_MAX = 26 * MIB  # and recordings of up to 25 MB; a form adds a little.
 
 _ROWS = (
     Operation("chat", "/chat/completions", "chat", openai.read_request, openai.TEXT),
     Operation("completions", "/completions", "completions", openai.read_request, openai.TEXT),
-    Operation("embeddings", "/embeddings", "embeddings", openai.read_request, openai.TEXT, _TEXTS),
+    Operation("embeddings", "/embeddings", "embeddings", openai.read_request, openai.TEXT, is_list=True),
     Operation("responses", "/responses", "responses", responses.read_request, responses.WHOLE, model_optional=True),
     Operation(
         "compact_response",
@@ -104,10 +108,10 @@ _ROWS = (
         "moderations",
         scores.read_moderation,
         scores.MODERATIONS,
-        _TEXTS,
         model_optional=True,
+        is_list=True,
     ),
-    Operation("rerank", "/rerank", "rerank", scores.read_rerank, scores.RANKS, _TEXTS),
+    Operation("rerank", "/rerank", "rerank", scores.read_rerank, scores.RANKS, is_list=True),
 )
 
 OPERATIONS: Final[dict[str, Operation]] = {row.name: row for row in _ROWS}

@@ -13,7 +13,6 @@ def estimate_prompt(size: int, context_tokens: int) -> int:
     return min(size // BYTES_PER_TOKEN, context_tokens)
 
 
-def estimate_texts(size: int, context_tokens: int) -> int:
+def estimate_texts(size: int) -> int:
     """The same of a list of texts, each of which may fill the context."""
-    del context_tokens
     return size // BYTES_PER_TOKEN

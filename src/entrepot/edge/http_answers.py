@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from typing import Final
 
-from entrepot.edge.shortcuts import answer_of
+from entrepot.edge import shortcuts
 
 JSON: Final = "application/json"
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
@@ -13,6 +13,7 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 CLOSE: Final = "Connection: close\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
 
+_answer_of: Final = shortcuts.answer_of  # Bound once; see decisions/0009.
 _STATUS_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}" for status in HTTPStatus}
 
 
@@ -30,7 +31,7 @@ def own_fields(request_id: str, took_ms: int) -> str:
 def whole_answer(status: int, media_type: str, fields: str, request_id: str, took_ms: int, body: bytes) -> bytes:
     """An answer whose length is known, with what every answer says of its request behind the fields."""
     line = _STATUS_LINES.get(status) or f"HTTP/1.1 {status} "
-    answer = answer_of(line, media_type, fields, request_id, took_ms, body)
+    answer = _answer_of(line, media_type, fields, request_id, took_ms, body)
     if answer is None:
         answer = whole_head(status, media_type, len(body), fields + own_fields(request_id, took_ms)) + body
     return answer

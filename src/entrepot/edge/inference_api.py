@@ -12,7 +12,6 @@ from entrepot.core.errors import DeploymentNotFound, EntrepotError, InvalidReque
 from entrepot.core.identifiers import INTERNAL_PREFIX
 from entrepot.core.periods import Instant
 from entrepot.core.snapshot import ServedDeployment
-from entrepot.core.usage_event import UsageEvent
 from entrepot.dialects import azure, openai, realtime
 from entrepot.dialects.operations import OPERATIONS
 from entrepot.edge import websocket
@@ -21,7 +20,7 @@ from entrepot.edge.error_bodies import protocol_error
 from entrepot.edge.gateway_report import GatewayReport, Scrape, Watchers
 from entrepot.edge.http_answers import JSON, TEXT
 from entrepot.edge.http_requests import Refusal, Request, RequestHead
-from entrepot.edge.inference_call import InferenceCall
+from entrepot.edge.inference_call import Desk, InferenceCall
 from entrepot.edge.routes import Found, Kind, MethodRefused, Route, check_found, find_route, job_target, speaks_azure
 from entrepot.edge.session_call import SessionCall
 from entrepot.edge.tracing import begin_stages
@@ -40,9 +39,9 @@ _WITHOUT_BODY: Final[frozenset[Kind]] = frozenset({"healthz", "readyz", "metrics
 
 
 class InferenceApi:
-    """What all connections of a gateway process speak to. draining: none is kept open for another request.
+    """What all connections of a gateway process speak to. desk: what their requests share.
 
-    stopping: and no other process has taken this one's place.
+    stopping: it drains, and no other process has taken its place.
     """
 
     def __init__(
@@ -61,7 +60,13 @@ class InferenceApi:
         self.connections: set[Connection] = set()
         self.report = GatewayReport(flow, self.connections, watchers)
         self.tally = self.report.tally
-        self.ended = self.report.ended
+        self.desk = Desk(
+            now=clock.now,
+            tally=self.tally,
+            ended=self.report.ended,
+            region_of=self._region_of,
+            cost_of=flow.cost_of,
+        )
         self._instance = instance
         self._sequence = 0
         self._answers: dict[str, Callable[[Found, RequestHead, InferenceCall], None]] = {
@@ -71,7 +76,7 @@ class InferenceApi:
             "readyz": self._readyz,
         }
         self.limits = limits
-        self.draining = self.stopping = False
+        self.stopping = False
 
     # ---- what connections call
 
@@ -126,28 +131,23 @@ class InferenceApi:
         else:
             call.reply_error(protocol_error(refusal.status, refusal.message, is_azure=call.is_azure))
 
-    def region_of(self, upstream: str) -> str:
-        """Where an upstream is, or ""."""
-        snapshot = self._flow.snapshot
-        rules = None if snapshot is None else snapshot.upstreams.get(upstream)
-        return "" if rules is None else rules.region
-
-    def cost_of(self, usage: UsageEvent) -> tuple[int, str] | None:
-        """(pico, currency) of what a request used, where its client may be told."""
-        return self._flow.cost_of(usage)
-
     def sweep(self, now: float) -> None:
         """Ends connections that are past their time. now: of the event loop's clock."""
         for connection in list(self.connections):
             connection.sweep(now)
         self.report.sweep()
 
+    def _region_of(self, upstream: str) -> str:
+        snapshot = self._flow.snapshot
+        rules = None if snapshot is None else snapshot.upstreams.get(upstream)
+        return "" if rules is None else rules.region
+
     # ---- routes
 
     def _begin(self, head: RequestHead | None, connection: ClientConnection) -> InferenceCall:
         at = self.now()
         self._sequence += 1
-        return InferenceCall(_event_id(at, self._instance, self._sequence), at, self, connection, head)
+        return InferenceCall(_event_id(at, self._instance, self._sequence), at, self.desk, connection, head)
 
     def _find(self, head: RequestHead, call: InferenceCall) -> Found:
         """The route of a head, which is remembered with it. Raises: EntrepotError, MethodRefused."""

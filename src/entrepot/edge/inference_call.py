@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Protocol
 
 from entrepot.core.capacity import Standing
 from entrepot.core.errors import EntrepotError, LimitReached
@@ -29,35 +28,29 @@ from entrepot.flows.serve_inference.stages import Stages
 _EVENTS = "text/event-stream"
 
 
-class Desk(Protocol):
-    """What all calls of a process share."""
+class Desk:
+    """What all calls of a process share. ended: is told of a request that has ended, its answer being complete or its
+    client gone; region_of: where an upstream is, or ""; cost_of: (pico, currency) of what a request used, where its
+    client may be told. draining: connections end with the answer they are at.
+    """
 
-    @property
-    def now(self) -> Callable[[], Instant]:
-        """The clock."""
-        ...
+    __slots__ = ("cost_of", "draining", "ended", "now", "region_of", "tally")
 
-    @property
-    def tally(self) -> Tally:
-        """What is counted."""
-        ...
-
-    def region_of(self, upstream: str) -> str:
-        """Where an upstream is, or ""."""
-        ...
-
-    def cost_of(self, usage: UsageEvent) -> tuple[int, str] | None:
-        """(pico, currency) of what a request used, where its client may be told."""
-        ...
-
-    def ended(self, call: "InferenceCall") -> None:
-        """A request has ended: its answer is complete, or its client has left."""
-        ...
-
-    @property
-    def draining(self) -> bool:
-        """Whether connections end with the answer they are at."""
-        ...
+    def __init__(
+        self,
+        *,
+        now: Callable[[], Instant],
+        tally: Tally,
+        ended: Callable[["InferenceCall"], None],
+        region_of: Callable[[str], str],
+        cost_of: Callable[[UsageEvent], tuple[int, str] | None],
+    ) -> None:
+        self.now = now
+        self.tally = tally
+        self.ended = ended
+        self.region_of = region_of
+        self.cost_of = cost_of
+        self.draining = False
 
 
 class InferenceCall:

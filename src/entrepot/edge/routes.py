@@ -1,7 +1,8 @@
 """What the gateway answers: every path, with how it may be asked."""
 
 import re
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Literal
 
 from entrepot.core.errors import NotFound, RouteNotFound
 from entrepot.dialects import azure
@@ -11,7 +12,8 @@ Kind = Literal["inference", "realtime", "models", "model", "jobs", "stored", "he
 Version = Literal["any", "undated", "dated"]
 
 
-class Route(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Route:
     """A path that is answered; {…} stands for one segment. version: which api-version its query may or must name.
 
     operation: of a route of kind inference, its name. prefix: of a route of kind jobs or stored, what stands before
@@ -110,7 +112,8 @@ class MethodRefused(Exception):
         self.route = route
 
 
-class Found(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Found:
     """The route of a path. segment: what stands for {…}, as sent; name: the same, decoded. Both empty without one."""
 
     route: Route

@@ -29,17 +29,18 @@ _ACTION_ON_JOBS = "batch-jobs/write"
 
 def check_inference(caller: Caller, operation: Operation) -> None:
     """Nothing, when the caller may ask for the operation; a reader may only list. Raises: PermissionDenied."""
-    _check(caller, _ACTIONS[operation])
+    if caller.role != "user":
+        raise _lacking(caller, _ACTIONS[operation])
 
 
 def check_jobs(caller: Caller) -> None:
     """Nothing, when the caller may work with files and batches. Raises: PermissionDenied."""
-    _check(caller, _ACTION_ON_JOBS)
-
-
-def _check(caller: Caller, action: str) -> None:
     if caller.role != "user":
-        raise PermissionDenied(
-            f"The {caller.principal} lacks the permission for the action {action}; "
-            "as a reader it may only list deployments. An administrator can give it the role user."
-        )
+        raise _lacking(caller, _ACTION_ON_JOBS)
+
+
+def _lacking(caller: Caller, action: str) -> PermissionDenied:
+    return PermissionDenied(
+        f"The {caller.principal} lacks the permission for the action {action}; "
+        "as a reader it may only list deployments. An administrator can give it the role user."
+    )

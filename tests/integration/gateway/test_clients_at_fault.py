@@ -364,8 +364,8 @@ def test_a_bug_ends_the_request_and_nothing_else(gateway: Gateway, monkeypatch: 
     assert (reply.status, reply.error["code"]) == (500, "internal")
     assert gateway.abandoned().outcome == "upstream_failed"
     with monkeypatch.context() as patched:
-        patched.setattr("entrepot.dialects.openai.asked_for", crash)
-        reply = ask(gateway, chat("hi"))
+        patched.setattr("entrepot.dialects.asked._decode_fields", crash)
+        reply = ask(gateway, b'{"model":"ch\\u0061t","messages":[]}')
     assert (reply.status, reply.error["code"]) == (500, "internal")
     assert reply.headers["x-request-id"] in reply.error["message"]
     assert ask(gateway, chat("hi")).status == 200

@@ -96,7 +96,7 @@ def test_what_does_not_sum_up_is_no_usage(raw: bytes) -> None:
 def test_a_prompt_is_estimated_by_its_size_and_never_beyond_the_context() -> None:
     assert estimate_prompt(400, 8192) == 100
     assert estimate_prompt(400_000, 8192) == 8192
-    assert estimate_texts(400_000, 512) == 100_000
+    assert estimate_texts(400_000) == 100_000
 
 
 @pytest.mark.parametrize(
