@@ -160,12 +160,14 @@ def test_nothing_outlives_a_supervisor_that_is_killed(served: Served) -> None:
     until(lambda: not any(map(is_alive, pids)), "all children are gone", within_s=10)
 
 
-def test_an_address_in_use_is_said_in_one_line(tmp_path: Path) -> None:
+def test_a_variable_that_is_no_setting_and_an_address_in_use_are_a_line_each(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken = f"127.0.0.1:{other.getsockname()[1]}"
-        done = serve(environment_of(tmp_path) | {"ENTREPOT_CONSOLE_ADDRESS": taken})
+        wrong = {"ENTREPOT_CONSOLE_ADDRESS": taken, "ENTREPOT_GATEWAY_WORKER": "4"}
+        done = serve(environment_of(tmp_path) | wrong)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
+        "entrepot: ENTREPOT_GATEWAY_WORKER is no setting; did you mean ENTREPOT_GATEWAY_WORKERS?\n"
         f"entrepot: {taken} (console_address, from ENTREPOT_CONSOLE_ADDRESS) is in use by another program; "
         "end that one or set ENTREPOT_CONSOLE_ADDRESS to a free address\n"
     )

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 import sys
 import time
 from dataclasses import replace
@@ -28,6 +29,7 @@ def add_commands(subparsers: "Subparsers") -> None:
 
 
 def _serve(args: argparse.Namespace) -> int:
+    from entrepot.compose.settings import unknown_variables
     from entrepot.compose.supervisor import Plan, Supervisor
 
     began = time.monotonic()
@@ -47,6 +49,8 @@ def _serve(args: argparse.Namespace) -> int:
     async def serve() -> None:
         await Supervisor(settings_of(args), plan, _say).run(started)
 
+    for sentence in unknown_variables(os.environ):
+        _say(f"entrepot: {sentence}")
     asyncio.run(serve())
     return 0
 

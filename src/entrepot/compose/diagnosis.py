@@ -47,8 +47,8 @@ def diagnose(settings: Settings, environment: Mapping[str, str]) -> Iterator[Fin
     yield _log(settings)
     yield from _books(settings, environment)
     yield _snapshot(settings)
-    for name in unknown_variables(environment):
-        yield Finding("environment", "warn", f"{name} is no setting; see docs/reference/settings.md")
+    for sentence in unknown_variables(environment):
+        yield Finding("environment", "warn", sentence)
 
 
 def _python() -> Finding:

@@ -9,7 +9,7 @@ import hashlib
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -323,9 +323,10 @@ def load_settings(environment: Mapping[str, str], flags: Mapping[str, str] | Non
 
 
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:
-    """Variables that look like settings and are none: most often a misspelling."""
-    known = {CONFIG, *(item.variable for item in DEFINITIONS)}
-    return sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
+    """A sentence for each variable that looks like a setting and is none: most often a misspelling."""
+    known = [CONFIG, *(item.variable for item in DEFINITIONS)]
+    unknown = sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
+    return [f"{name} is no setting; {_meant(name, known, 'see docs/reference/settings.md')}" for name in unknown]
 
 
 def _first(
@@ -355,9 +356,13 @@ def _read_config(path: Path) -> dict[str, str]:
     known = [item.name for item in DEFINITIONS]
     for name, value in document.items():
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"settings are {', '.join(known)}"
+            hint = _meant(name, known, f"settings are {', '.join(known)}")
             raise BadInput(f"{path}: unknown setting {name}; {hint}", param=name)
         if not isinstance(value, str | int | float) or isinstance(value, bool):
             raise BadInput(f"{path}: {name} must be a text or a number", param=name)
     return {name: str(value) for name, value in document.items()}
+
+
+def _meant(name: str, known: Sequence[str], otherwise: str) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]}?" if near else otherwise
