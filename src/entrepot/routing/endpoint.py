@@ -1,11 +1,11 @@
 """One upstream as a gateway process sees it: how many requests are at it, whether it takes more, and its health."""
 
-import sys
+from typing import Final
 
 from entrepot.core.upstream_rules import UpstreamRules
 from entrepot.routing.health import Health
 
-_ANY_NUMBER = sys.maxsize
+_ANY_NUMBER: Final = 2**31
 
 
 class Endpoint:

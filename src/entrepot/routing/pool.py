@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from functools import reduce
 from hashlib import blake2b
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from entrepot.core.periods import Instant
 from entrepot.core.upstream_rules import PoolRules
@@ -21,13 +21,13 @@ from entrepot.routing.retry_budget import RetryBudget
 _DRAWS = 2**64
 
 
-class Leading(Protocol):
-    """What leads to an upstream."""
+class Leading:
+    """What leads to an upstream. A class to derive from, for what is asked of it is asked for each request."""
 
-    @property
-    def endpoint(self) -> Endpoint:
-        """Where it leads to."""
-        ...
+    __slots__ = ("endpoint",)
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
 
 
 WayT = TypeVar("WayT", bound=Leading)
@@ -73,19 +73,20 @@ class Pool(Generic[WayT]):
         """All of its upstreams."""
         return [member.way.endpoint for member in self._members]
 
-    def order(self) -> Sequence[WayT]:
+    def order(self) -> tuple[WayT, ...]:
         """The ways in the order to try them; empty when there is none."""
         turns = self._turns
         turn = self.requests
         self.requests = turn + 1
         return turns[turn % len(turns)]
 
-    def order_for(self, key: bytes) -> Sequence[WayT]:
+    def order_for(self, key: bytes) -> tuple[WayT, ...]:
         """The same for requests with this key, which keep to one upstream while it is there."""
         self.requests += 1
-        return [member.way for rank in self._ladder for member in sorted(rank, key=lambda item: _draw(item, key))]
+        ladder = (sorted(rank, key=lambda item: _draw(item, key)) for rank in self._ladder)
+        return tuple([member.way for rank in ladder for member in rank])
 
-    def enter(self, ways: Sequence[WayT], begin: int) -> int:
+    def enter(self, ways: tuple[WayT, ...], begin: int) -> int:
         """The index of the first way, from begin on, whose endpoint was entered for an attempt; -1 for none."""
         for at in range(begin, len(ways)):
             if ways[at].endpoint.enter():

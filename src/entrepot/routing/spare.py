@@ -17,9 +17,9 @@ class Spare(NamedTuple):
     in_flight: int
 
 
-def with_spare(ways: Sequence[WayT], busy_percent_max: int) -> list[WayT]:
+def with_spare(ways: Sequence[WayT], busy_percent_max: int) -> tuple[WayT, ...]:
     """Those of the ways whose upstream has less than this share in use of what it takes at a time."""
-    return [way for way in ways if _has_spare(way.endpoint, busy_percent_max)]
+    return tuple([way for way in ways if _has_spare(way.endpoint, busy_percent_max)])
 
 
 def spare_of(ways: Sequence[WayT], busy_percent_max: int) -> Spare:

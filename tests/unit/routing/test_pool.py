@@ -1,37 +1,28 @@
 """The order in which a request tries the upstreams of its deployment, and who is left out."""
 
 from collections import Counter
-from dataclasses import dataclass
 
 import pytest
 
 from entrepot.core.upstream_rules import HealthRules, PoolRules, UpstreamRules
-from entrepot.routing.endpoint import Endpoint
 from entrepot.routing.fleet import Fleet
-from entrepot.routing.pool import Member, Pool
+from entrepot.routing.pool import Leading, Member, Pool
 from entrepot.routing.retry_budget import RESERVE, WINDOW, RetryBudget
 
 SECOND = 1_000_000
 EJECTING = UpstreamRules(health=HealthRules(failures=1, eject_ms=1_000))
 
 
-@dataclass(frozen=True)
-class Path:
-    """A way of these tests."""
-
-    endpoint: Endpoint
-
-
 class Setting:
     """A fleet with one pool of upstreams a, b, c …"""
 
     def __init__(self, *weights: int, ranks: tuple[int, ...] = (), rules: PoolRules | None = None) -> None:
-        self.fleet: Fleet[Path] = Fleet()
+        self.fleet: Fleet[Leading] = Fleet()
         places = [(chr(97 + number), "url") for number in range(len(weights))]
         self.endpoints = [self.fleet.endpoint(place, EJECTING) for place in places]
         self.pool = Pool(
             [
-                Member(Path(endpoint), rank, weight)
+                Member(Leading(endpoint), rank, weight)
                 for endpoint, rank, weight in zip(self.endpoints, ranks or (0,) * len(weights), weights, strict=True)
             ],
             rules or PoolRules(),
@@ -136,7 +127,7 @@ def test_one_trial_at_a_time_and_the_rest_go_elsewhere() -> None:
     setting.lose(0)
     setting.fleet.tick(SECOND)
     assert setting.endpoints[0].health.state == "half_open"
-    ways = [Path(endpoint) for endpoint in setting.endpoints]
+    ways = tuple(Leading(endpoint) for endpoint in setting.endpoints)
     assert [setting.pool.enter(ways, 0) for _ in range(3)] == [0, 1, 1]
     setting.endpoints[0].leave()  # Its client left: nothing is known.
     assert setting.pool.enter(ways, 0) == 0

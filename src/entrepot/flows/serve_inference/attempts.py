@@ -101,7 +101,6 @@ def metered(
     counted: what of the answer we counted ourselves, for an upstream that reports none; None when nothing was served.
     also: by meter, what was used beside the usage object. known: its meters, where they were read with the answer.
     """
-    meters: dict[str, int] = {}
     source: Source = "reported"
     if known is not None:
         meters = known
@@ -113,6 +112,8 @@ def metered(
     elif counted is not None:
         source = "counted"
         meters = operation.answers.book(admitted.counts, admitted.prompt_tokens_estimate, counted)
+    else:
+        meters = {}
     if also and meters:
         meters = dict(sorted((meters | also).items()))
     return meters, source

@@ -1,6 +1,5 @@
 """One request from its admission to its usage record, as its upstream, its client and the usage log tell it."""
 
-from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -52,7 +51,7 @@ class Exchange:
         asked: Asked,
         operation: Operation,
         pool: Pool[Way],
-        ways: Sequence[Way],
+        ways: tuple[Way, ...],
         admitted: Admitted,
         hold: Hold | None = None,
     ) -> None:
@@ -67,7 +66,7 @@ class Exchange:
         self._tried = 0
         self._admitted = admitted
         self._hold = hold
-        self._began_at = admitted.at
+        self._began_at = 0  # An attempt after the first, which began with the request.
         self._attempts = 0  # That may have reached an upstream.
         self._number = 0  # Of the attempt under way among these, from 1,
         self._announced = False  # if it is one of them, and in the log.
@@ -247,8 +246,8 @@ class Exchange:
         counted = 0 if tap is None else tap.counted
         meters = metered(self._operation, self._admitted, usage, None)[0] or {}
         ended = AttemptEnded(
-            self._admitted.id, self._number, self._began_at, self._now(), self._way.upstream, outcome, status, counted,
-            meters, usage,
+            self._admitted.id, self._number, self._began_at or self._admitted.at, self._now(), self._way.upstream,
+            outcome, status, counted, meters, usage,
         )  # fmt: skip
         self._shared.usage.end_attempt(ended)
 

@@ -11,7 +11,7 @@ left to be resolved (docs/operations/usage-rules.md).
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from urllib.parse import quote
 
 import msgspec
@@ -52,7 +52,7 @@ class Session:
         client: SessionClient,
         asked: Upgrade,
         pool: Pool[Way],
-        ways: Sequence[Way],
+        ways: tuple[Way, ...],
         admitted: Admitted,
         limits: SessionLimits | None = None,
     ) -> None:

@@ -133,7 +133,7 @@ class Continuation:
 
     def __init__(
         self, ways: Sequence[Way], previous: str, project: str, request_id: str, at: Instant, client: Client,
-        begin: Callable[[Sequence[Way]], Exchange],
+        begin: Callable[[tuple[Way, ...]], Exchange],
         hold: Hold | None,
     ) -> None:  # fmt: skip
         """begin: makes the exchange, with the only way it may go, which has the hold then. Raises: NotFound."""
@@ -177,7 +177,7 @@ class Continuation:
 
     def _found(self, way: Way, body: bytes) -> None:
         del body
-        exchange = self._exchange = self._begin([way])
+        exchange = self._exchange = self._begin((way,))
         exchange.start()
         if self._paused:
             exchange.pause(True)

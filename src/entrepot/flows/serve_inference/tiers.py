@@ -1,6 +1,6 @@
 """The tier of service that a request is served at: its own choice or its deployment's, as far as that can be met."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 from entrepot.admission.desk import Desk
@@ -70,8 +70,8 @@ class Tiers:
         return self._ramps.need(_name(caller, deployment), estimate.prompt_tokens, at)
 
     def spare_ways(
-        self, ready: Ready, ways: Sequence[Way], at: Instant, estimate: Callable[[], Estimate]
-    ) -> Sequence[Way]:
+        self, ready: Ready, ways: tuple[Way, ...], at: Instant, estimate: Callable[[], Estimate]
+    ) -> tuple[Way, ...]:
         """Those of the ways that a request at flex may go. Raises: FlexUnavailable when there is none."""
         tiers = ready.deployment.service_tiers
         percent = 100 if tiers is None or tiers.flex is None else tiers.flex.busy_percent_max

@@ -11,22 +11,22 @@ from entrepot.relay.upstream import Lane, UpstreamLimits, UpstreamPool
 from entrepot.routing.endpoint import Endpoint
 from entrepot.routing.fleet import Fleet
 from entrepot.routing.plan import is_plain
-from entrepot.routing.pool import Member, Pool
+from entrepot.routing.pool import Leading, Member, Pool
 
 
-class Way:
+class Way(Leading):
     """What leads a request to one upstream. model: the upstream's own name for it."""
 
-    __slots__ = ("destination", "endpoint", "key_at", "lane", "model", "upstream")
+    __slots__ = ("destination", "key_at", "lane", "model", "upstream")
 
     def __init__(
         self, upstream: str, model: str, destination: Destination, lane: Lane, endpoint: Endpoint, key_at: str
     ) -> None:
+        super().__init__(endpoint)
         self.upstream = upstream
         self.model = model
         self.destination = destination
         self.lane = lane
-        self.endpoint = endpoint
         self.key_at = key_at
 
 
