@@ -364,5 +364,7 @@ def _read_config(path: Path) -> dict[str, str]:
 
 
 def _meant(name: str, known: Sequence[str], otherwise: str) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {near[0]}?" if near else otherwise
+    """The prefix that all variables have makes none of them nearer."""
+    by_rest = {item.removeprefix(PREFIX): item for item in known}
+    near = difflib.get_close_matches(name.removeprefix(PREFIX), by_rest, n=1)
+    return f"did you mean {by_rest[near[0]]}?" if near else otherwise
