@@ -1,5 +1,6 @@
 """Asking an upstream what it served, over a real socket: what counts as an answer, and what says nothing."""
 
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from entrepot.adapters.upstream_usage_http import HttpUpstreamUsage
+from entrepot.adapters.upstream_usage_http import ANSWER_BYTES_MAX, HttpUpstreamUsage
 from entrepot.core.catalog import Upstream
 from entrepot.ports.upstream_usage import ServedUsage
 
@@ -52,8 +53,33 @@ def upstream(base_url: str = "") -> Upstream:
     return Upstream("east", "openai" if base_url else "llama_cpp", {}, base_url, "EAST_KEY", usage_lookup=True)
 
 
-def lookup(*local: str) -> HttpUpstreamUsage:
-    return HttpUpstreamUsage(lambda _: local, {"EAST_KEY": "k1", "": ""}.__getitem__)
+def lookup(*local: str, timeout_s: float = 30.0) -> HttpUpstreamUsage:
+    return HttpUpstreamUsage(lambda _: local, {"EAST_KEY": "k1", "": ""}.__getitem__, timeout_s=timeout_s)
+
+
+@contextmanager
+def trickling(begins: bytes) -> Iterator[str]:
+    """A server that says how an answer begins, then a byte now and then, far more often than any one is late."""
+    over = threading.Event()
+
+    def trickle(listener: socket.socket) -> None:
+        client, _ = listener.accept()
+        with client:
+            client.sendall(begins)
+            while not over.wait(0.01):
+                try:
+                    client.sendall(b"x")
+                except OSError:
+                    return
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=trickle, args=(listener,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+        finally:
+            over.set()
+            thread.join()
 
 
 def test_the_upstreams_own_account_is_kept_verbatim() -> None:
@@ -107,3 +133,29 @@ def test_only_when_all_deny_it_was_it_not_served() -> None:
         assert lookup(one, other).served(upstream(), "r1") == ServedUsage("unknown")
         assert lookup(one, "http://127.0.0.1:1/v1").served(upstream(), "r1") is None
     assert lookup().served(upstream(), "r1") is None
+
+
+@pytest.mark.parametrize(
+    "begins", [b"HTTP/1.1 200 OK\r\nX-", b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"], ids=["head", "body"]
+)
+def test_an_answer_that_trickles_is_given_up(begins: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    with trickling(begins) as url:
+        assert lookup(timeout_s=0.3).served(upstream(url), "r1") is None
+    [said] = caplog.messages
+    assert said == f"upstream_usage_not_told base_url={url} reason=no whole answer within 0.3 s; it is asked again"
+
+
+def test_an_answer_without_end_is_left(caplog: pytest.LogCaptureFixture) -> None:
+    with serving(Asked(200, FINISHED + b" " * ANSWER_BYTES_MAX)) as url:
+        assert lookup().served(upstream(url), "r1") is None
+    assert f"reason=its answer is longer than {ANSWER_BYTES_MAX} bytes;" in caplog.text
+
+
+def test_the_same_fault_is_said_once_until_it_is_over(caplog: pytest.LogCaptureFixture) -> None:
+    asked = Asked(500, b"")
+    with serving(asked) as url:
+        east, found = upstream(url), lookup()
+        for asked.status in (500, 500, 503, 404, 503):
+            found.served(east, "r1")
+    said = [message.partition("reason=it answered with the status ")[2][:3] for message in caplog.messages]
+    assert said == ["500", "503", "503"]
