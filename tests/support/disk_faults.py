@@ -11,8 +11,13 @@ _NO_LIMIT = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 
 
 def no_room(installation: Installation) -> None:
-    """The kernel lets the log process write nothing more, as on a disk that is full."""
+    """The kernel lets the log process write nothing more, as where a quota is used up."""
     resource.prlimit(installation.log.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+
+
+def full(installation: Installation) -> None:
+    """No write finds room on the disk, and it says so."""
+    (installation.settings.home / "fault").write_text("full")
 
 
 def no_sync(installation: Installation) -> None:

@@ -1,4 +1,5 @@
-"""The log process, for real, on a disk that does as the file HOME/fault says: a "sync" fails, or it hangs in a "stall".
+"""The log process, for real, on a disk that does as the file HOME/fault says: it is "full", a "sync" fails, or it hangs
+in a "stall".
 
 python tests/support/failing_log_process.py --home DIR
 """
@@ -16,9 +17,14 @@ _FAULT = Path(sys.argv[sys.argv.index("--home") + 1]) / "fault"
 
 
 class FailingFile(LocalFile):
-    """A file whose sync does as told."""
+    """A file whose writes and syncs do as told."""
 
     __slots__ = ()
+
+    def write_at(self, offset: int, content: bytes) -> int:
+        if _fault() == "full":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return super().write_at(offset, content)
 
     def sync(self) -> None:
         while (fault := _fault()) == "stall":
@@ -30,6 +36,9 @@ class FailingFile(LocalFile):
 
 class FailingDisk(LocalDisk):
     """A directory of such files."""
+
+    def bytes_free(self) -> int:
+        return 0 if _fault() == "full" else super().bytes_free()
 
     def _file(self, path: Path, flags: int) -> FailingFile:
         return FailingFile(path, flags)

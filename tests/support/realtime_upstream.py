@@ -27,13 +27,18 @@ Usage = dict[str, Any]
 
 @dataclass
 class Held:
-    """One session. done: what its responses used, reported or not; said: the events it got; closed: by the client."""
+    """One session. done: what its responses used, reported or not; said: the events it got; closed: by the client.
+
+    given: deltas so far, of all its responses; hears: while it is set the session's events are read.
+    """
 
     path: str
     headers: Headers
     done: list[Usage] = field(default_factory=list)
     said: list[dict[str, Any]] = field(default_factory=list)
     closed: int = 0
+    given: int = 0
+    hears: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class RealtimeUpstream:
@@ -76,12 +81,14 @@ class RealtimeUpstream:
         request = connection.request
         assert request is not None
         held = Held(request.path, request.headers)
+        held.hears.set()
         self.sessions[request.headers["X-Request-Id"]] = held
         answers: dict[str, Answer] = {}
         tasks: list[asyncio.Task[None]] = []
         try:
             await connection.send(json.dumps({"type": "session.created", "event_id": "event_0", "session": {}}))
             async for message in connection:
+                await held.hears.wait()
                 event = json.loads(message)
                 held.said.append(event)
                 running = [answer for answer in answers.values() if not answer.is_over]
@@ -147,6 +154,7 @@ class Answer:
             if self.cancelled.is_set():
                 break
             self._given += 1
+            self._held.given += 1
             await self._say("response.output_audio.delta", response_id=self.id, delta="x" * self._number("size", 20))
         if self.cancelled.is_set() and "mute" in self._script:
             return

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from entrepot.core.log_records import UsageRecorded
-from tests.support.disk_faults import FAILING_LOG, mend, no_room, no_sync, stall
+from tests.support.disk_faults import FAILING_LOG, full, mend, no_room, no_sync, stall
 from tests.support.fed_stream import FedUpstream
 from tests.support.gateway import deployment, eventually, target
 from tests.support.gateway_processes import Installation, installed
@@ -88,7 +88,7 @@ def test_a_disk_that_hangs_delays_no_answer(installation: Installation) -> None:
 
 
 @on_linux
-@pytest.mark.parametrize("fail", [no_room, no_sync])
+@pytest.mark.parametrize("fail", [full, no_room, no_sync])
 def test_a_disk_that_fails_has_all_that_was_answered_once_it_is_back(
     installation: Installation, fail: Callable[[Installation], None]
 ) -> None:
@@ -124,7 +124,7 @@ def ask_until_refused(installation: Installation) -> list[str]:
 
 
 @on_linux
-@pytest.mark.parametrize("fail", [no_room, no_sync])
+@pytest.mark.parametrize("fail", [full, no_room, no_sync])
 def test_a_stream_goes_on_beside_a_failing_disk_and_says_so_if_it_ends_meanwhile(
     installation: Installation, fail: Callable[[Installation], None]
 ) -> None:
@@ -154,7 +154,7 @@ def test_a_stream_goes_on_beside_a_failing_disk_and_says_so_if_it_ends_meanwhile
 
 
 @on_linux
-@pytest.mark.parametrize("fail", [no_room, no_sync])
+@pytest.mark.parametrize("fail", [full, no_room, no_sync])
 def test_a_gateway_told_to_stop_beside_a_failing_disk_stops_and_loses_nothing(
     installation: Installation, fail: Callable[[Installation], None]
 ) -> None:

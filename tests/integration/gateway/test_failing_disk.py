@@ -8,7 +8,7 @@ import pytest
 
 from entrepot.compose.usage_log import open_log_reader
 from entrepot.core.log_records import UsageRecorded
-from tests.support.disk_faults import FAILING_LOG, mend, no_room, no_sync, stall
+from tests.support.disk_faults import FAILING_LOG, full, mend, no_room, no_sync, stall
 from tests.support.gateway import eventually
 from tests.support.gateway_processes import Installation, installed, stream
 from tests.support.requests import Reply, ask, chat, read_to_end, read_until
@@ -51,7 +51,7 @@ def served(installation: Installation) -> dict[str, UsageRecorded]:
 
 
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="another process's limits can be set on Linux only")
-@pytest.mark.parametrize("fail", [no_room, no_sync])
+@pytest.mark.parametrize("fail", [full, no_room, no_sync])
 def test_a_disk_that_fails_and_comes_back(installation: Installation, fail: Callable[[Installation], None]) -> None:
     installation.start_gateway()
     answered = [ask(installation, chat("hi"))]
@@ -77,7 +77,7 @@ def test_a_disk_that_fails_and_comes_back(installation: Installation, fail: Call
     eventually(lambda: failures(installation) > failed_before)
 
 
-@pytest.mark.parametrize("fail", [no_room, no_sync])
+@pytest.mark.parametrize("fail", [full, no_room, no_sync])
 def test_a_stream_that_ends_meanwhile_says_so(installation: Installation, fail: Callable[[Installation], None]) -> None:
     installation.start_gateway()
     with stream(installation, "hi [[chunks=20 delay=0.02]]", b"w1 ") as open_stream:
@@ -107,7 +107,7 @@ def test_a_disk_that_hangs_delays_ends_and_nothing_else(installation: Installati
     assert len(served(installation)) == 2
 
 
-@pytest.mark.parametrize("fail", [no_room, no_sync])
+@pytest.mark.parametrize("fail", [full, no_room, no_sync])
 def test_a_gateway_told_to_stop_meanwhile_stops_and_loses_nothing(
     installation: Installation, fail: Callable[[Installation], None]
 ) -> None:

@@ -10,7 +10,7 @@ from typing import Literal
 
 import pytest
 
-from entrepot.core.log_records import Abandoned, UsageRecorded
+from entrepot.core.log_records import Abandoned, Admitted, UsageRecorded
 from entrepot.core.upstream_rules import Timeouts, UpstreamRules
 from tests.support.gateway import Gateway, deployment, eventually, running_gateway, target
 from tests.support.recording_upstream import recording, whole
@@ -250,6 +250,19 @@ def test_one_that_stalls(gateway: Gateway, answer: bytes, stream: bool, status: 
     assert b"upstream_timeout" in reply.body
     [abandoned], usage = of_raw(gateway)
     assert (abandoned.answered, usage) == (answered, [])
+
+
+def test_one_that_does_not_take_the_request(gateway: Gateway) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf, gateway.connect() as client:
+        url = f"http://127.0.0.1:{deaf.getsockname()[1]}/v1"
+        gateway.serve(deployment("chat", target(gateway.upstream.base_url)), deployment("raw", target(url, "raw")))
+        client.sendall(request_bytes(chat("x" * 10_000_000, model="raw")))
+        eventually(lambda: gateway.of(Admitted))
+        assert ask(gateway, chat("hi")).status == 200
+        gateway.later(gateway.upstream_limits.first_byte_s + 1)
+        assert read_until(client, b"upstream_timeout").startswith(b"HTTP/1.1 504 ")
+    [abandoned], usage = of_raw(gateway)
+    assert (abandoned.outcome, abandoned.answered, usage) == ("upstream_failed", False, [])
 
 
 @row("upstream failed with a good status")

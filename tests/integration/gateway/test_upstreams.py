@@ -175,7 +175,7 @@ def test_an_upstream_that_takes_no_connection_is_given_up_after_a_while() -> Non
     with (
         socket.create_server(("127.0.0.1", 0), backlog=0) as full,
         contextlib.ExitStack() as waiting,
-        running_gateway(upstream_limits=UpstreamLimits(connect_s=60)) as gateway,
+        running_gateway(upstream_limits=UpstreamLimits(connect_s=20)) as gateway,
     ):
         for _ in range(4):
             client = waiting.enter_context(socket.socket())
