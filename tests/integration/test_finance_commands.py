@@ -44,7 +44,7 @@ def test_a_fault_is_one_line(home: Path, capsys: pytest.CaptureFixture[str], wor
         (("invoice", "list", "--period", "2024-06"), "no invoices of 2024-06; `entrepot close 2024-06` issues"),
         (("statement", "list"), "no statements; `entrepot settle 2024-03` issues"),
         (("statement", "list", "--period", "2024-05"), "no statements of 2024-05; `entrepot settle 2024-05` issues"),
-        (("invoice", "list", "--customer", "nobody"), "no customer 'nobody'; a world file declares customers"),
+        (("invoice", "list", "--customer", "nobody"), "no customer 'nobody'; declared are "),
         (("statement", "list", "--partner", "nobody"), "no partner 'nobody'; declared are "),
         (("settle", "2024-05"), "no agreement with a partner comes to anything in 2024-05; a world file declares them"),
     ],

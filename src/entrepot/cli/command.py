@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 from unicodedata import east_asian_width
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Run = Callable[[argparse.Namespace], int]
 
 _FLAG = "setting_"
+_NAMED_MAX = 10
 
 
 def add_command(subparsers: "Subparsers", name: str, about: str, run: Run) -> argparse.ArgumentParser:
@@ -73,6 +74,18 @@ def show(args: argparse.Namespace, document: object, lines: Iterable[str]) -> No
         return
     for line in lines:
         sys.stdout.write(line + "\n")
+
+
+def none_issued(
+    what: str, command: str, period: str | None, owner: str, asked: str | None, declared: Collection[str]
+) -> str:
+    """Why there are none of the documents, or what issues some. asked: the only owner whose were asked for."""
+    if asked and asked not in declared:
+        are_few = 0 < len(declared) <= _NAMED_MAX
+        named = f"declared are {', '.join(sorted(declared))}" if are_few else f"a world file declares {owner}s"
+        return f"no {owner} {asked!r}; {named}"
+    of = f"{f' of {period}' if period else ''}{f' for {asked}' if asked else ''}"
+    return f"no {what}{of}; `entrepot {command} {period or '2024-03'}` issues those of a month"
 
 
 def check_output(args: argparse.Namespace) -> None:

@@ -11,6 +11,7 @@ from entrepot.cli.command import (
     add_group,
     check_output,
     hand_over,
+    none_issued,
     period_of,
     settings_of,
     show,
@@ -71,10 +72,7 @@ def _list(args: argparse.Namespace) -> int:
         everything, declared = books.invoices(period), books.world()
     invoices = [item for item in everything if args.customer in (None, item.customer)]
     known = {customer.id for customer in declared[1].customers} if declared else set()
-    of = f"{f' of {period}' if period else ''}{f' for {args.customer}' if args.customer else ''}"
-    nothing = f"no invoices{of}; `entrepot close {period or '2024-03'}` issues those of a month"
-    if args.customer and args.customer not in known:
-        nothing = f"no customer {args.customer!r}; a world file declares customers"
+    nothing = none_issued("invoices", "close", period, "customer", args.customer, known)
     show(args, {"invoices": invoices}, invoice_rows(invoices) or [nothing])
     return 0
 

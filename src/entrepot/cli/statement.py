@@ -8,6 +8,7 @@ from entrepot.cli.command import (
     add_group,
     check_output,
     hand_over,
+    none_issued,
     period_of,
     settings_of,
     show,
@@ -42,11 +43,8 @@ def _list(args: argparse.Namespace) -> int:
     known = {partner.id for partner in declared[1].partners} if declared else set()
     rows = [("number", "period", "partner", "net", "")]
     rows += [(item.number, item.period, item.partner_name, item.net, item.currency) for item in found]
-    of = f"{f' of {period}' if period else ''}{f' with {args.partner}' if args.partner else ''}"
-    nothing = [f"no statements{of}; `entrepot settle {period or '2024-03'}` issues those of a month"]
-    if args.partner and args.partner not in known:
-        nothing = [f"no partner {args.partner!r}; declared are {', '.join(sorted(known)) or 'none'}"]
-    show(args, {"statements": found}, table(rows, right=(3,)) if found else nothing)
+    nothing = none_issued("statements", "settle", period, "partner", args.partner, known)
+    show(args, {"statements": found}, table(rows, right=(3,)) if found else [nothing])
     return 0
 
 
