@@ -250,9 +250,9 @@ async def _drain(
     end = loop.time() + settings.reload_drain_seconds
     while (flow.shared.left or flow.sessions or not doors.is_empty) and loop.time() < end and not lost.is_set():
         if stopping.is_set():
-            if not api.stopping:
+            if not api.desk.stopping:
                 end = min(end, loop.time() + settings.drain_seconds)
-            api.stopping = True
+            api.desk.stopping = True
             for connection in list(api.connections):
                 if connection.is_idle:
                     connection.close()

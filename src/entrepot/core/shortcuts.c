@@ -10,9 +10,19 @@
 #define FOLDS 1
 #endif
 
-static PyObject *event_id(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t count)
+static char pairs[256][2]; /* A byte in hexadecimal digits. */
+
+static void make_pairs(void)
 {
     static const char digits[] = "0123456789abcdef";
+    for (int byte = 0; byte < 256; byte++) {
+        pairs[byte][0] = digits[byte >> 4];
+        pairs[byte][1] = digits[byte & 15];
+    }
+}
+
+static PyObject *event_id(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t count)
+{
     if (count != 3)
         return PyErr_Format(PyExc_TypeError, "at_us, instance, sequence");
     int beyond[3];
@@ -29,9 +39,9 @@ static PyObject *event_id(PyObject *Py_UNUSED(module), PyObject *const *given, P
     if (!id)
         return NULL;
     Py_UCS1 *text = PyUnicode_1BYTE_DATA(id);
-    for (int place = 0; place < 16; place++) {
-        text[15 - place] = (Py_UCS1)digits[high >> 4 * place & 15];
-        text[31 - place] = (Py_UCS1)digits[low >> 4 * place & 15];
+    for (int byte = 0; byte < 8; byte++) {
+        memcpy(text + 14 - 2 * byte, pairs[high >> 8 * byte & 255], 2);
+        memcpy(text + 30 - 2 * byte, pairs[low >> 8 * byte & 255], 2);
     }
     return id;
 }
@@ -332,6 +342,7 @@ static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "entrepot.core.shortc
 
 PyMODINIT_FUNC PyInit_shortcuts(void)
 {
+    make_pairs();
     make_tables();
 #ifdef FOLDS
     __builtin_cpu_init();

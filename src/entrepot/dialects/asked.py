@@ -60,9 +60,14 @@ class Asked:
         """Every field."""
         return self.known
 
+    @property
+    def names_tier(self) -> bool:
+        """Whether it says at which tier it is to be served."""
+        return "service_tier" in self.known
+
     def at_tier(self, tier: str) -> "Asked":
         """The request, saying that it is served at this tier; one at the default tier says no more than it did."""
-        if tier != "default" or "service_tier" in self.known:
+        if tier != "default" or self.names_tier:
             self.known["service_tier"] = as_raw(tier)
         return self
 

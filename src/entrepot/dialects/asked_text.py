@@ -63,8 +63,13 @@ class AskedPlainly(Asked):
         """See Asked."""
         return read_fields(self.body)
 
+    @property
+    def names_tier(self) -> bool:
+        """See Asked; the shortcut reads no request that does."""
+        return False
+
     def at_tier(self, tier: str) -> Asked:
-        """See Asked; the shortcut reads no request that names one."""
+        """See Asked."""
         if tier == "default":
             return self
         known = AskedText(self.all_fields(), self.model, self.stream, self.wants_usage, self.size)

@@ -81,11 +81,6 @@ class Application(Protocol):
         ...
 
     @property
-    def stopping(self) -> bool:
-        """Whether connections are to end after the answer they are at, though its head did not say so."""
-        ...
-
-    @property
     def connections(self) -> set[Connection]:
         """All that are open."""
         ...
@@ -141,7 +136,7 @@ class ClientConnection:
         self._request = self._working = None
         if self._broken or self._reader.pending is not None:
             self._linger()
-        elif not keep or self._api.stopping:
+        elif not keep:
             self.close()
         elif not self._taking and not self._paused:
             self._take_next()

@@ -39,10 +39,7 @@ _WITHOUT_BODY: Final[frozenset[Kind]] = frozenset({"healthz", "readyz", "metrics
 
 
 class InferenceApi:
-    """What all connections of a gateway process speak to. desk: what their requests share.
-
-    stopping: it drains, and no other process has taken its place.
-    """
+    """What all connections of a gateway process speak to. desk: what their requests share."""
 
     def __init__(
         self,
@@ -76,7 +73,6 @@ class InferenceApi:
             "readyz": self._readyz,
         }
         self.limits = limits
-        self.stopping = False
 
     # ---- what connections call
 
@@ -244,7 +240,7 @@ class InferenceApi:
             reasons.append("nothing is published to this gateway")
         if not self._flow.usage.available:
             reasons.append("the usage log cannot be written")
-        if self.stopping:
+        if self.desk.stopping:
             reasons.append("the gateway is stopping")
         call.reply(503 if reasons else 200, JSON, msgspec.json.encode({"ready": not reasons, "reasons": reasons}))
 

@@ -31,10 +31,11 @@ _EVENTS = "text/event-stream"
 class Desk:
     """What all calls of a process share. ended: is told of a request that has ended, its answer being complete or its
     client gone; region_of: where an upstream is, or ""; cost_of: (pico, currency) of what a request used, where its
-    client may be told. draining: connections end with the answer they are at.
+    client may be told. draining: connections end with the answer they are at, and say so in its head; stopping: also
+    those whose answer did not.
     """
 
-    __slots__ = ("cost_of", "draining", "ended", "now", "region_of", "tally")
+    __slots__ = ("cost_of", "draining", "ended", "now", "region_of", "stopping", "tally")
 
     def __init__(
         self,
@@ -50,7 +51,7 @@ class Desk:
         self.ended = ended
         self.region_of = region_of
         self.cost_of = cost_of
-        self.draining = False
+        self.draining = self.stopping = False
 
 
 class InferenceCall:
@@ -302,7 +303,7 @@ class InferenceCall:
         self.finished = True
         self.ended_at = at
         self._desk.ended(self)
-        self._connection.finish(keep=self._keep)
+        self._connection.finish(keep=self._keep and not self._desk.stopping)
 
 
 def outcome_of(call: InferenceCall) -> Outcome:

@@ -321,7 +321,7 @@ def test_alive_and_ready() -> None:
         reply = ask(gateway, path="/readyz", headers={})
         assert (reply.status, reply.json()["reasons"]) == (503, ["the usage log cannot be written"])
         gateway.sink.available = True
-        gateway.api.stopping = True
+        gateway.api.desk.stopping = True
         assert ask(gateway, path="/readyz", headers={}).json()["reasons"] == ["the gateway is stopping"]
         assert ask(gateway, path="/healthz", headers={}).status == 200
 
