@@ -220,7 +220,7 @@ class SocketUsageSink(asyncio.Protocol):
             sent = unanswered.popleft()
             kept_size += sent.kept_size
             for waiter in sent.settled:
-                _tell(waiter.settled)
+                _tell(waiter, durable=True)
         if self._kept is not None and kept_size:
             self._kept.drop(kept_size)
             self._kept_bytes -= kept_size
@@ -240,7 +240,7 @@ class SocketUsageSink(asyncio.Protocol):
         self._hoard(sum(map(len, self._frames)))
         for sent in refused:
             for waiter in sent.settled:
-                _tell(waiter.not_settled)
+                _tell(waiter, durable=False)
 
     def _wait_no_more(self) -> None:
         """Lets close go on, if it waits."""
@@ -269,9 +269,12 @@ async def connect_usage_sink(
     return sink
 
 
-def _tell(end: Callback) -> None:
+def _tell(waiter: Settling, *, durable: bool) -> None:
     try:
-        end()
+        if durable:
+            waiter.settled()
+        else:
+            waiter.not_settled()
     except Exception:  # noqa: BLE001 - a bug in the end of one request is not the end of this process
         _events.exception("request_not_ended")
 

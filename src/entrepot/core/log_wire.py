@@ -61,11 +61,11 @@ def batch(epoch: int, sequence: int, frames: list[bytes]) -> bytes:
     return b"".join((_HEAD.pack(size, BATCH), _BATCH.pack(epoch, sequence, len(frames)), *frames))
 
 
-def read_batch(body: bytes) -> tuple[int, int, int, bytes]:
-    """(epoch, sequence, records, their frames). Raises: BadInput."""
+def read_batch(body: bytes) -> tuple[int, int, int, memoryview]:
+    """(epoch, sequence, records, their frames, which are not copied). Raises: BadInput."""
     if len(body) <= _BATCH.size:
         raise BadInput("a batch without records arrived at the log's socket; use one version everywhere")
-    return *_BATCH.unpack_from(body), body[_BATCH.size :]
+    return *_BATCH.unpack_from(body), memoryview(body)[_BATCH.size :]
 
 
 def state(available: bool, reason: str) -> bytes:

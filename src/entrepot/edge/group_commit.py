@@ -40,7 +40,7 @@ class Batch(NamedTuple):
 
     author: Author
     sequence: int
-    frames: bytes
+    frames: bytes | memoryview
     records: int
 
 

@@ -30,8 +30,10 @@ class UsageWriter:
 
     def __init__(self, sink: UsageSink, clock: Clock) -> None:
         self._sink = sink
-        self._clock = clock
         self._settled = Totals()
+        # Bound once, as above.
+        self._append, self._settle = sink.append, sink.settle
+        self._now, self._count = clock.now, self._settled.add
 
     @property
     def settled(self) -> dict[str, int]:
@@ -50,32 +52,32 @@ class UsageWriter:
 
     def admit(self, admitted: Admitted) -> None:
         """Says that a request is about to go upstream. Not waited for: it is on disk before the request's usage is."""
-        self._sink.append(admitted)
+        self._append(admitted)
 
     def progress(self, streams: Sequence[tuple[str, int]]) -> None:
         """Says how far streams have come: (id, output tokens). One record tells of many; see decisions/0038."""
-        at = self._clock.now()
+        at = self._now()
         for start in range(0, len(streams), PROGRESS_STREAMS_MAX):
             event_id, output_tokens = streams[start]
             others = tuple(streams[start + 1 : start + PROGRESS_STREAMS_MAX])
-            self._sink.append(Progressed(event_id, at, output_tokens, others))
+            self._append(Progressed(event_id, at, output_tokens, others))
 
     def abandon(self, admitted: Admitted, outcome: Outcome, *, answered: bool, output_tokens: int) -> None:
         """Says that a request was given up before its usage was known. answered: whether a byte had come back."""
         at = self.now(admitted)
-        self._sink.append(Abandoned(admitted.id, at, outcome, answered, output_tokens, admitted.tier))
+        self._append(Abandoned(admitted.id, at, outcome, answered, output_tokens, admitted.tier))
 
     def attempt(self, admitted: Admitted, number: int) -> Instant:
         """Says that a request is about to go to a further upstream, the one its admission names now; when that was."""
         at = self.now(admitted)
-        self._sink.append(Attempted(admitted.id, number, at, admitted.upstream))
+        self._append(Attempted(admitted.id, number, at, admitted.upstream))
         return at
 
     def end_attempt(self, ended: AttemptEnded) -> None:
         """Says what came of an attempt that the client has no answer from."""
         if len(ended.raw) > RAW_BYTES_MAX:
             ended = msgspec.structs.replace(ended, raw=ended.raw[:RAW_BYTES_MAX])
-        self._sink.append(ended)
+        self._append(ended)
 
     def settle(
         self,
@@ -97,21 +99,21 @@ class UsageWriter:
         request_id, at, instance, customer, project, deployment, model, tier, upstream, key, _, _, holds = _astuple(
             admitted
         )
-        finished_at = max(self._clock.now(), at)
+        finished_at = max(self._now(), at)
         if len(raw) > RAW_BYTES_MAX:
             raw = raw[:RAW_BYTES_MAX]
         event = _UsageEvent(
             request_id, at, finished_at, customer, project, deployment, model, tier, meters, source, outcome, upstream,
             key, raw,
         )  # fmt: skip
-        self._settled.add(meters)
+        self._count(meters)
         record = _UsageRecorded(event, instance, budgets) if holds else _UsageRecorded(event)
-        self._sink.settle(record, waiter)
+        self._settle(record, waiter)
         return event
 
     def now(self, admitted: Admitted) -> Instant:
         """The time to record for something that happens to an admitted request now."""
-        return max(self._clock.now(), admitted.at)
+        return max(self._now(), admitted.at)
 
 
 def log_unavailable() -> UsageLogUnavailable:

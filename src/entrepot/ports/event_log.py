@@ -39,7 +39,7 @@ class GroupLog(Protocol):
         """What has been done so far."""
         ...
 
-    def commit(self, frames: Sequence[bytes], records: int) -> None:
+    def commit(self, frames: Sequence[bytes | memoryview], records: int) -> None:
         """All frames durable, in order and adjacent, once this returns; after an error none of them count.
 
         Tries to begin a new segment first if the last one had to be given up. Raises: UsageLogUnavailable.

@@ -22,10 +22,10 @@ class ScriptedLog:
         self.reopened = 0
         self.closed = False
 
-    def commit(self, frames: Sequence[bytes], records: int) -> None:
+    def commit(self, frames: Sequence[bytes | memoryview], records: int) -> None:
         if self.failures:
             raise self.failures.pop(0)
-        self.groups.append(list(frames))
+        self.groups.append([bytes(framed) for framed in frames])
         self.counters.add(records, 0, 0)
 
     def reopen(self) -> None:

@@ -67,7 +67,7 @@ class DiskEventLog:
         if records:
             self.commit([frame(encode_record(record)) for record in records], len(records))
 
-    def commit(self, frames: Sequence[bytes], records: int) -> None:
+    def commit(self, frames: Sequence[bytes | memoryview], records: int) -> None:
         began = perf_counter_ns()
         if self._length >= self._segment_bytes:
             self._seal()
