@@ -55,6 +55,7 @@ def test_the_client_library_talks_through_it(realtime: Realtime) -> None:
     assert held.path == "/v1/realtime?model=upstream-model"
     assert held.headers["Authorization"] == f"Bearer {UPSTREAM_KEY}"
     realtime.ended()
+    eventually(lambda: held.closed)
     assert held.closed == 1000
 
 
