@@ -15,23 +15,11 @@ import pytest
 
 from tests.support.certificates import Authority, Pair
 from tests.support.gateway import KEY, eventually
-from tests.support.gateway_processes import Installation, installed
+from tests.support.gateway_processes import Installation
 from tests.support.requests import chat, connect, read_to_end, read_until, request_bytes
 
 GET = b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n"
 ALIVE = b'{"alive":true}'
-
-
-@pytest.fixture(scope="module")
-def home() -> Iterator[Installation]:
-    with installed() as made:
-        yield made
-
-
-@pytest.fixture
-def installation(home: Installation) -> Installation:
-    home.begin()
-    return home
 
 
 @pytest.fixture

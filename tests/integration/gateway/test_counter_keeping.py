@@ -2,7 +2,6 @@
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,17 +12,11 @@ from entrepot.core.capacity import Limit, ServedLimit
 from entrepot.core.errors import BadInput
 from entrepot.core.periods import MINUTE
 from tests.support.gateway import deployment, eventually, target
-from tests.support.gateway_processes import Installation, installed
+from tests.support.gateway_processes import Installation
 from tests.support.requests import ask, chat
 from tests.support.valkey import running_valkey
 
 AGES = 100 * 365 * 24 * 60 * MINUTE
-
-
-@pytest.fixture(scope="module")
-def home() -> Iterator[Installation]:
-    with installed() as made:
-        yield made
 
 
 @pytest.fixture

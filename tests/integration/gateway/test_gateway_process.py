@@ -3,7 +3,6 @@
 import json
 import signal
 import sys
-from collections.abc import Iterator
 
 import pytest
 
@@ -13,18 +12,6 @@ from tests.support.gateway_processes import Installation, installed, stream
 from tests.support.otlp_collector import running_collector
 from tests.support.requests import ask, chat, connect, read_to_end, read_until
 from tests.support.usage_rows import row
-
-
-@pytest.fixture(scope="module")
-def home() -> Iterator[Installation]:
-    with installed() as made:
-        yield made
-
-
-@pytest.fixture
-def installation(home: Installation) -> Installation:
-    home.begin()
-    return home
 
 
 def test_usage_is_on_disk_when_the_answer_ends(installation: Installation) -> None:

@@ -11,23 +11,11 @@ import pytest
 from entrepot.core.log_records import AttemptEnded, UsageRecorded
 from tests.support.fed_stream import FedUpstream
 from tests.support.gateway import Gateway, deployment, eventually, running_gateway, target
-from tests.support.gateway_processes import Installation, installed, said
+from tests.support.gateway_processes import Installation, said
 from tests.support.requests import ask, chat, connect, read_to_end, read_until, request_bytes
 
 GET = b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n"
 DRIPPING = 100
-
-
-@pytest.fixture(scope="module")
-def home() -> Iterator[Installation]:
-    with installed() as made:
-        yield made
-
-
-@pytest.fixture
-def installation(home: Installation) -> Installation:
-    home.begin()
-    return home
 
 
 @pytest.fixture

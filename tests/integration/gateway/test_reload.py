@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,25 +14,13 @@ from entrepot.core.capacity import Limit, ServedLimit
 from entrepot.core.log_records import UsageRecorded
 from entrepot.core.periods import SECOND
 from tests.support.gateway import deployment, eventually, target
-from tests.support.gateway_processes import Installation, installed, stream
+from tests.support.gateway_processes import Installation, stream
 from tests.support.requests import ask, chat, connect, read_to_end, read_until
 
 GET = b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n"
 ALIVE = b'{"alive":true}'
 TOKENS = 1_000_000
 END = b"data: [DONE]\n\n\r\n0\r\n\r\n"
-
-
-@pytest.fixture(scope="module")
-def home() -> Iterator[Installation]:
-    with installed() as made:
-        yield made
-
-
-@pytest.fixture
-def installation(home: Installation) -> Installation:
-    home.begin()
-    return home
 
 
 def gateways(installation: Installation) -> dict[str, int]:
