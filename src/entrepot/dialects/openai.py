@@ -19,7 +19,7 @@ from entrepot.dialects.shortcuts import answered
 
 # What an event of a stream holds when it says more than content. A quote inside JSON text is written \", so none of
 # these can be a part of somebody's words; servers differ in the space after the colon.
-STREAM_MARKS: Final = (b'"finish_reason":"', b'"prompt_tokens"', b"[DONE]", b'"finish_reason": "')
+STREAM_MARKS: Final = (b'"finish_reason":"', b'"prompt_tokens"', b"[DONE]", b'"finish_reason": "', b'"error":')
 _asked_for: Final = shortcuts.asked_for  # Bound once; see decisions/0009.
 
 
@@ -100,6 +100,7 @@ _OUTCOMES: Final[dict[str, Outcome]] = {
     "function_call": "tool_calls",
     "content_filter": "content_filter",
     "failed": "upstream_failed",
+    "error": "upstream_failed",  # what some servers write beside an error object
 }
 
 

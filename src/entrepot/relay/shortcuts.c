@@ -13,7 +13,7 @@
 
 #define CHUNK_MAX 4096
 #define MARKS_MAX 16
-#define STARTS_USUAL 4 /* for which the compiler makes a loop of its own */
+#define STARTS_USUAL 5 /* for which the compiler makes a loop of its own */
 
 static inline bool begins(const char *at, const char *end, const char *text)
 {
@@ -183,7 +183,7 @@ static inline long lines_in(const char *at, const char *end, PyObject *marks, in
         const char *from = at < last ? at : last;
         __m128i text = _mm_loadu_si128((const __m128i *)from), next = _mm_loadu_si128((const __m128i *)(from + 1));
         __m128i starting = _mm_setzero_si128();
-#pragma GCC unroll 4
+#pragma GCC unroll 5
         for (int number = 0; number < count; number++) {
             __m128i first = _mm_cmpeq_epi8(text, _mm_set1_epi8(starts[number][0]));
             __m128i second = _mm_cmpeq_epi8(next, _mm_set1_epi8(starts[number][1]));

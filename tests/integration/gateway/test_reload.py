@@ -137,6 +137,7 @@ def test_settings_are_read_again(installation: Installation, tmp_path: Path) -> 
         config.write_text(f"gateway_workers = {workers}\n")
         assert reload(installation, serve).startswith("reloaded")
         assert len(gateways(installation)) == workers
+        eventually(lambda: not any(name.startswith("replaced") for name in installation.children))
         instances = {ask(installation, path="/healthz").headers["x-request-id"][12:20] for _ in range(40)}
         assert len(instances) == workers
 

@@ -279,6 +279,30 @@ def test_an_error_with_a_good_status_costs_nothing(gateway: Gateway, stream: boo
     assert (usage.outcome, usage.meters) == ("upstream_failed", {})
 
 
+@row("upstream failed with a good status")
+@pytest.mark.parametrize(
+    "error",
+    [
+        b'data: {"error": {"message": "the engine died", "code": 500}}\n\n',
+        b'data: {"error":{"code":502},"choices":[{"index":0,"delta":{"content":""},"finish_reason":"error"}]}\n\n',
+    ],
+)
+@pytest.mark.parametrize(
+    ("told", "raw", "meters"),
+    [(b"", b"", {}), (b'data: {"usage":%b}\n\n' % USAGE, USAGE, {"input_tokens": 2, "output_tokens": 3})],
+)
+def test_an_error_in_the_middle_of_a_stream_costs_what_the_upstream_reported(
+    gateway: Gateway, error: bytes, told: bytes, raw: bytes, meters: dict[str, int]
+) -> None:
+    words = (WORD, WORD.replace(b'"w"', b'"the \\"error\\": none"'))
+    answer = EVENTS + chunked(*words, told + error, DONE) + b"0\r\n\r\n"
+    reply = asked(gateway, answer, "close", stream=True)
+    assert (reply.status, reply.body) == (200, b"".join(words) + error + DONE)
+    unknown, usage = of_raw(gateway)
+    assert unknown == []
+    assert [(one.event.outcome, one.event.meters, one.event.raw) for one in usage] == [("upstream_failed", meters, raw)]
+
+
 def test_an_error_that_cannot_be_read_is_one_by_its_status(gateway: Gateway) -> None:
     packed = whole(gzip.compress(b'{"error":{"message":"slow down"}}'), b"Content-Encoding: gzip", status=b"429 Slow")
     with recording(gateway, packed) as first, recording(gateway, packed, packed) as second:
