@@ -33,12 +33,12 @@ class Ingredient:
 def mixture(streams: int) -> tuple[Ingredient, ...]:
     """The ingredients; streams: how many are open at any time."""
     return (
-        Ingredient("plain", 64, share=0.88),
+        Ingredient("plain", 64, share=0.86),
         Ingredient("new connections", 16, share=0.10, options=("--requests-per-connection=3",)),
         Ingredient("upstream errors", 4, share=0.01, mock="error", options=("--expect-status=500", "--expect-bytes=1")),
         Ingredient("revoked key", 4, share=0.01, stranger=True, options=("--expect-status=401", "--expect-bytes=1")),
         Ingredient("streams", streams, events=EVENTS),
         Ingredient("left in a stream", max(1, streams // 20), events=EVENTS, options=("--abort-after=7",)),
-        Ingredient("left at its head", 1, events=EVENTS, options=("--abort-after=0",)),
+        Ingredient("left at its head", 4, share=0.02, events=EVENTS, options=("--abort-after=0",)),
         Ingredient("broken streams", 1, events=EVENTS, mock="cut", fails=True),
     )
