@@ -48,14 +48,15 @@ def measure(
     pids = [pid for part in parts.values() for pid in part]
     if phase.name == "memory":
         mock.tell(events=_TOUCH.events, pace_us=1000)
-        send(bench, _TOUCH, target.port, target.key, [], target.manner)  # So that code is loaded and caches are made.
+        touched = send(bench, _TOUCH, target.port, target.key, [], target.manner)  # Loads code and makes caches.
+        target.metered(touched.answered)
     rss_before = {pid: resident_kb(pid) for pid in pids} if phase.name == "memory" else {}
     before = mock.tell(events=max(load.events, 1), pace_us=phase.pace_us).requests
     metered_before = target.metered()
     with round_robin([*pids, mock.child.pid], bench.priority and phase.paced):
         result = send(bench, load, target.port, target.key, pids, target.manner)
     served = mock.tell().requests - before
-    metered = target.metered()
+    metered = target.metered(result.answered)
     if metered is not None and metered_before is not None:
         metered -= metered_before
     faults = faults_of(result, served, metered)

@@ -1,5 +1,6 @@
 """The mock upstream and the load client, compiled from native/ when they are missing or older than their source."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -24,7 +25,7 @@ def compiled(name: str, build: Path = BUILD) -> Path:
     if compiler is None:
         raise ToolMissing("a C compiler is needed (cc or gcc). On Debian and Ubuntu: apt-get install gcc")
     build.mkdir(parents=True, exist_ok=True)
-    part = build / f"{name}.part"
+    part = build / f"{name}.{os.getpid()}.part"
     subprocess.run([compiler, *FLAGS, "-o", str(part), str(sources[0])], check=True)
     part.replace(program)
     return program

@@ -42,8 +42,11 @@ class Target(Protocol):
         """{part: process ids}, everything whose CPU time and memory count."""
         ...
 
-    def metered(self) -> int | None:
-        """How many requests it has durably metered since its start, or None when metering is not what it does."""
+    def metered(self, more: int = 0) -> int | None:
+        """How many requests it has durably metered since its start, or None when metering is not what it does.
+
+        more: than when this was asked last; those have to come, and may come a moment behind their answers.
+        """
         ...
 
     def await_ready(self) -> None:
@@ -69,8 +72,9 @@ class Plain:
         """Its whole tree."""
         return {self.part: tree(self.child.pid)}
 
-    def metered(self) -> int | None:
+    def metered(self, more: int = 0) -> int | None:
         """None."""
+        del more
         return None
 
     def await_ready(self) -> None:

@@ -26,7 +26,8 @@ from entrepot.core.shared_counters import REMEMBER_US
 from tests.support.gateway_processes import said
 from tests.support.valkey import ValkeyServer, running_valkey
 
-WINDOW = Limit("tokens", "tokens", "window", 1000, window=600 * MINUTE)
+AGES = 100 * 365 * 24 * 60 * MINUTE  # A window that is not over before these tests are.
+WINDOW = Limit("tokens", "tokens", "window", 1000, window=AGES)
 BUDGET = Limit("money", "money", "budget", 10**20)
 Shared = MachineCounters | ValkeyCounters
 
@@ -330,7 +331,7 @@ def test_a_process_that_says_nothing_is_given_up(owner: Owner) -> None:
 def test_what_others_may_hold_idle_is_said_until_they_have_given_it_back(server: ValkeyServer) -> None:
     async def work() -> None:
         async with at_valkey(server, "one", "two") as (one, two):
-            limit = Limit("scarce", "tokens", "window", 1000, window=600 * MINUTE)
+            limit = Limit("scarce", "tokens", "window", 1000, window=AGES)
             got = await granted(one, limit, 100, 400)
             ahead = got.units - 100
             assert 0 < ahead <= 225

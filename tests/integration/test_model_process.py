@@ -1,7 +1,6 @@
 """Model processes as processes: what outlives kill -9, how they end, and what they check when they start."""
 
 import contextlib
-import os
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import httpx
 import pytest
 
 from tests.support.model_process import EMBEDDING, TEXT, ModelProcess, kept_models, serving
+from tests.support.served import home_with_models, is_alive
 
 LONG = {
     "model": TEXT,
@@ -103,22 +103,9 @@ def test_it_ends_with_its_parent(tmp_path: Path) -> None:
 
 def test_a_damaged_model_file_is_prepared_again(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """Given prepared files of which one was changed, when the process starts, then it is made as it was."""
-    models = kept_models(request.config)
-    with serving(TEXT, tmp_path, models):
-        pass
-    vocabulary = models / f"{TEXT}.vocabulary.json"
+    home = home_with_models(tmp_path, request.config)
+    vocabulary = home / "models" / f"{TEXT}.vocabulary.json"
     before = vocabulary.read_bytes()
-    model = models / f"{TEXT}.Q8_0.gguf"
-    made = model.stat().st_mtime_ns
     vocabulary.write_bytes(before.replace(b"harbour", b"harbor "))
-    with serving(TEXT, tmp_path, models):
+    with serving(TEXT, home, home / "models"):
         assert vocabulary.read_bytes() == before
-    assert model.stat().st_mtime_ns >= made
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True

@@ -4,6 +4,7 @@ import json
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -67,6 +68,29 @@ class ModelProcess:
             assert time.monotonic() < deadline, f"{request_id} still runs"
             usage = self.usage(request_id)
         return usage
+
+    def left(self, path: str, body: object, request_id: str, counted: str) -> Any:
+        """What a request took whose client left as soon as the process told of some work for it.
+
+        counted: the member of the usage that tells of it.
+        """
+        content = json.dumps(body)
+        lines = (
+            f"POST {path} HTTP/1.1",
+            "Host: model",
+            f"x-request-id: {request_id}",
+            f"Content-Length: {len(content)}",
+        )
+        deadline = time.monotonic() + 60
+        with socket.create_connection(("127.0.0.1", int(self.url.rpartition(":")[2])), timeout=60) as client:
+            client.sendall("\r\n".join([*lines, "", content]).encode())
+            while not self._told_so_far(request_id).get(counted):
+                assert time.monotonic() < deadline, f"nothing was done for {request_id}"
+        return self.ended_usage(request_id)
+
+    def _told_so_far(self, request_id: str) -> Any:
+        answer = httpx.get(f"{self.url}/v1/usage/{request_id}")
+        return answer.json()["usage"] if answer.status_code == 200 else {}
 
     def cpu_s(self) -> float:
         """Processor seconds it took so far."""

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import time
+import urllib.request
 from collections import Counter
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from benchmarks.gateway.soaking.flatness import Sample, file_faults, latency_fau
 from benchmarks.gateway.soaking.ledger import Books, Tail
 from benchmarks.gateway.soaking.mixture import EVENTS, PACE_US, Ingredient, mixture
 from benchmarks.gateway.soaking.report import Slice, SoakRecord
+from benchmarks.gateway.targets import eventually
 from entrepot.compose.usage_log import open_log_reader
 from entrepot.provisioning.world_file import read_world
 
@@ -60,7 +62,7 @@ class Soak:
         """One slice: a new key, every ingredient at once, snapshots while it lasts."""
         self._number += 1
         self._swap()
-        time.sleep(2 * SWAP_S / 4)  # The gateway looks for a new snapshot a few times a second.
+        eventually(self._product.gateways[0], self._use_key)  # It looks for a new snapshot a few times a second.
         cpu_before, began = self._cpu_s(), time.monotonic()
         clients = [self._send(ingredient, seconds) for ingredient in self._mixture]
         next_swap = began + SWAP_S
@@ -119,6 +121,12 @@ class Soak:
         rotating = issued(f"rotating-{self._number}", self._key(self._number), "project-1")
         environment = {"ENTREPOT_HOME": str(self._product.home)}
         publish(environment, self._world, [*keys_of(CUSTOMERS, CUSTOMERS), rotating], self._version)
+
+    def _use_key(self) -> None:
+        """Asks for something that is not metered. Raises: OSError where the gateway does not know this slice's key."""
+        fields = {"Authorization": f"Bearer {self._key(self._number)}"}
+        url = f"http://127.0.0.1:{self._product.port}/v1/models"
+        urllib.request.urlopen(urllib.request.Request(url, headers=fields), timeout=30).close()
 
     def _key(self, number: int) -> str:
         return f"ek-rotating-{number:040d}"

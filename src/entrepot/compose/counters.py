@@ -9,7 +9,7 @@ from entrepot.adapters.machine_counters import MachineCounters
 from entrepot.adapters.memory.counters import MemoryCounters
 from entrepot.adapters.standings_file import FileStandings
 from entrepot.adapters.valkey.client import CONNECT_S_MAX, Answer, ValkeyClient, parse_server
-from entrepot.adapters.valkey.counters import ValkeyCounters
+from entrepot.adapters.valkey.counters import REPLY_S_MAX, ValkeyCounters
 from entrepot.adapters.valkey.eviction import ASKED, evicts_by
 from entrepot.admission.weighed import OwnBase, WeighedCounters
 from entrepot.compose.settings import Settings
@@ -106,7 +106,7 @@ class Reached(NamedTuple):
 async def reach_valkey(settings: Settings) -> Reached:
     """The server, once it has answered. Raises: BadInput when it cannot be reached."""
     server = parse_server(settings.valkey_url)
-    client = ValkeyClient(asyncio.get_running_loop(), server)
+    client = ValkeyClient(asyncio.get_running_loop(), server, REPLY_S_MAX)
     end = asyncio.get_running_loop().time() + CONNECT_S_MAX
     while not client.is_connected and asyncio.get_running_loop().time() < end:
         client.tick()
