@@ -255,8 +255,9 @@ class Gateway:
 
     def later(self, seconds: float) -> None:
         """Sweeps, and again as if so many seconds had passed."""
-        self.do(lambda: self._sweep(self.loop.time()))
-        self.do(lambda: self._sweep(self.loop.time() + seconds))
+        now = self.loop.time()
+        self.do(lambda: self._sweep(now))
+        self.do(lambda: self._sweep(now + seconds))
 
     def _sweep(self, now: float) -> None:
         self.api.sweep(now)

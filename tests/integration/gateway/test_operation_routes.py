@@ -5,10 +5,9 @@ from collections.abc import Iterator
 import openai
 import pytest
 
-from entrepot.core.log_records import Abandoned, UsageRecorded
 from tests.support.gateway import KEY, Gateway, eventually
-from tests.support.operations import client_of, gateway_of_operations, recording
-from tests.support.requests import ask
+from tests.support.operations import gateway_of_operations, recording
+from tests.support.requests import ask, request_bytes
 
 
 @pytest.fixture
@@ -72,10 +71,12 @@ def test_a_number_of_pictures_that_nobody_draws(gateway: Gateway, n: str) -> Non
 
 
 def test_a_client_that_leaves_a_form(gateway: Gateway) -> None:
-    with client_of(gateway) as client, pytest.raises(openai.APITimeoutError):
-        client.with_options(timeout=0.2).audio.transcriptions.create(
-            model="transcriptions", file=recording(), prompt="[[stall=0]]"
-        )
-    eventually(lambda: gateway.of(Abandoned))
-    assert gateway.of(UsageRecorded) == []
+    field = b'--b\r\nContent-Disposition: form-data; name="%b"\r\n\r\n%b\r\n'
+    form = field % (b"model", b"transcriptions") + field % (b"prompt", b"[[stall=0]]")
+    form += field % (b'file"; filename="speech.wav', recording()) + b"--b--\r\n"
+    media_type = "Content-Type: multipart/form-data; boundary=b"
+    with gateway.connect() as client:
+        client.sendall(request_bytes(form, media_type, path="/v1/audio/transcriptions"))
+        eventually(lambda: gateway.upstream.served)
+    assert not gateway.abandoned().answered
     assert gateway.admitted().counts == (("audio_seconds", 4),)

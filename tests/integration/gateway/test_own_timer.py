@@ -1,6 +1,7 @@
 """A gateway process left to its own timer: who is too slow is let go, what changes is taken up, and others go on."""
 
 import select
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -34,13 +35,11 @@ def test_slow_clients_are_let_go_in_time_and_a_stream_beside_them_is_not(install
         installation.port = int(ready["url"].rpartition(":")[2])
         fed = clients.enter_context(upstream.stream(installation, "fed"))
         fed.goes_on()
-        dripping = [clients.enter_context(connect(installation)) for _ in range(DRIPPING)]
-        half, idle, silent = (clients.enter_context(connect(installation)) for _ in range(3))
-        for client in dripping:
-            client.sendall(GET[:-2] + b"X: ")
-        half.sendall(request_bytes(chat("hi"))[:-5])
-        idle.sendall(GET)
+        dripping = [clients.enter_context(beginning(installation, GET[:-2] + b"X: ")) for _ in range(DRIPPING)]
+        half = clients.enter_context(beginning(installation, request_bytes(chat("hi"))[:-5]))
+        idle = clients.enter_context(beginning(installation, GET))
         assert b"alive" in read_until(idle, b"}")
+        silent = clients.enter_context(connect(installation))
         while not select.select(dripping, [], [], 0.02)[0]:
             for client in dripping:
                 client.sendall(b"a")
@@ -55,6 +54,13 @@ def test_slow_clients_are_let_go_in_time_and_a_stream_beside_them_is_not(install
     meters = {one.event.id: one.event.meters for one in installation.records() if isinstance(one, UsageRecorded)}
     assert meters[fed.id] == fed.meters
     assert len(meters) == 2
+
+
+def beginning(installation: Installation, said: bytes) -> socket.socket:
+    """A connection on which this is said at once: hardly any time passes before it."""
+    client = connect(installation)
+    client.sendall(said)
+    return client
 
 
 def test_a_key_in_a_file_is_replaced_while_requests_go_on_and_none_is_refused(

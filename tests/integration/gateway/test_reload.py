@@ -12,7 +12,7 @@ import pytest
 
 from entrepot.core.capacity import Limit, ServedLimit
 from entrepot.core.log_records import UsageRecorded
-from entrepot.core.periods import SECOND
+from entrepot.core.periods import MINUTE
 from tests.support.gateway import deployment, eventually, target
 from tests.support.gateway_processes import Installation, stream
 from tests.support.requests import ask, chat, connect, read_to_end, read_until
@@ -20,6 +20,7 @@ from tests.support.requests import ask, chat, connect, read_to_end, read_until
 GET = b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n"
 ALIVE = b'{"alive":true}'
 TOKENS = 1_000_000
+AGES = 100 * 365 * 24 * 60 * MINUTE  # A window that is not over before these tests are.
 END = b"data: [DONE]\n\n\r\n0\r\n\r\n"
 
 
@@ -68,7 +69,7 @@ def test_streams_and_kept_connections_go_on_over_a_reload(installation: Installa
 
 def held_prompt(installation: Installation, prompt: str) -> int:
     """What a request with this prompt takes of its limit of tokens before it is answered."""
-    reply = ask(installation, chat(f"{prompt} [[chunks=1]]", model="exact", max_tokens=1))
+    reply = ask(installation, chat(f"{prompt} [[chunks=1]]", model="exact", max_tokens=1, stream=True))
     return TOKENS - int(reply.headers["x-ratelimit-remaining-tokens"])
 
 
@@ -78,7 +79,7 @@ def test_a_tokenizer_that_is_needed_later_comes_with_other_gateways_and_no_strea
     """Loading one holds everything up for half a second, so a gateway that serves does not; its bytes are the bound."""
     installation.start_serve()
     old = gateways(installation)
-    limit = ServedLimit(Limit("exact", "tokens", "window", TOKENS, SECOND), "tokens_per_minute", "exact")
+    limit = ServedLimit(Limit("exact", "tokens", "window", TOKENS, AGES), "tokens_per_minute", "exact")
     exact = deployment("exact", target(installation.base_url), limits=(limit,), tokenizer="o200k_base")
     with stream(installation, "hi [[chunks=40 delay=0.1]]", b"w1 ") as open_stream:
         installation.publish(deployment("chat", target(installation.base_url)), exact)

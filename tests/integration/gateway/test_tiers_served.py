@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from entrepot.adapters.clocks import SystemClock
 from entrepot.core.budgets import Budget
 from entrepot.core.catalog import Model
 from entrepot.core.log_records import Admitted, UsageRecorded
@@ -16,6 +17,7 @@ from entrepot.core.snapshot import ServedDeployment
 from entrepot.core.tenancy import Customer
 from tests.support.budgets import OUTPUT_PICO, Weighing
 from tests.support.gateway import Gateway, deployment, eventually, running_gateway, target
+from tests.support.memory_log import ManualClock
 from tests.support.requests import AZURE, Reply, ask, chat, connect, read_until, request_bytes
 from tests.support.usage_rows import row
 
@@ -102,7 +104,8 @@ def test_a_request_that_names_no_tier_is_told_what_the_upstream_says(gateway: Ga
 def test_a_budget_keeps_what_was_billed(stream: bool) -> None:
     """Of the price at priority, which is twice the other, all was held."""
     weighing = Weighing()
-    with running_gateway(published=False, counters=weighing.counters) as gateway:
+    clock = ManualClock(SystemClock().now())  # No month ends meanwhile.
+    with running_gateway(published=False, counters=weighing.counters, clock=clock) as gateway:
         prices = [
             Price("m", meter, tier, 0 if meter == "input_tokens" else OUTPUT_PICO * times)
             for meter in ("input_tokens", "output_tokens")

@@ -344,16 +344,16 @@ def test_how_long_an_upstream_may_be_silent_is_its_own_rule(
 
 def test_one_that_is_too_slow_in_all_is_given_up_though_it_never_falls_silent(gateway: Gateway) -> None:
     gateway.serve(
-        deployment("chat", target(gateway.upstream.base_url)), up=UpstreamRules(timeouts=Timeouts(total_ms=60_000))
+        deployment("chat", target(gateway.upstream.base_url)), up=UpstreamRules(timeouts=Timeouts(total_ms=110_000))
     )
     with gateway.connect() as client:
         client.sendall(request_bytes(chat("hi [[chunks=4000 delay=0.005]]", stream=True)))
         read_until(client, b"w3 ")
-        for seconds in (20, 40, 59):
+        for seconds in (30, 60, 90):
             gateway.later(seconds)
             read_until(client, b"w")
         assert gateway.of(Abandoned) == []
-        gateway.later(61)
+        gateway.later(115)
         read = read_until(client, b"upstream_timeout")
         assert b"[DONE]" not in read
     abandoned = gateway.abandoned()
