@@ -8,7 +8,7 @@ Its answer is w1 w2 w3 …, a token each; a prompt has as many tokens as words. 
 
     chunks=N     tokens of the answer (3)            delay=S       seconds before the answer and each of its chunks (0)
     break=K      closes after K chunks; 0 before the head             reset=1   breaks with a TCP reset
-    stall=K      says nothing more after K chunks; 0 before the head
+    stall=K      says nothing more after K chunks, before it is told to go on; 0 before the head
     status=N     an error answer                     code=…        its code (scripted)
     junk=1       200 with something that is not JSON               gzip=1        an answer that is compressed
     cut=1        closes in the middle of a whole answer            pause=usage   says nothing more after the usage,
@@ -81,6 +81,7 @@ class ScriptedUpstream:
     """The server. served: {request id: what it got}, broken ones too; connections: how many were accepted.
 
     script: done with every request, whatever its prompt says; key: the only one it takes, unless "".
+    goes_on: once it is done, what has stalled goes on.
     """
 
     def __init__(self, state: Path | None = None, script: str = "") -> None:
@@ -96,6 +97,7 @@ class ScriptedUpstream:
         self.port = 0
 
     async def start(self, port: int = 0, tls: ssl.SSLContext | None = None) -> "ScriptedUpstream":
+        self.goes_on: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", port, ssl=tls, limit=64 * 2**20)
         self.port = self._server.sockets[0].getsockname()[1]
         self.base_url = f"http{'s' if tls else ''}://127.0.0.1:{self.port}/v1"
@@ -278,21 +280,21 @@ class Answer:
     async def _maybe_stop(self, number: int) -> None:
         """Breaks or stalls when the script says so; number -1 is before the head, which counts as chunk 0 of none."""
         reached = 0 if number == -1 else number or -1
+        if self.script.get("stall") == str(reached):
+            await self._wait(3600, self.server.goes_on)
         if "end" not in self.script and self.script.get("break") == str(reached):
             await self.writer.drain()
             if "reset" in self.script:
                 self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
                 self.writer.transport.abort()
             raise Stop
-        if self.script.get("stall") == str(reached):
-            await self._wait(3600)
 
-    async def _wait(self, seconds: float) -> None:
-        """Waits, or raises Stop as soon as the other side is gone."""
+    async def _wait(self, seconds: float, *unless: asyncio.Future[Any]) -> None:
+        """Waits until one of these is done, or raises Stop as soon as the other side is gone."""
         await self.writer.drain()
         assert self.gone is not None
         if seconds:
-            await asyncio.wait({self.gone}, timeout=seconds)
+            await asyncio.wait({self.gone, *unless}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         if self.gone.done():
             raise Stop
 

@@ -253,6 +253,10 @@ class Gateway:
 
         self.run(done())
 
+    def let_go_on(self, upstream: ScriptedUpstream) -> None:
+        """What has stalled at an upstream goes on."""
+        self.do(lambda: upstream.goes_on.set_result(None))
+
     def later(self, seconds: float) -> None:
         """Sweeps, and again as if so many seconds had passed."""
         now = self.loop.time()

@@ -66,9 +66,9 @@ def test_a_thousand_streams_cut_at_random_are_metered_as_the_upstream_counts_whe
     serve(gateway, "drain")
     asyncio.run(cut_streams(gateway.port, seed=1))
     eventually(lambda: len(gateway.of(UsageRecorded)) == STREAMS)
+    eventually(lambda: {served.state for served in gateway.upstream.served.values()} == {"finished"})
     events = [record.event for record in gateway.of(UsageRecorded)]
     assert equal_to_the_upstreams_count(gateway, events) == STREAMS
-    assert {served.state for served in gateway.upstream.served.values()} == {"finished"}
     assert {event.source for event in events} == {"reported"}
     assert sum(event.outcome == "client_left" for event in events) > STREAMS // 2
     assert gateway.of(Abandoned) == []
@@ -112,8 +112,10 @@ def leave(gateway: Gateway, prompt: str, mark: bytes) -> None:
 def test_a_drained_answer_that_is_no_stream_is_settled_too(gateway: Gateway) -> None:
     serve(gateway, "drain")
     with gateway.connect() as client:
-        client.sendall(request_bytes(chat("hi [[delay=0.05 chunks=7]]")))
+        client.sendall(request_bytes(chat("hi [[stall=0 chunks=7]]")))
         eventually(lambda: gateway.upstream.served)
+    eventually(lambda: gateway.flow.shared.left)
+    gateway.let_go_on(gateway.upstream)
     usage = gateway.usage()
     assert (usage.outcome, usage.meters) == ("client_left", {"input_tokens": 1, "output_tokens": 7})
 
@@ -132,7 +134,8 @@ def test_a_drained_stream_is_given_up_when_its_total_time_is_over(gateway: Gatew
 @row("drained in vain")
 def test_a_drained_stream_whose_upstream_breaks_is_resolved_later(gateway: Gateway) -> None:
     serve(gateway, "drain")
-    leave(gateway, "hi [[chunks=5 delay=0.02 break=4]]", b"w1 ")
+    leave(gateway, "hi [[chunks=5 stall=1 break=4]]", b"w1 ")
+    gateway.let_go_on(gateway.upstream)
     abandoned = gateway.abandoned()
     assert (abandoned.outcome, abandoned.output_tokens) == ("client_left", 4)
 
@@ -148,7 +151,8 @@ def test_a_drained_stream_is_cut_when_the_gateway_stops(gateway: Gateway) -> Non
 
 def test_a_client_that_leaves_a_drained_stream_is_told_to_the_report_once(gateway: Gateway) -> None:
     serve(gateway, "drain")
-    leave(gateway, "hi [[chunks=5 delay=0.02]]", b"w1 ")
+    leave(gateway, "hi [[chunks=5 stall=1]]", b"w1 ")
+    gateway.let_go_on(gateway.upstream)
     gateway.usage()
     assert ask(gateway, path="/metrics").status == 200
 

@@ -9,13 +9,14 @@ import pytest
 from entrepot.core.budgets import Budget, TopUp
 from entrepot.core.identifiers import key_digest
 from entrepot.core.log_records import Admitted, InstanceLost, UsageRecorded
-from entrepot.core.periods import format_instant, period_of
+from entrepot.core.periods import format_instant, parse_instant, period_of
 from entrepot.core.prices import Price, Step
 from entrepot.core.tenancy import ApiKey, Customer, Project
 from entrepot.core.usage_event import UsageEvent
 from tests.support.billing import admitted, usage
 from tests.support.budgets import INSTANCE, OUTPUT_PICO, Weighing
 from tests.support.gateway import KEY, Gateway, eventually, running_gateway
+from tests.support.memory_log import ManualClock
 from tests.support.requests import Reply, ask, chat, connect, read_until, request_bytes
 
 TOKENS = 5  # Of each answer.
@@ -27,7 +28,8 @@ BODY = chat(f"hello [[chunks={TOKENS}]]", max_tokens=TOKENS)
 @pytest.fixture
 def weighing() -> Iterator[Weighing]:
     made = Weighing()
-    with running_gateway(published=False, counters=made.counters) as gateway:
+    clock = ManualClock(parse_instant("2026-05-15T12:00:00Z"))  # No month ends in the middle of a test.
+    with running_gateway(published=False, counters=made.counters, clock=clock) as gateway:
         made.gateway = gateway
         yield made
 

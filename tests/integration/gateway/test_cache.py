@@ -15,7 +15,7 @@ from entrepot.adapters.valkey.answer_store import ValkeyAnswerStore
 from entrepot.adapters.valkey.client import REPLY_S_MAX, ValkeyClient, parse_server
 from entrepot.core.charges import Reading
 from entrepot.core.log_records import Admitted, UsageRecorded
-from entrepot.core.periods import END_OF_TIME
+from entrepot.core.periods import END_OF_TIME, parse_instant
 from entrepot.core.snapshot import ServedDeployment
 from entrepot.core.tenancy import AnswerCaching, CacheStore
 from entrepot.core.usage_event import UsageEvent
@@ -24,6 +24,7 @@ from entrepot.metering.record import Recorder
 from entrepot.ports.answer_store import AnswerStore
 from entrepot.rating.rate_usage import Rater
 from tests.support.gateway import KEY, Gateway, deployment, eventually, running_gateway, snapshot, target
+from tests.support.memory_log import ManualClock
 from tests.support.recording_upstream import recording, whole
 from tests.support.requests import ask, chat, read_until, request_bytes
 from tests.support.usage_rows import row
@@ -48,7 +49,8 @@ def memory(loop: asyncio.AbstractEventLoop) -> Mapping[CacheStore, AnswerStore]:
 
 @pytest.fixture
 def gateway() -> Iterator[Gateway]:
-    with running_gateway(stores=memory, published=False) as running:
+    clock = ManualClock(parse_instant("2026-05-15T12:00:00Z"))  # Nothing ages, however slow the machine is.
+    with running_gateway(stores=memory, published=False, clock=clock) as running:
         running.serve(cached(running), cached(running, "embed"), deployment("plain", target(running.upstream.base_url)))
         yield running
 
@@ -319,7 +321,7 @@ def server() -> Iterator[ValkeyServer]:
 
 
 def test_gateways_share_it(server: ValkeyServer) -> None:
-    with gateway_on(server) as one, gateway_on(server) as other:
+    with gateway_on(server, reply_s_max=10) as one, gateway_on(server, reply_s_max=10) as other:
         for stream in (False, True):
             body = chat("hi", stream=stream)
             first, second = ask(one.gateway, body), ask(other.gateway, body)
@@ -330,7 +332,7 @@ def test_gateways_share_it(server: ValkeyServer) -> None:
 
 
 def test_a_server_that_says_nothing_is_a_miss_and_one_that_is_back_is_used(server: ValkeyServer) -> None:
-    with gateway_on(server) as with_valkey:
+    with gateway_on(server, reply_s_max=1) as with_valkey:  # That long it stands still here.
         gateway = with_valkey.gateway
         assert results(gateway, chat("hi"), chat("hi")) == ["miss", "hit"]
         with server.standing_still():

@@ -3,15 +3,17 @@
 import resource
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from entrepot.compose.usage_log import open_log_reader
 from entrepot.core.log_records import UsageRecorded
 from tests.support.disk_faults import FAILING_LOG, full, mend, no_room, no_sync, stall
-from tests.support.gateway import eventually
+from tests.support.fed_stream import FedStream, FedUpstream
+from tests.support.gateway import deployment, eventually, target
 from tests.support.gateway_processes import Installation, installed, stream
-from tests.support.requests import Reply, ask, chat, read_to_end, read_until
+from tests.support.requests import Reply, ask, chat, read_until
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +32,19 @@ def installation(home: Installation) -> Iterator[Installation]:
         yield home
     finally:
         mend(home)
+
+
+@contextmanager
+def begun_stream(installation: Installation) -> Iterator[FedStream]:
+    """A gateway, in the middle of a stream that goes on when it is told to."""
+    with FedUpstream() as upstream:
+        installation.publish(
+            deployment("chat", target(installation.base_url)), deployment("fed", target(upstream.base_url, "fed"))
+        )
+        installation.start_gateway()
+        with upstream.stream(installation, "fed") as open_stream:
+            open_stream.goes_on()
+            yield open_stream
 
 
 def is_ready(installation: Installation) -> bool:
@@ -53,24 +68,26 @@ def served(installation: Installation) -> dict[str, UsageRecorded]:
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="another process's limits can be set on Linux only")
 @pytest.mark.parametrize("fail", [full, no_room, no_sync])
 def test_a_disk_that_fails_and_comes_back(installation: Installation, fail: Callable[[Installation], None]) -> None:
-    installation.start_gateway()
-    answered = [ask(installation, chat("hi"))]
-    failed_before = failures(installation)
-    with stream(installation, "hi [[chunks=6000 delay=0.01]]", b"w1 ") as open_stream:
+    with begun_stream(installation) as open_stream:
+        answered = [ask(installation, chat("hi"))]
+        failed_before = failures(installation)
         fail(installation)
         broken = ask(installation, chat("hi [[chunks=3]]"))
         refused = [ask(installation, chat("hi")) for _ in range(3)]
         for reply in (broken, *refused):
             assert (reply.status, reply.error["code"]) == (503, "usage_log_unavailable")
         assert not is_ready(installation)
-        read = read_until(open_stream, b"w20 ")  # It goes on all the while.
+        for _ in range(20):
+            open_stream.goes_on()  # All the while.
         mend(installation)
         eventually(lambda: is_ready(installation))
-        read += read_until(open_stream, b"w90 ")
-        assert [f"w{number} ".encode() in read for number in range(5, 90)] == [True] * 85
+        for _ in range(20):
+            open_stream.goes_on()
+        assert open_stream.ends().endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
     answered.append(ask(installation, chat("hi")))
     assert [reply.status for reply in answered] == [200, 200]
     usage = served(installation)
+    assert usage.pop(open_stream.id).event.meters == open_stream.meters
     if id_of(broken) in usage:  # Else a record of the stream met the failing disk first, and this one was refused too.
         assert usage.pop(id_of(broken)).event.meters == {"input_tokens": 1, "output_tokens": 3}
     assert set(usage) == {id_of(reply) for reply in answered}, "what was refused never reached an upstream"
@@ -79,31 +96,29 @@ def test_a_disk_that_fails_and_comes_back(installation: Installation, fail: Call
 
 @pytest.mark.parametrize("fail", [full, no_room, no_sync])
 def test_a_stream_that_ends_meanwhile_says_so(installation: Installation, fail: Callable[[Installation], None]) -> None:
-    installation.start_gateway()
-    with stream(installation, "hi [[chunks=20 delay=0.02]]", b"w1 ") as open_stream:
+    with begun_stream(installation) as open_stream:
         fail(installation)
-        rest = read_to_end(open_stream)
-    assert b"w19" in rest
+        open_stream.goes_on()
+        rest = open_stream.ends()
     assert b'data: {"error":{"message":"Usage cannot be recorded' in rest
     assert b"[DONE]" not in rest
     assert served(installation) == {}
     mend(installation)
     eventually(lambda: served(installation))
     [usage] = served(installation).values()
-    assert usage.event.meters == {"input_tokens": 1, "output_tokens": 20}
+    assert usage.event.meters == open_stream.meters
 
 
 def test_a_disk_that_hangs_delays_ends_and_nothing_else(installation: Installation) -> None:
-    installation.start_gateway()
-    with stream(installation, "hi [[chunks=30 delay=0.02]]", b"w1 ") as open_stream:
+    with begun_stream(installation) as open_stream:
         stall(installation)
         with stream(installation, "hi [[chunks=5]]", b"w4 ") as other:
-            read = read_until(open_stream, b"w29 ")
+            open_stream.goes_on()
             assert served(installation) == {}
             assert ask(installation, path="/healthz").status == 200
             mend(installation)
             assert read_until(other, b"[DONE]")
-        assert b"[DONE]" in read or read_until(open_stream, b"[DONE]")
+        assert b"[DONE]" in open_stream.ends()
     assert len(served(installation)) == 2
 
 

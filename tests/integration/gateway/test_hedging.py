@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -61,11 +62,16 @@ def test_the_second_answers_and_the_first_is_stopped(gateway: Gateway, stream: b
 @pytest.mark.parametrize("stream", [False, True])
 def test_the_first_answers_after_all_and_what_the_second_used_is_ours(gateway: Gateway, stream: bool) -> None:
     drain = UpstreamRules(on_client_abort="drain")
-    pair(gateway, "delay=0.1 chunks=1", first=drain, second=drain)
-    gateway.upstream.script = "delay=0.3 chunks=2"
-    assert ask(gateway, chat("hi", stream=stream)).status == 200
+    first = pair(gateway, "stall=0 chunks=1", first=drain, second=drain)
+    gateway.upstream.script = "stall=0 chunks=2"
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(ask, gateway, chat("hi", stream=stream))
+        eventually(lambda: gateway.upstream.served)
+        gateway.let_go_on(first)
+        assert asked.result().status == 200
     usage = gateway.usage()
     assert (usage.upstream, usage.meters) == ("first", {"input_tokens": 1, "output_tokens": 1})
+    gateway.let_go_on(gateway.upstream)
     eventually(lambda: gateway.of(AttemptEnded))
     [ended] = gateway.of(AttemptEnded)
     assert (ended.number, ended.upstream, ended.outcome) == (2, "second", "outrun")
@@ -95,10 +101,17 @@ def test_a_refusal_of_one_leaves_the_answer_to_the_other(gateway: Gateway) -> No
 
 @pytest.mark.parametrize("breaks", ["first", "second"])
 def test_one_that_breaks_leaves_the_answer_to_the_other(gateway: Gateway, breaks: str) -> None:
-    first = pair(gateway, "delay=0.3")
-    gateway.upstream.script = "delay=0.3"
-    (first if breaks == "first" else gateway.upstream).script = "delay=0.1 break=0"
-    assert ask(gateway, chat("hi", stream=True)).events()[-1] == "[DONE]"
+    first = pair(gateway, "stall=0")
+    gateway.upstream.script = "stall=0"
+    one, other = (first, gateway.upstream) if breaks == "first" else (gateway.upstream, first)
+    one.script = "stall=0 break=0"
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(ask, gateway, chat("hi", stream=True))
+        eventually(lambda: gateway.upstream.served)
+        gateway.let_go_on(one)
+        eventually(lambda: gateway.of(AttemptEnded))
+        gateway.let_go_on(other)
+        assert asked.result().events()[-1] == "[DONE]"
     [ended] = gateway.of(AttemptEnded)
     assert (ended.upstream, ended.outcome) == (breaks, "broken")
     assert gateway.usage().upstream == ("second" if breaks == "first" else "first")
@@ -123,7 +136,8 @@ def test_a_retry_is_not_hedged(gateway: Gateway) -> None:
         target(third.base_url, "third", rank=2),
     )
     gateway.serve(deployment("chat", *targets, routing=SOON))
-    assert ask(gateway, chat("hi [[delay=0.05]]")).status == 200
+    gateway.upstream.script = "delay=0.05"
+    assert ask(gateway, chat("hi")).status == 200
     assert third.served == {}
     assert [ended.outcome for ended in gateway.of(AttemptEnded)] == ["refused"]
 

@@ -80,9 +80,10 @@ def test_a_refusal_explains_itself(gateway: Gateway, azure: bool) -> None:
     assert ask(gateway, body, path=path).status == 200
     spent = 6
     with ThreadPoolExecutor(1) as pool:
-        held = pool.submit(ask, gateway, chat("hi [[delay=0.5]]", max_tokens=1))
+        held = pool.submit(ask, gateway, chat("hi [[stall=0]]", max_tokens=1))
         eventually(lambda: len(gateway.upstream.served) == 2)
         refused = ask(gateway, body, path=path)
+        gateway.let_go_on(gateway.upstream)
         assert held.result().status == 200
     assert refused.status == 429
     error = refused.error
@@ -90,7 +91,7 @@ def test_a_refusal_explains_itself(gateway: Gateway, azure: bool) -> None:
     if not azure:
         assert error["type"] == "tokens"
         assert list(error) == ["message", "type", "param", "code", "entrepot"]
-    in_flight = len("user") + len("hi [[delay=0.5]]") + 6 + 1
+    in_flight = len("user") + len("hi [[stall=0]]") + 6 + 1
     why = error["entrepot"]
     assert (why["limit"], why["of"], why["measure"]) == ("tokens_per_minute", "the deployment search/chat", "tokens")
     assert (why["units"], why["used"], why["requested"]) == (60, spent + in_flight, HELD + 20)

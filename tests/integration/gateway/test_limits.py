@@ -259,7 +259,7 @@ def test_nobody_is_refused_while_others_hold_what_they_do_not_use(far: tuple[Lim
         limited.gateway.do(counters.answer)
         assert "requests" in other.scarce
         other.give([Return(limit.limit, ahead, 0, at)], at)
-        limited.sweep()
+        limited.gateway.do(lambda: limited.gateway.flow.sweep(at))
         assert not counters.asked  # It is not time yet.
         limited.sweep(SECOND)
         eventually(lambda: counters.asked)

@@ -66,8 +66,8 @@ def test_a_stream_has_a_first_token_and_a_pace() -> None:
     pace_s = value(lines, f"gen_ai_server_time_per_output_token_seconds_sum{{{SERVED}}}")
     whole_s = value(lines, f'gen_ai_server_request_duration_seconds_sum{{{SERVED},error_type=""}}')
     assert 0.02 <= first_s < whole_s
-    assert 0.02 <= pace_s < whole_s
-    assert first_s + 4 * pace_s <= whole_s
+    assert 0 < pace_s < whole_s
+    assert 0.1 <= first_s + 4 * pace_s <= whole_s  # However late the first one was looked at.
     assert value(lines, f"gen_ai_server_time_to_first_token_seconds_count{{{SERVED}}}") == 1
 
 
@@ -92,7 +92,7 @@ def test_what_failed_is_counted_by_what_it_was(prompt: str, stream: bool, outcom
 def test_a_client_that_left_is_counted_once() -> None:
     with running_gateway() as gateway:
         with gateway.connect() as client:
-            client.sendall(request_bytes(chat("hi [[chunks=50 delay=0.02]]", stream=True)))
+            client.sendall(request_bytes(chat("hi [[chunks=50 stall=2]]", stream=True)))
             read_until(client, b"w2")
         gateway.abandoned()
         lines = scraped(gateway)
