@@ -155,6 +155,32 @@ def test_readings_are_posted_and_invoiced_once(books: Books) -> None:
         assert list(books.unposted_readings(MARCH + 1, 1000)) == [Reading(SERIES, "input_tokens", MARCH, -4)]
 
 
+def test_what_is_not_invoiced_is_told_from_its_oldest_hour_whether_it_is_posted_or_not(books: Books) -> None:
+    first, second = ((SERIES, "input_tokens", MARCH + hour * HOUR) for hour in range(2))
+    late = (msgspec.structs.replace(SERIES, tier="batch"), "input_tokens", MARCH + 9 * HOUR)
+
+    def post() -> None:
+        books.mark_posted(books.unposted_readings(MARCH * 2, 1000))
+
+    with books.transaction():
+        assert books.uninvoiced_since() == {}
+        books.add_readings({second: 10, late: 1})
+        assert books.uninvoiced_since() == {SERIES.contract: MARCH + HOUR}
+        post()
+        assert books.uninvoiced_since() == {SERIES.contract: MARCH + HOUR}
+        books.add_readings({first: 3, (OTHER, "input_tokens", MARCH): 7})
+        assert books.uninvoiced_since() == {SERIES.contract: MARCH, OTHER.contract: MARCH}
+        post()
+        books.issue(invoice("2024-03-000001"))
+        books.mark_invoiced([books.uninvoiced_readings(SERIES.contract, MARCH + 2 * HOUR)], "2024-03-000001")
+        assert books.uninvoiced_since() == {SERIES.contract: late[2], OTHER.contract: MARCH}
+        books.add_readings({second: 5})  # Behind the invoice,
+        assert books.uninvoiced_since()[SERIES.contract] == MARCH + HOUR
+        post()
+        books.add_readings({second: -5})  # and taken back.
+        assert books.uninvoiced_since()[SERIES.contract] == late[2]
+
+
 def test_enough_unposted_readings_end_with_a_contract(books: Books) -> None:
     wanted = {
         (msgspec.structs.replace(SERIES, contract=name), "input_tokens", MARCH + hour * HOUR): 1

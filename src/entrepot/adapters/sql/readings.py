@@ -16,6 +16,19 @@ from entrepot.ports.books import Pooled, Spending
 _POOL_COLUMNS = "contract, price_version, model, meter, tier, price_class, period"
 _ORDER = f"contract, hour, {SERIES_COLUMNS}, meter"
 
+# What is not invoiced is posted, or it is not: each has an index, which nothing that is invoiced is in.
+_UNINVOICED_SINCE = """
+SELECT contract, min(since) FROM (
+    SELECT contract, (
+        SELECT hour FROM reading INDEXED BY reading_uninvoiced
+        WHERE series = no AND posted <> invoiced AND quantity <> invoiced ORDER BY hour LIMIT 1
+    ) AS since FROM series
+    UNION ALL
+    SELECT contract, hour FROM reading INDEXED BY reading_unposted CROSS JOIN series ON no = series
+    WHERE quantity <> posted AND quantity <> invoiced
+) GROUP BY contract HAVING min(since) IS NOT NULL
+"""
+
 
 class Readings(Store):
     """The reading part of the books."""
@@ -116,12 +129,7 @@ class Readings(Store):
 
     def uninvoiced_since(self) -> dict[str, Instant]:
         """See ports.books."""
-        return dict(
-            self._database.all(
-                "SELECT contract, min(hour) FROM reading CROSS JOIN series ON no = series WHERE quantity <> invoiced "
-                "GROUP BY contract"
-            )
-        )
+        return dict(self._database.all(_UNINVOICED_SINCE))
 
     def mark_invoiced(self, taken: Sequence[Sequence[Reading]], invoice: str) -> None:
         """See ports.books. Readings are marked in their order, so that each page of them is visited once."""
