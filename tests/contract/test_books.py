@@ -123,6 +123,16 @@ def test_latest_admission(books: Books) -> None:
     assert books.latest_admission(customer="acme", book="special@eu") is None
 
 
+def test_latest_admission_of_who_has_been_away(books: Books) -> None:
+    """Given hours in which only others used anything, and some in which nobody did."""
+    with books.transaction():
+        books.insert_events([metered(usage("z", MARCH + 7, customer="zeta"), OTHER)])
+        books.insert_events([metered(usage("y", MARCH + 5, customer="zeta", meters={}), OTHER)])
+        books.insert_events([metered(usage(str(hour), MARCH + hour * HOUR)) for hour in (1, 2, 30, 31)])
+    assert books.latest_admission(customer="zeta") == MARCH + 7
+    assert books.latest_admission(customer="nobody") is None
+
+
 def test_latest_admission_when_a_month_cuts_the_hour(books: Books) -> None:
     """The later window holds the earlier event."""
     cut = MeteredUsage(OTHER, MARCH + HOUR // 2, usage("a", MARCH + HOUR // 2 + 1, customer="zeta"))

@@ -114,8 +114,8 @@ def latest_counted(terms: WorldIndex, customers: Collection[str], until: Instant
     """The last instant before the given one at which units of these customers were counted; None without any."""
     stretches = (
         stretch
-        for contract in terms.contracts_with_units
-        if contract.customer in customers
+        for customer in customers
+        for contract in terms.contracts_of(customer)
         for stretch in _stretches(terms, contract, 0, until)
         if any(_counted(contract, stretch))
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from contextlib import closing
+from functools import partial
 
 import msgspec
 
@@ -9,7 +10,7 @@ from entrepot.adapters.sql.books import open_books
 from entrepot.core.charges import Series
 from entrepot.core.periods import HOUR
 from entrepot.ports.books import Books
-from tests.support.billing import MARCH, SERIES, invoice
+from tests.support.billing import MARCH, SERIES, invoice, metered, usage
 
 
 def steps(books: Books, ask: Callable[[], object]) -> int:
@@ -52,3 +53,25 @@ def steps_to_what_is_not_invoiced(hours: int) -> int:
 
 def test_what_is_not_invoiced_is_found_without_what_is() -> None:
     assert steps_to_what_is_not_invoiced(10) == steps_to_what_is_not_invoiced(300) > 0
+
+
+def steps_to_a_latest_admission(others: int) -> tuple[int, int]:
+    """Of a customer, and of one without usage, beside so many others that have used something since."""
+    with closing(open_books(":memory:")) as books:
+        used = [
+            metered(usage(f"{number}/{hour}", MARCH + hour * HOUR, customer=f"c{number}"), series_of(f"c{number}"))
+            for number in range(others)
+            for hour in range(3)
+        ]
+        with books.transaction():
+            books.insert_events([*used, metered(usage("z", MARCH + HOUR + 7, customer="zeta"), series_of("zeta"))])
+        assert books.latest_admission(customer="zeta") == MARCH + HOUR + 7
+        assert books.latest_admission(customer="nobody") is None
+        found, none = (steps(books, partial(books.latest_admission, customer=name)) for name in ("zeta", "nobody"))
+        return found, none
+
+
+def test_a_customer_s_latest_admission_is_found_without_what_others_used() -> None:
+    few, many = steps_to_a_latest_admission(10), steps_to_a_latest_admission(300)
+    assert few == many
+    assert 0 < few[1] < few[0]

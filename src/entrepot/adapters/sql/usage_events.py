@@ -27,6 +27,17 @@ _WITHIN = (
     "admitted_at >= ? AND admitted_at < ? AND series IN (SELECT no FROM series WHERE customer = coalesce(?, customer))"
 )
 
+# The groups of some series in hours from ?2 back to ?3, which is left out: looked for hour by hour, the newest first,
+# so that it costs as much as there are hours to go back, whatever other series have in them.
+_GROUPS = """
+WITH RECURSIVE began (at) AS (
+    SELECT max(hour) FROM reading_events WHERE hour <= ?2
+    UNION ALL SELECT (SELECT max(hour) FROM reading_events WHERE hour < at AND hour > ?3) FROM began WHERE at NOT NULL
+)
+SELECT first_seq, later, hour FROM began CROSS JOIN json_each(?1) AS wanted CROSS JOIN reading_events
+ON hour = at AND series = wanted.value
+"""
+
 # {(series number, hour): seqs in order}
 _Groups = dict[tuple[int, Instant], list[int]]
 
@@ -120,16 +131,18 @@ class UsageEvents(Store):
         """See ports.books."""
         whose, given = ("true", ()) if customer is None else ("customer = ?", (customer,))
         rows = self._database.all(f"SELECT no, price_version FROM series WHERE {whose}", given)
-        wanted = json.encode(
-            [number for number, price_version in rows if book in (None, price_version.rpartition("@")[0])]
-        ).decode()
-        of_wanted = "FROM reading_events WHERE series IN (SELECT value FROM json_each(?))"
-        last = self._database.one(f"SELECT hour {of_wanted} ORDER BY hour DESC LIMIT 1", (wanted,))
+        numbers = [number for number, price_version in rows if book in (None, price_version.rpartition("@")[0])]
+        wanted = json.encode(numbers).decode()
+        last = self._database.one(f"{_GROUPS} LIMIT 1", (wanted, END_OF_TIME, -1)) if numbers else None
         if last is None:
             return None
         # An hour that a month cuts begins later in one contract than in another: all within the hour may hold the last.
-        groups = self._database.all(f"SELECT first_seq, later {of_wanted} AND hour > ?", (wanted, last[0] - HOUR))
-        return max(event.admitted_at for event in self._of_seqs(seqs_of(groups)))
+        groups = self._database.all(_GROUPS, (wanted, last[2], last[2] - HOUR))
+        seqs = json.encode(list(seqs_of((first, later) for first, later, _ in groups))).decode()
+        latest = self._database.one(
+            "SELECT max(admitted_at) FROM usage_event WHERE seq IN (SELECT value FROM json_each(?))", (seqs,)
+        )
+        return latest[0] if latest else None
 
     def usage_counts(self) -> UsageCounts:
         """See ports.books. seq has no gaps, so its greatest is the number of events."""
