@@ -17,10 +17,11 @@ from entrepot.compose.settings import Settings, load_settings
 from entrepot.compose.tokens import admin_token
 from entrepot.core.periods import format_instant, parse_instant
 from entrepot.edge.sessions import COOKIE
+from entrepot.reporting.budgets import BudgetReport
 from entrepot.reporting.retirements import Retirement
 from tests.support.memory_log import ManualClock
 from tests.support.offices import USAGE, make_month, write_world
-from tests.support.worlds import SMALL
+from tests.support.worlds import SMALL, changed
 
 INVOICE = "2024-05-000001"
 
@@ -121,6 +122,7 @@ def test_ledger_quarantine_and_concentration(admin: TestClient) -> None:
     [
         ("/api/v1/usage?limit=0", 400, "limit"),
         ("/api/v1/usage?limit=many", 400, "limit"),
+        ("/api/v1/budgets?limit=0", 400, "limit"),
         ("/api/v1/usage?since=yesterday", 400, "since"),
         ("/api/v1/invoices?period=May", 400, "period"),
         ("/api/v1/reports/concentration", 400, "period"),
@@ -151,7 +153,8 @@ def test_the_description_describes_every_route_and_every_field(app: Starlette, a
         (first, *_) = data(admin, f"/api/v1/{path}")["data"]
         unless_declared = {"seller", "buyer"} if schema == "Invoice" else set()
         assert sorted(first) == sorted(set(schemas[schema]["properties"]) - unless_declared), schema
-    assert data(admin, "/api/v1/reports/retirements") == {"data": []}
+    assert data(admin, "/api/v1/budgets") == data(admin, "/api/v1/reports/retirements") == {"data": []}
+    assert sorted(BudgetReport.__struct_fields__) == sorted(schemas["Budget"]["properties"])
     assert sorted(Retirement.__struct_fields__) == sorted(schemas["Retirement"]["properties"])
     (line, *_) = data(admin, f"/api/v1/invoices/{INVOICE}")["lines"]
     assert sorted([*line, "shares"]) == sorted(schemas["InvoiceLine"]["properties"])
@@ -179,26 +182,40 @@ def test_a_browser_logs_in_looks_around_and_logs_out(stranger: TestClient, setti
     assert stranger.get("/").status_code == 303
 
 
-def test_limits_say_what_may_be_used_what_is_used_and_when_it_begins_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = parse_instant("2024-05-31T23:59:59Z")
+NOW = parse_instant("2024-05-31T23:59:59Z")
+BUDGETS = changed(
+    "customer: acme}",
+    "customer: acme, budget: {total: 5000000, in: tokens, mode: soft}}",
+    changed("since: 2023-06-01}", "since: 2023-06-01, budget: {monthly: 20}}"),
+)
+
+
+@pytest.fixture
+def at_month_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything happens NOW."""
     for module in ("books", "control_plane"):
-        monkeypatch.setattr(f"entrepot.compose.{module}.SystemClock", lambda: ManualClock(now))
-    text = SMALL.replace("since: 2023-06-01}", "since: 2023-06-01, budget: {monthly: 20}}")
-    text = text.replace("customer: acme}", "customer: acme, budget: {total: 5000000, in: tokens, mode: soft}}")
-    text += "  - {id: spare, project: search, model: smollm2-135m, tokens_per_minute: 1000}\n"
-    row = {**USAGE[0], "admitted_at": format_instant(now), "finished_at": format_instant(now)}
-    (tmp_path / "usage.jsonl").write_text(json.dumps(row) + "\n")
-    home = ("--home", str(tmp_path / "home"))
-    assert main(["apply", write_world(tmp_path, text), *home]) == 0
-    assert main(["usage", "import", str(tmp_path / "usage.jsonl"), *home]) == 0
-    settings = load_settings({}, {"home": str(tmp_path / "home")})
+        monkeypatch.setattr(f"entrepot.compose.{module}.SystemClock", lambda: ManualClock(NOW))
+
+
+def used(folder: Path, text: str) -> Settings:
+    """Where 1,000 tokens in and 200 out, which come to 0.042 USD, were used of the deployment chat."""
+    row = {**USAGE[0], "admitted_at": format_instant(NOW), "finished_at": format_instant(NOW)}
+    (folder / "usage.jsonl").write_text(json.dumps(row) + "\n")
+    home = ("--home", str(folder / "home"))
+    assert main(["apply", write_world(folder, text), *home]) == 0
+    assert main(["usage", "import", str(folder / "usage.jsonl"), *home]) == 0
+    return load_settings({}, {"home": str(folder / "home")})
+
+
+@pytest.mark.usefixtures("at_month_end")
+def test_limits_say_what_may_be_used_what_is_used_and_when_it_begins_anew(tmp_path: Path) -> None:
+    text = BUDGETS + "  - {id: spare, project: search, model: smollm2-135m, tokens_per_minute: 1000}\n"
+    settings = used(tmp_path, text)
     with TestClient(control_app(settings), headers={"authorization": f"Bearer {admin_token(settings)}"}) as client:
         every, ours, others = (
             client.get(path).text for path in ("/limits", "/limits?customer=acme", "/limits?customer=x")
         )
-    # 1,000 tokens in and 200 out come to 0.042 USD; the month begins anew at the first.
+    # The month begins anew at the first.
     for shown in ("acme<small>customer", 'title="0.042"', "0 %", "5\u2009000\u2009000", "240\u2009000"):
         assert shown in every, shown
     assert re.findall(r"(\d{4}-\d\d-01) 00:00", every)[0] == "2024-06-01"
@@ -207,6 +224,49 @@ def test_limits_say_what_may_be_used_what_is_used_and_when_it_begins_anew(
     assert ours.count("<tr>") == every.count("<tr>")
     assert "No budget." in others
     assert "No deployment has limits." in others
+
+
+@pytest.mark.usefixtures("at_month_end")
+def test_budgets_are_those_of_the_page_of_limits(tmp_path: Path) -> None:
+    settings = used(tmp_path, changed("total: 5000000", "total: 2000", BUDGETS))
+    with TestClient(control_app(settings), headers={"authorization": f"Bearer {admin_token(settings)}"}) as client:
+        tokens, money = data(client, "/api/v1/budgets")["data"]
+        page = client.get("/limits").text
+        assert data(client, "/api/v1/budgets?customer=acme&limit=1")["data"] == [tokens]
+        assert data(client, "/api/v1/budgets?customer=x")["data"] == []
+    assert tokens == {
+        "id": "project/search/total/tokens",
+        "scope": "project",
+        "owner": "search",
+        "customer": "acme",
+        "kind": "total",
+        "mode": "soft",
+        "unit": "tokens",
+        "period": "",
+        "limit": "2000",
+        "spent": "1200",
+        "held": "0",
+        "left": "800",
+        "percent": 60,
+        "forecast": None,
+        "resets_at": None,
+        "thresholds": [50, 80, 100],
+    }
+    shown = {name: money[name] for name in ("id", "unit", "period", "limit", "spent", "held", "left", "percent")}
+    assert shown == {
+        "id": "customer/acme/monthly/money",
+        "unit": "USD",
+        "period": "2024-05",
+        "limit": "20.00",
+        "spent": "0.042",
+        "held": "0.00",
+        "left": "19.958",
+        "percent": 0,
+    }
+    assert (money["forecast"], money["resets_at"]) == ("0.042000015681", "2024-06-01T00:00:00Z")
+    for amount in (money["spent"], money["left"], money["limit"]):
+        assert f'title="{amount}"' in page
+    assert page.index("search<small>project of") < page.index("acme<small>customer")
 
 
 def test_a_login_that_is_too_long_is_not_read(stranger: TestClient) -> None:

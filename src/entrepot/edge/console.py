@@ -28,11 +28,10 @@ from entrepot.edge.error_bodies import shape_of
 from entrepot.edge.sessions import Sessions
 from entrepot.flows.render_invoice import RenderedInvoice
 from entrepot.flows.show_limits import show_limits
-from entrepot.flows.show_overview import show_overview, terms_of
-from entrepot.flows.weigh_budgets import weigh_budgets
+from entrepot.flows.show_overview import show_overview
+from entrepot.flows.weigh_budgets import show_budgets
 from entrepot.ports.books import Books
 from entrepot.ports.clock import Clock
-from entrepot.reporting.budgets import budget_reports
 
 ROWS_SHOWN = 200
 _LOGIN_BYTES_MAX = 4096
@@ -127,15 +126,9 @@ class Console:
         return overview_page(frame, show_overview(books, self._clock.now()), parts)
 
     def _limits(self, request: Request, books: Books, frame: Frame) -> str:
-        now = self._clock.now()
+        now, customer = self._clock.now(), request.query_params.get("customer")
         with books.snapshot():
-            standings = weigh_budgets(books, terms_of(books), now)
-            return limits_page(
-                frame,
-                budget_reports(standings, now),
-                show_limits(books, now),
-                request.query_params.get("customer"),
-            )
+            return limits_page(frame, show_budgets(books, now, customer), show_limits(books, now), customer)
 
     def _invoices(self, _: Request, books: Books, frame: Frame) -> str:
         return invoices_page(frame, books.invoices())
@@ -150,8 +143,8 @@ class Console:
         return invoice_page(frame, invoice, line.number, islice(behind, ROWS_SHOWN))
 
     def _quarantine(self, _: Request, books: Books, frame: Frame) -> str:
-        items = books.quarantined()
-        return quarantine_page(frame, items[:ROWS_SHOWN], len(items))
+        total = sum(books.usage_counts().quarantined.values())
+        return quarantine_page(frame, books.quarantined(ROWS_SHOWN), total)
 
     async def _log_in(self, request: Request) -> Response:
         if request.method != "POST":

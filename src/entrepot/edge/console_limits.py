@@ -16,14 +16,11 @@ ROWS_SHOWN = 200
 def limits_page(
     frame: Frame, budgets: Sequence[BudgetReport], deployments: Sequence[DeploymentLimits], customer: str | None
 ) -> str:
-    """Budgets, those first of which most is spent, and limits of deployments; of one customer, or of all."""
-    owned = sorted(
-        (item for item in budgets if customer in (None, item.customer)), key=lambda item: (-item.percent, item.id)
-    )
+    """Budgets and limits of deployments, of one customer or of all. budgets: already of that customer alone."""
     limited = [item for item in deployments if customer in (None, item.customer)]
     whose = f' of {escape(customer)} <small><a href="/limits">all customers</a></small>' if customer is not None else ""
     body = (
-        f'<section class="card"><h2>Budgets{whose}{_shown(owned)}</h2>{_budgets(owned[:ROWS_SHOWN])}</section>'
+        f'<section class="card"><h2>Budgets{whose}{_shown(budgets)}</h2>{_budgets(budgets[:ROWS_SHOWN])}</section>'
         f'<section class="card"><h2>Quota and provisioned units{_shown(limited)}</h2>'
         f"{_deployments(limited[:ROWS_SHOWN])}</section>"
     )

@@ -18,6 +18,7 @@ from entrepot.core.periods import DAY, Instant, format_instant, parse_instant, p
 from entrepot.core.usage_event import UsageEvent
 from entrepot.edge.error_bodies import openai_error
 from entrepot.edge.sessions import Sessions
+from entrepot.flows.weigh_budgets import show_budgets
 from entrepot.ports.books import Books
 from entrepot.ports.clock import Clock
 from entrepot.reporting.concentration import concentration, revenues
@@ -46,6 +47,7 @@ class ControlApi:
             Route("/api/openapi.json", self._description),
             Route("/api/v1/customers", self._guarded(self.customers)),
             Route("/api/v1/deployments", self._guarded(self.deployments)),
+            Route("/api/v1/budgets", self._guarded(self.budgets)),
             Route("/api/v1/usage", self._guarded(self.usage)),
             Route("/api/v1/readings", self._guarded(self.readings)),
             Route("/api/v1/invoices", self._guarded(self.invoices)),
@@ -94,6 +96,11 @@ class ControlApi:
         project = request.query_params.get("project")
         return _data(item for item in (declared[1].deployments if declared else ()) if project in (None, item.project))
 
+    def budgets(self, request: Request, books: Books) -> object:
+        """Budgets with what is spent, held and left of them, of one customer with ?customer=."""
+        customer, limit = request.query_params.get("customer"), _limit(request)
+        return _data(show_budgets(books, self._clock.now(), customer)[:limit])
+
     def usage(self, request: Request, books: Books) -> object:
         """Usage events admitted in [since, until), by id; without both, the newest."""
         limit = _limit(request)
@@ -102,7 +109,7 @@ class ControlApi:
         return _data(map(usage_document, islice(books.events(*self._window(request)), limit)))
 
     def readings(self, request: Request, books: Books) -> object:
-        """Readings of hours that start in [since, until); without both, of the last day."""
+        """Readings of hours that start in [since, until); without both, of the last two days."""
         found = islice(books.readings(*self._window(request)), _limit(request))
         return _data(
             {
@@ -144,7 +151,7 @@ class ControlApi:
 
     def quarantine(self, request: Request, books: Books) -> object:
         """Usage that cannot be booked, and why."""
-        found = islice(books.quarantined(), _limit(request))
+        found = books.quarantined(_limit(request))
         return _data({"kind": item.kind, "reason": item.reason, "event": usage_document(item.event)} for item in found)
 
     def concentration(self, request: Request, books: Books) -> object:

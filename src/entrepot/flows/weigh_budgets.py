@@ -4,12 +4,13 @@ from collections.abc import Iterator
 
 from entrepot.core.budgets import SCHEMA, OwnedBudget, Standing, Standings, Term, periods_around
 from entrepot.core.periods import MINUTE, Instant
-from entrepot.core.world import WorldIndex
+from entrepot.core.world import WorldIndex, index_of
 from entrepot.ports.books import Books
 from entrepot.ports.clock import Clock
 from entrepot.ports.standings import PublishedStandings
 from entrepot.provisioning.budgets import owned_budgets
 from entrepot.rating.budgets import EVERYBODY, Owner, Spending
+from entrepot.reporting.budgets import BudgetReport, budget_reports
 
 WEIGH_ANYWAY_US = MINUTE  # Without anything new in the books: a month may have begun, or a payment counts from now on.
 
@@ -62,6 +63,14 @@ def weigh_budgets(books: Books, terms: WorldIndex | None, at: Instant, through: 
             for owned in owned_budgets(declared[1], books.keys()):
                 found.extend(weigh.standings(owned))
         return Standings(SCHEMA, at, position.segment, position.offset, tuple(books.instances()), tuple(found), through)
+
+
+def show_budgets(books: Books, at: Instant, customer: str | None = None) -> list[BudgetReport]:
+    """Budgets in the terms that are running, of all customers or of one, those first of which most is spent."""
+    with books.snapshot():
+        standings = weigh_budgets(books, index_of(books.worlds()), at)
+    found = (item for item in budget_reports(standings, at) if customer in (None, item.customer))
+    return sorted(found, key=lambda item: (-item.percent, item.id))
 
 
 class _Balance:
