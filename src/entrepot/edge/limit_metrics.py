@@ -17,7 +17,7 @@ WAITED = Metric("entrepot_limit_queued_total", "counter", "Requests that waited 
 TIERS = Metric(
     "entrepot_service_tier_requests_total",
     "counter",
-    "Requests that chose a tier of service, or whose deployment did, and the tier they were served at.",
+    "Requests that chose a tier of service, or whose deployment did, and the tier they were admitted at.",
     ("chosen", "served"),
 )
 FILL = Metric(

@@ -144,3 +144,14 @@ def test_who_leaves_in_the_middle_is_billed_at_what_was_said_until_then(gateway:
         read_until(connection, b"w2")
     abandoned = gateway.abandoned()
     assert (gateway.admitted().tier, abandoned.tier) == ("priority", "default")
+
+
+def test_the_metrics_say_which_upstream_did_not_serve_priority(gateway: Gateway) -> None:
+    """Whole and streamed; only requests that were admitted at it count."""
+    asked = (("priority", "default"), ("priority", "standard"), ("priority", "priority"), ("default", "default"))
+    for number, (tier, said) in enumerate(asked, 1):
+        say(gateway, "openai", tier, said, stream=number == 2)
+        recorded(gateway, number)
+    text = ask(gateway, path="/metrics", headers={}).body.decode()
+    assert '\nentrepot_service_tier_lowered_total{entrepot_upstream="up"} 2\n' in text
+    assert '\nentrepot_service_tier_requests_total{chosen="priority",served="priority"} 3\n' in text

@@ -15,6 +15,7 @@ from entrepot.dialects.openai_usage import UsageMismatch
 from entrepot.dialects.openai_wire import UpstreamError
 from entrepot.dialects.operations import Operation
 from entrepot.flows.serve_inference.client import Client
+from entrepot.flows.serve_inference.shared import Shared
 from entrepot.flows.serve_inference.ways import Way
 from entrepot.relay.destination import Destination, redact
 from entrepot.relay.http1 import AnswerHead
@@ -76,15 +77,16 @@ def told_in(body: bytes, destination: Destination) -> UpstreamError:
     return UpstreamError(redact(error.message, secrets), error.type, error.param, error.code, *inner)
 
 
-def as_served(admitted: Admitted, said: str, client: Client) -> Admitted:
+def as_served(admitted: Admitted, said: str, client: Client, shared: Shared) -> Admitted:
     """The admission with the tier that is billed, of a request whose upstream says what it was served at.
 
-    The client is told when that is another one.
+    When that is another one, the client is told, and it is counted.
     """
     tier = billed_tier(admitted.tier, said)
     if tier == admitted.tier:
         return admitted
     client.tell_tier(tier, "upstream")
+    shared.lowered[admitted.upstream] = shared.lowered.get(admitted.upstream, 0) + 1
     return msgspec.structs.replace(admitted, tier=tier)
 
 

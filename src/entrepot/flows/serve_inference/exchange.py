@@ -330,7 +330,7 @@ class Exchange:
     def _served_at(self, tier: str) -> None:
         """Notes which tier of service the upstream says that the answer is of, or ""."""
         if tier and self._admitted.tier == "priority":
-            self._admitted = as_served(self._admitted, tier, self._client)
+            self._admitted = as_served(self._admitted, tier, self._client, self._shared)
 
     def _end(self) -> None:
         self._ended = True

@@ -22,6 +22,7 @@ class UnderWay(Protocol):
 class Shared:
     """mismatches: usage objects that did not sum up; hedges: requests that a second upstream was asked for as well.
 
+    lowered: {upstream: n} of requests at priority that it says it served, so that they are billed, at default.
     streams: those under way; left: those whose client has left while the answer is read to its end.
     """
 
@@ -32,6 +33,7 @@ class Shared:
         self.left: set[UnderWay] = set()
         self.mismatches = 0
         self.hedges = 0
+        self.lowered: dict[str, int] = {}
 
     def tick(self) -> None:
         """To be called about once a second: says how far the streams under way have come."""
