@@ -116,6 +116,16 @@ def awake(child: Child | None) -> Iterator[None]:
         _signal_all(child, signal.SIGSTOP)
 
 
+@contextlib.contextmanager
+def asleep(child: Child) -> Iterator[None]:
+    """While it lasts the program stands still."""
+    _signal_all(child, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        _signal_all(child, signal.SIGCONT)
+
+
 def _signal_all(child: Child | None, number: signal.Signals) -> None:
     for pid in [] if child is None else tree(child.pid):
         with contextlib.suppress(ProcessLookupError):

@@ -104,4 +104,4 @@ def test_a_client_that_leaves_its_stream_is_billed_for_what_it_took(product: Pro
     run(work)
     booked = product.booked(ids[0])
     assert (booked["outcome"], booked["meters"]["input_tokens"]) == ("client_left", 2)
-    assert 3 <= booked["meters"]["output_tokens"] < 100
+    assert 3 <= booked["meters"]["output_tokens"] < 500

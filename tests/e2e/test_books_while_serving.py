@@ -13,8 +13,6 @@ import pytest
 from tests.support.product import Product, eventually
 from tests.support.shared_product import PAST_MONTH
 
-THIS_MONTH = datetime.now(UTC).strftime("%Y-%m")
-
 # Per million, as tests/e2e/world.yaml has them.
 PRICES = {
     ("smollm2-135m", "input_tokens", "default"): "0.10",
@@ -35,8 +33,8 @@ WHOLE = {"cached_input_tokens": "input_tokens", "reasoning_tokens": "output_toke
 
 
 @pytest.fixture(scope="module")
-def asked(product: Product) -> str:
-    """The id of a request that has cached and reasoning tokens, as the one thing that is certainly in the books."""
+def asked(product: Product) -> Any:
+    """A request that has cached and reasoning tokens, as the one thing that is certainly in the books."""
     messages: Any = [{"role": "user", "content": "one two three four [[chunks=9 cached=3 reasoning=4]]"}]
     with openai.OpenAI(base_url=f"{product.gateway}/v1", api_key=product.key) as client:
         answer = client.chat.completions.create(model="large", messages=messages)
@@ -48,22 +46,22 @@ def asked(product: Product) -> str:
         "output_tokens": 5,
         "reasoning_tokens": 4,
     }
-    return str(booked["id"])
+    return booked
 
 
-def test_verify_is_green(product: Product, asked: str) -> None:
+def test_verify_is_green(product: Product, asked: Any) -> None:
     found = product.run_json("verify")
     assert (found["equal"], found["faults"]) == (True, [])
     assert found["ledger"]["balanced"]
 
 
-def test_the_running_month_cannot_be_closed(product: Product, asked: str) -> None:
-    said = product.run("close", THIS_MONTH, status=1)
-    year, month = map(int, THIS_MONTH.split("-"))
-    ends = f"{year + month // 12}-{month % 12 + 1:02d}-01T00:00:00"
-    assert said.startswith(f"entrepot: {THIS_MONTH} ends at {ends}")
+def test_the_running_month_cannot_be_closed(product: Product, asked: Any) -> None:
+    now = datetime.now(UTC)
+    said = product.run("close", f"{now:%Y-%m}", status=1)
+    ends = f"{now.year + now.month // 12}-{now.month % 12 + 1:02d}-01T00:00:00"
+    assert said.startswith(f"entrepot: {now:%Y-%m} ends at {ends}")
     assert "close it then or later" in said
-    assert asked in product.export()
+    assert asked["id"] in product.export()
 
 
 def test_a_month_that_is_over_is_accrued_and_can_be_closed(product: Product) -> None:
@@ -83,12 +81,10 @@ def test_a_month_that_is_over_is_accrued_and_can_be_closed(product: Product) -> 
     assert (again["issued"], again["invoices"]) == ([], [invoice])
 
 
-def test_a_bill_of_what_is_exported_prices_each_token_at_its_tier(product: Product, asked: str, tmp_path: Path) -> None:
-    out = tmp_path / "usage.jsonl"
-    product.run("usage", "export", "--period", THIS_MONTH, "--out", str(out))
-    bill = product.run_json(
-        "bill", "--world", str(product.home / "world.yaml"), "--usage", str(out), "--period", THIS_MONTH
-    )
+def test_a_bill_of_what_is_exported_prices_each_token_at_its_tier(product: Product, asked: Any, tmp_path: Path) -> None:
+    out, month = tmp_path / "usage.jsonl", asked["admitted_at"][:7]
+    product.run("usage", "export", "--period", month, "--out", str(out))
+    bill = product.run_json("bill", "--world", str(product.home / "world.yaml"), "--usage", str(out), "--period", month)
     assert bill["quarantine"] == []
     [invoice] = [item for item in bill["invoices"] if item["customer"] == "acme"]
     billed = {
@@ -97,7 +93,7 @@ def test_a_bill_of_what_is_exported_prices_each_token_at_its_tier(product: Produ
     for key, line in billed.items():
         assert Decimal(line["exact"]) == Decimal(line["quantity"]) * Decimal(PRICES[key]) / 1_000_000
     exported = [json.loads(line) for line in out.read_text().splitlines()]
-    assert asked in {record["id"] for record in exported}
+    assert asked["id"] in {record["id"] for record in exported}
     assert {key: int(line["quantity"]) for key, line in billed.items()} == sums(exported)
 
 

@@ -16,7 +16,7 @@ import openai
 import pytest
 
 from tests.support.directory_tokens import APPLICATION, AUDIENCES, AUDITOR, signed_token
-from tests.support.product import Product, eventually
+from tests.support.product import WAIT_S_MAX, Product, eventually
 
 VERSION = "2024-10-21"
 HELLO: Any = [{"role": "user", "content": "one two"}]
@@ -27,7 +27,7 @@ ENTRIES = ("/v1", "/openai/v1", "/openai/deployments/large")
 @pytest.fixture(scope="module")
 def http(product: Product) -> Iterator[httpx.Client]:
     """Bare HTTP with the key, following no redirect."""
-    with httpx.Client(base_url=product.gateway, headers={"api-key": product.key}) as client:
+    with httpx.Client(base_url=product.gateway, headers={"api-key": product.key}, timeout=WAIT_S_MAX) as client:
         yield client
 
 

@@ -13,6 +13,8 @@ import yaml
 
 from tests.support.tree import PROGRAMS, ROOT
 
+pytestmark = pytest.mark.timeout(480)  # Whole programs, one after the other.
+
 STORY = ROOT / "examples" / "story"
 MONTH = ROOT / "examples" / "month"
 
@@ -35,7 +37,7 @@ def generated(path: Path, records: int, seed: int = 1) -> list[dict[str, Any]]:
 
 
 def test_the_story_comes_out_as_reported(tmp_path: Path) -> None:
-    text = ran(sys.executable, STORY / "run.py", "--records", 20_000, "--home", tmp_path / "home", timeout=110)
+    text = ran(sys.executable, STORY / "run.py", "--records", 20_000, "--home", tmp_path / "home")
     assert "equal, rebuilt in" in text
     report = entrepot(tmp_path / "home", "report", "concentration", "--period", "2024-03")
     assert (report["revenue"], report["top_1_percent"]) == ("83021042.96", "24.12")
@@ -86,7 +88,7 @@ def test_the_storys_records_are_in_order_in_march_and_drawn_by_the_seed(tmp_path
 
 def test_the_month_is_imported_closed_and_verified(tmp_path: Path) -> None:
     home = tmp_path / "month"
-    text = ran(MONTH / "run.sh", home, env={**os.environ, "ENTREPOT": str(PROGRAMS / "entrepot")}, timeout=110)
+    text = ran(MONTH / "run.sh", home, env={**os.environ, "ENTREPOT": str(PROGRAMS / "entrepot")})
     assert "2024-03 is closed: 20 invoices issued" in text
     assert "equal, rebuilt in" in text
     invoices = entrepot(home, "invoice", "list", "--period", "2024-03")["invoices"]

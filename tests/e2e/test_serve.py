@@ -15,16 +15,32 @@ import openai
 import pytest
 from openai.types.chat import ChatCompletionUserMessageParam
 
-from tests.support.served import Served, environment_of, home_with_models, is_alive, until
+from tests.support.alive import is_alive
+from tests.support.served import Served, environment_of, home_with_models, until
 
 QUESTION: ChatCompletionUserMessageParam = {"role": "user", "content": "What is the capital of France?"}
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Served]:
-    served = Served(home_with_models(tmp_path_factory.mktemp("serve") / "home", request.config), "--demo")
-    yield served
-    served.stop()
+def home(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    return home_with_models(tmp_path_factory.mktemp("serve") / "home", request.config)
+
+
+@pytest.fixture(scope="module")
+def started() -> Iterator[list[Served]]:
+    """All that tests have started, one after the other."""
+    started: list[Served] = []
+    yield started
+    for each in started:
+        each.stop()
+
+
+@pytest.fixture
+def served(home: Path, started: list[Served]) -> Served:
+    """The one that runs; begun anew where a test has ended the last one, whichever test of this file came before."""
+    if not started or started[-1].process.poll() is not None:
+        started.append(Served(home, "--demo"))
+    return started[-1]
 
 
 def ask(served: Served, deployment: str = "", key: str = "") -> str:
@@ -56,7 +72,7 @@ def kill_and_await(served: Served, name: str) -> None:
 
 def status_of(url: str) -> int:
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(url, timeout=30) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         error.close()
@@ -153,11 +169,9 @@ def test_ctrl_c_stops_everything_and_the_next_start_finds_its_keys(served: Serve
 
 
 def test_nothing_outlives_a_supervisor_that_is_killed(served: Served) -> None:
-    served.stop()  # It has, where the test before this one ran in the same process.
-    again = Served(served.home, "--demo")
-    pids = list(again.running.values())
-    again.stop(signal.SIGKILL)
-    until(lambda: not any(map(is_alive, pids)), "all children are gone", within_s=10)
+    pids = list(served.running.values())
+    served.stop(signal.SIGKILL)
+    until(lambda: not any(map(is_alive, pids)), "all children are gone")
 
 
 def test_a_variable_that_is_no_setting_and_an_address_in_use_are_a_line_each(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from entrepot.compose.processes import ChildProcess, Role, first_ready
-from tests.support.served import is_alive
+from tests.support.alive import is_alive
 
 
 class Heard(list[str]):

@@ -161,12 +161,13 @@ def jobs_process(settings: Settings) -> Iterator[None]:
         yield
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 def run(tests: Path, base_url: str, jobs: Path, arguments: Sequence[str]) -> Path:
     """pytest's report of the library's tests."""
     report = BUILD / "report.xml"
+    report.unlink(missing_ok=True)  # That of an earlier run says nothing of this one.
     environment = {name: value for name, value in os.environ.items() if not name.startswith(_OTHERS)}
     environment |= {
         "TEST_API_BASE_URL": base_url,

@@ -3,6 +3,7 @@
 Only what any user has is used: the commands, the control API, and the files they write.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ from typing import Any, TypeVar
 import httpx
 import msgspec
 
+from tests.support.alive import is_alive
 from tests.support.tree import PROGRAMS, ROOT
 
 T = TypeVar("T")
@@ -57,7 +59,8 @@ class Product(msgspec.Struct, frozen=True):
 
     def control(self, path: str) -> Any:
         """What the control API answers."""
-        answer = httpx.get(f"{self.console}{path}", headers={"authorization": f"Bearer {self.admin_token}"})
+        headers = {"authorization": f"Bearer {self.admin_token}"}
+        answer = httpx.get(f"{self.console}{path}", headers=headers, timeout=WAIT_S_MAX)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
@@ -131,11 +134,8 @@ def eventually(look: Callable[[], T | None], within_s: float = WAIT_S_MAX) -> T:
 def end_process(pid: int) -> None:
     """Tells a process to end, and waits until it has; it is killed when it takes too long."""
     for number in (signal.SIGTERM, signal.SIGKILL):
-        end = time.monotonic() + WAIT_S_MAX
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
-            while time.monotonic() < end:
-                os.kill(pid, 0)
-                time.sleep(0.05)
-        except ProcessLookupError:
-            return
+        end = time.monotonic() + WAIT_S_MAX
+        while is_alive(pid) and time.monotonic() < end:
+            time.sleep(0.05)

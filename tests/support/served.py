@@ -104,14 +104,6 @@ def home_with_models(folder: Path, config: pytest.Config) -> Path:
     return folder
 
 
-def is_alive(pid: int) -> bool:
-    """Whether a process of this id exists and is no zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
 def until(condition: Callable[[], bool], what: str, within_s: float = 30) -> None:
     """Waits for a condition. Fails with what was waited for."""
     deadline = time.monotonic() + within_s

@@ -9,11 +9,14 @@ const dialect = process.argv[2];
 const sea = [{ role: "user", content: "Write one short sentence about the sea." }];
 const asked = { model: "chat", messages: sea, temperature: 0, max_tokens: 12 };
 
+// Another test may kill the process that runs batches meanwhile; the next one takes its time.
+const maxRetries = 20;
+
 function made(more = {}) {
   if (dialect === "azure") {
-    return new AzureOpenAI({ endpoint: GATEWAY, apiKey: KEY, apiVersion: "2024-10-21", ...more });
+    return new AzureOpenAI({ endpoint: GATEWAY, apiKey: KEY, apiVersion: "2024-10-21", maxRetries, ...more });
   }
-  return new OpenAI({ baseURL: `${GATEWAY}/v1`, apiKey: KEY, ...more });
+  return new OpenAI({ baseURL: `${GATEWAY}/v1`, apiKey: KEY, maxRetries, ...more });
 }
 
 async function failure(work) {
