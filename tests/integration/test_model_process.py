@@ -11,8 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.support.alive import is_alive
 from tests.support.model_process import EMBEDDING, TEXT, ModelProcess, kept_models, serving
-from tests.support.served import home_with_models, is_alive
+from tests.support.served import home_with_models
 
 LONG = {
     "model": TEXT,
