@@ -32,7 +32,7 @@ CALLED_BY_NAME = (
     *("do_GET", "do_POST", "log_message", "protocol_version", "close_connection"),  # http.server
     "handle_DATA",  # aiosmtpd
     *("on_message_begin", "on_url", "on_body", "on_message_complete"),  # httptools
-    *("pytest_*", "test_*", "setup", "teardown"),  # pytest, hypothesis
+    *("pytest_*", "pytestmark", "test_*", "setup", "teardown"),  # pytest, hypothesis
 )
 ONLY_FOR_TESTS = "src/entrepot/adapters/memory/"
 
