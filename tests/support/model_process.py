@@ -55,7 +55,7 @@ class ModelProcess:
 
     def usage(self, request_id: str) -> dict[str, object]:
         """What a request took, as the process tells it."""
-        answer = httpx.get(f"{self.url}/v1/usage/{request_id}")
+        answer = httpx.get(f"{self.url}/v1/usage/{request_id}", timeout=60)
         assert answer.status_code == 200, answer.text
         usage: dict[str, object] = answer.json()
         return usage
@@ -82,14 +82,15 @@ class ModelProcess:
             f"Content-Length: {len(content)}",
         )
         deadline = time.monotonic() + 60
-        with socket.create_connection(("127.0.0.1", int(self.url.rpartition(":")[2])), timeout=60) as client:
+        port = int(self.url.rpartition(":")[2])
+        with httpx.Client(timeout=60) as asking, socket.create_connection(("127.0.0.1", port), timeout=60) as client:
             client.sendall("\r\n".join([*lines, "", content]).encode())
-            while not self._told_so_far(request_id).get(counted):
+            while not self._told_so_far(asking, request_id).get(counted):
                 assert time.monotonic() < deadline, f"nothing was done for {request_id}"
         return self.ended_usage(request_id)
 
-    def _told_so_far(self, request_id: str) -> Any:
-        answer = httpx.get(f"{self.url}/v1/usage/{request_id}")
+    def _told_so_far(self, asking: httpx.Client, request_id: str) -> Any:
+        answer = asking.get(f"{self.url}/v1/usage/{request_id}")
         return answer.json()["usage"] if answer.status_code == 200 else {}
 
     def cpu_s(self) -> float:
