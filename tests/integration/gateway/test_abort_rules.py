@@ -23,6 +23,7 @@ from tests.support.usage_rows import row
 STREAMS = 1000
 AT_A_TIME = 100
 CHUNKS = 12
+CUT_MIN = STREAMS // 10  # Nearly all on a quiet machine; on a busy one many are over before they are known to be left.
 
 
 @pytest.fixture
@@ -70,7 +71,7 @@ def test_a_thousand_streams_cut_at_random_are_metered_as_the_upstream_counts_whe
     events = [record.event for record in gateway.of(UsageRecorded)]
     assert equal_to_the_upstreams_count(gateway, events) == STREAMS
     assert {event.source for event in events} == {"reported"}
-    assert sum(event.outcome == "client_left" for event in events) > STREAMS // 2
+    assert sum(event.outcome == "client_left" for event in events) > CUT_MIN
     assert gateway.of(Abandoned) == []
     assert gateway.flow.shared.left == set()
     assert gateway.upstream.connections <= AT_A_TIME * 3  # A drained connection serves again.
@@ -83,7 +84,7 @@ def test_a_thousand_streams_cut_at_random_are_metered_as_the_upstream_counts_whe
     asyncio.run(cut_streams(gateway.port, seed=2))
     eventually(lambda: len(gateway.of(UsageRecorded)) + len(gateway.of(Abandoned)) == STREAMS)
     eventually(lambda: all(served.state != "running" for served in gateway.upstream.served.values()))
-    assert len(gateway.of(Abandoned)) > STREAMS // 2
+    assert len(gateway.of(Abandoned)) > CUT_MIN
     log = MemoryLog()
     books = open_books(":memory:")
     upstream = Upstream(
@@ -96,7 +97,7 @@ def test_a_thousand_streams_cut_at_random_are_metered_as_the_upstream_counts_whe
     resolve_usage(books, log, lookup, gateway.api.now() + GRACE_US)
     events = [record.event for record in log.records if isinstance(record, UsageRecorded)]
     assert equal_to_the_upstreams_count(gateway, events) == STREAMS
-    assert sum(served.state == "cancelled" for served in gateway.upstream.served.values()) > STREAMS // 2
+    assert sum(served.state == "cancelled" for served in gateway.upstream.served.values()) > CUT_MIN
 
 
 def leave(gateway: Gateway, prompt: str, mark: bytes) -> None:
