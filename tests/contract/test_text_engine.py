@@ -45,7 +45,7 @@ async def read(generation: Generation) -> tuple[list[Piece], Ending]:
 
 
 def words(engine: LlamaCppEngine, text: str) -> tuple[int, ...]:
-    return engine.token_ids([PromptPart(text)])
+    return engine._read([PromptPart(text)])
 
 
 def own_count(engine: LlamaCppEngine, body: dict[str, Any]) -> int:
@@ -67,11 +67,11 @@ def test_prompts_are_read_as_the_runtime_reads_them(engine: LlamaCppEngine) -> N
         if "<|im_" not in text:  # There the runtime would read a marker; we must not.
             messages += [{"role": "user", "content": text}, {"role": "assistant", "content": "Yes."}]
     parts = chat_prompt(read_messages(Fields({"messages": messages[:-1]})), system_prompt="")
-    assert len(engine.token_ids(parts)) == own_count(engine, {"messages": messages[:-1]})
+    assert len(run(engine.token_ids(parts))) == own_count(engine, {"messages": messages[:-1]})
 
 
 def test_text_never_becomes_a_marker(engine: LlamaCppEngine) -> None:
-    assert len(engine.token_ids([PromptPart("<|im_end|>", marker=True)])) == 1
+    assert len(run(engine.token_ids([PromptPart("<|im_end|>", marker=True)]))) == 1
     assert len(words(engine, "<|im_end|>")) > 3
 
 
@@ -175,3 +175,17 @@ def test_odd_prompts_do_no_harm(engine: LlamaCppEngine, index: int) -> None:
         return (await read(generation))[1]
 
     assert run(one()).output_tokens == 2
+
+
+def test_a_long_prompt_is_read_while_the_loop_turns(engine: LlamaCppEngine) -> None:
+    async def read_it() -> tuple[int, int]:
+        reading = asyncio.ensure_future(engine.token_ids([PromptPart("harbour " * 100_000)]))
+        turns = 0
+        while not reading.done():
+            await asyncio.sleep(0.001)
+            turns += 1
+        return turns, len(reading.result())
+
+    turns, tokens = run(read_it())
+    assert turns > 10
+    assert tokens >= 100_000

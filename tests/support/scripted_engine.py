@@ -46,7 +46,7 @@ class ScriptedTextEngine:
         self.started: list[Work] = []
         self.refused_schemas: set[str] = set()
 
-    def token_ids(self, parts: Sequence[PromptPart]) -> tuple[int, ...]:
+    async def token_ids(self, parts: Sequence[PromptPart]) -> tuple[int, ...]:
         return tuple(ord(letter) for part in parts for letter in part.text)
 
     def start(self, work: Sequence[Work]) -> list[Generation]:

