@@ -3,7 +3,11 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from benchmarks import curves
+
+pytestmark = pytest.mark.timeout(480)  # Four starts of the product, on a machine that others may use.
 
 
 def test_a_curve_has_all_its_points_a_page_and_a_chart(tmp_path: Path) -> None:
