@@ -8,6 +8,7 @@ import pytest
 from entrepot.adapters.model_files import find_minilm
 from entrepot.adapters.onnx_embedder import OnnxEmbedder
 from entrepot.ports.model_engine import Embedded
+from tests.support.turns import turns_during
 
 
 @pytest.fixture(scope="module")
@@ -32,16 +33,9 @@ def test_texts_are_counted_as_they_are_embedded_in_batches_in_their_order(engine
 
 
 def test_many_texts_are_read_while_the_loop_turns(engine: OnnxEmbedder) -> None:
-    async def read_them() -> int:
-        reading = asyncio.ensure_future(engine.token_counts(["harbour " * 500] * 500))
-        turns = 0
-        while not reading.done():
-            await asyncio.sleep(0.001)
-            turns += 1
-        assert await reading == [502] * 500
-        return turns
-
-    assert asyncio.run(read_them()) > 10
+    turns, counts = asyncio.run(turns_during(engine.token_counts(["harbour " * 500] * 500)))
+    assert counts == [502] * 500
+    assert turns > 10
 
 
 def test_nothing_is_embedded_of_nothing(engine: OnnxEmbedder) -> None:

@@ -14,6 +14,7 @@ from entrepot.ports.model_engine import Ending, Generation, Piece, PromptPart, S
 from entrepot.serving.fields import Fields
 from entrepot.serving.prompts import chat_prompt, read_messages
 from tests.support.model_process import kept_models
+from tests.support.turns import turns_during
 
 SLOTS = 2
 WAITING_MAX = 2
@@ -178,14 +179,6 @@ def test_odd_prompts_do_no_harm(engine: LlamaCppEngine, index: int) -> None:
 
 
 def test_a_long_prompt_is_read_while_the_loop_turns(engine: LlamaCppEngine) -> None:
-    async def read_it() -> tuple[int, int]:
-        reading = asyncio.ensure_future(engine.token_ids([PromptPart("harbour " * 100_000)]))
-        turns = 0
-        while not reading.done():
-            await asyncio.sleep(0.001)
-            turns += 1
-        return turns, len(reading.result())
-
-    turns, tokens = run(read_it())
+    turns, tokens = run(turns_during(engine.token_ids([PromptPart("harbour " * 100_000)])))
     assert turns > 10
-    assert tokens >= 100_000
+    assert len(tokens) >= 100_000
