@@ -346,7 +346,11 @@ class Answer:
         text, code = f"told to fail by {self.server.base_url}", self.script.get("code", "scripted")
         error = {"message": text, "type": "scripted", "param": None, "code": code, **filter_said(self.script, text)}
         is_billed = "billed" in self.script
-        self.served.completion_tokens = self._chunks() if is_billed else 0
+        if is_billed:
+            self.served.completion_tokens = self._chunks()
+        else:  # Its account has nothing of what it refused, either.
+            for count in ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens"):
+                setattr(self.served, count, 0)
         usage = self._usage_member() if is_billed else {}
         self._whole(status, self._json({"error": error} | usage), b"Retry-After: 7\r\n" if status == 429 else b"")
 
