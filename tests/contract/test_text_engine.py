@@ -182,3 +182,10 @@ def test_a_long_prompt_is_read_while_the_loop_turns(engine: LlamaCppEngine) -> N
     turns, tokens = run(turns_during(engine.token_ids([PromptPart("harbour " * 100_000)])))
     assert turns > 10
     assert len(tokens) >= 100_000
+
+
+def test_no_token_is_longer_than_is_said(engine: LlamaCppEngine) -> None:
+    longest = engine.token_bytes_max
+    texts = [*ODD_TEXTS, "#" * 4000, "\n" + " " * 4000, "=" * 999, "-" * 4000]
+    assert all(len(words(engine, text)) * longest >= len(text.encode()) for text in texts)
+    assert any(len(words(engine, text)) * longest < 2 * len(text.encode()) for text in texts)

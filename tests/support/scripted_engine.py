@@ -39,6 +39,7 @@ class ScriptedTextEngine:
     """Each started work gets the next script; a token is a character. busy: nothing more is taken."""
 
     vocabulary_size = 1000
+    token_bytes_max = 4  # Of a character.
 
     def __init__(self, *scripts: tuple[Sequence[str], Ending | EntrepotError | None], busy: bool = False) -> None:
         self.scripts = list(scripts)

@@ -53,6 +53,7 @@ class LlamaCppEngine:
         self._room = slots + waiting_max
         self._open: set[_Run] = set()
         self._schemas: OrderedDict[str, bool] = OrderedDict()
+        self._token_bytes_max = max(map(len, self._tokenizer.get_vocab()))  # Written with a letter for each byte.
         # A word no JSON text can begin with, not even after blanks.
         self._foreign = self._tokenizer.encode("harbour", add_special_tokens=False).ids[0]
 
@@ -60,6 +61,11 @@ class LlamaCppEngine:
     def vocabulary_size(self) -> int:
         """Token ids are 0 up to here, half-open."""
         return self._tokenizer.get_vocab_size()
+
+    @property
+    def token_bytes_max(self) -> int:
+        """The longest text that is one token, in bytes of UTF-8."""
+        return self._token_bytes_max
 
     async def token_ids(self, parts: Sequence[PromptPart]) -> tuple[int, ...]:
         """The tokens of a prompt. A marker is one token; text never becomes a marker."""

@@ -13,7 +13,7 @@ from entrepot.serving.chat_answers import ChatAnswer, ToolCallAnswer
 from entrepot.serving.completion_answers import CompletionAnswer
 from entrepot.serving.model_cards import ModelCard
 from entrepot.serving.served_usage import served_by
-from entrepot.serving.text_requests import Prompt, TextRequest, output_room, read_chat, read_completion
+from entrepot.serving.text_requests import Prompt, TextRequest, output_room, read_chat, read_completion, refuse_too_long
 
 
 class TextExchange:
@@ -106,6 +106,7 @@ class ServeText:
         return await self._exchange(request, request_id, answer)
 
     async def _exchange(self, request: TextRequest, request_id: str, answer: TextAnswer) -> TextExchange:
+        refuse_too_long(request, self._card, self._engine.token_bytes_max)
         prompts = [await self._tokens(prompt) for prompt in request.prompts]
         rooms = output_room(request, [len(prompt) for prompt in prompts], self._card)
         await self._check_schema(request)

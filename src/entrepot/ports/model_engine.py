@@ -108,6 +108,11 @@ class TextEngine(Protocol):
         """Token ids are 0 up to here, half-open."""
         ...
 
+    @property
+    def token_bytes_max(self) -> int:
+        """The longest text that is one token, in bytes of UTF-8."""
+        ...
+
     def start(self, work: Sequence[Work]) -> list[Generation]:
         """A generation each, at work or waiting. Raises: UpstreamUnavailable, none started, when too many wait."""
         ...

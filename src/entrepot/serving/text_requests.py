@@ -79,18 +79,38 @@ def read_completion(raw: bytes, card: ModelCard, vocabulary_size: int) -> TextRe
     return TextRequest(prompts, wishes, "prompt", echo=echo)
 
 
+def refuse_too_long(request: TextRequest, card: ModelCard, token_bytes_max: int) -> None:
+    """Refuses what is too long however it is read, for reading megabytes takes seconds. Raises: ContextLengthExceeded.
+
+    token_bytes_max: the longest text that is one token.
+    """
+    for prompt in request.prompts:
+        _check_room(request, sum(_tokens_min(part, token_bytes_max) for part in prompt), card, about="at least ")
+
+
 def output_room(request: TextRequest, prompt_tokens: Sequence[int], card: ModelCard) -> tuple[int, ...]:
     """For each prompt, by its length, the tokens its answer may have. Raises: ContextLengthExceeded."""
-    wanted = request.wishes.sampling.output_tokens_max
     for length in prompt_tokens:
-        if length + (wanted or 1) > card.context_tokens:
-            raise ContextLengthExceeded(
-                f"This model's maximum context length is {card.context_tokens} tokens. However, you requested "
-                f"{length + (wanted or 1)} tokens ({length} in the prompt, {wanted or 1} in the completion). "
-                "Please reduce the length of either one.",
-                param=request.prompt_param,
-            )
+        _check_room(request, length, card)
+    wanted = request.wishes.sampling.output_tokens_max
     return tuple(wanted or card.context_tokens - length for length in prompt_tokens)
+
+
+def _tokens_min(part: PromptPart | int, token_bytes_max: int) -> int:
+    if isinstance(part, int) or part.marker:
+        return 1
+    return -(-len(part.text.encode()) // token_bytes_max)
+
+
+def _check_room(request: TextRequest, length: int, card: ModelCard, about: str = "") -> None:
+    wanted = request.wishes.sampling.output_tokens_max or 1
+    if length + wanted > card.context_tokens:
+        raise ContextLengthExceeded(
+            f"This model's maximum context length is {card.context_tokens} tokens. However, you requested "
+            f"{about}{length + wanted} tokens ({about}{length} in the prompt, {wanted} in the completion). "
+            "Please reduce the length of either one.",
+            param=request.prompt_param,
+        )
 
 
 def _response_format(fields: Fields) -> tuple[str | None, str]:

@@ -2,15 +2,22 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from entrepot.adapters.served_journal import ServedJournalFile
-from entrepot.core.errors import EntrepotError, InvalidRequest, UnsupportedValue, UpstreamUnavailable
+from entrepot.core.errors import (
+    ContextLengthExceeded,
+    EntrepotError,
+    InvalidRequest,
+    UnsupportedValue,
+    UpstreamUnavailable,
+)
 from entrepot.core.periods import SECOND
 from entrepot.flows.serve_text import ServeText, TextExchange
-from entrepot.ports.model_engine import Ending, Served
+from entrepot.ports.model_engine import Ending, PromptPart, Served
 from entrepot.serving.json_schemas import any_object
 from entrepot.serving.model_cards import CARDS
 from tests.support.scripted_engine import ScriptedTextEngine
@@ -177,3 +184,14 @@ def test_a_tool_call_cut_short_ends_for_its_length(tmp_path: Any) -> None:
     journal.shut()
     assert choice["finish_reason"] == "length"
     assert choice["message"]["tool_calls"][0]["function"] == {"name": "weather", "arguments": '{"ci'}
+
+
+@pytest.mark.parametrize("prompt", ["x" * 4 * CARD.context_tokens, ["abc", "é" * 2 * CARD.context_tokens]])
+def test_what_is_too_long_however_it_is_read_is_not_read(prompt: object) -> None:
+    class Unread(ScriptedTextEngine):
+        async def token_ids(self, parts: Sequence[PromptPart]) -> tuple[int, ...]:
+            raise AssertionError("it was read")
+
+    with pytest.raises(ContextLengthExceeded, match=f"at least {CARD.context_tokens} in the prompt") as refused:
+        asyncio.run(begun(Unread(), Journal(), prompt=prompt, max_tokens=1))
+    assert refused.value.param == "prompt"
