@@ -33,6 +33,10 @@ class Metric(msgspec.Struct, frozen=True):
         """Whether the values go on counting when the process that counted is gone."""
         return self.kind != "gauge"
 
+    def adds_to(self, other: "Metric") -> bool:
+        """Whether values of both can be added: whatever they say of themselves, they count the same."""
+        return msgspec.structs.replace(self, help="") == msgspec.structs.replace(other, help="")
+
 
 class Measured(msgspec.Struct, frozen=True):
     """A metric's samples: {label values: [value]}.
@@ -64,7 +68,7 @@ def together(reports: Iterable[Report]) -> Iterator[Measured]:
     for first, *others in found.values():
         values = {labels: list(numbers) for labels, numbers in first.values.items()}
         for other in others:
-            if other.metric == first.metric:
+            if other.metric.adds_to(first.metric):
                 _add(first.metric, values, other.values)
         yield Measured(first.metric, values)
 

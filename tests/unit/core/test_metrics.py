@@ -34,3 +34,9 @@ def test_what_another_version_counts_otherwise_is_left_out() -> None:
 def test_only_counts_outlast_their_process() -> None:
     report = (Measured(REQUESTS, {("200",): [3]}), alone(AGE, 7), Measured(TOOK, {(): [1, 0, 0, 9]}))
     assert lasting(report) == (report[0], report[2])
+
+
+def test_what_another_version_says_in_other_words_adds_up() -> None:
+    reworded = Metric("took", "histogram", "How long it took.", unit="s", per=10, bounds=(10, 20))
+    found = tuple(together([(Measured(reworded, {(): [1, 0, 0, 9]}),), (Measured(TOOK, {(): [1, 1, 0, 19]}),)]))
+    assert found == (Measured(reworded, {(): [2, 1, 0, 28]}),)
