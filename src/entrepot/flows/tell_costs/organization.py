@@ -13,6 +13,7 @@ from entrepot.core.periods import DAY, Instant, Period, parse_period, period_of
 from entrepot.core.prices import Price
 from entrepot.core.tenancy import Contract
 from entrepot.core.terms import Cap, Credit, Discount, Minimum, Tax
+from entrepot.core.tokens import METERS_OF_UNITS
 from entrepot.core.world import WorldIndex
 from entrepot.exporting.costs import Cost, allotted
 from entrepot.exporting.organization import Asked, Bucket, buckets_of
@@ -73,14 +74,19 @@ class _OrganizationCosts:
                     yield at, series, key, spent_on(series, meter, quantity, contract.currency, amount_pico)
 
     def _usage(self) -> Iterator[tuple[Instant, Series, str | None, dict[str, int]]]:
+        """Told apart by key, usage is read from its requests; units run without any, and have no key."""
         asked = self._asked
-        if asked.keys is None and "api_key_id" not in asked.group_by:
-            for used in self._books.usage_by_bucket(asked.since, asked.until, asked.width, asked.wants):
-                yield used.begins, used.series, None, used.meters
-            return
-        for series, event in self._books.events_in(asked.since, asked.until, asked.wants):
+        by_key = asked.keys is not None or "api_key_id" in asked.group_by
+        for series, event in self._books.events_in(asked.since, asked.until, asked.wants) if by_key else ():
             if asked.wants_event(event):
                 yield event.admitted_at, series, event.key or None, event.meters
+        if asked.keys is not None:
+            return
+        for used in self._books.usage_by_bucket(asked.since, asked.until, asked.width, asked.wants):
+            meters = used.meters
+            if by_key:
+                meters = {meter: quantity for meter, quantity in meters.items() if meter in METERS_OF_UNITS}
+            yield used.begins, used.series, None, meters
 
     def _plain_price(self, contract: Contract, series: Series, meter: str) -> Price | None:
         """The price, where a quantity times it is what usage costs."""
