@@ -113,9 +113,7 @@ def tokens_of(page: dict[str, Any]) -> Counter[str]:
 
 @pytest.mark.parametrize("group_by", ["", "line_item", "project_id,api_key_id"])
 @pytest.mark.parametrize("customer", ["Acme", "acme", "blau", "cobalt", "dune", "erg", "fjord", None])
-def test_costs_sum_to_the_invoices(
-    client: TestClient, settings: Settings, customer: str | None, group_by: str
-) -> None:
+def test_costs_sum_to_the_invoices(client: TestClient, settings: Settings, customer: str | None, group_by: str) -> None:
     of = {"group_by": group_by} | ({"customer": customer} if customer else {})
     by_currency: Counter[str] = Counter()
     for result in results(client, "costs", limit=180, **of):

@@ -177,3 +177,20 @@ def test_a_statement_has_the_agreements_that_may_come_to_something() -> None:
     (made,) = books.statements()
     found = [(item.agreement, item.amount) for item in made.documents]
     assert found == [(SHARE.id, "200.00"), (ended.id, "0.00"), (rented.id, "0.00")]
+
+
+def test_a_model_that_was_taken_out_of_the_world_is_still_its_partners() -> None:
+    """It was used in March, and is gone before March is settled."""
+    gone = msgspec.structs.replace(declared(SHARE), models=())
+    books = folded(
+        applied(declared(SHARE)), march("a", 1_000_000), applied(gone, APRIL), *closed("2024-03", APRIL + DAY)
+    )
+    assert stated(books) == [("2024-03-own-1", "1000.00", "200.00")]
+    again = folded(
+        applied(declared(SHARE)),
+        march("a", 1_000_000),
+        *closed("2024-03", APRIL + DAY),
+        applied(gone, APRIL + 2 * DAY),
+        MonthSettled(at=APRIL + 3 * DAY, period="2024-03"),
+    )
+    assert stated(again) == [("2024-03-own-1", "1000.00", "200.00")]

@@ -64,17 +64,18 @@ Change = Literal["add", "change", "remove"]
 
 
 def with_history(current: World, earlier: World | None, at: Instant) -> World:
-    """The current world with those customers, contracts, price versions and prices that only the earlier one declares.
+    """The current world with the models, customers, contracts, price versions and prices that only the earlier one has.
 
-    Usage metered under terms that were taken out of the world is still rated and invoiced under them. Applying a world
-    refuses to take out what has usage, but more usage may reach the log between that look and the world. Nothing else
-    is charged under them: a contract that is gone was never in force, and seats that had not begun never will.
-    at: when the current world was applied.
+    Usage metered under terms that were taken out of the world is still rated and invoiced under them, and shared with
+    the partner whose model it was. Applying a world refuses to take out contracts and prices that have usage, but more
+    usage may reach the log between that look and the world. Nothing else is charged under them: a contract that is gone
+    was never in force, and seats that had not begun never will. at: when the current world was applied.
     """
     if earlier is None:
         return current
     return msgspec.structs.replace(
         current,
+        models=_united(current.models, earlier.models),
         customers=_united(current.customers, earlier.customers),
         contracts=_with_gone_contracts(current.contracts, earlier.contracts),
         subscriptions=_united(current.subscriptions, (item for item in earlier.subscriptions if item.begins <= at)),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from entrepot.core.agreements import Agreement
 from entrepot.core.budgets import Budget, encode_budget
 from entrepot.core.errors import BadInput, NotFound, SnapshotRefused, WorldRejected
 from entrepot.core.identifiers import key_digest
@@ -20,6 +21,7 @@ from entrepot.ports.snapshots import Snapshots
 from entrepot.provisioning.changes import Difference, differences
 from entrepot.provisioning.metered import contract_conflicts, price_conflicts, rate_conflicts, removal_conflicts
 from entrepot.provisioning.publish import compile_snapshot, unserved
+from entrepot.provisioning.settled import agreement_conflicts, model_conflicts
 from entrepot.provisioning.subscriptions import seat_conflicts
 
 
@@ -142,13 +144,17 @@ def _refuse_rewriting(books: Books, current: World, world: World, now: Instant) 
         return latest_of({customer}, books.latest_admission(customer=customer))
 
     def of_contract(contract: Contract) -> Instant | None:
-        invoiced = (parse_period(invoice.period) for invoice in books.invoices(contract=contract.id))
-        known = (of_customer(contract.customer), *(period.end(contract.zone) - 1 for period in invoiced))
+        period = books.last_invoiced(contract.id)
+        invoiced = parse_period(period).end(contract.zone) - 1 if period else None
+        known = (of_customer(contract.customer), invoiced)
         return max((at for at in known if at is not None), default=None)
 
     def of_book(book: str) -> Instant | None:
         customers = {contract.customer for contract in current.contracts if contract.price_book == book}
         return latest_of(customers, books.latest_admission(book=book))
+
+    def of_agreement(agreement: Agreement) -> Instant | None:
+        return _closed_under(books, agreement)
 
     conflicts = [
         *contract_conflicts(current, world, of_contract),
@@ -156,9 +162,24 @@ def _refuse_rewriting(books: Books, current: World, world: World, now: Instant) 
         *removal_conflicts(current, world, of_customer),
         *seat_conflicts(current, world, now),
         *rate_conflicts(current, world, {parse_period(item.period) for item in books.closings() if not item.refused}),
+        *agreement_conflicts(current, world, of_agreement),
+        *model_conflicts(terms.world, world, of_agreement),
     ]
     if conflicts:
         raise WorldRejected("\n".join(conflicts))
+
+
+def _closed_under(books: Books, agreement: Agreement) -> Instant | None:
+    """The end of the last month that was stated by it, or closed since it was declared; None without any."""
+    worlds = (at for at, world in books.worlds() if any(item.id == agreement.id for item in world.agreements))
+    declared_at = next(worlds, END_OF_TIME)
+    closed = {item.period for item in books.closings() if not item.refused and item.at >= declared_at}
+    stated = {
+        statement.period
+        for statement in books.statements(partner=agreement.partner)
+        if any(item.agreement == agreement.id for item in statement.documents)
+    }
+    return max((parse_period(period).end("UTC") for period in closed | stated), default=None)
 
 
 def _issued(office: Office, *, key: str, key_id: str, project: str, name: str, budget: Budget | None) -> KeyIssued:

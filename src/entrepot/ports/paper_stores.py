@@ -21,6 +21,10 @@ class InvoiceStore(Protocol):
         """Raises: NotFound."""
         ...
 
+    def last_invoiced(self, contract: str) -> str | None:
+        """The last period that an invoice or a credit note of a contract is of; None without any."""
+        ...
+
     def invoices(self, period: str | None = None, contract: str | None = None) -> list[Invoice]:
         """Issued invoices by number: all, or those of a period, of a contract."""
         ...

@@ -10,9 +10,10 @@ from entrepot.adapters.sql.books import open_books
 from entrepot.core.budgets import Budget
 from entrepot.core.errors import BadInput, NotFound, WorldRejected
 from entrepot.core.identifiers import key_digest
-from entrepot.core.log_records import KeyIssued, KeyRevoked, UsageRecorded, WorldApplied
+from entrepot.core.log_records import KeyIssued, KeyRevoked, MonthClosed, MonthSettled, UsageRecorded, WorldApplied
 from entrepot.core.periods import END_OF_TIME, parse_instant
 from entrepot.core.usage_event import UsageEvent
+from entrepot.core.world import World
 from entrepot.flows.administer import Office, apply_world, issue_key, publish, revoke_key, rotate_key
 from entrepot.workers import fold
 from tests.support.memory_log import ManualClock, MemoryLog
@@ -96,6 +97,34 @@ def test_time_that_was_metered_cannot_be_rewritten(desk: Desk) -> None:
     assert [type(record) for record in desk.log.records] == [WorldApplied, UsageRecorded]
     with pytest.raises(WorldRejected, match="customer acme cannot be removed"):
         apply_world(desk.office, small_world(acme="ajax"))
+
+
+def agreed(*rows: str, **changes: str) -> World:
+    """The small world with agreements of shares that are paid to OpenAI, and with changes."""
+    shared = "".join(f"  - {{partner: openai, kind: resale_share, direction: pay, {row}}}\n" for row in rows)
+    return small_world(**changes, **{"customers:\n": f"agreements:\n{shared}customers:\n"})
+
+
+def test_what_is_agreed_for_closed_months_cannot_be_rewritten(desk: Desk) -> None:
+    """Before the first close since it was declared it can, whatever was closed by then."""
+    desk.log.append([MonthClosed(at=NOW - 1, period="2024-02")])
+    apply_world(desk.office, agreed('percent: "2"'))
+    apply_world(desk.office, agreed('percent: "20"'))
+    desk.log.append([MonthClosed(at=NOW, period="2024-04")])
+    advice = "closed until 2024-05-01 and can neither go nor change for them; give it `to: 2024-05-01` or later"
+    for changed in (agreed('percent: "25"'), agreed('percent: "20", to: 2024-04-15'), small_world()):
+        with pytest.raises(WorldRejected, match=advice):
+            apply_world(desk.office, changed)
+    apply_world(desk.office, agreed('percent: "20", to: 2024-05-01', 'percent: "25", from: 2024-05-01'))
+    desk.log.append([MonthClosed(at=NOW, period="2024-01"), MonthSettled(at=NOW, period="2024-01")])
+    apply_world(desk.office, agreed('percent: "20", to: 2024-05-01', 'percent: "30", from: 2024-05-01'))
+
+
+def test_models_of_closed_months_stay_their_partners(desk: Desk) -> None:
+    apply_world(desk.office, agreed('percent: "20"'))
+    desk.log.append([MonthClosed(at=NOW, period="2024-04")])
+    with pytest.raises(WorldRejected, match="model gpt-4 is of openai in months that are closed"):
+        apply_world(desk.office, agreed('percent: "20"', **{'"0613", partner: openai': '"0613", partner: own'}))
 
 
 def test_a_key_is_good_from_when_it_is_made_until_it_is_revoked(desk: Desk) -> None:

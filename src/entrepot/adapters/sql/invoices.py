@@ -50,6 +50,11 @@ class Invoices(UsageEvents):
             raise NotFound(f"there is no invoice {number}; `entrepot invoice list` shows those there are")
         return _decode(row[0])
 
+    def last_invoiced(self, contract: str) -> str | None:
+        """See ports.books."""
+        row = self._database.one("SELECT max(period) FROM invoice WHERE contract = ?", (contract,))
+        return None if row is None else row[0]
+
     def invoices(self, period: str | None = None, contract: str | None = None) -> list[Invoice]:
         """See ports.books."""
         wanted = {"period": period, "contract": contract}
