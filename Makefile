@@ -75,7 +75,7 @@ bench-instructions: $(TEST) $(COMPILED)  ## count instructions a request and an 
 bench-peers: $(TEST)  ## install what bench compares with, outside the checkout (2 GB)
 	@$(PY) -m benchmarks.gateway.peers.environments $(ARGS)
 
-docs: $(TEST)  ## check the documents: links resolve; commands, settings, routes and errors are described
+docs: $(TEST)  ## check the documents: links resolve, examples hold; commands, flags, settings, routes and errors are described
 	@$(PY) docs/check.py
 
 lock: $(MADE)  ## write requirements/*.txt anew from requirements/*.in

@@ -1,10 +1,9 @@
 """Checks the documents against the product: exits 0 when they agree, else 1 with one line a disagreement.
 
-Links between markdown files must lead somewhere; every command, setting, route and error code of the product must
-be named in README.md or under docs/.
+Links between markdown files must lead somewhere; every command, flag, setting, route and error code of the product must
+be named in README.md or under docs/; and the product must take the examples there (examples.py).
 """
 
-import argparse
 import ast
 import re
 import subprocess
@@ -12,6 +11,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from docs.examples import broken_examples, leaves, undescribed_flags, unknown_headers, wrong_defaults
 from entrepot.cli.main import parser
 from entrepot.compose.settings import CONFIG, DEFINITIONS
 from entrepot.core import errors
@@ -31,7 +33,14 @@ def main() -> int:
     """The exit status; what disagrees goes to stderr."""
     documents = {path: path.read_text() for path in sorted(kept_files()) if path.suffix == ".md"}
     reference = "\n".join(text for path, text in documents.items() if is_reference(path))
-    faults = [*broken_links(documents), *undescribed(reference)]
+    current = {path: text for path, text in documents.items() if is_current(path)}
+    faults = [
+        *broken_links(documents),
+        *undescribed(reference),
+        *broken_examples(current),
+        *unknown_headers(current.values(), source()),
+        *wrong_defaults(documents[ROOT / "docs" / "reference" / "settings.md"]),
+    ]
     for fault in faults:
         print(fault, file=sys.stderr)
     print(f"{len(documents)} documents, {len(faults)} faults")
@@ -84,6 +93,18 @@ def is_reference(path: Path) -> bool:
     return name.parts[0] in {"README.md", "docs"} and name.parts[:2] != ("docs", "decisions")
 
 
+def is_current(path: Path) -> bool:
+    """Whether what a document shows can be typed today: all but decisions, changes, and what was once measured."""
+    name = path.relative_to(ROOT)
+    return is_reference(path) or name.name == "ARCHITECTURE.md" or name.parts[0] == "examples"
+
+
+def source() -> str:
+    """All that the product is written in."""
+    kinds = {".py", ".c", ".html"}
+    return "\n".join(path.read_text() for path in sorted(SOURCE.rglob("*")) if path.suffix in kinds)
+
+
 def undescribed(reference: str) -> Iterator[str]:
     """A line for each name of the product that the reference does not contain as code, a word of its own."""
     code = "\n".join([*_CODE.findall(reference), *(found.group() for found in _FENCE.finditer(reference))])
@@ -97,20 +118,12 @@ def undescribed(reference: str) -> Iterator[str]:
         for name in sorted(names):
             if not re.search(rf"{before}{re.escape(name)}(?![\w/{{-])", code):
                 yield f"the {kind} {name} is described nowhere in README.md or docs/"
+    yield from undescribed_flags(code)
 
 
 def commands() -> set[str]:
     """Every command as it is typed: `entrepot key create`."""
-    return set(_leaves(parser(), "entrepot"))
-
-
-def _leaves(top: argparse.ArgumentParser, typed: str) -> Iterator[str]:
-    below = [action for action in top._actions if isinstance(action, argparse._SubParsersAction)]
-    if not below:
-        yield typed
-    for action in below:
-        for word, child in action.choices.items():
-            yield from _leaves(child, f"{typed} {word}")
+    return {typed for typed, _ in leaves(parser(), "entrepot")}
 
 
 def settings() -> set[str]:
