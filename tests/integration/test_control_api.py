@@ -15,8 +15,11 @@ from entrepot.cli.main import main
 from entrepot.compose.control_plane import control_app
 from entrepot.compose.settings import Settings, load_settings
 from entrepot.compose.tokens import admin_token
+from entrepot.core.invoices import Invoice
 from entrepot.core.periods import format_instant, parse_instant
+from entrepot.edge.console_pages import Frame, invoices_page, overview_page
 from entrepot.edge.sessions import COOKIE
+from entrepot.flows.show_overview import CustomerRevenue, DeploymentTokens, Overview
 from entrepot.reporting.budgets import BudgetReport
 from entrepot.reporting.retirements import Retirement
 from tests.support.memory_log import ManualClock
@@ -304,3 +307,38 @@ def test_before_the_first_world_there_is_little_to_see(tmp_path: Path) -> None:
         assert "No contract is in force." in client.get("/").text
         assert client.get("/api/v1/customers").json() == {"data": []}
         assert json.loads(client.get("/api/v1/ledger/balances").text)["entries"] == 0
+
+
+def test_an_address_without_a_page_says_so(admin: TestClient, stranger: TestClient) -> None:
+    page = admin.get("/invoces")
+    assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "There is no page /invoces." in page.text
+    assert 'href="/invoices"' in page.text
+    for path in ("/api/v1/nothing", "/v1/nothing"):
+        answer = admin.get(path)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "route_not_found")
+    assert stranger.get("/invoces").headers["location"] == "/login"
+
+
+def test_invoices_of_a_month_and_of_a_customer(admin: TestClient) -> None:
+    for asked in ("?period=2024-05", "?customer=acme", "?customer=acme&period=2024-05", ""):
+        assert f'href="/invoices/{INVOICE}"' in admin.get(f"/invoices{asked}").text
+    for asked in ("?period=2024-04", "?customer=other"):
+        assert "No invoice." in admin.get(f"/invoices{asked}").text
+    refused = admin.get("/invoices?period=May")
+    assert (refused.status_code, "Not understood" in refused.text) == (400, True)
+
+
+def test_long_lists_show_their_beginning_and_say_so() -> None:
+    at = "2024-06-01T00:00:00Z"
+    invoice = Invoice(INVOICE, "2024-05", "acme", "Acme", "", "USD", at, (), "", "", "1234567.80", "")
+    page = invoices_page(Frame("", "/invoices", ""), [invoice] * 201, None, None)
+    assert page.count("<tr>") == 1 + 200
+    assert "200 of 201" in page
+    assert "1\u2009234\u2009567.80" in page
+    few = [CustomerRevenue("acme", "Acme", "2024-05", "USD", "0", "0.00")] * 21
+    tokens = [DeploymentTokens("acme", "search", "chat", "large", 1, 1)] * 21
+    overview = Overview("", "", 1, "", tuple(few), tuple(tokens), (), (), 0, 0, 0)
+    page = overview_page(Frame("", "/", ""), overview, ())
+    assert page.count("20 of 21") == 2
+    assert page.count("<tr>") == 2 * 21

@@ -11,6 +11,8 @@ from entrepot.core.periods import format_instant
 if TYPE_CHECKING:
     from entrepot.cli.command import Subparsers
 
+_EMPTY = "nothing is posted yet: usage is when its hour is over, and until then `entrepot usage list` has it"
+
 
 def add_commands(subparsers: "Subparsers") -> None:
     """Adds `ledger show` and `ledger export`."""
@@ -38,7 +40,7 @@ def _show(args: argparse.Namespace) -> int:
         ],
     }
     lines = [
-        *table([("account", "balance", ""), *rows], right=(1,)),
+        *(table([("account", "balance", ""), *rows], right=(1,)) if rows else [_EMPTY]),
         "",
         f"{state.entries:,} entries, {'balanced' if state.balanced else 'NOT BALANCED'}, {state.root}",
         f"accrued before {format_instant(watermark)}",

@@ -41,7 +41,7 @@ def _serve(args: argparse.Namespace) -> int:
 
     def started(settings: "Settings", took_s: float) -> None:
         urls = {"gateway": settings.gateway_url, "console": settings.console_address.url}
-        lines = demo.lines() if demo else [f"gateway {urls['gateway']}, console {urls['console']}"]
+        lines = demo.lines(settings) if demo else [_started(urls, args.only)]
         ready = f"entrepot ready in {took_s:.1f} s"
         show(args, {"ready_s": round(took_s, 3), **urls}, [*lines, ready])
         sys.stdout.flush()
@@ -74,12 +74,20 @@ class Demo:
         assert self._quickstart is not None
         write_quickstart(settings.quickstart_file, self._quickstart)
 
-    def lines(self) -> list[str]:
+    def lines(self, settings: "Settings") -> list[str]:
         """What to try."""
         from entrepot.compose.demo import snippets
 
         assert self._quickstart is not None
-        return snippets(self._quickstart)
+        return snippets(settings, self._quickstart)
+
+
+def _started(urls: dict[str, str], only: str | None) -> str:
+    """Where what was started is; of a part that has no address of its own its name."""
+    here = {"gateway": "gateway", "control": "console"}
+    return (
+        ", ".join(f"{urls_of} {urls[urls_of]}" for role, urls_of in here.items() if only in (None, role)) or f"{only}"
+    )
 
 
 def _say(line: str) -> None:

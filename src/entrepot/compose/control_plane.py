@@ -19,10 +19,10 @@ from entrepot.compose.http_process import http_process
 from entrepot.compose.running import read_running
 from entrepot.compose.settings import Address, Settings, load_settings
 from entrepot.compose.tokens import admin_token
-from entrepot.core.errors import BadInput, EntrepotError
+from entrepot.core.errors import BadInput, EntrepotError, RouteNotFound
 from entrepot.edge.console import Console
 from entrepot.edge.console_pages import Part
-from entrepot.edge.control_api import ControlApi
+from entrepot.edge.control_api import ControlApi, refusal
 from entrepot.edge.organization_api import OrganizationApi
 from entrepot.edge.sessions import Sessions
 
@@ -46,7 +46,16 @@ def control_app(settings: Settings) -> Starlette:
     api = ControlApi(lambda: open_books(settings), sessions, clock)
     organization = OrganizationApi(lambda: open_books(settings), sessions, clock)
     console = Console(lambda: open_books(settings), sessions, clock, lambda: list(parts(settings)), renderer(settings))
-    return Starlette(routes=[Route("/healthz", _alive), *api.routes(), *organization.routes(), *console.routes()])
+    routes = [Route("/healthz", _alive), *api.routes(), *organization.routes(), *console.routes()]
+
+    def no_route(request: Request, _: Exception) -> Response:
+        if request.url.path.startswith(("/api/", "/v1/")):
+            return refusal(
+                RouteNotFound(f"there is no {request.url.path}; GET /api/openapi.json describes what there is")
+            )
+        return console.no_page(request)
+
+    return Starlette(routes=routes, exception_handlers={404: no_route})
 
 
 def parts(settings: Settings) -> Iterator[Part]:

@@ -1,6 +1,7 @@
 """The demo of `make run`: a world if there is none, a key for each customer, and the file that tells both."""
 
 import os
+import shlex
 from pathlib import Path
 
 import msgspec
@@ -66,7 +67,7 @@ def write_quickstart(path: Path, quickstart: Quickstart) -> None:
     fresh.replace(path)
 
 
-def snippets(quickstart: Quickstart) -> list[str]:
+def snippets(settings: Settings, quickstart: Quickstart) -> list[str]:
     """Lines that show what to try: three ways to ask for the same, ready to paste."""
     if not quickstart.customers:
         return ["this world has no demo key; make one with `entrepot key create --project PROJECT`"]
@@ -78,6 +79,8 @@ def snippets(quickstart: Quickstart) -> list[str]:
         ("CUSTOMER", customer.name),
         ("KEY", customer.key),
         ("DEPLOYMENT", customer.deployments[0]),
+        ("QUICKSTART", str(settings.quickstart_file)),
+        ("HOME", "" if settings.sources["home"] == "default" else f" --home {shlex.quote(str(settings.home))}"),
     ):
         text = text.replace(f"<{name}>", value)
     return text.rstrip().splitlines()

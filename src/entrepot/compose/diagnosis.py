@@ -137,7 +137,8 @@ def _books(settings: Settings, environment: Mapping[str, str]) -> Iterator[Findi
             kept.extend(books.reconciliations())
             declared = books.world()
             worlds.extend([declared[1]] if declared else [])
-            return f"{counts.booked:,} usage events booked, {sum(counts.quarantined.values()):,} in quarantine"
+            events = "usage event" if counts.booked == 1 else "usage events"
+            return f"{counts.booked:,} {events} booked, {sum(counts.quarantined.values()):,} in quarantine"
 
     yield _guarded("books", look)
     yield _reconciled(kept)

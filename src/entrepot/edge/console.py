@@ -8,11 +8,12 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from entrepot.core.errors import EntrepotError, NotFound
+from entrepot.core.errors import EntrepotError, InvalidRequest, NotFound
 from entrepot.core.periods import format_instant
 from entrepot.edge.console_limits import limits_page
 from entrepot.edge.console_markup import asset
 from entrepot.edge.console_pages import (
+    ROWS_SHOWN,
     Frame,
     Part,
     invoice_page,
@@ -23,7 +24,7 @@ from entrepot.edge.console_pages import (
     reconciled_part,
     refusal_page,
 )
-from entrepot.edge.control_api import OpenBooks, line_of
+from entrepot.edge.control_api import OpenBooks, line_of, period_of_request
 from entrepot.edge.error_bodies import shape_of
 from entrepot.edge.sessions import Sessions
 from entrepot.flows.render_invoice import RenderedInvoice
@@ -33,7 +34,6 @@ from entrepot.flows.weigh_budgets import show_budgets
 from entrepot.ports.books import Books
 from entrepot.ports.clock import Clock
 
-ROWS_SHOWN = 200
 _LOGIN_BYTES_MAX = 4096
 
 # Nothing comes from elsewhere and nothing is scripted, so nothing else is allowed to be.
@@ -50,6 +50,8 @@ _HEADERS = {
 _DOCUMENT_DEFAULTS = (("format", "pdf"), ("language", "en"))
 # What a document is allowed: its own looks, and nothing from elsewhere.
 _DOCUMENT_HEADERS = {**_HEADERS, "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'"}
+
+_TITLES: dict[type[EntrepotError], str] = {NotFound: "Not found", InvalidRequest: "Not understood"}
 
 Page = Callable[[Request, Books, Frame], str]
 # (books, number, form, language) -> the document of an invoice.
@@ -88,6 +90,10 @@ class Console:
             Route("/console/icon.svg", _asset("icon.svg", "image/svg+xml")),
         ]
 
+    def no_page(self, request: Request) -> Response:
+        """What there is to say at an address that has no page."""
+        return self._page("", _nothing)(request)
+
     def _page(self, path: str, page: Page) -> Callable[[Request], Response]:
         """The page for those who may see it; the door for others."""
 
@@ -102,7 +108,7 @@ class Console:
                     frame = frame._replace(operator=declared[1].operator.name if declared else "")
                     return HTMLResponse(page(request, books, frame), headers=_HEADERS)
             except EntrepotError as error:
-                title = "Not found" if isinstance(error, NotFound) else "Not now"
+                title = _TITLES.get(type(error), "Not now")
                 return HTMLResponse(refusal_page(frame, title, error.message), shape_of(error).status, headers=_HEADERS)
 
         return answer
@@ -130,8 +136,10 @@ class Console:
         with books.snapshot():
             return limits_page(frame, show_budgets(books, now, customer), show_limits(books, now), customer)
 
-    def _invoices(self, _: Request, books: Books, frame: Frame) -> str:
-        return invoices_page(frame, books.invoices())
+    def _invoices(self, request: Request, books: Books, frame: Frame) -> str:
+        period, customer = period_of_request(request), request.query_params.get("customer")
+        issued = [item for item in books.invoices(period) if customer in (None, item.customer)]
+        return invoices_page(frame, issued, period, customer)
 
     def _invoice(self, request: Request, books: Books, frame: Frame) -> str:
         invoice = books.invoice(request.path_params["number"])
@@ -165,6 +173,10 @@ class Console:
         outside = RedirectResponse("/login", 303, headers=_HEADERS)
         self._sessions.close(outside)
         return outside
+
+
+def _nothing(request: Request, _: Books, __: Frame) -> str:
+    raise NotFound(f"There is no page {request.url.path}.")
 
 
 def _asset(name: str, kind: str) -> Callable[[Request], Response]:

@@ -5,12 +5,10 @@ from html import escape
 from urllib.parse import quote
 
 from entrepot.core.money import parse_pico
-from entrepot.edge.console_markup import badge, bar, grouped, moment, money, name, table
-from entrepot.edge.console_pages import Frame, page
+from entrepot.edge.console_markup import badge, bar, grouped, moment, money, name, shown, table
+from entrepot.edge.console_pages import ROWS_SHOWN, Frame, page
 from entrepot.flows.show_limits import DeploymentLimits
 from entrepot.reporting.budgets import BudgetReport
-
-ROWS_SHOWN = 200
 
 
 def limits_page(
@@ -20,8 +18,9 @@ def limits_page(
     limited = [item for item in deployments if customer in (None, item.customer)]
     whose = f' of {escape(customer)} <small><a href="/limits">all customers</a></small>' if customer is not None else ""
     body = (
-        f'<section class="card"><h2>Budgets{whose}{_shown(budgets)}</h2>{_budgets(budgets[:ROWS_SHOWN])}</section>'
-        f'<section class="card"><h2>Quota and provisioned units{_shown(limited)}</h2>'
+        f'<section class="card"><h2>Budgets{whose}{shown(ROWS_SHOWN, budgets)}</h2>'
+        f"{_budgets(budgets[:ROWS_SHOWN])}</section>"
+        f'<section class="card"><h2>Quota and provisioned units{shown(ROWS_SHOWN, limited)}</h2>'
         f"{_deployments(limited[:ROWS_SHOWN])}</section>"
     )
     return page(frame, "Limits", body)
@@ -84,7 +83,3 @@ def _amount(text: str, unit: str) -> str:
 
 def _customer(customer: str) -> str:
     return f'<a href="/limits?customer={quote(customer, safe="")}">{escape(customer)}</a>'
-
-
-def _shown(rows: Sequence[object]) -> str:
-    return f"<small>{ROWS_SHOWN} of {grouped(len(rows))}</small>" if len(rows) > ROWS_SHOWN else ""

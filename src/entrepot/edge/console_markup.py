@@ -44,6 +44,11 @@ def tile(label: str, value: str, below: str = "") -> str:
     return f'<div class="tile"><div class="label">{escape(label)}</div><div class="value">{value}</div>{below}</div>'
 
 
+def shown(most: int, rows: Sequence[object]) -> str:
+    """How many of the rows are shown, where that is not all."""
+    return f"<small>{grouped(most)} of {grouped(len(rows))}</small>" if len(rows) > most else ""
+
+
 def bar(part: int, whole: int) -> str:
     """How large a part is of a whole, as a bar."""
     width = 100 * part // whole if whole else 0

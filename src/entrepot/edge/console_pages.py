@@ -2,18 +2,22 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
+from itertools import islice
 from typing import NamedTuple
+from urllib.parse import quote
 
 from entrepot.core.invoices import Invoice
 from entrepot.core.log_records import Reconciled
 from entrepot.core.money import parse_pico
 from entrepot.core.periods import format_instant
 from entrepot.core.usage_event import UsageEvent
-from entrepot.edge.console_markup import badge, bar, columns, fill, grouped, moment, money, name, table, tile
+from entrepot.edge.console_markup import badge, bar, columns, fill, grouped, moment, money, name, shown, table, tile
 from entrepot.flows.render_invoice import DOCUMENT_LANGUAGES
 from entrepot.flows.show_overview import CustomerRevenue, DeploymentTokens, LatestRequest, Overview
 from entrepot.ports.books import Quarantined
 
+ROWS_SHOWN = 200
+ROWS_OF_OVERVIEW = 20
 _REFRESH_S = 15
 _PAGES = (("/", "Overview"), ("/limits", "Limits"), ("/invoices", "Invoices"), ("/quarantine", "Quarantine"))
 _GOOD_OUTCOMES = {"stop", "length", "tool_calls", "imported"}
@@ -57,29 +61,39 @@ def overview_page(frame: Frame, overview: Overview, parts: Sequence[Part]) -> st
         "overview.html",
         tiles="".join(_tiles(overview)),
         revenue_note="before tax, accrued or not",
+        revenue_shown=shown(ROWS_OF_OVERVIEW, overview.revenue),
         revenue=_revenue(overview.revenue),
         health=_health(parts),
         deployments=_deployments(overview.deployments),
+        deployments_shown=shown(ROWS_OF_OVERVIEW, overview.deployments),
         requests=_requests(overview.requests),
     )
     return page(frame, "Overview", body, refresh=True)
 
 
-def invoices_page(frame: Frame, invoices: Sequence[Invoice]) -> str:
-    """All issued invoices, the newest first."""
+def invoices_page(frame: Frame, invoices: Sequence[Invoice], period: str | None, customer: str | None) -> str:
+    """Issued invoices, the newest first. invoices: already of the period and the customer alone, where one is named."""
     rows = [
         (
             f'<a href="/invoices/{escape(item.number)}">{escape(item.number)}</a>',
-            escape(item.period),
-            name(item.customer_name),
-            escape(f"{item.total} {item.currency}"),
+            f'<a href="/invoices?period={item.period}">{item.period}</a>',
+            f'<a href="/invoices?customer={quote(item.customer, safe="")}">{name(item.customer_name)}</a>',
+            f'{grouped(item.total)} <span class="soft">{escape(item.currency)}</span>',
             f'<span class="soft">{moment(item.issued_at)}</span>',
         )
-        for item in reversed(invoices)
+        for item in islice(reversed(invoices), ROWS_SHOWN)
     ]
     empty = "No invoice yet. Close a month that is over: <code>entrepot close 2024-03</code>"
+    whose = " ".join(escape(f"of {asked}") for asked in (customer, period) if asked is not None)
+    if whose:
+        empty = "No invoice."
+        whose += ' <small><a href="/invoices">all invoices</a></small>'
     listed = table(("Number", "Period", "Customer", "Total", "Issued"), rows, empty, numbers=(3,))
-    return page(frame, "Invoices", f'<section class="card"><h2>Invoices</h2>{listed}</section>')
+    return page(
+        frame,
+        "Invoices",
+        f'<section class="card"><h2>Invoices {whose}{shown(ROWS_SHOWN, invoices)}</h2>{listed}</section>',
+    )
 
 
 def invoice_page(frame: Frame, invoice: Invoice, line: int | None, requests: Iterable[UsageEvent]) -> str:
@@ -91,16 +105,16 @@ def invoice_page(frame: Frame, invoice: Invoice, line: int | None, requests: Ite
             escape(item.title),
             grouped(item.quantity) if item.counts else "",
             item.unit_price or "",
-            item.exact,
-            item.amount,
+            grouped(item.exact),
+            grouped(item.amount),
             f'<a href="/invoices/{escape(invoice.number)}?line={item.number}#requests">requests</a>',
         )
         for item in invoice.lines
     ]
     headings = ("#", "Model", "Meter", "Quantity", "Unit price", "Exact", "Amount", "")
     sums = (("Net", invoice.net), ("Tax", invoice.tax), ("Rounding left over", invoice.residual))
-    totals = "".join(f"<dt>{title}</dt><dd>{escape(value)}</dd>" for title, value in sums)
-    totals += f'<dt class="total">Total</dt><dd class="total">{escape(invoice.total)} {escape(invoice.currency)}</dd>'
+    totals = "".join(f"<dt>{title}</dt><dd>{grouped(value)}</dd>" for title, value in sums)
+    totals += f'<dt class="total">Total</dt><dd class="total">{grouped(invoice.total)} {escape(invoice.currency)}</dd>'
     body = fill(
         "invoice.html",
         number=escape(invoice.number),
@@ -148,8 +162,8 @@ def quarantine_page(frame: Frame, items: Sequence[Quarantined], total: int) -> s
         for item in items
     ]
     listed = table(("Kind", "Event", "Customer", "Model", "Reason"), rows, "Nothing waits: all usage is booked.")
-    shown = f"<small>{len(items)} of {grouped(total)}</small>" if total > len(items) else ""
-    return page(frame, "Quarantine", f'<section class="card"><h2>Quarantine{shown}</h2>{listed}</section>')
+    part = f"<small>{len(items)} of {grouped(total)}</small>" if total > len(items) else ""
+    return page(frame, "Quarantine", f'<section class="card"><h2>Quarantine{part}</h2>{listed}</section>')
 
 
 def refusal_page(frame: Frame, title: str, message: str) -> str:
@@ -196,7 +210,7 @@ def _revenue(rows: Sequence[CustomerRevenue]) -> str:
             bar(parse_pico(item.exact), largest[item.currency]),
             _amount(item),
         )
-        for item in rows
+        for item in rows[:ROWS_OF_OVERVIEW]
     ]
     return table(("Customer", "", "Amount"), listed, "No contract is in force.", numbers=(2,))
 
@@ -217,7 +231,7 @@ def _deployments(rows: Sequence[DeploymentTokens]) -> str:
             grouped(item.input_tokens),
             grouped(item.output_tokens),
         )
-        for item in rows
+        for item in rows[:ROWS_OF_OVERVIEW]
     ]
     headings = ("Deployment", "Customer", "Model", "", "Input", "Output")
     return table(headings, listed, "No tokens yet this month.", numbers=(4, 5))

@@ -123,7 +123,7 @@ class ControlApi:
 
     def invoices(self, request: Request, books: Books) -> object:
         """Issued invoices, of one period with ?period=."""
-        return _data(books.invoices(_period(request)))
+        return _data(books.invoices(period_of_request(request)))
 
     def invoice(self, request: Request, books: Books) -> object:
         """One invoice."""
@@ -156,7 +156,7 @@ class ControlApi:
 
     def concentration(self, request: Request, books: Books) -> object:
         """How much of a closed month's revenue hangs on whom, for each currency."""
-        period = _period(request)
+        period = period_of_request(request)
         if period is None:
             raise InvalidRequest("name the month: ?period=2024-03", param="period")
         declared = books.world()
@@ -219,7 +219,8 @@ def _limit(request: Request) -> int:
     return int(text)
 
 
-def _period(request: Request) -> str | None:
+def period_of_request(request: Request) -> str | None:
+    """The month that `period` asks for, or None without one. Raises: InvalidRequest."""
     text = request.query_params.get("period")
     try:
         return None if text is None else str(parse_period(text))
