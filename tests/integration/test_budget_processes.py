@@ -35,7 +35,7 @@ partners: [{{id: maker, name: Maker}}]
 models: [{{id: m, version: "1", partner: maker, context_tokens: 8192}}]
 upstreams:
   - {{id: up, kind: openai, base_url: "{base_url}", key_env: UP_KEY, usage_lookup: true, models: [m],
-     on_client_abort: drain}}
+     on_client_abort: drain, timeouts: {{connect_ms: 60000}}}}
 price_books:
   - id: list
     versions:
@@ -99,7 +99,7 @@ class Installation:
     def stop(self) -> None:
         for process in reversed(self._processes):
             process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=30)
+            process.communicate(timeout=60)
 
     def _start(self, command: list[str], environment: dict[str, str]) -> subprocess.Popen[str]:
         process = subprocess.Popen(

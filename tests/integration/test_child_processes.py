@@ -38,7 +38,7 @@ def with_log_process(home: Path, check: Check) -> None:
         try:
             await check(child, heard)
         finally:
-            await child.stop(10)
+            await child.stop(60)
 
     asyncio.run(run())
 
@@ -60,7 +60,7 @@ def test_a_child_that_was_told_to_stop_stays_stopped(tmp_path: Path) -> None:
     async def check(child: ChildProcess, heard: Heard) -> None:
         pid = child.pid
         assert pid is not None
-        await child.stop(10)
+        await child.stop(60)
         assert not is_alive(pid)
         assert (child.pid, child.starts, heard) == (None, 1, [])
 
@@ -84,7 +84,7 @@ def test_a_child_that_waits_to_be_started_again_is_stopped_at_once(tmp_path: Pat
         assert child.pid is not None
         os.kill(child.pid, signal.SIGKILL)
         await heard.anything.wait()
-        await child.stop(10)
+        await child.stop(60)
         assert child.starts == 1
 
     with_log_process(tmp_path, check)

@@ -54,7 +54,7 @@ class Owner:
         """What it said last."""
         assert self._process is not None
         self._process.send_signal(number)
-        return self._process.communicate(timeout=10)[1]
+        return self._process.communicate(timeout=60)[1]
 
     @contextlib.contextmanager
     def standing_still(self) -> Iterator[None]:
@@ -83,7 +83,7 @@ def server() -> Iterator[ValkeyServer]:
 
 
 async def until(counters: Shared, condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():
             counters.tick(now())
             await asyncio.sleep(0.005)
@@ -128,7 +128,7 @@ async def granted(counters: Shared, limit: Limit, need: int, wish: int = 0) -> G
 
 async def drawn_at_last(counters: Shared, others: list[Shared], limit: Limit, need: int) -> Outcome:
     """What comes of a draw once the counters can be asked again, all gateways ticking."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (outcome := await drawn(counters, limit, need)) is None:
             for one in (counters, *others):
                 one.tick(now())
@@ -138,7 +138,7 @@ async def drawn_at_last(counters: Shared, others: list[Shared], limit: Limit, ne
 
 async def asked(server: ValkeyServer, *words: bytes) -> Answer:
     client = ValkeyClient(asyncio.get_running_loop(), parse_server(server.url), 5.0)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not client.is_connected:
             client.tick()
             await asyncio.sleep(0.005)
@@ -343,7 +343,7 @@ def test_what_others_may_hold_idle_is_said_until_they_have_given_it_back(server:
             one.give([Return(limit, ahead, 0, got.taken_at)], now())
             fine = await granted(two, limit, 100, 100)
             assert (fine.units, fine.left) == (100, 800), "nothing is drawn ahead of what is scarce"
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while True:
                     one.tick(now())
                     short = await drawn(two, limit, 900)

@@ -270,9 +270,9 @@ class CrashRun:
                 return
 
     def _served(self) -> dict[str, dict[str, object]]:
-        """{request id: its last state} as the upstream wrote it."""
-        lines = self._state.read_text().splitlines() if self._state.exists() else []
-        return {item["id"]: item for item in map(json.loads, lines)}
+        """{request id: its last state} as the upstream wrote it; a line that it is writing may be there in part."""
+        whole, _, _ = (self._state.read_text() if self._state.exists() else "").rpartition("\n")
+        return {item["id"]: item for item in map(json.loads, whole.splitlines())}
 
     def _booked(self) -> dict[str, dict[str, object]]:
         lines = self._entrepot("usage", "export", "--format", "jsonl").splitlines()

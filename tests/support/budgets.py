@@ -15,6 +15,7 @@ from entrepot.core.identifiers import key_digest
 from entrepot.core.log_records import InstanceBegan, KeyIssued, KeyRevoked, LogRecord
 from entrepot.core.prices import Price
 from entrepot.core.tenancy import ApiKey, Customer, Deployment, Project
+from entrepot.core.upstream_rules import Timeouts, UpstreamRules
 from entrepot.core.world import World, WorldIndex
 from entrepot.flows.weigh_budgets import weigh_budgets
 from entrepot.provisioning.publish import compile_snapshot
@@ -24,6 +25,7 @@ from tests.support.gateway import KEY, Gateway
 
 INSTANCE = "0000002a"  # Of the gateways of tests.
 OUTPUT_PICO = 1_000_000
+PATIENT = UpstreamRules(timeouts=Timeouts(connect_ms=60_000))  # Of a thousand connections at once, some wait long.
 
 
 class KeptStandings:
@@ -82,7 +84,14 @@ class Weighing:
             projects=[project or Project("search", "acme")],
             deployments=[Deployment("chat", "search", "m")],
             upstreams=[
-                Upstream("up", "openai", {"m": "upstream-model"}, base_url or gateway.upstream.base_url, "UP_KEY")
+                Upstream(
+                    "up",
+                    "openai",
+                    {"m": "upstream-model"},
+                    base_url or gateway.upstream.base_url,
+                    "UP_KEY",
+                    rules=PATIENT,
+                )
             ],
         )
         models = made.models if model is None else (model,)

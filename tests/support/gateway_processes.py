@@ -107,7 +107,7 @@ class Installation:
         for process in processes:
             process.send_signal(signal.SIGTERM)
         for process in processes:
-            process.communicate(timeout=30)
+            process.communicate(timeout=60)
 
 
 def said(process: subprocess.Popen[str]) -> dict[str, Any]:

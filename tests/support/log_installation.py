@@ -54,7 +54,7 @@ class Installation:
         return [record for _, record in DiskLogReader(self.disk).read(START, 10**6)]
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not condition():  # noqa: ASYNC110 - it comes true on a disk or at another end
                 await asyncio.sleep(0.001)
 

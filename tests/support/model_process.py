@@ -63,7 +63,7 @@ class ModelProcess:
     def ended_usage(self, request_id: str) -> Any:
         """What a request took, once it no longer runs; a departure is noticed within a token or a batch."""
         usage: Any = {"state": "running"}
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while usage["state"] == "running":
             assert time.monotonic() < deadline, f"{request_id} still runs"
             usage = self.usage(request_id)

@@ -30,7 +30,7 @@ def gateway_of_operations() -> Iterator[Gateway]:
 
 def client_of(gateway: Gateway) -> OpenAI:
     """The client."""
-    return OpenAI(api_key=KEY, base_url=gateway.url + "/v1", max_retries=0, timeout=10)
+    return OpenAI(api_key=KEY, base_url=gateway.url + "/v1", max_retries=0, timeout=60)
 
 
 def recording(seconds: int = 3) -> bytes:

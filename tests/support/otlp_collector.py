@@ -62,7 +62,7 @@ def running_collector() -> Iterator[Collector]:
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            collector.gate.wait(10)
+            collector.gate.wait(60)
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if collector.status == 200:
                 collector.take(self.path, self.headers["Content-Type"], body)

@@ -22,7 +22,7 @@ from tests.support.tree import PROGRAMS, ROOT
 T = TypeVar("T")
 
 WORLD = ROOT / "tests" / "e2e" / "world.yaml"
-WAIT_S_MAX = 30.0
+WAIT_S_MAX = 60.0
 
 
 class Product(msgspec.Struct, frozen=True):

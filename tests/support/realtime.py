@@ -66,7 +66,7 @@ def running_realtime(counters: Counters | None = None) -> Iterator[Realtime]:
 
 def run(work: Coroutine[Any, Any, None]) -> None:
     async def bounded() -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(100):
             await work
 
     asyncio.run(bounded())
@@ -77,7 +77,7 @@ async def talking(realtime: Realtime, **headers: str) -> AsyncIterator[ClientCon
     """A plain WebSocket whose session has begun."""
     fields = headers or {"Authorization": f"Bearer {KEY}"}
     # Without a bound of its own: this library cannot close while it does not read.
-    async with connect(realtime.url, additional_headers=fields, max_queue=None) as connection:
+    async with connect(realtime.url, additional_headers=fields, max_queue=None, open_timeout=60) as connection:
         assert json.loads(await connection.recv())["type"] == "session.created"
         yield connection
 

@@ -104,7 +104,7 @@ def home_with_models(folder: Path, config: pytest.Config) -> Path:
     return folder
 
 
-def until(condition: Callable[[], bool], what: str, within_s: float = 30) -> None:
+def until(condition: Callable[[], bool], what: str, within_s: float = 60) -> None:
     """Waits for a condition. Fails with what was waited for."""
     deadline = time.monotonic() + within_s
     while not condition():

@@ -40,7 +40,7 @@ class ToldScript:
 async def with_told_script(server: ValkeyServer, work: Callable[[ToldScript], Awaitable[None]]) -> None:
     """Does work with the script on a server that is empty."""
     client = ValkeyClient(asyncio.get_running_loop(), parse_server(server.url), 5.0)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not client.is_connected:
             client.tick()
             await asyncio.sleep(0.005)

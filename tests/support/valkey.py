@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-WAIT_S_MAX = 10.0
+WAIT_S_MAX = 60.0
 
 
 class ValkeyServer:

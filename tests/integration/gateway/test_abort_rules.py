@@ -93,7 +93,7 @@ def test_a_thousand_streams_cut_at_random_are_metered_as_the_upstream_counts_whe
     table = prices(("m", "input_tokens", "1"), ("m", "output_tokens", "1"))
     log.append([applied(world(version(table), upstreams=(upstream,))), *gateway.sink.records])
     fold(books, log)
-    lookup = HttpUpstreamUsage(lambda _: (), lambda _: UPSTREAM_KEY)
+    lookup = HttpUpstreamUsage(lambda _: (), lambda _: UPSTREAM_KEY, timeout_s=60)
     resolve_usage(books, log, lookup, gateway.api.now() + GRACE_US)
     events = [record.event for record in log.records if isinstance(record, UsageRecorded)]
     assert equal_to_the_upstreams_count(gateway, events) == STREAMS

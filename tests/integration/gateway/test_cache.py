@@ -133,7 +133,7 @@ def test_nothing_of_it_leaves_before_its_usage_is_durable(gateway: Gateway) -> N
         client.settimeout(0.05)
         with pytest.raises(TimeoutError):
             client.recv(1)
-        client.settimeout(10)
+        client.settimeout(60)
         gateway.do(gateway.sink.release)
         assert b"x-entrepot-cache: hit" in read_until(client, b"w1 w2 w3")
 

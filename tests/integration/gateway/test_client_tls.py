@@ -188,6 +188,6 @@ def test_what_it_cannot_use_it_says_in_one_line(
     if environment["ENTREPOT_GATEWAY_CERTIFICATE_KEY"] == "other.key":
         environment["ENTREPOT_GATEWAY_CERTIFICATE_KEY"] = str(authority.sign("other").key)
     gateway = installation.start([sys.executable, "-m", "entrepot.compose.gateway", "--port", "0"], **environment)
-    _, stderr = gateway.communicate(timeout=20)
+    _, stderr = gateway.communicate(timeout=60)
     assert gateway.returncode == 1
     assert complaint in stderr.splitlines()[-1]

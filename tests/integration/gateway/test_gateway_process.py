@@ -73,7 +73,7 @@ def test_told_to_stop_it_lets_answers_end_and_takes_no_more(installation: Instal
         with pytest.raises(ConnectionRefusedError):
             connect(installation)
         assert read_to_end(busy).endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
-    assert gateway.wait(10) == 0
+    assert gateway.wait(60) == 0
     [recorded] = [record for record in installation.records() if isinstance(record, UsageRecorded)]
     assert recorded.event.meters["output_tokens"] == 40
 
@@ -84,7 +84,7 @@ def test_gateway_stopping(installation: Installation) -> None:
     with stream(installation, "hi [[chunks=9 stall=2]]", b"w2 ") as busy:
         gateway.send_signal(signal.SIGTERM)
         assert not read_to_end(busy).endswith(b"0\r\n\r\n")
-    assert gateway.wait(10) == 0
+    assert gateway.wait(60) == 0
     [abandoned] = [record for record in installation.records() if isinstance(record, Abandoned)]
     assert (abandoned.outcome, abandoned.answered, abandoned.output_tokens) == ("gateway_lost", True, 2)
 
@@ -93,11 +93,12 @@ def test_gateway_stopping(installation: Installation) -> None:
 def test_gateway_lost(installation: Installation) -> None:
     gateway = installation.start_gateway()
     with stream(installation, "hi [[chunks=9 stall=3]]", b"w3 "):
-        eventually(lambda: [record for record in installation.records() if isinstance(record, Progressed)])
+        eventually(lambda: 3 in [one.output_tokens for one in installation.records() if isinstance(one, Progressed)])
         gateway.kill()
         eventually(lambda: isinstance(installation.records()[-1], InstanceLost))
     # What was durable, but not yet acknowledged to the gateway, is there twice, which changes nothing.
-    [began, admitted, progressed, lost] = dict.fromkeys(installation.records())
+    [began, admitted, *progress, lost] = dict.fromkeys(installation.records())
+    progressed = progress[-1]  # A second may have ended amid the three words, and then there is one before it.
     assert isinstance(began, InstanceBegan)
     assert isinstance(admitted, Admitted)
     assert isinstance(progressed, Progressed)
@@ -117,7 +118,7 @@ def test_what_it_cannot_do_it_says_in_one_line(
     installation: Installation, arguments: list[str], complaint: str
 ) -> None:
     process = installation.start([sys.executable, "-m", "entrepot.compose.gateway", *arguments])
-    _, stderr = process.communicate(timeout=20)
+    _, stderr = process.communicate(timeout=60)
     assert process.returncode == 1
     assert complaint in stderr.splitlines()[-1]
 
@@ -129,7 +130,7 @@ def test_without_its_log_process_it_ends() -> None:
         with stream(installation, "hi [[stall=1]]", b"w1 ") as busy:
             installation.log.kill()
             assert not read_to_end(busy).endswith(b"0\r\n\r\n")
-        assert gateway.wait(10) == 1
+        assert gateway.wait(60) == 1
 
 
 def test_any_process_tells_the_counts_of_all_and_no_count_ever_falls(installation: Installation) -> None:

@@ -11,7 +11,7 @@ from entrepot.core.log_records import Abandoned, Attempted, AttemptEnded, UsageR
 from entrepot.core.upstream_rules import PoolRules, UpstreamRules
 from tests.scripted_upstream import ScriptedUpstream
 from tests.support.gateway import Gateway, deployment, eventually, running_gateway, target
-from tests.support.requests import ask, chat, read_until, request_bytes
+from tests.support.requests import Reply, ask, chat, read_until, request_bytes
 from tests.support.usage_rows import row
 
 SOON = PoolRules(hedge_after_ms=20)
@@ -88,10 +88,21 @@ def test_one_that_answers_in_time_is_asked_alone(gateway: Gateway) -> None:
     assert gateway.of(Attempted) == []
 
 
+def ask_both(gateway: Gateway, sooner: ScriptedUpstream, later: ScriptedUpstream, *, stream: bool = False) -> Reply:
+    """The answer to a request at which both have stalled: one goes on, and once its attempt has ended the other."""
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(ask, gateway, chat("hi", stream=stream))
+        eventually(lambda: gateway.upstream.served)
+        gateway.let_go_on(sooner)
+        eventually(lambda: gateway.of(AttemptEnded))
+        gateway.let_go_on(later)
+        return asked.result()
+
+
 def test_a_refusal_of_one_leaves_the_answer_to_the_other(gateway: Gateway) -> None:
-    pair(gateway, "delay=0.1 status=500 billed=1")
-    gateway.upstream.script = "delay=0.3"
-    assert ask(gateway, chat("hi")).status == 200
+    first = pair(gateway, "stall=0 status=500 billed=1")
+    gateway.upstream.script = "stall=0"
+    assert ask_both(gateway, first, gateway.upstream).status == 200
     [ended] = gateway.of(AttemptEnded)
     assert (ended.upstream, ended.outcome, ended.status) == ("first", "refused", 500)
     assert ended.meters["output_tokens"] == 3
@@ -105,13 +116,7 @@ def test_one_that_breaks_leaves_the_answer_to_the_other(gateway: Gateway, breaks
     gateway.upstream.script = "stall=0"
     one, other = (first, gateway.upstream) if breaks == "first" else (gateway.upstream, first)
     one.script = "stall=0 break=0"
-    with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(ask, gateway, chat("hi", stream=True))
-        eventually(lambda: gateway.upstream.served)
-        gateway.let_go_on(one)
-        eventually(lambda: gateway.of(AttemptEnded))
-        gateway.let_go_on(other)
-        assert asked.result().events()[-1] == "[DONE]"
+    assert ask_both(gateway, one, other, stream=True).events()[-1] == "[DONE]"
     [ended] = gateway.of(AttemptEnded)
     assert (ended.upstream, ended.outcome) == (breaks, "broken")
     assert gateway.usage().upstream == ("second" if breaks == "first" else "first")
@@ -119,9 +124,9 @@ def test_one_that_breaks_leaves_the_answer_to_the_other(gateway: Gateway, breaks
 
 
 def test_where_both_fail_the_last_one_is_told(gateway: Gateway) -> None:
-    pair(gateway, "delay=0.1 status=500")
-    gateway.upstream.script = "delay=0.3 status=503"
-    assert ask(gateway, chat("hi")).status == 503
+    first = pair(gateway, "stall=0 status=500")
+    gateway.upstream.script = "stall=0 status=503"
+    assert ask_both(gateway, first, gateway.upstream).status == 503
     assert gateway.usage().upstream == "second"
     assert [ended.status for ended in gateway.of(AttemptEnded)] == [500]
     assert nobody_is_left(gateway)

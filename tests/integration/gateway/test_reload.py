@@ -123,7 +123,7 @@ class Hasty(threading.Thread):
     def run(self) -> None:
         while not self._over.is_set() and len(self.failed) < 10:
             try:
-                with socket.create_connection(("127.0.0.1", self._port), timeout=10) as connection:
+                with socket.create_connection(("127.0.0.1", self._port), timeout=60) as connection:
                     connection.sendall(GET)
                     read_until(connection, ALIVE)
                 self.answered += 1
@@ -190,7 +190,7 @@ def test_stopping_does_not_wait_for_what_a_reload_left_to_finish(installation: I
         serve.send_signal(signal.SIGTERM)
         assert read_to_end(kept) == b""
         assert not read_to_end(stalled).endswith(END)
-    assert serve.wait(10) == 0
+    assert serve.wait(60) == 0
     with pytest.raises(ConnectionRefusedError):
         connect(installation)
 
@@ -223,5 +223,5 @@ def test_a_unix_socket_that_somebody_listens_on(installation: Installation, tmp_
         installation.start_serve(ENTREPOT_GATEWAY_SOCKET=str(tmp_path / "nowhere" / "socket"))
     serve = installation.start_serve(ENTREPOT_GATEWAY_SOCKET=str(tmp_path / "taken"))  # Left behind: nobody listens.
     serve.send_signal(signal.SIGTERM)
-    assert serve.wait(20) == 0
+    assert serve.wait(60) == 0
     assert not (tmp_path / "taken").exists()

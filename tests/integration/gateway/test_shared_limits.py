@@ -23,7 +23,7 @@ from entrepot.core.log_records import Admitted, UsageRecorded
 from entrepot.core.periods import MINUTE
 from entrepot.core.snapshot import ServedDeployment
 from entrepot.core.tokens import TOKEN_METERS
-from entrepot.core.upstream_rules import UpstreamRules
+from entrepot.core.upstream_rules import Timeouts, UpstreamRules
 from tests.support.crowd import ask_all, statuses
 from tests.support.gateway import deployment, eventually, snapshot, target
 from tests.support.gateway_processes import Installation, installed, said
@@ -37,6 +37,7 @@ TOKENS = 1 + CHUNKS  # Of a request, as the upstream counts.
 HELD = 3 + 3 + len(PROMPT) + CHUNKS  # What is held of it: as many tokens as its prompt has bytes, and some around them.
 OFFERED = 240
 WORTH = 160
+PATIENT = Timeouts(connect_ms=60_000)  # Of a thousand connections at once, some wait long.
 
 
 class Fleet:
@@ -60,7 +61,7 @@ class Fleet:
         """A deployment for each limit, by name."""
         for machine in self.machines:
             served = [serve(machine, name, limit) for name, limit in limited]
-            rules = {"up": UpstreamRules(on_client_abort="drain")}
+            rules = {"up": UpstreamRules(on_client_abort="drain", timeouts=PATIENT)}
             FileSnapshots(machine.settings.snapshot_file).publish(snapshot(*served, upstreams=rules))
 
     def admitted(self, name: str) -> int:

@@ -88,4 +88,4 @@ def test_a_certificate_that_is_refused_is_said_once(
 def test_an_authority_that_cannot_be_read(home: Installation) -> None:
     command = [sys.executable, "-m", "entrepot.compose.gateway", "--port", "0"]
     gateway = home.start(command, ENTREPOT_UPSTREAM_CA="/nowhere.pem")
-    assert "upstream_ca /nowhere.pem cannot be used: No such file" in gateway.communicate(timeout=20)[1]
+    assert "upstream_ca /nowhere.pem cannot be used: No such file" in gateway.communicate(timeout=60)[1]

@@ -75,7 +75,7 @@ def test_nothing_of_the_end_leaves_before_the_usage_is_durable(gateway: Gateway)
         client.settimeout(0.05)
         with pytest.raises(TimeoutError):
             client.recv(1)
-        client.settimeout(10)
+        client.settimeout(60)
         gateway.do(gateway.sink.release)
         assert read_until(client, b"0\r\n\r\n") == b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"
 
@@ -89,7 +89,7 @@ def test_nothing_of_a_whole_answer_leaves_before_the_usage_is_durable(gateway: G
         client.settimeout(0.05)
         with pytest.raises(TimeoutError):
             client.recv(1)
-        client.settimeout(10)
+        client.settimeout(60)
         gateway.do(gateway.sink.release)
         assert read_until(client, b"w1 w2 w3").startswith(b"HTTP/1.1 200 OK")
 

@@ -5,12 +5,19 @@ from functools import partial
 
 import pytest
 
+from entrepot.adapters.handed_on import batch_thread
 from entrepot.adapters.handed_on.otlp_exporter import OtlpExporter
 from entrepot.core.errors import BadInput
 from tests.support.gateway import eventually
 from tests.support.otlp_collector import running_collector
 
 BATCH = b'{"resourceSpans":[]}'
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits is handed on before an end, however slow the machine is."""
+    monkeypatch.setattr(batch_thread, "_ENDING_S_MAX", 60.0)
 
 
 def test_batches_arrive() -> None:
