@@ -11,8 +11,7 @@ Its answer is w1 w2 w3 …, a token each; a prompt has as many tokens as words. 
     stall=K      says nothing more after K chunks, before it is told to go on; 0 before the head
     status=N     an error answer                     code=…        its code (scripted)
     junk=1       200 with something that is not JSON               gzip=1        an answer that is compressed
-    cut=1        closes in the middle of a whole answer            pause=usage   says nothing more after the usage,
-                                                                   or breaks there with break=usage
+    cut=1        closes in the middle of a whole answer            pause=usage   stalls after the usage; or break=usage
     usage=no     reports none; bad: one that does not sum up; growing: in every event of a stream as well
     cached=N, reasoning=N   parts of the usage
     finish=…     the finish reason (stop)            tool=1        answers with a tool call
@@ -349,8 +348,7 @@ class Answer:
         if is_billed:
             self.served.completion_tokens = self._chunks()
         else:  # Its account has nothing of what it refused, either.
-            for count in ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens"):
-                setattr(self.served, count, 0)
+            vars(self.served).update(prompt_tokens=0, completion_tokens=0, cached_tokens=0, reasoning_tokens=0)
         usage = self._usage_member() if is_billed else {}
         self._whole(status, self._json({"error": error} | usage), b"Retry-After: 7\r\n" if status == 429 else b"")
 
