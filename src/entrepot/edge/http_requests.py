@@ -20,6 +20,8 @@ _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 _HEAD = re.compile(
     rb"(" + _TOKEN + rb") (/[!-~]*+) HTTP/1\.([01])(?:\r\n" + _TOKEN + rb":[^\x00-\x08\x0a-\x1f\x7f]*+)*+"
 )
+_ABSOLUTE = re.compile(rb"(" + _TOKEN + rb" )https?://([0-9A-Za-z.:_~%\[\]-]++)(?=/)", re.IGNORECASE)
+_HOST = re.compile(rb"\r\nhost:[ \t]*+([^\r]*+)", re.IGNORECASE)
 _OTHER_VERSION = re.compile(rb"[A-Z]+ [!-~]+ HTTP/(?!1\.[01]\r)[0-9]")
 _READ = frozenset({
     b"host",
@@ -191,7 +193,7 @@ class RequestReader:
         return last
 
     def _read_head(self, text: bytes) -> RequestHead:
-        match = _HEAD.fullmatch(text)
+        match = _HEAD.fullmatch(text) or _HEAD.fullmatch(_in_origin_form(text))
         if match is None:
             if _OTHER_VERSION.match(text):
                 raise Refusal(505, "Only HTTP/1.1 is spoken here.")
@@ -263,6 +265,17 @@ class RequestReader:
         limit = self._limits.body_bytes_of(head.path)
         if size > limit:
             raise Refusal(413, f"The request's body is larger than {limit} bytes.", head.path)
+
+
+def _in_origin_form(text: bytes) -> bytes:
+    """The head with its target as a path, where it came as a whole address: of the host that Host names, no other.
+
+    Clients write it so to a proxy; any server must take it. Source: RFC 9112 section 3.2.2.
+    """
+    target, host = _ABSOLUTE.match(text), _HOST.search(text)
+    if target is None or host is None or target[2].lower() != host[1].rstrip().lower():
+        return text
+    return target[1] + text[target.end() :]
 
 
 def _fields_of(text: bytes) -> dict[bytes, bytes]:

@@ -16,6 +16,7 @@ from entrepot.dialects import azure, openai, realtime
 from entrepot.dialects.operations import OPERATIONS
 from entrepot.edge import websocket
 from entrepot.edge.client_connection import ClientConnection, ClientLimits, Connection
+from entrepot.edge.cross_origin import allowed, preflight_fields
 from entrepot.edge.error_bodies import protocol_error
 from entrepot.edge.gateway_report import GatewayReport, Scrape, Watchers
 from entrepot.edge.http_answers import JSON, TEXT
@@ -97,7 +98,7 @@ class InferenceApi:
         except EntrepotError as error:
             call.refuse(error)
         except MethodRefused as refused:
-            self._refuse_method(refused.route, call)
+            self._refuse_method(refused.route, head, call)
         except Exception:  # noqa: BLE001 - the boundary of the process: logged, answered, and counted
             _log.exception("request_failed request_id=%s", call.id)
             call.refuse(EntrepotError(f"Something went wrong here; ask the operator about the request {call.id}."))
@@ -114,7 +115,7 @@ class InferenceApi:
             call.refuse(error)
             return False
         except MethodRefused as refused:
-            self._refuse_method(refused.route, call)
+            self._refuse_method(refused.route, head, call)
             return False
         return True
 
@@ -153,10 +154,15 @@ class InferenceApi:
         head.found = found
         return found
 
-    def _refuse_method(self, route: Route, call: InferenceCall) -> None:
-        allowed = b", ".join(route.methods).decode()
-        error = protocol_error(405, f"{route.path} is asked with {allowed}.", is_azure=route.is_azure)
-        call.reply_error(error, f"Allow: {allowed}\r\n")
+    def _refuse_method(self, route: Route, head: RequestHead, call: InferenceCall) -> None:
+        """Refuses a method, unless it is a browser's question before the one of its page."""
+        preflight = preflight_fields(head, route)
+        if preflight:
+            call.reply(200, "text/plain", b"", preflight)
+            return
+        methods = allowed(route)
+        error = protocol_error(405, f"{route.path} is asked with {methods}.", is_azure=route.is_azure)
+        call.reply_error(error, f"Allow: {methods}\r\n")
 
     def _infer(self, found: Found, request: Request, call: InferenceCall, connection: ClientConnection) -> None:
         head = request.head

@@ -13,6 +13,7 @@ from entrepot.dialects.openai_wire import UpstreamError
 from entrepot.dialects.service_tiers import with_tier
 from entrepot.edge import error_bodies
 from entrepot.edge.client_connection import ClientConnection
+from entrepot.edge.cross_origin import OPEN_TO_PAGES, lets_pages_in
 from entrepot.edge.deprecation_fields import deprecation_fields
 from entrepot.edge.error_bodies import ErrorAnswer
 from entrepot.edge.gateway_metrics import Tally
@@ -290,9 +291,15 @@ class InferenceCall:
             fields += limit_fields(self._standings(now), is_azure=self._speaks_azure)
         if self.marks is not None:
             fields += self.marks.echo
+            if self.marks.from_page and self._lets_pages_in:
+                fields += OPEN_TO_PAGES
             if self.marks.timed:
                 fields += timing_field(self.at, self.stages, self.usage, now, self._cost)
         return fields
+
+    @property
+    def _lets_pages_in(self) -> bool:
+        return not self.is_azure if self.found is None else lets_pages_in(self.found.route)
 
     @property
     def _cost(self) -> tuple[int, str] | None:

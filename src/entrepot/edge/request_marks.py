@@ -9,7 +9,7 @@ import re
 from typing import NamedTuple
 
 _FIELD = re.compile(
-    rb"\r\n(x-client-request-id|x-ms-client-request-id|x-request-id|traceparent|x-entrepot-timing):[ \t]*+"
+    rb"\r\n(x-client-request-id|x-ms-client-request-id|x-request-id|traceparent|x-entrepot-timing|origin):[ \t]*+"
     rb"([^\r]*)",
     re.IGNORECASE,
 )
@@ -32,12 +32,16 @@ class Parent(NamedTuple):
 
 
 class Marks(NamedTuple):
-    """echo: header lines that give the client its own ids back. id: the first of these. timed: it asks for timings."""
+    """echo: header lines that give the client its own ids back. id: the first of these. timed: it asks for timings.
+
+    from_page: a browser asks for a page.
+    """
 
     id: str
     echo: str
     parent: Parent | None
     timed: bool
+    from_page: bool
 
 
 def marks_of(head: bytes) -> Marks | None:
@@ -53,6 +57,7 @@ def marks_of(head: bytes) -> Marks | None:
         echo="".join(f"{name}: {value}\r\n" for name, value in ids.items()),
         parent=_parent(found.get(b"traceparent", b"")),
         timed=found.get(b"x-entrepot-timing", b"") not in {b"", b"0"},
+        from_page=b"origin" in found,
     )
     return marks if any(marks) else None
 

@@ -121,6 +121,7 @@ class Found:
     name: str = ""
 
 
+_SLASH_TWICE = b"//openai/"
 _WHOLE = {route.path.encode(): Found(route) for route in ROUTES if "{" not in route.path}
 # {what stands before the segment: {what stands behind it: route}}
 _PARTED: dict[bytes, dict[bytes, Route]] = {}
@@ -131,7 +132,11 @@ for _route in ROUTES:
 
 
 def find_route(path: bytes) -> Found:
-    """The route of a path as sent: nothing is decoded or tidied up before it is matched. Raises: RouteNotFound."""
+    """The route of a path as sent: nothing is decoded or tidied up before it is matched. Raises: RouteNotFound.
+
+    But for the slash that an endpoint ends with, as Azure's portal shows it: clients that put /openai behind it, and
+    Azure's own samples, write two.
+    """
     whole = _WHOLE.get(path)
     if whole is not None:
         return whole
@@ -141,6 +146,8 @@ def find_route(path: bytes) -> Found:
             route = by_rest.get(slash + rest)
             if route is not None and segment:
                 return Found(route, segment, azure.decode_segment(segment))
+    if path.startswith(_SLASH_TWICE):
+        return find_route(path[1:])
     raise RouteNotFound(f"There is no {_shown(path)} here; see GET /v1/models and POST /v1/chat/completions.")
 
 
@@ -166,6 +173,8 @@ def check_found(route: Route, method: bytes, query: bytes) -> None:
 
 def speaks_azure(path: bytes) -> bool:
     """Whether a path, known or not, is answered in Azure's dialect."""
+    if path.startswith(_SLASH_TWICE):
+        path = path[1:]
     return path.startswith(b"/openai/") and not path.startswith(b"/openai/v1/")
 
 

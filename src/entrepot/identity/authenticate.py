@@ -64,7 +64,10 @@ class Directory:
             return self._acting_for(project.decode("ascii", "replace"), tier.decode("ascii", "replace"))
         if looks_like_token(credential.text):
             return self._caller_of_token(credential, at)
-        raise InvalidApiKey("The API key is not known here, or was revoked; check the key and the endpoint.")
+        # OpenAI's first words, by which clients (LiteLLM) tell a wrong key from other requests that are at fault.
+        raise InvalidApiKey(
+            "Incorrect API key provided: it is not known here, or was revoked; check the key and the endpoint."
+        )
 
     def _caller_of_key(self, digest: str) -> Caller | None:
         key, name = self._keys.get(digest, ("", ""))

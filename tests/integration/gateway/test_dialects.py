@@ -51,6 +51,30 @@ def test_undated_routes_need_no_version(gateway: Gateway, query: str) -> None:
     assert ask(gateway, path=f"/openai/v1/models{query}").status == 200
 
 
+@pytest.mark.parametrize("path", [AZURE.format("chat"), "/openai/v1/chat/completions"])
+def test_an_endpoint_may_end_with_a_slash_as_azures_portal_shows_it(gateway: Gateway, path: str) -> None:
+    assert ask(gateway, chat("hi"), path=f"/{path}").status == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["//v1/chat/completions", "///openai/v1/chat/completions", "//openai//v1/models", "//healthz"]
+)
+def test_no_other_path_has_slashes_to_spare(gateway: Gateway, path: str) -> None:
+    assert ask(gateway, chat("hi"), path=path).status == 404
+
+
+def test_a_slash_to_spare_leaves_the_dialect(gateway: Gateway) -> None:
+    assert ask(gateway, chat("hi"), path=f"/{azure(name='none')}").error.keys() == {"code", "message"}
+    assert ask(gateway, chat("hi"), path="//openai/v1/nothing").error.keys() == OPENAI_MEMBERS
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", AZURE.format("chat")])
+def test_a_wrong_key_is_told_in_the_words_that_clients_look_for(gateway: Gateway, path: str) -> None:
+    reply = ask(gateway, chat("hi"), path=path, headers={"api-key": "wrong"})
+    assert reply.status == 401
+    assert reply.error["message"].startswith("Incorrect API key provided")
+
+
 @pytest.mark.parametrize(
     ("path", "status", "code"),
     [

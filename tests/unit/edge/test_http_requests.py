@@ -44,6 +44,28 @@ def test_a_request_in_chunks() -> None:
     assert read(head("Transfer-Encoding: Chunked") + b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n").body == b"abcde"
 
 
+@pytest.mark.parametrize("target", ["http://gateway", "https://gateway", "HTTP://GateWay"])
+def test_a_target_may_be_the_whole_address(target: str) -> None:
+    whole = head("Authorization: Bearer key", "Content-Length: 5").replace(b" /v1/x", f" {target}/v1/x?a=/b".encode())
+    reader = RequestReader(LIMITS)
+    for request in (reader.feed(whole + b"hello"), reader.feed(whole + b"again")):
+        assert request is not None
+        assert (request.head.path, request.head.query) == (b"/v1/x", b"a=/b")
+        assert request.head.credential.text == b"key"
+    assert read(whole + b"hello").body == b"hello"
+
+
+@pytest.mark.parametrize(
+    "target", ["http://gateway:80", "http://gateway.", "ftp://gateway", "http://me@gateway", "//gateway"]
+)
+def test_the_whole_address_of_another_host_is_refused(target: str) -> None:
+    data = f"POST {target}/v1/x HTTP/1.1\r\nHost: gateway\r\n\r\n".encode()
+    if target == "//gateway":  # A path that nothing here has.
+        assert read(data).head.path == b"//gateway/v1/x"
+    else:
+        assert refused(data) == 400
+
+
 def test_a_request_without_a_body() -> None:
     request = read(b"GET /v1/models?a=b&c=%20 HTTP/1.1\r\nHost: x\r\napi-key: k\r\n\r\n")
     assert (request.head.path, request.head.query, request.head.credential.text, request.body) == (
