@@ -30,6 +30,7 @@ from entrepot.core.log_records import (
     PartnerReported,
     Progressed,
     Reconciled,
+    ServedAt,
     UsageRecorded,
     WorldApplied,
 )
@@ -68,7 +69,7 @@ _Landmark = (
     | InstanceBegan
     | Reconciled
 )
-_Life = Admitted | Attempted | AttemptEnded | Progressed | Abandoned | InstanceLost
+_Life = Admitted | Attempted | AttemptEnded | Progressed | Abandoned | InstanceLost | ServedAt
 _Long = Marked | MonthClosed  # Landmarks whose work has no bound: they are folded in pieces, a transaction each.
 
 
@@ -154,6 +155,8 @@ class Fold:
                 self._books.begin_attempt(record)
             elif isinstance(record, AttemptEnded):
                 self._books.end_attempt(record)
+            elif isinstance(record, ServedAt):
+                self._books.note_served(record)
             elif isinstance(record, Progressed):
                 self._books.note_progress(((record.id, record.output_tokens), *record.others))
             elif record.id in over:

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from entrepot.cli.main import main
 from entrepot.compose.books import open_log
 from entrepot.compose.settings import load_settings
-from entrepot.core.log_records import UsageRecorded
+from entrepot.core.log_records import ServedAt, UsageRecorded
 from entrepot.core.money import parse_pico
 from entrepot.core.periods import DAY, HOUR, SECOND, parse_instant
 from entrepot.core.usage_event import UsageEvent
@@ -49,6 +50,8 @@ price_books:
         prices:
           - {model: gpt-4, meter: input_tokens, per_million: "30"}
           - {model: gpt-4, meter: output_tokens, per_million: "60"}
+          - {model: gpt-4, meter: input_tokens, tier: flex, per_million: "15"}
+          - {model: gpt-4, meter: output_tokens, tier: flex, per_million: "30"}
 customers: [{id: acme, name: Acme}]
 contracts: [{customer: acme, effective_from: 2024-01-01, price_book: list, currency: USD}]
 projects: [{id: search, customer: acme}]
@@ -169,6 +172,27 @@ def test_costs_beside_the_agreed_price(run: Run, tmp_path: Path) -> None:
     assert (one["kind"], one["day"], one["meter"], one["upstream"]) == ("price", "2024-03-05", "input_tokens", "")
     assert found["currency"] == "USD"
     assert found["price_worth"] == one["worth"]
+
+
+def test_what_was_asked_at_flex_is_owed_at_the_tier_it_was_served_at(run: Run, tmp_path: Path) -> None:
+    """Each second of these requests was served at the default tier, which its upstream said, and charged for."""
+    asked = [
+        msgspec.structs.replace(event, id=f"flex-{number}", tier="flex", meters={"input_tokens": 10_000})
+        for number, event in enumerate(event for event in used() if (event.finished_at - MARCH) // DAY == 8)
+    ]
+    with open_log(load_settings({"ENTREPOT_HOME": str(tmp_path / "var")}, {})) as log:
+        log.append([ServedAt(event.id, event.admitted_at, "default") for event in asked[::2]])
+        log.append([UsageRecorded(event) for event in asked])
+    tokens = sum(event.meters["input_tokens"] for event in used() if (event.finished_at - MARCH) // DAY == 8)
+    bucket = usage_page()["data"][8]
+    for served, agrees in (((30, 15), True), ((15, 15), False), ((30, 30), False)):
+        flex = sum(len(asked) // 2 * 10_000 * price for price in served)
+        page = [{**bucket, "results": [_cost("gpt-4-0613, input", (tokens * 30 + flex) / 10**6)]}]
+        costs = write(tmp_path / f"costs-{served}.json", {**usage_page(), "data": page})
+        assert run("reconcile", "import", "openai", costs)[0] == 0
+        found = run("reconcile", "partner", "openai", "2024-03")[1]
+        assert found["agrees"] is agrees, found["findings"]
+    assert run("verify")[1]["equal"]
 
 
 def _cost(item: str, value: float) -> dict[str, Any]:

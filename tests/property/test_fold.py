@@ -15,6 +15,7 @@ from entrepot.core.log_records import (
     Marked,
     MonthClosed,
     Progressed,
+    ServedAt,
     UsageRecorded,
 )
 from entrepot.core.money import parse_pico
@@ -105,6 +106,7 @@ RECORDS: st.SearchStrategy[LogRecord] = st.one_of(
         IDS,
         st.integers(0, 9),
     ),
+    st.builds(ServedAt, IDS, TIMES, st.sampled_from(["default", "flex"])),
     st.builds(lambda name: InstanceLost(instance=name, at=MARCH), st.sampled_from(["one", "two"])),
     st.sampled_from([applied(item) for item in WORLDS]),
     TIMES.map(lambda at: Marked(at=at)),

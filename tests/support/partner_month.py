@@ -101,7 +101,7 @@ def findings(ours: Iterable[UsageEvent], theirs: Iterable[ReportedRow], days: in
     ways = [OurCounts(way, bounds, KEYS.values(), CHARGES.skew_us, by_key=True) for way in COUNTED_AT]
     for event in ours:
         for counts in ways:
-            counts.add_event(event)
+            counts.add_event(event, event.tier)
     labels = [f"2024-03-{day + 1:02d}" for day in range(days)]
     names = {model: model for model in MODELS}
     all_told = {"usage": [True] * days, "cost": [False] * days}

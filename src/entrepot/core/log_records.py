@@ -201,6 +201,17 @@ class Reconciled(_Record, frozen=True, gc=False):
     faults: tuple[str, ...]
 
 
+class ServedAt(_Record, frozen=True, gc=False):
+    """An upstream says that it served a request at another tier than it was asked for, and is owed for that one.
+
+    admitted_at: when the request was. The customer is billed at the tier of its UsageRecorded.
+    """
+
+    id: str
+    admitted_at: Instant
+    tier: str
+
+
 LogRecord = (
     Admitted
     | Progressed
@@ -219,6 +230,7 @@ LogRecord = (
     | PartnerReported
     | InstanceBegan
     | Reconciled
+    | ServedAt
 )
 
 _encoder = msgspec.msgpack.Encoder(order="deterministic")

@@ -11,10 +11,17 @@ from typing import Literal
 import msgspec
 
 from entrepot.core.periods import MINUTE, Instant
+from entrepot.core.tokens import BATCH_TIER
 
 ServiceTier = Literal["default", "priority", "flex"]
 
 _STANDARD = frozenset({"default", "standard"})  # The same, in the words of different upstreams.
+_SAID: dict[str, ServiceTier] = {
+    **dict.fromkeys(_STANDARD, "default"),
+    "priority": "priority",
+    "fast": "priority",
+    "flex": "flex",
+}
 
 QUARTER_MINUTES = 15
 QUARTER = QUARTER_MINUTES * MINUTE
@@ -62,6 +69,14 @@ def billed_tier(admitted: str, said: str) -> str:
     admitted at, and no other word of it changes anything.
     """
     return "default" if admitted == "priority" and said in _STANDARD else admitted
+
+
+def owed_tier(billed: str, said: str = "") -> str:
+    """The tier that an upstream is owed for. said: by it, of the tier it served at; "" for nothing.
+
+    Where it says nothing that is known, that which it was asked for: the requests of a batch are ordinary ones to it.
+    """
+    return _SAID.get(said, "default" if billed == BATCH_TIER else billed)
 
 
 def quarter_of(at: Instant) -> int:

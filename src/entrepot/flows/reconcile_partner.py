@@ -10,6 +10,7 @@ from entrepot.core.log_records import PartnerReported
 from entrepot.core.money import format_pico, parse_pico
 from entrepot.core.partner_usage import COST, PartnerCharges, ReportedKind
 from entrepot.core.periods import HOUR, Instant, Period, format_instant, local_time, parse_instant
+from entrepot.core.service_tiers import owed_tier
 from entrepot.core.world import World, WorldIndex
 from entrepot.ports.books import Books
 from entrepot.ports.clock import Clock
@@ -158,18 +159,23 @@ def _count(
     ways: Sequence[OurCounts], books: Books, bounds: Sequence[Instant], progress: Callable[[int], object]
 ) -> None:
     since, until = bounds[0] - _LONGEST_US, bounds[-1] + HOUR
+    served = books.served_tiers(since, until)
+
+    def owed(event_id: str, billed: str) -> str:
+        return served.get(event_id) or owed_tier(billed)
+
     for number, (_, event) in enumerate(books.booked_events(since, until), start=1):
         for ours in ways:
-            ours.add_event(event)
+            ours.add_event(event, owed(event.id, event.tier))
         if number % 100_000 == 0:
             progress(number)
     for item in books.quarantined():
         if item.kind == "unpriced" and since <= item.event.admitted_at < until:
             for ours in ways:
-                ours.add_event(item.event, waits=True)
-    for model, attempt in books.ended_attempts(since, until):
+                ours.add_event(item.event, owed(item.event.id, item.event.tier), waits=True)
+    for series, attempt in books.ended_attempts(since, until):
         for ours in ways:
-            ours.add_attempt(model, attempt)
+            ours.add_attempt(series.model, owed_tier(series.tier), attempt)
 
 
 def _world(books: Books) -> World:
@@ -199,9 +205,9 @@ def _prices(terms: WorldIndex, charges: PartnerCharges, bounds: Sequence[Instant
     """What a unit costs us by the declared price book; only where that does not depend on quantity, hour or length."""
     versions = terms.price_versions(charges.price_book, charges.zone) if charges.price_book else []
 
-    def price_of(model: str, meter: str, day: int) -> int | None:
+    def price_of(model: str, meter: str, tier: str, day: int) -> int | None:
         known = [version for begins, version in versions if begins <= bounds[day]]
-        price = terms.prices(known[-1].id).price(model, meter, "default") if known else None
+        price = terms.prices(known[-1].id).price(model, meter, tier) if known else None
         return price.unit_pico if price is not None and price.mode == "flat" else None
 
     return price_of

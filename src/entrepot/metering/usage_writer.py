@@ -7,7 +7,7 @@ import msgspec
 
 from entrepot.core.counting import Totals
 from entrepot.core.errors import UsageLogUnavailable
-from entrepot.core.log_records import Abandoned, Admitted, Attempted, AttemptEnded, Progressed, UsageRecorded
+from entrepot.core.log_records import Abandoned, Admitted, Attempted, AttemptEnded, Progressed, ServedAt, UsageRecorded
 from entrepot.core.periods import Instant
 from entrepot.core.usage_event import Outcome, Source, UsageEvent
 from entrepot.ports.clock import Clock
@@ -72,6 +72,10 @@ class UsageWriter:
         at = self.now(admitted)
         self._append(Attempted(admitted.id, number, at, admitted.upstream))
         return at
+
+    def served_at(self, admitted: Admitted, tier: str) -> None:
+        """Says that an upstream served a request at another tier than it was asked for."""
+        self._append(ServedAt(admitted.id, admitted.at, tier))
 
     def end_attempt(self, ended: AttemptEnded) -> None:
         """Says what came of an attempt that the client has no answer from."""

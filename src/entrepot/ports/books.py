@@ -11,7 +11,7 @@ import msgspec
 
 from entrepot.core.charges import Pool, Reading, Series
 from entrepot.core.journal import JournalEntry
-from entrepot.core.log_records import Abandoned, Admitted, Attempted, AttemptEnded
+from entrepot.core.log_records import Abandoned, Admitted, Attempted, AttemptEnded, ServedAt
 from entrepot.core.periods import END_OF_TIME, Instant
 from entrepot.core.tenancy import ApiKey
 from entrepot.core.usage_event import UsageEvent
@@ -151,6 +151,10 @@ class EventStore(BudgetStore, Protocol):
 
     def end_attempt(self, ended: AttemptEnded) -> None:
         """Keeps what came of an attempt; the first word stands, until one says what the upstream reported."""
+        ...
+
+    def note_served(self, served: ServedAt) -> None:
+        """Keeps at which tier an upstream says it served a request; the first word stands."""
         ...
 
     def attempts(self, event_ids: Sequence[str]) -> list[MadeAttempt]:

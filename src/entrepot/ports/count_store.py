@@ -49,8 +49,15 @@ class CountStore(Protocol):
         """Usage events admitted in [since, until) with what they are counted in, in no order that means anything."""
         ...
 
-    def ended_attempts(self, since: Instant, until: Instant) -> Iterator[tuple[str, AttemptEnded]]:
-        """(model, attempt) of attempts that began in [since, until), gave no answer and whose usage was reported."""
+    def ended_attempts(self, since: Instant, until: Instant) -> Iterator[tuple[Series, AttemptEnded]]:
+        """(what its request is counted in, attempt) of attempts that began in [since, until) and gave no answer.
+
+        Only those whose usage was reported.
+        """
+        ...
+
+    def served_tiers(self, since: Instant, until: Instant) -> dict[str, str]:
+        """{event: tier} of requests admitted in [since, until) that an upstream served at another than it was asked."""
         ...
 
     def counted_readings(self, since: Instant, until: Instant) -> Iterator[CountedReading]:

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from fractions import Fraction
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -15,8 +16,8 @@ from entrepot.reconciling.steps import lasting_steps
 # partner's count beside ours. price: what the partner charges beside its own count at the agreed price.
 FindingKind = Literal["missing", "unknown", "less", "more", "price"]
 
-# (model, meter, day) -> the agreed price of a unit in pico, or None.
-PriceOf = Callable[[str, str, int], int | None]
+# (model, meter, tier, day) -> the agreed price of a unit in pico, or None.
+PriceOf = Callable[[str, str, str, int], int | None]
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -54,6 +55,13 @@ class _Theirs(NamedTuple):
     told: list[bool]
     pico: list[int]
     slack: list[int]
+
+
+class _Price(NamedTuple):
+    """Of a unit in pico, on average, and how far it may be off where a request counts on another day."""
+
+    mean: Fraction
+    spread: int
 
 
 class Comparison:
@@ -143,15 +151,17 @@ class Comparison:
                 for day, step in zip(range(first, last), steps, strict=True):
                     allowed = self._charges.allowed_pico(cell.meter, counted[day] * PICO) + theirs.slack[day]
                     if abs(step) * PICO > allowed:
-                        yield self._unit_finding(cell, day, counted[day], theirs, step)
+                        price = self._price(ours, cell, day)
+                        yield self._unit_finding(cell, day, counted[day], theirs, step, price)
 
-    def _unit_finding(self, cell: Cell, day: int, counted: int, theirs: _Theirs, step: int) -> Finding:
+    def _unit_finding(
+        self, cell: Cell, day: int, counted: int, theirs: _Theirs, step: int, price: _Price | None
+    ) -> Finding:
         kind: FindingKind = "more" if step > 0 else "less"
         if not theirs.told[day]:
             kind = "missing"
         elif not counted:
             kind = "unknown"
-        price = self._price_of(cell.model, cell.meter, day)
         return Finding(
             kind=kind,
             day=self._days[day],
@@ -162,7 +172,7 @@ class Comparison:
             theirs=format_pico(theirs.pico[day]),
             difference=format_pico(theirs.pico[day] - counted * PICO),
             lasting=str(step),
-            worth=None if price is None else format_pico(step * price),
+            worth=None if price is None else format_pico(round(step * price.mean)),
         )
 
     def _of_money(self, ours: OurCounts) -> Iterator[Finding]:
@@ -197,18 +207,28 @@ class Comparison:
         for cell in self._units if told else ours.units:
             if not _is_part(cell, of):
                 continue
-            price = self._price_of(cell.model, cell.meter, day)
+            price = self._price(ours, cell, day)
             if price is None:
                 return None, 0
+            crossed = sum(midnight.late + midnight.early for midnight in ours.midnights(cell)[day : day + 2])
             if told:
                 theirs = self._units[cell]
-                expected += theirs.pico[day] * price // PICO
-                slack += theirs.slack[day] * price // PICO
+                expected += theirs.pico[day] * price.mean // PICO
+                slack += theirs.slack[day] * price.mean // PICO + crossed * price.spread
             else:
-                expected += ours.units[cell][day] * price
-                crossed = ours.midnights(cell)[day : day + 2]
-                slack += sum(midnight.late + midnight.early for midnight in crossed) * price
+                expected += round(ours.units[cell][day] * price.mean)
+                slack += round(crossed * (price.mean + price.spread))
         return expected, slack
+
+    def _price(self, ours: OurCounts, cell: Cell, day: int) -> _Price | None:
+        """What a unit costs at the tiers that we counted on a day; None without a price for one of them."""
+        counted = ours.tiers(cell, day) or {"default": 1}
+        prices = {tier: self._price_of(cell.model, cell.meter, tier, day) for tier in counted}
+        known = {tier: price for tier, price in prices.items() if price is not None}
+        if len(known) < len(prices):
+            return None
+        cost = sum(units * known[tier] for tier, units in counted.items())
+        return _Price(Fraction(cost, sum(counted.values())), max(known.values()) - min(known.values()))
 
 
 def _is_part(cell: Cell, of: Cell) -> bool:

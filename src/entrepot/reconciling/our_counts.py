@@ -28,7 +28,7 @@ COUNTED_AT: tuple[CountedAt, ...] = get_args(CountedAt)
 
 
 class OurCounts:
-    """Units by cell and day. bounds: the start of each day, and the end of the last.
+    """Units by cell, day and the tier owed for. bounds: the start of each day, and the end of the last.
 
     The usage of attempts that gave no answer is in it: the upstream served it, whoever pays for it here.
     """
@@ -48,17 +48,23 @@ class OurCounts:
         self._skew_us = skew_us
         self._by_key = by_key
         self.units: dict[Cell, list[int]] = {}
+        self._by_tier: dict[tuple[Cell, int], dict[str, int]] = {}
         self._late: dict[Cell, list[int]] = {}
         self._early: dict[Cell, list[int]] = {}
         self.waiting: dict[Cell, int] = defaultdict(int)
 
-    def add_event(self, event: UsageEvent, *, waits: bool = False) -> None:
-        """Counts a usage event. waits: it is in quarantine, though the upstream has served it."""
-        self._add(event.upstream, event.model, event.meters, event.admitted_at, event.finished_at, waits)
+    def add_event(self, event: UsageEvent, tier: str, *, waits: bool = False) -> None:
+        """Counts a usage event. tier: owed for. waits: it is in quarantine, though the upstream has served it."""
+        of = (event.upstream, event.model, tier)
+        self._add(of, event.meters, event.admitted_at, event.finished_at, waits)
 
-    def add_attempt(self, model: str, attempt: AttemptEnded) -> None:
-        """Counts the usage of an attempt."""
-        self._add(attempt.upstream, model, attempt.meters, attempt.began_at, attempt.at, False)
+    def add_attempt(self, model: str, tier: str, attempt: AttemptEnded) -> None:
+        """Counts the usage of an attempt. tier: owed for."""
+        self._add((attempt.upstream, model, tier), attempt.meters, attempt.began_at, attempt.at, False)
+
+    def tiers(self, cell: Cell, day: int) -> dict[str, int]:
+        """{tier: units} of a day, where there are any."""
+        return {tier: units for tier, units in self._by_tier.get((cell, day), {}).items() if units > 0}
 
     def midnights(self, cell: Cell) -> list[Midnight]:
         """What crossed the start of the first day and the end of each day."""
@@ -69,8 +75,9 @@ class OurCounts:
         ]
 
     def _add(
-        self, upstream: str, model: str, meters: Mapping[str, int], began: Instant, ended: Instant, waits: bool
+        self, of: tuple[str, str, str], meters: Mapping[str, int], began: Instant, ended: Instant, waits: bool
     ) -> None:
+        upstream, model, tier = of
         if upstream not in self._upstreams:
             return
         if self.counted_at == "end":
@@ -85,6 +92,8 @@ class OurCounts:
             cell = Cell(model, upstream if self._by_key else "", _COMPARED_AS.get(meter, meter))
             if is_within:
                 self.units.setdefault(cell, [0] * (len(bounds) - 1))[day] += quantity
+                by_tier = self._by_tier.setdefault((cell, day), {})
+                by_tier[tier] = by_tier.get(tier, 0) + quantity
                 if waits:
                     self.waiting[cell] += quantity
             if ends is not None and ended + skew >= ends:

@@ -9,7 +9,7 @@ import pytest
 from entrepot.adapters.clocks import SystemClock
 from entrepot.core.budgets import Budget
 from entrepot.core.catalog import Model
-from entrepot.core.log_records import Admitted, UsageRecorded
+from entrepot.core.log_records import Admitted, ServedAt, UsageRecorded
 from entrepot.core.periods import END_OF_TIME, SECOND, period_of
 from entrepot.core.prices import Price
 from entrepot.core.service_tiers import QUARTER, FlexRules, PriorityRules, ServiceTiers
@@ -32,6 +32,12 @@ default  default  default  default  default  default  default  default  default 
 priority priority default  default  priority priority priority priority priority priority
 flex     flex     flex     flex     flex     flex     flex     flex     flex     flex
 """
+# What its upstream is owed for, where that is neither billed nor asked for.
+OWED = {
+    "default": ["-", "-", "-", "priority", "priority", "flex", "-", "-", "-"],
+    "priority": ["-", "-", "-", "-", "-", "flex", "-", "-", "-"],
+    "flex": ["-", "default", "default", "priority", "priority", "-", "-", "-", "-"],
+}
 ROWS = [line.split() for line in BILLED.strip().splitlines()]
 PATHS = {"openai": "/v1/chat/completions", "azure": AZURE.format("chat"), "responses": "/v1/responses"}
 
@@ -75,12 +81,14 @@ def told(reply: Reply) -> str:
 @pytest.mark.parametrize("line", ROWS, ids=lambda line: line[0])
 def test_the_tier_that_is_billed(gateway: Gateway, line: list[str], dialect: str, stream: bool) -> None:
     admitted, *expected = line
-    for number, (said, billed) in enumerate(zip(SAID, expected, strict=True), 1):
+    for number, (said, billed, owed) in enumerate(zip(SAID, expected, OWED[admitted], strict=True), 1):
         reply = say(gateway, dialect, admitted, said, stream=stream)
         recorded(gateway, number)
         event = gateway.of(UsageRecorded)[-1].event
         assert (reply.status, event.tier, gateway.of(Admitted)[-1].tier) == (200, billed, admitted)
         assert (event.meters["output_tokens"], event.source) == (5, "reported")
+        served = [ServedAt(event.id, event.admitted_at, owed)] if owed != "-" else []
+        assert [record for record in gateway.of(ServedAt) if record.id == event.id] == served
         if said != "turbo":  # Nobody knows that, so it stays as it was written.
             assert told(reply) == ("-" if said == "-" else billed)
         downgraded = billed != admitted and not stream  # The head of a stream is gone by then.

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from entrepot.core.errors import InvalidRequest
-from entrepot.core.service_tiers import billed_tier
+from entrepot.core.service_tiers import billed_tier, owed_tier
 from entrepot.dialects.openai import read_event, read_request, read_whole
 from entrepot.dialects.responses import read_answer as read_response
 from entrepot.dialects.responses import read_event as read_response_event
@@ -112,3 +112,22 @@ def test_the_tier_an_answer_says(answer: bytes, said: str) -> None:
 )
 def test_the_tier_that_is_billed(admitted: str, said: str, billed: str) -> None:
     assert billed_tier(admitted, said) == billed
+
+
+@pytest.mark.parametrize(
+    ("billed", "said", "owed"),
+    [
+        ("flex", "default", "default"),
+        ("flex", "standard", "default"),
+        ("flex", "", "flex"),
+        ("flex", "flex", "flex"),
+        ("default", "fast", "priority"),
+        ("default", "auto", "default"),
+        ("priority", "flex", "flex"),
+        ("priority", "scale", "priority"),
+        ("batch", "", "default"),
+        ("batch", "default", "default"),
+    ],
+)
+def test_an_upstream_is_owed_for_the_tier_it_says_it_served_at(billed: str, said: str, owed: str) -> None:
+    assert owed_tier(billed, said) == owed

@@ -7,7 +7,8 @@ import msgspec
 from entrepot.adapters.sql.database import parts
 from entrepot.adapters.sql.packing import pack_id
 from entrepot.adapters.sql.store import Store
-from entrepot.core.log_records import Attempted, AttemptEnded
+from entrepot.core.charges import Series
+from entrepot.core.log_records import Attempted, AttemptEnded, ServedAt
 from entrepot.core.periods import Instant
 from entrepot.ports.books import MadeAttempt
 
@@ -34,16 +35,28 @@ class Attempts(Store):
             (ended.id, ended.number, ended.began_at, ended.upstream, int(bool(ended.raw)), _encode(ended)),
         )
 
-    def ended_attempts(self, since: Instant, until: Instant) -> Iterator[tuple[str, AttemptEnded]]:
+    def note_served(self, served: ServedAt) -> None:
         """See ports.books."""
-        model_of = "SELECT model FROM usage_event JOIN series ON no = series WHERE id = ?"
+        self._database.execute(
+            "INSERT OR IGNORE INTO served_at (admitted_at, id, tier) VALUES (?, ?, ?)",
+            (served.admitted_at, served.id, served.tier),
+        )
+
+    def served_tiers(self, since: Instant, until: Instant) -> dict[str, str]:
+        """See ports.books."""
+        within = "SELECT id, tier FROM served_at WHERE admitted_at >= ? AND admitted_at < ?"
+        return dict(self._database.all(within, (since, until)))
+
+    def ended_attempts(self, since: Instant, until: Instant) -> Iterator[tuple[Series, AttemptEnded]]:
+        """See ports.books."""
+        series_of = "SELECT series FROM usage_event WHERE id = ?"
         for event_id, ended in self._database.all(
             "SELECT id, ended FROM attempt WHERE began_at >= ? AND began_at < ? AND is_reported ORDER BY id, number",
             (since, until),
         ):
-            found = self._database.one(model_of, (pack_id(event_id),))
+            found = self._database.one(series_of, (pack_id(event_id),))
             if found is not None:
-                yield found[0], _ended(ended)
+                yield self._packer.series.key(found[0]), _ended(ended)
 
     def attempts(self, event_ids: Sequence[str]) -> list[MadeAttempt]:
         """See ports.books."""

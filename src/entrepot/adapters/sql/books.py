@@ -45,6 +45,7 @@ _TABLES = {
     "reconciliation": "since, until",
     "recovery_point": "point",
     "series": "no",
+    "served_at": "admitted_at, id",
     "state": "name",
     "statement": "no",
     "usage_event": "seq",

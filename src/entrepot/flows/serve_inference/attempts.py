@@ -7,7 +7,7 @@ import msgspec
 from entrepot.core.errors import EntrepotError, UpstreamFailed
 from entrepot.core.log_records import Admitted
 from entrepot.core.periods import SECOND, Instant
-from entrepot.core.service_tiers import billed_tier
+from entrepot.core.service_tiers import billed_tier, owed_tier
 from entrepot.core.usage_event import Source
 from entrepot.dialects import openai
 from entrepot.dialects.answers import NOTHING_ELSE
@@ -80,9 +80,13 @@ def told_in(body: bytes, destination: Destination) -> UpstreamError:
 def as_served(admitted: Admitted, said: str, client: Client, shared: Shared) -> Admitted:
     """The admission with the tier that is billed, of a request whose upstream says what it was served at.
 
-    When that is another one, the client is told, and it is counted.
+    When that is another one, the client is told, and it is counted. What the upstream is owed for is in the log where
+    it is neither of them.
     """
     tier = billed_tier(admitted.tier, said)
+    owed = owed_tier(tier, said)
+    if owed != owed_tier(tier):
+        shared.usage.served_at(admitted, owed)
     if tier == admitted.tier:
         return admitted
     client.tell_tier(tier, "upstream")

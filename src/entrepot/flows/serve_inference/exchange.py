@@ -329,7 +329,7 @@ class Exchange:
 
     def _served_at(self, tier: str) -> None:
         """Notes which tier of service the upstream says that the answer is of, or ""."""
-        if tier and self._admitted.tier == "priority":
+        if tier and tier != self._admitted.tier:
             self._admitted = as_served(self._admitted, tier, self._client, self._shared)
 
     def _end(self) -> None:
