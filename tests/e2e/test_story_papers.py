@@ -46,7 +46,7 @@ def money(amount: str) -> str:
     return f"{Decimal(amount):,.2f}"
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(480)
 def test_the_papers_say_what_the_ledger_says(home: Path) -> None:
     papers = home / "papers"
     assert "Total due $20,025,324.51" in text_of(papers / "tiktok-invoice-2024-03.pdf")

@@ -7,7 +7,7 @@ import pytest
 from tests.simulation.crashes import CrashRun, plan_requests
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(480)
 @pytest.mark.parametrize(("seed", "waits_for"), [(101, "disk"), (102, "memory")])
 def test_what_is_booked_is_what_the_upstream_served(seed: int, waits_for: str, tmp_path: Path) -> None:
     finding = CrashRun(seed, tmp_path, requests=120, waits_for=waits_for).find()
@@ -16,7 +16,7 @@ def test_what_is_booked_is_what_the_upstream_served(seed: int, waits_for: str, t
     assert finding.answered > 0, finding.line()
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(480)
 @pytest.mark.parametrize(("seed", "waits_for"), [(103, "disk"), (104, "memory")])
 def test_one_of_four_gateways_killed_under_load(seed: int, waits_for: str, tmp_path: Path) -> None:
     gateways = [f"gateway {number}" for number in range(1, 5)]

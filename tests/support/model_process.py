@@ -36,7 +36,7 @@ class ModelProcess:
 
     def _ready(self) -> dict[str, object]:
         assert self.process.stdout is not None
-        readable, _, _ = select.select([self.process.stdout], [], [], 60)
+        readable, _, _ = select.select([self.process.stdout], [], [], 200)
         line = self.process.stdout.readline() if readable else ""
         if not line:
             self.process.kill()

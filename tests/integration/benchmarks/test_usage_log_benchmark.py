@@ -10,7 +10,7 @@ from tests.support.tree import ROOT
 
 def run(*arguments: str) -> str:
     command = [sys.executable, "benchmarks/usage_log.py", "--seconds", "0.1", *arguments]
-    return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True, timeout=120).stdout
+    return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True, timeout=280).stdout
 
 
 def test_every_load_is_measured(tmp_path: Path) -> None:
