@@ -5,6 +5,7 @@ import contextlib
 import socket
 import threading
 import time
+import warnings
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import Any, TypeVar, cast
 
@@ -225,7 +226,9 @@ class Gateway:
         self.run(self._stop())
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(WAIT_S_MAX)
-        self.loop.close()
+        with warnings.catch_warnings():  # As an error, one that something is open would keep uvloop waiting for it.
+            warnings.simplefilter("ignore", ResourceWarning)
+            self.loop.close()
         assert self.errors == [], self.errors
 
     async def _stop(self) -> None:
