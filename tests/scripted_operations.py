@@ -95,7 +95,7 @@ async def respond(answer: "Answer", asked: dict[str, Any]) -> None:
     if "tier" in answer.script:
         begun["service_tier"] = "auto"  # Until it has ended, nobody says which it was.
     if not asked.get("stream"):
-        served.completion_tokens = len(words)
+        answer.grow(len(words))
         answer._whole(200, answer._json(_ended(answer, begun, output)))
         return
     answer._open_stream()
@@ -104,7 +104,7 @@ async def respond(answer: "Answer", asked: dict[str, Any]) -> None:
     _event(answer, {"type": "response.output_item.added", "output_index": 0, "item": output[-1] | {"status": "x"}})
     for number, word in enumerate(words):
         await answer._maybe_stop(number)
-        served.completion_tokens += 1
+        answer.grow(1)
         delta = {"type": "response.output_text.delta", "item_id": "msg", "output_index": 0, "content_index": 0}
         _event(answer, delta | {"delta": f"{word} ", "logprobs": []})
         await answer._wait(float(answer.script.get("delay", "0")))
@@ -146,7 +146,7 @@ def _usage(answer: "Answer") -> dict[str, Any]:
 async def compact(answer: "Answer", asked: dict[str, Any]) -> None:
     """POST /v1/responses/compact."""
     del asked
-    answer.served.completion_tokens = 2
+    answer.grow(2)
     compacted = {"id": "c", "object": "response.compaction", "created_at": 1, "output": []}
     answer._whole(200, answer._json(compacted | {"usage": _usage(answer)}))
 
@@ -168,6 +168,10 @@ async def draw(answer: "Answer", asked: dict[str, Any]) -> None:
         "total_tokens": served.prompt_tokens + seen + 100,
     }
     member = {} if answer.script.get("usage") == "no" else {"usage": usage}
+    if member:
+        answer.count(input_tokens=served.prompt_tokens, image_input_tokens=seen, image_output_tokens=100)
+    else:
+        answer.count(images=int(asked.get("n") or 1))
     if str(asked.get("stream")).lower() != "true":
         data = [{"b64_json": PICTURE}] * int(asked.get("n") or 1)
         answer._whole(200, answer._json({"created": 1, "data": data} | member))
@@ -193,6 +197,7 @@ async def speak(answer: "Answer", asked: dict[str, Any]) -> None:
     """POST /v1/audio/speech."""
     pieces = int(answer.script.get("pieces", "2"))
     if asked.get("stream_format") == "sse":
+        answer.count(input_tokens=14, audio_output_tokens=101)
         answer._open_stream()
         for _ in range(pieces):
             _event(answer, {"type": "speech.audio.delta", "audio": base64.b64encode(SOUND).decode()})
@@ -200,6 +205,7 @@ async def speak(answer: "Answer", asked: dict[str, Any]) -> None:
         _event(answer, {"type": "speech.audio.done", "usage": usage})
         answer._write(b"0\r\n\r\n")
         return
+    answer.count(characters=len(asked["input"]))
     answer._write(b"HTTP/1.1 200 OK\r\nContent-Type: audio/mpeg\r\nTransfer-Encoding: chunked\r\n\r\n")
     for number in range(pieces):
         await answer._maybe_stop(number)
@@ -220,6 +226,8 @@ async def transcribe(answer: "Answer", asked: dict[str, Any]) -> None:
         "total_tokens": 17,
     }
     told = answer.script.get("usage")
+    if told is None:
+        answer.count(input_tokens=10, audio_input_tokens=4, output_tokens=3)
     usage = {"no": {}, "seconds": {"usage": {"type": "duration", "seconds": 8.4}}}.get(told or "", {"usage": tokens})
     if str(asked.get("stream")).lower() == "true":
         answer._open_stream()
@@ -239,6 +247,7 @@ async def transcribe(answer: "Answer", asked: dict[str, Any]) -> None:
 
 async def moderate(answer: "Answer", asked: dict[str, Any]) -> None:
     """POST /v1/moderations."""
+    answer.count(requests=1)
     texts = asked["input"] if isinstance(asked["input"], list) else [asked["input"]]
     verdict = {
         "flagged": False,
@@ -252,6 +261,7 @@ async def moderate(answer: "Answer", asked: dict[str, Any]) -> None:
 async def rank(answer: "Answer", asked: dict[str, Any]) -> None:
     """POST /v1/rerank, as Jina tells usage; or Cohere, with usage=units."""
     results = [{"index": number, "relevance_score": 0.5} for number in range(len(asked["documents"]))]
+    answer.count(input_tokens=21)
     usage: dict[str, Any] = {"usage": {"prompt_tokens": 21, "total_tokens": 21}}
     if answer.script.get("usage") == "units":
         usage = {"meta": {"api_version": {"version": "2"}, "billed_units": {"search_units": 1}}}

@@ -4,7 +4,7 @@
 
 Speaks OpenAI's chat, completions and embeddings, what scripted_operations.py adds, and `GET /v1/usage/{request id}`.
 Its answer is w1 w2 w3 …, a token each; a prompt has as many tokens as words. Words in double brackets steer it:
-"hello [[chunks=5 delay=0.01 break=3]]".
+"hello [[chunks=5 delay=0.01 break=3]]"; a word behind "name:" only when the model is asked for by that name.
 
     chunks=N     tokens of the answer (3)            delay=S       seconds before the answer and each of its chunks (0)
     break=K      closes after K chunks; 0 before the head             reset=1   breaks with a TCP reset
@@ -22,7 +22,8 @@ Its answer is w1 w2 w3 …, a token each; a prompt has as many tokens as words. 
     once=break   reads the request and closes, at its first time; close: and listens no more
     billed=1     an error answer has usage all the same            tier=…   the service_tier of its answer
 
-With --state, a line is written there at each change: {"id", "state", "usage", "model", "stream"}.
+With --state, a line is written there at each change: {"id", "state", "usage", "model", "stream", "meters"}; a file that
+is there is taken up, as by a server that was restarted.
 """
 
 import argparse
@@ -36,10 +37,10 @@ import ssl
 import struct
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.scripted_account import Account, Served
 from tests.scripted_operations import OPERATIONS, StoredResponses, filter_said, tell_stored, texts_of, told_of
 
 _SCRIPT = re.compile(r"\[\[(.*?)\]\]", re.DOTALL)
@@ -49,31 +50,6 @@ _GONE = (OSError, RuntimeError)  # uvloop raises the latter for a connection tha
 
 class Stop(Exception):
     """The connection ends here."""
-
-
-@dataclass
-class Served:
-    """What one request was served. state: running, finished or cancelled."""
-
-    id: str
-    model: str = ""
-    stream: bool = False
-    state: str = "running"
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cached_tokens: int = 0
-    reasoning_tokens: int = 0
-    heads: list[dict[str, str]] = field(default_factory=list)
-    body: dict[str, Any] = field(default_factory=dict)
-
-    def usage(self) -> dict[str, Any]:
-        return {
-            "prompt_tokens": self.prompt_tokens,
-            "completion_tokens": self.completion_tokens,
-            "total_tokens": self.prompt_tokens + self.completion_tokens,
-            "prompt_tokens_details": {"cached_tokens": self.cached_tokens},
-            "completion_tokens_details": {"reasoning_tokens": self.reasoning_tokens},
-        }
 
 
 class ScriptedUpstream:
@@ -86,10 +62,11 @@ class ScriptedUpstream:
     def __init__(self, state: Path | None = None, script: str = "") -> None:
         self.script = script
         self.key, self.healthy = "", True
-        self.served: dict[str, Served] = {}
+        self._account = Account(state)
+        self.served = self._account.taken_up()
+        self.note = self._account.note
         self.connections = 0
         self.responses = StoredResponses()
-        self._state = state
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.base_url = ""
@@ -128,15 +105,6 @@ class ScriptedUpstream:
             self._tasks.discard(task)
             writer.close()
 
-    def note(self, served: Served) -> None:
-        if self._state is not None:
-            line = {
-                "usage": served.usage(),
-                **{name: getattr(served, name) for name in ("id", "state", "model", "stream")},
-            }
-            with self._state.open("a") as file:
-                file.write(json.dumps(line) + "\n")
-
 
 class Answer:
     """One request and its answer."""
@@ -163,7 +131,8 @@ class Answer:
             return self._tell(path)
         asked = told_of(body, fields["content-type"])
         words = " ".join([*_SCRIPT.findall(prompt_of(asked)), self.server.script])
-        self.script = dict(word.partition("=")[::2] for word in words.split())
+        told = (word.rpartition(":") for word in words.split())
+        self.script = dict(word.partition("=")[::2] for model, _, word in told if model in {"", asked["model"]})
         if self.server.key not in {"", fields.get("authorization", "")[7:]}:
             self.script["status"] = "401"
         self._begin(asked, fields)
@@ -189,6 +158,8 @@ class Answer:
         served.body = asked
         served.model = asked["model"]
         served.stream = bool(asked.get("stream"))
+        served.state = "running"
+        served.forget_tokens()  # A request that comes a second time is served anew.
         served.prompt_tokens = len(_SCRIPT.sub("", prompt_of(asked)).split())
         served.cached_tokens = int(self.script.get("cached", "0"))
         served.reasoning_tokens = int(self.script.get("reasoning", "0"))
@@ -228,12 +199,22 @@ class Answer:
         elif asked.get("stream"):
             await self._stream(path, asked)
         else:
-            self.served.completion_tokens = self._chunks()
+            self.grow(self._chunks())
             choice = self._choice(path, " ".join(self._words()), "message")
             self._whole(200, self._json(self._object(path, [choice]) | self._usage_member()))
         if "after" in self.script:
             self._write(b"and another thing")
         await self.writer.drain()
+
+    def grow(self, tokens: int) -> None:
+        """Counts tokens of the answer, which can be told from now on."""
+        self.served.completion_tokens += tokens
+        self.server.note(self.served)
+
+    def count(self, **meters: int) -> None:
+        """Counts what else is served, which can be told from now on."""
+        self.served.meters = meters
+        self.server.note(self.served)
 
     def _open_stream(self) -> None:
         self._write(
@@ -253,7 +234,7 @@ class Answer:
             if "end" in self.script and number == int(self.script.get("break", "0")):
                 self._write(b"0\r\n\r\n")
                 return
-            self.served.completion_tokens += 1
+            self.grow(1)
             grown = self._usage_member() if self.script.get("usage") == "growing" else {}
             self._event(self._object(path, [self._choice(path, f"{word} ", "delta")]) | grown)
             await self._wait(float(self.script.get("delay", "0")))
@@ -348,7 +329,8 @@ class Answer:
         if is_billed:
             self.served.completion_tokens = self._chunks()
         else:  # Its account has nothing of what it refused, either.
-            vars(self.served).update(prompt_tokens=0, completion_tokens=0, cached_tokens=0, reasoning_tokens=0)
+            self.served.forget_tokens()
+        self.server.note(self.served)
         usage = self._usage_member() if is_billed else {}
         self._whole(status, self._json({"error": error} | usage), b"Retry-After: 7\r\n" if status == 429 else b"")
 
