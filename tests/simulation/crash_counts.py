@@ -106,10 +106,11 @@ class Counts:
         if event.tier == "cached":
             is_right = meters in self._kept or (not meters and told is None)
         else:
-            is_right = getattr(self, f"_is_right_{event.source}")(event, meters, told is not None)
+            rules = {"reported": self._as_reported, "counted": self._as_counted, "estimated": self._as_estimated}
+            is_right = rules[event.source](event, meters, told is not None)
         return "" if is_right else f"{event.source} wrongly"
 
-    def _is_right_reported(self, event: UsageEvent, meters: Meters, is_told: bool) -> bool:
+    def _as_reported(self, event: UsageEvent, meters: Meters, is_told: bool) -> bool:
         """As the upstream says; nothing by the rule no_bill; nothing where no attempt came to anything."""
         if meters == self._meters_served(event.id, event.upstream):
             return True
@@ -117,7 +118,7 @@ class Counts:
         in_vain = self._ended[event.id] == self._logged.asked[event.id].keys()
         return not meters and not is_told and (by_rule or in_vain)
 
-    def _is_right_counted(self, event: UsageEvent, meters: Meters, is_told: bool) -> bool:
+    def _as_counted(self, event: UsageEvent, meters: Meters, is_told: bool) -> bool:
         """Of an upstream that reported nothing: what is known of the request, and of a stream every token of it."""
         del is_told
         line = self._line(event.id, event.upstream)
@@ -131,7 +132,7 @@ class Counts:
             and (not line["stream"] or meters.get("output_tokens", 0) == served.get("output_tokens", 0))
         )
 
-    def _is_right_estimated(self, event: UsageEvent, meters: Meters, is_told: bool) -> bool:
+    def _as_estimated(self, event: UsageEvent, meters: Meters, is_told: bool) -> bool:
         """Of an upstream that cannot be asked: never more of an answer than it served."""
         admitted = self._logged.admitted[event.id]
         if is_told or event.upstream in ASKED_AFTERWARDS:
