@@ -1,5 +1,6 @@
 """A shortcut never leads elsewhere than the long way, whatever bytes it is given; nor does its compiled twin."""
 
+import json
 from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -161,6 +162,24 @@ def test_the_usual_is_not_left_to_the_long_way() -> None:
     assert all((found is not None) == compiled for found in usual)
     with pytest.raises(EntrepotError):
         openai.read_request(BODIES[0][:-1])
+
+
+def test_what_stands_in_a_long_text() -> None:
+    """Wherever it stands, though letters are passed over many at a time."""
+    compiled = not str(dialect_shortcuts.__file__).endswith(".py")
+    letters = b"0123456789abcdef" * 14
+    for at in range(len(letters) + 1):
+        for piece in (b'"', b"\\", b"\\n", b"\\u00e9", b"\0", b"\x1f", b"\x7f", "é".encode()):
+            body = b'{"model":"m","messages":"' + letters[:at] + piece + letters[at:] + b'"}'
+            assert (dialect_shortcuts.asked_for(body) is not None) == (compiled and is_json(body)), body
+
+
+def is_json(body: bytes) -> bool:
+    try:
+        json.loads(body)
+    except ValueError:
+        return False
+    return True
 
 
 @pytest.mark.parametrize("shortcuts", CORE, ids=kind)

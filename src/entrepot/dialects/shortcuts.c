@@ -7,7 +7,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
-#ifdef __SSE2__
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+#define LONG_STEPS 1
+#elif defined(__SSE2__)
 #include <emmintrin.h>
 #endif
 
@@ -82,19 +85,26 @@ static At skip_escape(At at)
     return unit >= 0xdc00 && unit <= 0xdfff ? at : NULL;
 }
 
-/* The first quote, backslash or control character; with ascii, also the first byte that is none of ASCII's. */
+#ifdef __SSE2__
+/* Which of 16 bytes are stops, a bit each. */
+static inline unsigned stops_in(At at, bool ascii)
+{
+    __m128i text = _mm_loadu_si128((const __m128i *)at);
+    __m128i low = ascii ? _mm_cmplt_epi8(text, _mm_set1_epi8(0x20)) /* as signed numbers, which all others are */
+                        : _mm_cmpeq_epi8(_mm_min_epu8(text, _mm_set1_epi8(0x1f)), text);
+    return (unsigned)_mm_movemask_epi8(_mm_or_si128(low, _mm_or_si128(_mm_cmpeq_epi8(text, _mm_set1_epi8('"')),
+                                                                      _mm_cmpeq_epi8(text, _mm_set1_epi8('\\')))));
+}
+#endif
+
+/* The first stop: a quote, backslash or control character; with ascii, also a byte that is none of ASCII's. */
 static inline At stop_of(At at, At end, bool ascii)
 {
 #ifdef __SSE2__
     for (; end - at >= 16; at += 16) {
-        __m128i text = _mm_loadu_si128((const __m128i *)at);
-        __m128i low = ascii ? _mm_cmplt_epi8(text, _mm_set1_epi8(0x20)) /* as signed numbers, which all others are */
-                            : _mm_cmpeq_epi8(_mm_min_epu8(text, _mm_set1_epi8(0x1f)), text);
-        __m128i stops = _mm_or_si128(low, _mm_or_si128(_mm_cmpeq_epi8(text, _mm_set1_epi8('"')),
-                                                       _mm_cmpeq_epi8(text, _mm_set1_epi8('\\'))));
-        int found = _mm_movemask_epi8(stops);
-        if (found)
-            return at + __builtin_ctz((unsigned)found);
+        unsigned stops = stops_in(at, ascii);
+        if (stops)
+            return at + __builtin_ctz(stops);
     }
 #endif
     while (*at != '"' && *at != '\\' && *at >= 0x20 && !(ascii && *at >= 0x80))
@@ -102,11 +112,46 @@ static inline At stop_of(At at, At end, bool ascii)
     return at;
 }
 
+#ifdef LONG_STEPS
+static bool steps_long; /* The processor has AVX2. */
+
+/* 64 bytes at a step, as long as none of them is a stop and as many follow: most of what a long request holds. */
+__attribute__((target("avx2"))) static At long_steps(At at, At end)
+{
+    const __m256i control = _mm256_set1_epi8(0x1f), quote = _mm256_set1_epi8('"'), backslash = _mm256_set1_epi8('\\');
+    for (; end - at >= 64; at += 64) {
+        __m256i one = _mm256_loadu_si256((const __m256i *)at), two = _mm256_loadu_si256((const __m256i *)(at + 32));
+        __m256i low = _mm256_or_si256(_mm256_cmpeq_epi8(_mm256_min_epu8(one, control), one),
+                                      _mm256_cmpeq_epi8(_mm256_min_epu8(two, control), two));
+        __m256i quotes = _mm256_or_si256(_mm256_cmpeq_epi8(one, quote), _mm256_cmpeq_epi8(two, quote));
+        __m256i slashes = _mm256_or_si256(_mm256_cmpeq_epi8(one, backslash), _mm256_cmpeq_epi8(two, backslash));
+        __m256i stops = _mm256_or_si256(low, _mm256_or_si256(quotes, slashes));
+        if (!_mm256_testz_si256(stops, stops))
+            break;
+    }
+    return at;
+}
+#endif
+
+/* As stop_of, for what may be long. */
+static inline At far_stop_of(At at, At end)
+{
+#ifdef LONG_STEPS
+    if (steps_long && end - at >= 80) {
+        unsigned stops = stops_in(at, false);
+        if (stops)
+            return at + __builtin_ctz(stops);
+        at = long_steps(at + 16, end);
+    }
+#endif
+    return stop_of(at, end, false);
+}
+
 /* The rest of a string whose quote was taken. */
 static inline At skip_string(At at, At end)
 {
     for (;;) {
-        at = stop_of(at, end, false);
+        at = far_stop_of(at, end);
         if (*at == '"')
             return at + 1;
         if (*at != '\\' || !(at = skip_escape(at)))
@@ -600,5 +645,9 @@ PyMODINIT_FUNC PyInit_shortcuts(void)
     output_tokens = PyUnicode_InternFromString("output_tokens");
     stop = PyUnicode_InternFromString("stop");
     standard = PyUnicode_InternFromString("default");
+#ifdef LONG_STEPS
+    __builtin_cpu_init();
+    steps_long = __builtin_cpu_supports("avx2");
+#endif
     return input_tokens && output_tokens && stop && standard ? PyModule_Create(&module) : NULL;
 }
