@@ -10,17 +10,6 @@
 #define FOLDS 1
 #endif
 
-static char pairs[256][2]; /* A byte in hexadecimal digits. */
-
-static void make_pairs(void)
-{
-    static const char digits[] = "0123456789abcdef";
-    for (int byte = 0; byte < 256; byte++) {
-        pairs[byte][0] = digits[byte >> 4];
-        pairs[byte][1] = digits[byte & 15];
-    }
-}
-
 static PyObject *event_id(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t count)
 {
     if (count != 3)
@@ -39,9 +28,9 @@ static PyObject *event_id(PyObject *Py_UNUSED(module), PyObject *const *given, P
     if (!id)
         return NULL;
     Py_UCS1 *text = PyUnicode_1BYTE_DATA(id);
-    for (int byte = 0; byte < 8; byte++) {
-        memcpy(text + 14 - 2 * byte, pairs[high >> 8 * byte & 255], 2);
-        memcpy(text + 30 - 2 * byte, pairs[low >> 8 * byte & 255], 2);
+    for (int place = 15; place >= 0; place--, high >>= 4, low >>= 4) {
+        text[place] = (Py_UCS1)"0123456789abcdef"[high & 15];
+        text[place + 16] = (Py_UCS1)"0123456789abcdef"[low & 15];
     }
     return id;
 }
@@ -342,7 +331,6 @@ static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "entrepot.core.shortc
 
 PyMODINIT_FUNC PyInit_shortcuts(void)
 {
-    make_pairs();
     make_tables();
 #ifdef FOLDS
     __builtin_cpu_init();
