@@ -23,7 +23,8 @@ class Phase:
 
     what: "request" or "event", which costs are said for. paced: latency means something, and neighbours are held off
     where that was asked for. rounds: at most so many. only: the targets it is for; () for all that are in the run.
-    kinds: of those, the ones it is for; () for all. yardstick: whose costs ratios are to.
+    beside: those of the run that have their turns with these. kinds: of all, the ones it is for; () for all.
+    yardstick: whose costs ratios are to.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Phase:
     paced: bool = False
     rounds: int = FULL_ROUNDS
     only: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
     yardstick: str = "nginx"
 
@@ -58,7 +60,8 @@ def phases(window_s: float) -> Mapping[str, Phase]:
     paced = _streams(200, PACE_US, window_s)
     many = replace(_streams(MANY_STREAMS, PACE_US, max(3.0, window_s), 2.0), stall_s=STALL_S, more=("--drain=30",))
     burst = Load(16, 0.5, window_s, events=BURST_EVENTS)
-    tls, two, four = (tuple(f"{name}-{suffix}" for name in ("nginx", "entrepot")) for suffix in ("tls", "2", "4"))
+    single = ("nginx", "entrepot")
+    tls, two, four = (tuple(f"{name}-{suffix}" for name in single) for suffix in ("tls", "2", "4"))
     known = (
         Phase("memory", "Memory at open streams", _streams(1000, SLOW_PACE_US, 1.0, 2.0), "event",
               SLOW_PACE_US, rounds=1),
@@ -76,10 +79,10 @@ def phases(window_s: float) -> Mapping[str, Phase]:
         Phase("tls-requests", "Plain requests, upstream over TLS", plain, only=tls, rounds=3, yardstick=tls[0]),
         Phase("tls-events", "Streams at 50 events a second, upstream over TLS", paced, "event", PACE_US, paced=True,
               only=tls, rounds=3, yardstick=tls[0]),
-        Phase("two-workers", "Plain requests, two workers on one port, on any core", plain, only=two, rounds=3,
-              yardstick=two[0]),
-        Phase("four-workers", "Plain requests, four workers on one port, on any core", plain, only=four, rounds=3,
-              yardstick=four[0]),
+        Phase("two-workers", "Plain requests, two workers on one port, on any core", plain, only=two, beside=single,
+              rounds=3, yardstick=two[0]),
+        Phase("four-workers", "Plain requests, four workers on one port, on any core", plain, only=four, beside=single,
+              rounds=3, yardstick=four[0]),
     )  # fmt: skip
     return {phase.name: phase for phase in known}
 

@@ -38,7 +38,10 @@ class Rounds:
     def measure(self, phase: Phase) -> None:
         """All rounds of a phase; targets that only it is for run no longer than it does."""
         before = len(self.children.started)
-        running = start_all(self.children, self.mock, phase.only, self.notes) if phase.only else self._running
+        running = self._running
+        if phase.only:
+            beside = {name: target for name, target in running.items() if name in phase.beside}
+            running = beside | start_all(self.children, self.mock, phase.only, self.notes)
         for number in range(min(self.rounds, phase.rounds)):
             for name, target in list(running.items()):
                 if self._takes_part(CONTENDERS[name], phase, number):
