@@ -114,7 +114,7 @@ def _faults(block: Block) -> Iterator[str]:
     elif block.language == "python":
         yield from _refusal(lambda: compile(block.text, block.path.name, "exec"))
     elif block.language == "yaml" and block.path.name == "world.md":
-        yield from _refusal(lambda: read_world([("around", _around(block.text)), (block.path.name, block.text)]))
+        yield from _refusal(lambda: read_world([*_around(block.text), (block.path.name, block.text)]))
     elif block.language in {"sh", "console", "text"}:
         for line in block.text.replace("\\\n", " ").splitlines():
             typed = line.removeprefix("$ ")
@@ -129,15 +129,17 @@ def _refusal(read: Callable[[], object]) -> Iterator[str]:
         yield f"{error}"
 
 
-def _around(fragment: str) -> str:
-    """A world without what the fragment declares itself."""
+def _around(fragment: str) -> list[tuple[str, str]]:
+    """A world without what the fragment declares itself; none around one that is whole."""
     sections = yaml.safe_load(fragment)
+    if "operator" in sections:
+        return []
     declared = {item["id"] for part in sections.values() for item in part if "id" in item}
     models = [f"{{id: {name}, partner: maker, context_tokens: 8000}}" for name in _MODELS if name not in declared]
     customers = [f"{{id: {name}}}" for name in _CUSTOMERS if name not in declared]
     meters = ("input_tokens", "output_tokens")
     prices = [f"{{model: {name}, meter: {meter}, per_million: 1}}" for name in _MODELS for meter in meters]
-    return _AROUND % tuple(", ".join(rows) for rows in (models, prices, customers))
+    return [("around", _AROUND % tuple(", ".join(rows) for rows in (models, prices, customers)))]
 
 
 def _refused_command(words: list[str]) -> Iterator[str]:
