@@ -10,6 +10,7 @@ from entrepot.cli.command import (
     add_command,
     add_group,
     check_output,
+    grouped,
     hand_over,
     none_issued,
     period_of,
@@ -59,7 +60,8 @@ def invoice_rows(invoices: "Sequence[Invoice]") -> list[str]:
     """Invoices as lines of a table."""
     rows = [("number", "period", "customer", "contract", "total", "")]
     rows += [
-        (item.number, item.period, item.customer_name, item.contract, item.total, item.currency) for item in invoices
+        (item.number, item.period, item.customer_name, item.contract, grouped(item.total), item.currency)
+        for item in invoices
     ]
     return table(rows, right=(4,)) if invoices else []
 
@@ -132,7 +134,8 @@ def _invoice_lines(invoice: "Invoice") -> Iterator[str]:
     yield ""
     yield from line_table(invoice.lines)
     yield ""
-    rows = [("net", invoice.net), ("tax", invoice.tax), ("total", f"{invoice.total}")]
+    sums = (("net", invoice.net), ("tax", invoice.tax), ("total", invoice.total))
+    rows = [(name, grouped(text)) for name, text in sums]
     yield from (f"{line} {invoice.currency}" for line in table(rows, right=(1,)))
     yield f"rounding left over {invoice.residual} {invoice.currency}"
 
@@ -148,13 +151,16 @@ def line_table(lines: "Sequence[InvoiceLine]") -> list[str]:
                 line.period,
                 line.model,
                 line.title,
-                line.quantity if line.counts else "",
+                grouped(line.quantity) if line.counts else "",
                 price,
-                line.exact,
-                line.amount,
+                grouped(line.exact),
+                grouped(line.amount),
             )
         )
-        rows += [("", "", "", f"  {share.name}", share.quantity, "", share.exact, "") for share in line.shares or ()]
+        rows += [
+            ("", "", "", f"  {share.name}", grouped(share.quantity), "", grouped(share.exact), "")
+            for share in line.shares or ()
+        ]
     return table(rows, right=(0, 4, 5, 6, 7))
 
 

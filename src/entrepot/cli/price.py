@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from entrepot.cli.command import add_command, add_group, period_of, progress, settings_of, show, table
+from entrepot.cli.command import add_command, add_group, grouped, period_of, progress, settings_of, show, table
 from entrepot.cli.world import read_world_files
 from entrepot.core.errors import BadInput
 from entrepot.core.money import parse_pico
@@ -59,10 +59,8 @@ _PARTS = ("  model", "meter", "quantity", "old", "new", "difference")
 
 
 def _part(line: "LineDiff") -> tuple[str, ...]:
-    from entrepot.reporting.figures import grouped
-
     name = f"  {line.model or line.kind}"
-    return (name, line.meter, grouped(line.new_quantity), line.old, line.new, line.difference)
+    return (name, line.meter, *map(grouped, (line.new_quantity, line.old, line.new, line.difference)))
 
 
 def _instant(text: str) -> int:
@@ -81,14 +79,8 @@ def _lines(found: "PriceDiff") -> Iterator[str]:
     yield ""
     rows: list[tuple[str, ...]] = [("customer", "old", "new", "difference", "", "")]
     ordered = sorted(found.customers, key=lambda item: (item.currency, _weight(item), item.customer))
-    rows += [
-        (item.name, item.old, item.new, item.difference or "", _percent(item.old, item.difference), _currencies(item))
-        for item in ordered
-    ]
-    rows += [
-        ("together", total.old, total.new, total.difference, _percent(total.old, total.difference), total.currency)
-        for total in found.totals
-    ]
+    rows += [(item.name, *_amounts(item.old, item.new, item.difference), _currencies(item)) for item in ordered]
+    rows += [("together", *_amounts(total.old, total.new, total.difference), total.currency) for total in found.totals]
     yield from table(rows, right=(1, 2, 3, 4))
     for item in ordered:
         changed = [line for line in item.lines if line.old != line.new or line.old_quantity != line.new_quantity]
@@ -109,6 +101,12 @@ def _weight(item: "CustomerDiff") -> int:
 
 def _currencies(item: "CustomerDiff") -> str:
     return item.currency if item.currency == item.new_currency else f"{item.currency} to {item.new_currency}"
+
+
+def _amounts(old: str, new: str, difference: str | None) -> tuple[str, ...]:
+    """Both, and the difference twice: in money and in per cent; empty where the currencies differ."""
+    apart = grouped(difference) if difference is not None else ""
+    return (grouped(old), grouped(new), apart, _percent(old, difference))
 
 
 def _percent(old: str, difference: str | None) -> str:

@@ -201,7 +201,7 @@ def _list_lines(events: "list[UsageEvent]") -> Iterator[str]:
     rows = [("admitted", "customer", "deployment", "model", "tier", "meters", "id")]
     for event in events:
         meters = ", ".join(f"{meter} {quantity:,}" for meter, quantity in event.meters.items())
-        place = f"{event.project}/{event.deployment}"
+        place = f"{event.project}/{event.deployment}" if event.project or event.deployment else ""
         rows.append(
             (format_instant(event.admitted_at), event.customer, place, event.model, event.tier, meters, event.id)
         )
