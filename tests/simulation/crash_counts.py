@@ -59,7 +59,7 @@ class Logged:
 
 
 class Counts:
-    """A run's. served: of each scripted upstream, its last line of each request; booked: as the books export it.
+    """A run's. served: of each place, the last line of each request; booked: as the books export it.
 
     told: {request id: the meters that its client was told, {} for none} of answers that came whole.
     """
@@ -141,7 +141,7 @@ class Counts:
             return False
         served = self._meters_served(event.id, event.upstream)
         of_text = (
-            meters.get("input_tokens") == admitted.prompt_tokens_estimate
+            meters.get("input_tokens", 0) == admitted.prompt_tokens_estimate
             and meters.keys() <= {"input_tokens", "output_tokens"}
             and meters.get("output_tokens", 0) <= served.get("output_tokens", 0)
         )

@@ -55,8 +55,11 @@ def plan_misfortunes(chance: Random, kinds: Sequence[str], victims: Sequence[str
 class Fate:
     """Lets misfortunes happen. happened: as far as there was a victim; guest: the id of the key that may be revoked."""
 
-    def __init__(self, product: Product, upstreams: Sequence[Upstream], world: Path, guest: str) -> None:
+    def __init__(
+        self, product: Product, upstreams: Sequence[Upstream], world: Path, base_urls: Sequence[str], guest: str
+    ) -> None:
         self._product, self._upstreams, self._world, self._guest = product, upstreams, world, guest
+        self._base_urls = base_urls
         self.happened: list[Misfortune] = []
         self._one_at_a_time = asyncio.Lock()
 
@@ -103,7 +106,7 @@ class Fate:
 
     def _apply(self) -> str:
         at = (datetime.now(UTC) + _PRICES_CHANGE_IN).isoformat()
-        self._world.write_text(world_text([upstream.base_url for upstream in self._upstreams], at))
+        self._world.write_text(world_text(self._base_urls, at))
         return self._product.entrepot("apply", str(self._world))
 
     def _until_done(self, command: Callable[[], str]) -> None:

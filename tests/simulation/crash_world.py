@@ -6,13 +6,14 @@
     west       1       sim-pair                 yes                   is heard out
     plain      0       sim-plain, sim-media     no                    is heard out
     free       0       sim-free                 no                    pays nothing
+    talks      2       sim-talk                 no                    is heard out
 
-0 and 1 are processes of tests.scripted_upstream.
+0 and 1 are processes of tests.scripted_upstream, 2 is a realtime upstream.
 """
 
 from collections.abc import Iterator, Sequence
 
-PLACES = {"own": 0, "east": 0, "plain": 0, "free": 0, "west": 1}
+PLACES = {"own": 0, "east": 0, "plain": 0, "free": 0, "west": 1, "talks": 2}
 ASKED_AFTERWARDS = frozenset({"own", "east", "west"})
 UNBILLED = frozenset({"free"})
 BUDGET = "customer/acme/total/money"
@@ -23,6 +24,7 @@ _MEDIA = (
     *("input_tokens", "image_input_tokens", "image_output_tokens", "images", "characters", "audio_output_tokens"),
     *("audio_seconds", "audio_input_tokens", "output_tokens", "requests"),
 )
+_TALK = ("input_tokens", "audio_input_tokens", "output_tokens", "audio_output_tokens")
 
 _WORLD = """\
 operator: {{name: Crash Cloud, currency: USD}}
@@ -35,6 +37,7 @@ models:
   - {{id: sim-embeddings, version: "1", partner: own, context_tokens: 8192, operations: [embeddings]}}
   - {{id: sim-media, version: "1", partner: own, context_tokens: 8192,
      operations: [images, speech, transcriptions, moderations, rerank]}}
+  - {{id: sim-talk, version: "1", partner: own, context_tokens: 8192, operations: [realtime]}}
 upstreams:
   - {{id: own, kind: openai, base_url: "{one}", usage_lookup: true, models: [sim-chat, sim-embeddings]}}
   - {{id: east, kind: openai, base_url: "{one}", usage_lookup: true, on_client_abort: drain,
@@ -43,6 +46,7 @@ upstreams:
      models: {{sim-pair: pair-west}}}}
   - {{id: plain, kind: openai, base_url: "{one}", models: [sim-plain, sim-media]}}
   - {{id: free, kind: openai, base_url: "{one}", on_client_abort: no_bill, models: [sim-free]}}
+  - {{id: talks, kind: openai, base_url: "{talks}", models: [sim-talk]}}
 customers:
   - {{id: acme, name: Acme, budget: {{total: "{budget}", mode: hard}}}}
 contracts:
@@ -61,18 +65,19 @@ deployments:
   - {{id: plain, project: search, model: sim-plain}}
   - {{id: free, project: search, model: sim-free}}
   - {{id: media, project: search, model: sim-media}}
+  - {{id: talk, project: search, model: sim-talk}}
 {more}
 """
 
 
 def world_text(base_urls: Sequence[str], prices_change_at: str = "") -> str:
-    """The world file. prices_change_at: RFC 3339; with it, there is a deployment `late` as well."""
+    """The world file. base_urls: by place. prices_change_at: RFC 3339; with it there is a deployment `late`, too."""
     more = "  - {id: late, project: search, model: sim-chat}" if prices_change_at else ""
     versions = "".join(_version("2024-01-01", 30))
     if prices_change_at:
         versions += "".join(_version(prices_change_at, 45))
-    one, two = base_urls
-    return _WORLD.format(one=one, two=two, budget=BUDGET_DOLLARS, versions=versions, more=more)
+    one, two, talks = base_urls
+    return _WORLD.format(one=one, two=two, talks=talks, budget=BUDGET_DOLLARS, versions=versions, more=more)
 
 
 def _version(effective_from: str, dollars: int) -> Iterator[str]:
@@ -85,6 +90,8 @@ def _version(effective_from: str, dollars: int) -> Iterator[str]:
     yield _price("sim-embeddings", "input_tokens", "batch", 1)
     for meter in _MEDIA:
         yield _price("sim-media", meter, "default", dollars)
+    for meter in _TALK:
+        yield _price("sim-talk", meter, "default", dollars)
 
 
 def _price(model: str, meter: str, tier: str, dollars: int) -> str:

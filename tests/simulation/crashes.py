@@ -30,6 +30,7 @@ from tests.simulation.crash_counts import Counts, Lines, Logged
 from tests.simulation.crash_misfortunes import KINDS, MISFORTUNES_MAX, VICTIMS, Fate, plan_misfortunes
 from tests.simulation.crash_plan import plan_requests
 from tests.simulation.crash_processes import Product, Upstream, tries
+from tests.simulation.crash_talks import Talks
 from tests.simulation.crash_world import BUDGET, BUDGET_DOLLARS, world_text
 
 WORKERS = 2
@@ -87,7 +88,6 @@ class CrashRun:
         waits_for: str = "disk",
     ) -> None:
         self._chance = chance = Random(seed)
-        self._directory = directory
         self._plan = plan_requests(chance, requests)
         self._misfortunes = plan_misfortunes(chance, kinds, victims, at_most)
         environment = {
@@ -96,35 +96,54 @@ class CrashRun:
             "ENTREPOT_DRAIN_SECONDS": chance.choice(("1", "2", "20")),
             "ENTREPOT_COUNTERS_LOST": chance.choice(("closed", "open 10%")),
         }
+        self._world = directory / "world.yaml"
         self._product = Product(directory, environment)
+        self._talks = Talks(chance)
         self._upstreams = [Upstream(directory / f"served-{number}.jsonl") for number in range(2)]
         self.finding = Finding(seed, requests)
 
     def find(self) -> Finding:
         """Serves, is hurt, waits until all is settled, and compares."""
         try:
-            for upstream in self._upstreams:
-                upstream.start()
-            world = self._directory / "world.yaml"
-            world.write_text(world_text([upstream.base_url for upstream in self._upstreams]))
-            self._product.entrepot("apply", str(world))
-            is_revoked = any(misfortune.kind == "revoke" for misfortune in self._misfortunes)
-            key = json.loads(self._product.entrepot(*_CREATE_KEY))
-            guest = json.loads(self._product.entrepot(*_CREATE_KEY)) if is_revoked else key
-            self._product.start()
-            fate = Fate(self._product, self._upstreams, world, guest["id"])
-            clients = Clients(self._product, key["key"], guest["key"])
-            batch = BatchClient(self._product, key["key"], self._chance)
-            asyncio.run(self._serve(fate, clients, batch))
-            self._compare(self._settled(), fate, clients, batch)
+            booked = asyncio.run(self._serve())
+            self._compare(booked)
         finally:
             self._product.stop()
             for upstream in self._upstreams:
                 upstream.kill()
         return self.finding
 
-    async def _serve(self, fate: Fate, clients: Clients, batch: BatchClient) -> None:
-        await asyncio.gather(clients.send_all(self._plan), batch.run(), fate.befall(self._misfortunes))
+    async def _serve(self) -> dict[str, Any]:
+        """What is booked when all is over."""
+        await self._talks.start()
+        key, guest = await asyncio.to_thread(self._begin)
+        self._fate = Fate(self._product, self._upstreams, self._world, self._base_urls(), guest["id"])
+        self._clients = Clients(self._product, key["key"], guest["key"])
+        self._batch = BatchClient(self._product, key["key"], self._chance)
+        await asyncio.gather(
+            self._clients.send_all(self._plan),
+            self._batch.run(),
+            self._talks.hold_all(self._product, key["key"]),
+            self._fate.befall(self._misfortunes),
+        )
+        booked = await asyncio.to_thread(self._settled)
+        await self._talks.stop()
+        return booked
+
+    def _begin(self) -> tuple[Any, Any]:
+        """The key of the project, and one that may be revoked, where that is going to happen."""
+        for upstream in self._upstreams:
+            upstream.start()
+        self._world.write_text(world_text(self._base_urls()))
+        self._product.entrepot("apply", str(self._world))
+        key = json.loads(self._product.entrepot(*_CREATE_KEY))
+        is_revoked = any(misfortune.kind == "revoke" for misfortune in self._misfortunes)
+        guest = json.loads(self._product.entrepot(*_CREATE_KEY)) if is_revoked else key
+        self._product.start()
+        return key, guest
+
+    def _base_urls(self) -> list[str]:
+        return [*(upstream.base_url for upstream in self._upstreams), self._talks.base_url]
 
     def _settled(self) -> dict[str, Any]:
         """What is booked once every request is over and all of them are, or at the end of patience."""
@@ -149,16 +168,17 @@ class CrashRun:
         lines = self._product.entrepot("usage", "export", "--format", "jsonl").splitlines()
         return {item["id"]: item for item in map(json.loads, lines)}
 
-    def _compare(self, booked: Lines, fate: Fate, clients: Clients, batch: BatchClient) -> None:
-        logged, served = self._logged(), self._served()
-        finding = self.finding
+    def _compare(self, booked: Lines) -> None:
+        logged = self._logged()
+        served = [*self._served(), self._talks.served(logged)]
+        finding, clients, batch = self.finding, self._clients, self._batch
         finding.answered, finding.broken, finding.left = len(clients.told), clients.broken, clients.left
-        finding.misfortunes = [str(misfortune) for misfortune in fate.happened]
+        finding.misfortunes = [str(misfortune) for misfortune in self._fate.happened]
         finding.lost, finding.cut = logged.lost, clients.cut
         finding.served, finding.booked = sum(map(len, served)), len(booked)
         finding.sources = dict(Counter(str(record["source"]) for record in booked.values()))
         finding.faults += batch.faults
-        finding.faults += Counts(logged, served, booked, clients.told | batch.told).faults()
+        finding.faults += Counts(logged, served, booked, clients.told | batch.told | self._talks.told).faults()
         finding.faults += self._held()
         try:
             self._product.entrepot("verify")

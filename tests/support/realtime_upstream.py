@@ -8,7 +8,7 @@ The text of a `response.create` event's instructions steers it: "parts=5 stop=2"
     pieces=1    sends each event in many small frames                                     does not sum up
     cached=N    input tokens that were cached, half of them audio              mute=1     does not answer a cancellation
     hear=N      says before that it transcribed N tokens of audio              half=K     says nothing more after K, by
-                                                                               closing its sending side
+    delay=S     seconds before each delta (0)                                             closing its sending side
 """
 
 import asyncio
@@ -82,11 +82,14 @@ class RealtimeUpstream:
         assert request is not None
         held = Held(request.path, request.headers)
         held.hears.set()
-        self.sessions[request.headers["X-Request-Id"]] = held
+        name = request.headers["X-Request-Id"]
+        self.sessions[name] = held
         answers: dict[str, Answer] = {}
         tasks: list[asyncio.Task[None]] = []
         try:
-            await connection.send(json.dumps({"type": "session.created", "event_id": "event_0", "session": {}}))
+            await connection.send(
+                json.dumps({"type": "session.created", "event_id": "event_0", "session": {"id": name}})
+            )
             async for message in connection:
                 await held.hears.wait()
                 event = json.loads(message)
@@ -151,6 +154,7 @@ class Answer:
                 return
             if self._number("stall", -1) == number:
                 await self.cancelled.wait()
+            await asyncio.sleep(float(self._script.get("delay", 0)))
             if self.cancelled.is_set():
                 break
             self._given += 1
