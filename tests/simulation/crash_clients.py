@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import aiohttp
 
-from tests.simulation.crash_counts import Meters, meters_told
+from tests.simulation.crash_counts import INSTANCE, Meters, meters_told
 from tests.simulation.crash_plan import CHAT, COMPLETIONS, RESPONSES, Planned
 from tests.simulation.crash_processes import Product
 from tests.support.operations import recording
 
-INSTANCE = slice(12, 20)  # Where a request id names its gateway.
 _PATIENCE_S = 60.0  # Of one client, with all it sends again.
 _AGAIN_S = 0.3
 

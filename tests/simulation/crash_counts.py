@@ -9,7 +9,9 @@ from typing import Any
 
 from entrepot.core.log_records import Admitted, Attempted, AttemptEnded, InstanceLost, LogRecord, UsageRecorded
 from entrepot.core.usage_event import UsageEvent
-from tests.simulation.crash_world import ASKED_AFTERWARDS, PLACES, UNBILLED
+from tests.simulation.crash_world import ASKED_AFTERWARDS, HEARD_OUT, PLACES, UNBILLED
+
+INSTANCE = slice(12, 20)  # Where a request id names its gateway.
 
 Meters = dict[str, int]
 Lines = Mapping[str, Any]  # {request id: what is known of it}
@@ -88,10 +90,23 @@ class Counts:
                 yield f"{request_id}: {len(found)} usage events: {found}"
             elif reason := self._wrong(found[0]):
                 yield f"{request_id}: {reason}: {found[0]}, served {[lines.get(request_id) for lines in self._served]}"
+        yield from self._faults_of_attempts()
+
+    def _faults_of_attempts(self) -> Iterator[str]:
+        """What an upstream charges us for beside the usage: as it says; and known, where it is heard out."""
+        known = {(event.id, event.upstream) for events in self._logged.events.values() for event in events}
         for ended in self._logged.ended:
             served = self._meters_served(ended.id, ended.upstream)
-            if ended.raw and _used(ended.meters) != served:
-                yield f"{ended.id}: the attempt {ended} was served {served}"
+            if ended.raw:
+                known.add((ended.id, ended.upstream))
+                if _used(ended.meters) != served:
+                    yield f"{ended.id}: the attempt {ended} was served {served}"
+        for request_id, asked in self._logged.asked.items():
+            for upstream in HEARD_OUT & set(asked.values()) if request_id[INSTANCE] not in self._logged.lost else ():
+                line = self._line(request_id, upstream)
+                is_known = (request_id, upstream) in known
+                if line and line["state"] == "finished" and meters_told(line["usage"]) and not is_known:
+                    yield f"{request_id}: nobody knows what {upstream} served: {line}"
 
     def _wrong(self, event: UsageEvent) -> str:
         """What is wrong with a request's usage, or ""."""

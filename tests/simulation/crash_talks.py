@@ -9,8 +9,7 @@ from typing import Any
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
-from tests.simulation.crash_clients import INSTANCE
-from tests.simulation.crash_counts import Lines, Logged, Meters
+from tests.simulation.crash_counts import INSTANCE, Lines, Logged, Meters
 from tests.simulation.crash_plan import SPAN_S
 from tests.simulation.crash_processes import Product
 from tests.support.realtime import create

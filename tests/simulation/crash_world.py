@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 
 PLACES = {"own": 0, "east": 0, "plain": 0, "free": 0, "west": 1, "talks": 2}
 ASKED_AFTERWARDS = frozenset({"own", "east", "west"})
+HEARD_OUT = frozenset({"east", "west"})  # Of those with others beside them.
 UNBILLED = frozenset({"free"})
 BUDGET = "customer/acme/total/money"
 BUDGET_DOLLARS = 1_000_000  # Never in the way, and taken from by each request.

@@ -107,3 +107,15 @@ def test_each_attempt_is_held_against_its_own_upstream() -> None:
 
     assert attempts(5) == []
     assert "the attempt" in attempts(3)[0]
+
+
+def test_what_an_upstream_that_is_heard_out_served_beside_the_answer_must_be_known() -> None:
+    ended = AttemptEnded("r", 1, 1, 2, "east", "outrun")
+    records: list[LogRecord] = [
+        admitted("east"),
+        Attempted("r", 2, 1, "west"),
+        ended,
+        UsageRecorded(event(upstream="west")),
+    ]
+    [fault] = faults(*records, served=({"r": line(5)}, {"r": line()}))
+    assert "nobody knows what east served" in fault
