@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Mapping, Sequence
 
 import aiohttp
@@ -13,19 +14,22 @@ from tests.support.operations import recording
 
 _PATIENCE_S = 60.0  # Of one client, with all it sends again.
 _AGAIN_S = 0.3
+_ANSWERS = re.compile(rb'"model": ?"pair-(\w+)"')
 
 
 class Clients:
     """Sends requests to the product, wherever it is just then, and sends them again when it says so.
 
-    told: {request id: its meters, {} if those were not told} of answers that came whole. cut: {gateway: what it said}
-    of those that broke an answer off which nobody had meant to break.
+    told: {request id: its meters, {} if those were not told} of answers that came whole. answered_by: {request id:
+    upstream} of those that may have either of two. cut: {gateway: what it said} of those that broke an answer off which
+    nobody had meant to break.
     """
 
     def __init__(self, product: Product, key: str, guest_key: str) -> None:
         self._product = product
         self._key, self._guest_key = key, guest_key
         self.told: dict[str, Meters] = {}
+        self.answered_by: dict[str, str] = {}
         self.broken = self.left = 0
         self.cut: dict[str, str] = {}
 
@@ -75,7 +79,10 @@ class Clients:
                 if request.leave_after is not None:
                     await self._leave(answer, request.leave_after)
                     return False
-                payload = await answer.read()
+                payload = b""
+                async for piece in answer.content.iter_any():
+                    payload += piece
+                    self._look_who_answers(request_id, payload)
                 if answer.status == 200 and _is_whole(request, payload):
                     self.told[request_id] = _told(request, payload)
                     return False
@@ -91,10 +98,17 @@ class Clients:
             self.cut[request_id[INSTANCE]] = f"{said} to {request.body}"
         return False
 
+    def _look_who_answers(self, request_id: str, said: bytes) -> None:
+        found = None if request_id in self.answered_by else _ANSWERS.search(said)
+        if found is not None:
+            self.answered_by[request_id] = found[1].decode()
+
     async def _leave(self, answer: aiohttp.ClientResponse, after: int) -> None:
         for _ in range(after + 1):
-            if not await answer.content.readline():
+            line = await answer.content.readline()
+            if not line:
                 break
+            self._look_who_answers(answer.headers["x-request-id"], line)
         answer.close()
         self.left += 1
 

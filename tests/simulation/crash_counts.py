@@ -64,10 +64,19 @@ class Counts:
     """A run's. served: of each place, the last line of each request; booked: as the books export it.
 
     told: {request id: the meters that its client was told, {} for none} of answers that came whole.
+    answered_by: {request id: upstream}, as far as clients can know it.
     """
 
-    def __init__(self, logged: Logged, served: Sequence[Lines], booked: Lines, told: Mapping[str, Meters]) -> None:
+    def __init__(
+        self,
+        logged: Logged,
+        served: Sequence[Lines],
+        booked: Lines,
+        told: Mapping[str, Meters],
+        answered_by: Mapping[str, str],
+    ) -> None:
         self._logged, self._served, self._booked, self._told = logged, served, booked, told
+        self._answered_by = answered_by
         self._ended: dict[str, set[int]] = defaultdict(set)
         for ended in logged.ended:
             self._ended[ended.id].add(ended.number)
@@ -114,6 +123,8 @@ class Counts:
         meters = _used(event.meters)
         if booked is None or booked["meters"] != event.meters:
             return f"the books have {booked}"
+        if event.upstream != self._answered_by.get(event.id, event.upstream):
+            return f"it was answered by {self._answered_by[event.id]}"
         if told and told != meters:
             return f"its client was told {told}"
         if told is not None and event.source == "estimated":

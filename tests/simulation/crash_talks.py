@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -41,6 +42,7 @@ class Talks:
         return self._upstream.base_url
 
     async def start(self) -> None:
+        logging.getLogger("websockets.server").setLevel(logging.CRITICAL)  # Gateways are killed while it shakes hands.
         await self._upstream.start()
 
     async def stop(self) -> None:

@@ -178,7 +178,8 @@ class CrashRun:
         finding.served, finding.booked = sum(map(len, served)), len(booked)
         finding.sources = dict(Counter(str(record["source"]) for record in booked.values()))
         finding.faults += batch.faults
-        finding.faults += Counts(logged, served, booked, clients.told | batch.told | self._talks.told).faults()
+        told = clients.told | batch.told | self._talks.told
+        finding.faults += Counts(logged, served, booked, told, clients.answered_by).faults()
         finding.faults += self._held()
         try:
             self._product.entrepot("verify")

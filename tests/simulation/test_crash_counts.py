@@ -34,10 +34,11 @@ def faults(
     served: tuple[Mapping[str, Any], Mapping[str, Any]] = ({"r": line()}, {}),
     booked: Mapping[str, int] | None = METERS,
     told: Mapping[str, int] | None = None,
+    answered_by: Mapping[str, str] | None = None,
 ) -> list[str]:
     books = {} if booked is None else {"r": {"meters": dict(booked)}}
     knows = {} if told is None else {"r": dict(told)}
-    return list(Counts(Logged(records), list(served), books, knows).faults())
+    return list(Counts(Logged(records), list(served), books, knows, answered_by or {}).faults())
 
 
 def recorded(*events: UsageEvent) -> list[LogRecord]:
@@ -64,6 +65,7 @@ def test_the_same_event_twice_is_one() -> None:
         (recorded(event()), {"served": ({}, {})}, "reported wrongly"),
         (recorded(event()), {"told": {"output_tokens": 4}}, "its client was told"),
         (recorded(event({})), {"booked": {}}, "reported wrongly"),
+        (recorded(event()), {"answered_by": {"r": "west"}}, "it was answered by west"),
         (recorded(event(source="estimated")), {}, "estimated wrongly"),
         (recorded(event(upstream="west")), {}, "the log knows nothing"),
     ],

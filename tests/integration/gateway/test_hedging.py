@@ -72,9 +72,10 @@ def test_the_first_answers_after_all_and_what_the_second_used_is_ours(gateway: G
     usage = gateway.usage()
     assert (usage.upstream, usage.meters) == ("first", {"input_tokens": 1, "output_tokens": 1})
     gateway.let_go_on(gateway.upstream)
-    eventually(lambda: gateway.of(AttemptEnded))
-    [ended] = gateway.of(AttemptEnded)
+    eventually(lambda: len(gateway.of(AttemptEnded)) == 2)
+    begun, ended = gateway.of(AttemptEnded)
     assert (ended.number, ended.upstream, ended.outcome) == (2, "second", "outrun")
+    assert (begun.number, begun.upstream, begun.outcome, begun.meters) == (2, "second", "outrun", {})
     assert ended.meters == {"input_tokens": 1, "output_tokens": 2}
     eventually(lambda: states(gateway.upstream) == [["finished"]])
     assert nobody_is_left(gateway)

@@ -35,6 +35,10 @@ class Hedged(Protocol):
         """Leaves the upstream of the attempt it is at, and records it, if it may have got there."""
         ...
 
+    def outrun(self) -> None:
+        """Records that the attempt it is at does not answer; what it used is recorded when that is known."""
+        ...
+
     def judge(self, head: AnswerHead | None) -> None:
         """Tells the fleet of an answer that speaks of the attempt's upstream, or that there was none."""
         ...
@@ -124,6 +128,10 @@ class Race:
         if way.endpoint.rules.on_client_abort == "drain" and attempt.was_sent:
             runner.lost = True
             attempt.mute()
+            # Now, for the log must say which attempt answers; the request may never be settled.
+            last = self.exchange.swap(runner.state)
+            self.exchange.outrun()
+            self.exchange.swap(last)
             return
         attempt.cancel()
         self.record(runner, "outrun")

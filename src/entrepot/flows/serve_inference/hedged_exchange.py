@@ -68,6 +68,10 @@ class HedgedExchange(Exchange):
         if self._announced:
             self._end_attempt(outcome, status, usage)
 
+    def outrun(self) -> None:
+        """See hedge.Hedged."""
+        self._end_attempt("outrun")
+
     def judge(self, head: AnswerHead | None) -> None:
         """See hedge.Hedged."""
         self._judge(head)
