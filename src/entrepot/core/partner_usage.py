@@ -6,6 +6,7 @@ import msgspec
 
 from entrepot.core.money import PICO, format_pico, parse_pico
 from entrepot.core.periods import SECOND, Instant
+from entrepot.core.tokens import METERS
 
 ReportedKind = Literal["usage", "cost"]
 COST: Final = "cost"  # What a tolerance is of, beside the meters.
@@ -75,6 +76,12 @@ class PartnerCharges(msgspec.Struct, frozen=True):
                 if tolerance.of == name:
                     return max(tolerance.least_pico, abs(counted_pico) * tolerance.share // PICO)
         return 0
+
+
+def charged_for(declared: str) -> tuple[str, str]:
+    """(our model, the meter or "") of "model" or "model/meter"; the id of a model may have slashes of its own."""
+    model, _, meter = declared.rpartition("/")
+    return (model, meter) if meter in METERS else (declared, "")
 
 
 def summed(one: ReportedRow, other: ReportedRow) -> ReportedRow:

@@ -1,7 +1,7 @@
 """How a partner's own usage and cost files are read and held against our counts: `charges` of a partner."""
 
 from entrepot.core.money import PICO
-from entrepot.core.partner_usage import ANY, COST, DEFAULT_TOLERANCES, PartnerCharges, Tolerance
+from entrepot.core.partner_usage import ANY, COST, DEFAULT_TOLERANCES, PartnerCharges, Tolerance, charged_for
 from entrepot.core.periods import SECOND
 from entrepot.core.tokens import METERS
 from entrepot.provisioning.draft import Draft
@@ -19,10 +19,6 @@ def read_charges(partner: Fields) -> PartnerCharges | None:
     if fields is None:
         return None
     items = {theirs: ours for theirs, ours, _ in fields.pairs("items")} if fields.has("items") else {}
-    for ours in items.values():
-        _, _, meter = ours.partition("/")
-        if meter and meter not in METERS:
-            fields.fault(f"items: {meter!r} is no meter; write a model, or model/meter: gpt-4/input_tokens", "items")
     return PartnerCharges(
         upstreams={key: ours for key, ours, _ in fields.pairs("upstreams")} if fields.has("upstreams") else {},
         items=items,
@@ -41,7 +37,14 @@ def check_charges(draft: Draft) -> None:
     for partner in draft.partners:
         charges = partner.value.charges or PartnerCharges()
         asked = [("upstream", name, upstreams) for name in charges.upstreams.values()]
-        asked += [("model", name.partition("/")[0], models) for name in charges.items.values()]
+        for name in (charged_for(declared)[0] for declared in charges.items.values()):
+            of, _, meter = name.rpartition("/")
+            if of in models and name not in models:
+                partner.fields.fault(
+                    f"items: {meter!r} is no meter; write a model, or model/meter: gpt-4/input_tokens", "charges"
+                )
+            else:
+                asked.append(("model", name, models))
         asked += [("price book", charges.price_book, books)] if charges.price_book else []
         for what, name, known in asked:
             if name not in known:

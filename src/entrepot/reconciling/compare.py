@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from entrepot.core.money import PICO, format_pico, parse_pico
-from entrepot.core.partner_usage import COST, PartnerCharges, ReportedKind, ReportedRow
+from entrepot.core.partner_usage import COST, PartnerCharges, ReportedKind, ReportedRow, charged_for
 from entrepot.reconciling.our_counts import Cell, OurCounts
 from entrepot.reconciling.steps import lasting_steps
 
@@ -87,7 +87,8 @@ class Comparison:
 
     def add(self, row: ReportedRow, day: int, *, by_key: bool) -> None:
         """Takes a row of a day in."""
-        model, _, meter = self._charges.items.get(row.item, self._models_of.get(row.item, "")).partition("/")
+        declared = self._charges.items.get(row.item)
+        model, meter = (self._models_of.get(row.item, ""), "") if declared is None else charged_for(declared)
         meter = row.meter or meter
         upstream = self._charges.upstreams.get(row.key, "") if row.key else ""
         if not model or (row.key and by_key and not upstream) or (row.quantity and not meter):
