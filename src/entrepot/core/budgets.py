@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from entrepot.core.capacity import Limit, Measure
+from entrepot.core.money import format_pico
 from entrepot.core.periods import END_OF_TIME, Instant, Period, parse_period, period_of
 
 BudgetKind = Literal["monthly", "total", "prepaid"]
@@ -35,9 +36,8 @@ class Budget(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         every = ", ".join(f"{percent} %" for percent in self.thresholds)
-        return (
-            f"{self.mode}, {self.kind}, {self.units} {'pico' if self.measure == 'money' else 'tokens'}, told at {every}"
-        )
+        limit = format_pico(self.units, 2) if self.measure == "money" else f"{self.units} tokens"
+        return f"{self.mode}, {self.kind}, {limit}, told at {every}"
 
 
 class TopUp(msgspec.Struct, frozen=True):

@@ -25,7 +25,7 @@ def owned(kind: BudgetKind = "monthly", units: int = 300, top_ups: tuple[TopUp, 
 
 
 def test_a_budget_is_told_in_words() -> None:
-    assert str(Budget(7)) == "hard, monthly, 7 pico, told at 50 %, 80 %, 100 %"
+    assert str(Budget(50 * 10**12)) == "hard, monthly, 50.00, told at 50 %, 80 %, 100 %"
     assert str(Budget(7, "tokens", "total", "soft", (90,))) == "soft, total, 7 tokens, told at 90 %"
 
 
