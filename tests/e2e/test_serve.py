@@ -1,6 +1,7 @@
 """`entrepot serve --demo`, the real thing: every process on loopback, crashed on purpose, stopped in order."""
 
 import os
+import shlex
 import signal
 import socket
 import stat
@@ -98,7 +99,7 @@ def test_what_it_prints_can_be_pasted(served: Served) -> None:
             [sys.executable, "-c", textwrap.dedent(block)], capture_output=True, text=True, timeout=90
         )
         assert "Paris" in said.stdout, said.stderr
-    assert f"usage list --home {served.home}" in served.lines[-2]
+    assert f"usage list --home {shlex.quote(str(served.home))}" in served.lines[-2]
 
 
 def test_the_quick_start_file_says_all_that_is_needed(served: Served) -> None:

@@ -222,7 +222,7 @@ def test_a_wrong_setting_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: Ca
 
 
 def test_a_reader_that_goes_away_ends_the_command_quietly(month: Path) -> None:
-    words = ["invoice", "show", "2024-05-000001", "--line", "1", "--requests", "--home", month]
+    words = ["invoice", "show", "2024-05-000001", "--line", "1", "--requests", "--home", str(month)]
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "wb") as out:

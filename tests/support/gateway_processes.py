@@ -22,6 +22,8 @@ from tests.support.gateway import deployment, snapshot, target
 from tests.support.requests import chat, connect, read_until, request_bytes
 from tests.support.tree import ROOT
 
+GATEWAY = ("-m", "entrepot.compose.gateway")
+
 
 class Installation:
     """A home with its processes, for several stories after one another. port: of the gateways of this story.
@@ -58,10 +60,9 @@ class Installation:
         self.log = self.start([sys.executable, *self._log_program, "--home", str(self.settings.home)])
         said(self.log)
 
-    def start_gateway(self, **environment: str) -> subprocess.Popen[str]:
-        process = self.start(
-            [sys.executable, "-m", "entrepot.compose.gateway", "--port", str(self.port)], **environment
-        )
+    def start_gateway(self, program: Sequence[str] = GATEWAY, **environment: str) -> subprocess.Popen[str]:
+        """program: how Python is told to run it."""
+        process = self.start([sys.executable, *program, "--port", str(self.port)], **environment)
         url: str = said(process)["url"]
         self.port = int(url.rpartition(":")[2])
         return process

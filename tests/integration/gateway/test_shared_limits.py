@@ -54,7 +54,7 @@ class Fleet:
         for machine in self.machines:
             for _ in range(each):
                 machine.port = 0
-                self.gateways.append(machine.start_gateway(**self.environment))
+                self.gateways.append(machine.start_gateway(["tests/support/patient_gateway.py"], **self.environment))
                 self.ports.append(machine.port)
 
     def publish(self, *limited: tuple[str, Limit]) -> None:
