@@ -121,11 +121,14 @@ class _Series:
     """What is counted of one model, operation and upstream. durations: of those without an error; failed: by error."""
 
     __slots__ = (
-        "count_duration", "count_in", "count_out", "durations", "failed", "first_token", "labels", "per_token",
-        "tokens_in", "tokens_out",
+        "count_duration", "count_in", "count_out", "durations", "failed", "first_token", "labels", "model", "operation",
+        "per_token", "tokens_in", "tokens_out", "upstream",
     )  # fmt: skip
 
-    def __init__(self, labels: Labels) -> None:
+    def __init__(self, operation: str, model: str, upstream: str, labels: Labels) -> None:
+        self.operation = operation
+        self.model = model
+        self.upstream = upstream
         self.labels = labels
         self.durations = _seconds()
         self.failed: dict[str, Histogram] = {}
@@ -142,8 +145,8 @@ class Tally:
     """What a process has counted since it began. errors: {code: n}."""
 
     __slots__ = (
-        "_answers", "_count_end", "_count_flush_wait", "_ended", "_flush_wait", "_provider_of", "_series", "errors",
-        "unpublished",
+        "_answers", "_count_end", "_count_flush_wait", "_ended", "_flush_wait", "_last", "_provider_of", "_series",
+        "errors", "unpublished",
     )  # fmt: skip
 
     def __init__(self, provider_of: Callable[[str], str]) -> None:
@@ -156,6 +159,7 @@ class Tally:
         self._flush_wait = Histogram(_FLUSH_FIRST, 1, _FLUSH_BUCKETS)
         self._count_end, self._count_flush_wait = self._ended.count, self._flush_wait.count
         self._series: dict[tuple[str, str, str], _Series] = {}
+        self._last: _Series | None = None  # Often the next one, which then needs no search.
 
     def answered(self, route: str, status: int) -> None:
         """An answer was begun."""
@@ -173,7 +177,10 @@ class Tally:
 
     def ended(self, operation: str, model: str, upstream: str, outcome: str, error: str, took_us: int) -> _Series:
         """The series of a request that was admitted and has ended, its end counted."""
-        series = self._series.get((operation, model, upstream)) or self._new_series(operation, model, upstream)
+        series = self._last
+        if series is None or series.model != model or series.upstream != upstream or series.operation != operation:
+            series = self._series.get((operation, model, upstream)) or self._new_series(operation, model, upstream)
+            self._last = series
         self._count_end(outcome)
         if error:
             series.failed.setdefault(error, _seconds()).count(took_us)
@@ -235,7 +242,7 @@ class Tally:
             key, labels = (OTHER, OTHER, OTHER), (OTHER, OTHER, OTHER, OTHER)
             if key in self._series:
                 return self._series[key]
-        found = self._series[key] = _Series(labels)
+        found = self._series[key] = _Series(*key, labels)
         return found
 
 

@@ -32,6 +32,16 @@ def test_a_request_is_in_the_bucket_of_its_duration_bounds_included() -> None:
     assert of(counted.report(), metrics.ENDED) == {("stop",): [4]}
 
 
+def test_requests_that_alternate_are_counted_apart() -> None:
+    counted = tally()
+    kinds = [("chat", "m", "up"), ("chat", "m", "other"), ("chat", "n", "up"), ("completions", "m", "up")]
+    for kind in [*kinds, *kinds, *[each for each in kinds for _ in range(2)]]:
+        counted.ended(*kind, "stop", "", 1)
+    found = of(counted.report(), metrics.DURATION)
+    assert len(found) == len(kinds)
+    assert {sum(numbers[:-1]) for numbers in found.values()} == {4}
+
+
 def test_tokens_count_as_billed_on_their_two_sides() -> None:
     counted = tally()
     end(counted)
