@@ -17,6 +17,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src"
 _AS_MEANT = "warning: Treating generator comprehension as list"
+# What is compiled calls itself without the detour by which other libraries could stand in.
+_HIDDEN = "-fvisibility=hidden"
 GROUP = "entrepot"  # Begins the name of the library that holds the code; what lies beside the sources points there.
 
 
@@ -69,6 +71,8 @@ def build() -> None:
     try:
         with contextlib.redirect_stdout(said):
             compiled = mypycify(python, group_name=GROUP, opt_level="2", debug_level="0", target_dir="build/compiled")
+        for extension in compiled:
+            extension.extra_compile_args.append(_HIDDEN)
     finally:
         for line in said.getvalue().splitlines():
             if not line.endswith(_AS_MEANT):
