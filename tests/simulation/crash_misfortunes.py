@@ -17,7 +17,7 @@ VICTIMS = (*("gateway 1", "gateway 2", "log") * 3, *("worker", "jobs", "counters
 MISFORTUNES_MAX = 4
 KINDS = ("kill", "pause", "stop", "reload", "apply", "revoke", "upstream", "reboot")
 _WEIGHTS = {"kill": 10, "pause": 5, "stop": 3, "reload": 2, "apply": 2, "revoke": 1, "upstream": 3, "reboot": 2}
-_PRICES_CHANGE_IN = timedelta(seconds=3)  # By then the world is applied; nothing was used at a price that changes.
+_PRICES_CHANGE_IN = timedelta(seconds=3)
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,7 @@ class Fate:
     ) -> None:
         self._product, self._upstreams, self._world, self._guest = product, upstreams, world, guest
         self._base_urls = base_urls
+        self._prices_change_in = _PRICES_CHANGE_IN
         self.happened: list[Misfortune] = []
         self._one_at_a_time = asyncio.Lock()
 
@@ -105,7 +106,9 @@ class Fate:
                 self._product.start()
 
     def _apply(self) -> str:
-        at = (datetime.now(UTC) + _PRICES_CHANGE_IN).isoformat()
+        """A price that was used cannot change; where applying took too long for that, there is more time again."""
+        at = (datetime.now(UTC) + self._prices_change_in).isoformat()
+        self._prices_change_in *= 2
         self._world.write_text(world_text(self._base_urls, at))
         return self._product.entrepot("apply", str(self._world))
 
