@@ -30,7 +30,7 @@ def test_the_corpus_stays_small() -> None:
 HEAD = b"POST /v1/x HTTP/1.1\r\nHost: h\r\n"
 # For each rule of requests_target.STRICTER, a request that it is for.
 REFUSED = {
-    "a target that does not begin with a slash": b"GET http://h/ HTTP/1.1\r\nHost: h\r\n\r\n",
+    "a target that is neither a path nor an address of the Host": b"GET http://other/ HTTP/1.1\r\nHost: h\r\n\r\n",
     "another version than HTTP/1.0 and HTTP/1.1": b"GET / HTTP/2.0\r\nHost: h\r\n\r\n",
     "two spaces in a first line": b"GET /  HTTP/1.1\r\nHost: h\r\n\r\n",
     "a line that ends without CR": HEAD + b"X: a\nY: b\r\n\r\n",
@@ -63,6 +63,7 @@ def test_nothing_ordinary_falls_under_a_rule() -> None:
     for data in (
         HEAD + b"Content-Length: 3\r\n\r\nabc",
         HEAD + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        b"GET http://H/x HTTP/1.1\r\nHost: h\r\n\r\n",
     ):
         assert requests_target.read([data]).rest == "nothing"
         assert requests_target.stricter(data) == []
