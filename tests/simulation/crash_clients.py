@@ -14,6 +14,7 @@ from tests.support.operations import recording
 
 _PATIENCE_S = 60.0  # Of one client, with all it sends again.
 _AGAIN_S = 0.3
+_AFTERWARDS = Planned(0, CHAT, {"model": "chat", "messages": [{"role": "user", "content": "hello"}]})
 _ANSWERS = re.compile(rb'"model": ?"pair-(\w+)"')
 
 
@@ -37,6 +38,13 @@ class Clients:
         """Returns when every request has ended."""
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
             await asyncio.gather(*(self._send(session, request) for request in plan))
+
+    async def ask_afterwards(self) -> None:
+        """Returns once a request is answered. A counter knows what the books know as soon as a request meets it."""
+        told = len(self.told)
+        async with asyncio.timeout(_PATIENCE_S):
+            while len(self.told) == told:
+                await self.send_all([_AFTERWARDS])
 
     async def _send(self, session: aiohttp.ClientSession, request: Planned) -> None:
         await asyncio.sleep(request.at_s)

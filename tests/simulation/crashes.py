@@ -126,6 +126,7 @@ class CrashRun:
             self._talks.hold_all(self._product, key["key"]),
             self._fate.befall(self._misfortunes),
         )
+        await self._clients.ask_afterwards()
         booked = await asyncio.to_thread(self._settled)
         await self._talks.stop()
         return booked
