@@ -25,10 +25,11 @@ def meters_told(usage: Any) -> Meters:
     out_of = usage.get("completion_tokens", usage.get("output_tokens", 0))
     parts = usage.get("prompt_tokens_details") or usage.get("input_tokens_details") or {}
     cached = parts.get("cached_tokens", 0)
-    return _used({"input_tokens": into - cached, "cached_input_tokens": cached, "output_tokens": out_of})
+    return used({"input_tokens": into - cached, "cached_input_tokens": cached, "output_tokens": out_of})
 
 
-def _used(meters: Mapping[str, int]) -> Meters:
+def used(meters: Mapping[str, int]) -> Meters:
+    """The meters without the zeros."""
     return {meter: quantity for meter, quantity in meters.items() if quantity}
 
 
@@ -108,7 +109,7 @@ class Counts:
             served = self._meters_served(ended.id, ended.upstream)
             if ended.raw:
                 known.add((ended.id, ended.upstream))
-                if _used(ended.meters) != served:
+                if used(ended.meters) != served:
                     yield f"{ended.id}: the attempt {ended} was served {served}"
         for request_id, asked in self._logged.asked.items():
             for upstream in HEARD_OUT & set(asked.values()) if request_id[INSTANCE] not in self._logged.lost else ():
@@ -120,7 +121,7 @@ class Counts:
     def _wrong(self, event: UsageEvent) -> str:
         """What is wrong with a request's usage, or ""."""
         booked, told = self._booked.get(event.id), self._told.get(event.id)
-        meters = _used(event.meters)
+        meters = used(event.meters)
         if booked is None or booked["meters"] != event.meters:
             return f"the books have {booked}"
         if event.upstream != self._answered_by.get(event.id, event.upstream):
@@ -178,4 +179,4 @@ class Counts:
 
     def _meters_served(self, request_id: str, upstream: str) -> Meters:
         line = self._line(request_id, upstream)
-        return _used(line["meters"]) or meters_told(line["usage"]) if line else {}
+        return used(line["meters"]) or meters_told(line["usage"]) if line else {}

@@ -10,7 +10,7 @@ from typing import Any
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
-from tests.simulation.crash_counts import INSTANCE, Lines, Logged, Meters
+from tests.simulation.crash_counts import INSTANCE, Lines, Logged, Meters, used
 from tests.simulation.crash_plan import SPAN_S
 from tests.simulation.crash_processes import Product
 from tests.support.realtime import create
@@ -110,4 +110,4 @@ def _meters(usage: Any) -> Meters:
         "output_tokens": out_of["text_tokens"],
         "audio_output_tokens": out_of["audio_tokens"],
     }
-    return {meter: quantity for meter, quantity in meters.items() if quantity}
+    return used(meters)

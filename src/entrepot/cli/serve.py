@@ -84,10 +84,11 @@ class Demo:
 
 def _started(urls: dict[str, str], only: str | None) -> str:
     """Where what was started is; of a part that has no address of its own its name."""
-    here = {"gateway": "gateway", "control": "console"}
-    return (
-        ", ".join(f"{urls_of} {urls[urls_of]}" for role, urls_of in here.items() if only in (None, role)) or f"{only}"
-    )
+    name_of = {"gateway": "gateway", "control": "console"}
+    if only is not None and only not in name_of:
+        return only
+    names = name_of.values() if only is None else (name_of[only],)
+    return ", ".join(f"{name} {urls[name]}" for name in names)
 
 
 def _say(line: str) -> None:

@@ -165,17 +165,20 @@ def _count(
         return served.get(event_id) or owed_tier(billed)
 
     for number, (_, event) in enumerate(books.booked_events(since, until), start=1):
+        tier = owed(event.id, event.tier)
         for ours in ways:
-            ours.add_event(event, owed(event.id, event.tier))
+            ours.add_event(event, tier)
         if number % 100_000 == 0:
             progress(number)
     for item in books.quarantined():
         if item.kind == "unpriced" and since <= item.event.admitted_at < until:
+            tier = owed(item.event.id, item.event.tier)
             for ours in ways:
-                ours.add_event(item.event, owed(item.event.id, item.event.tier), waits=True)
+                ours.add_event(item.event, tier, waits=True)
     for series, attempt in books.ended_attempts(since, until):
+        tier = owed_tier(series.tier)
         for ours in ways:
-            ours.add_attempt(series.model, owed_tier(series.tier), attempt)
+            ours.add_attempt(series.model, tier, attempt)
 
 
 def _world(books: Books) -> World:

@@ -77,9 +77,10 @@ class _OrganizationCosts:
         """Told apart by key, usage is read from its requests; units run without any, and have no key."""
         asked = self._asked
         by_key = asked.keys is not None or "api_key_id" in asked.group_by
-        for series, event in self._books.events_in(asked.since, asked.until, asked.wants) if by_key else ():
-            if asked.wants_event(event):
-                yield event.admitted_at, series, event.key or None, event.meters
+        if by_key:
+            for series, event in self._books.events_in(asked.since, asked.until, asked.wants):
+                if asked.wants_event(event):
+                    yield event.admitted_at, series, event.key or None, event.meters
         if asked.keys is not None:
             return
         for used in self._books.usage_by_bucket(asked.since, asked.until, asked.width, asked.wants):
