@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from entrepot.core.money import PICO, parse_pico
+from entrepot.core.money import PICO, divide_half_up, parse_pico
 from entrepot.core.periods import Instant
 
 
@@ -30,8 +30,7 @@ def rate_at(rates: Iterable[ExchangeRate], sold: str, bought: str, at: Instant) 
 
 def convert_pico(amount_pico: int, rate_pico: int) -> int:
     """The amount in the other currency, rounded half up to whole pico."""
-    converted = (2 * abs(amount_pico) * rate_pico + PICO) // (2 * PICO)
-    return -converted if amount_pico < 0 else converted
+    return divide_half_up(amount_pico * rate_pico, PICO)
 
 
 def parse_rate(text: str) -> int:

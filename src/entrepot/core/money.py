@@ -87,9 +87,15 @@ def _rounded(numerator: int, denominator: int, currency: str, rounding: Rounding
     return -rounded if numerator < 0 else rounded
 
 
+def divide_half_up(numerator: int, denominator: int) -> int:
+    """The nearest whole number to numerator / denominator, halves away from zero. denominator: above zero."""
+    quotient = (2 * abs(numerator) + denominator) // (2 * denominator)
+    return -quotient if numerator < 0 else quotient
+
+
 def format_parts(quantity: int, parts: int) -> str:
     """So many parts of a unit as a decimal string, to the twelfth digit: 22,750 sixtieths -> "379.166666666667"."""
-    return format_pico((2 * abs(quantity) * PICO + parts) // (2 * parts) * (-1 if quantity < 0 else 1))
+    return format_pico(divide_half_up(quantity * PICO, parts))
 
 
 def format_minor(pico: int, currency: str) -> str:

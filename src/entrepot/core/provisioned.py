@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 
 from entrepot.core.capacity import Limit
+from entrepot.core.money import divide_half_up
 from entrepot.core.periods import Instant, format_instant
 from entrepot.core.tokens import CACHED_INPUT_METERS, INPUT_METERS, MINUTES_PER_HOUR, OUTPUT_METERS
 
@@ -67,8 +68,7 @@ def sizing_at(rules: Iterable[SizingRule], geography: Geography, at: Instant) ->
 
 def minutes_pico(minutes: int, hourly_pico: int) -> int:
     """What unit minutes cost at the price of a unit hour, rounded half up to whole pico; below none, given back."""
-    pico = (2 * abs(minutes) * hourly_pico + MINUTES_PER_HOUR) // (2 * MINUTES_PER_HOUR)
-    return -pico if minutes < 0 else pico
+    return divide_half_up(minutes * hourly_pico, MINUTES_PER_HOUR)
 
 
 def load_of(output_weight: int, meters: Mapping[str, int]) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from entrepot.core.money import parse_pico
+from entrepot.core.money import divide_half_up, parse_pico
 from entrepot.core.periods import Instant
 from entrepot.core.prices import Price, PriceBookVersion, Step
 from entrepot.core.provisioned import Geography
@@ -144,10 +144,7 @@ def discounted(version: PriceBookVersion, terms: Iterable[Term]) -> PriceBookVer
 def _less(price: Price, discounts: Iterable[Discount]) -> Price:
     for discount in discounts:
         if not discount.models or price.model in discount.models:
-            steps = tuple(Step(step.up_to, _rest(step.unit_pico, discount.share)) for step in price.steps)
-            price = msgspec.structs.replace(price, unit_pico=_rest(price.unit_pico, discount.share), steps=steps)
+            rest = SHARE - discount.share
+            steps = tuple(Step(step.up_to, divide_half_up(step.unit_pico * rest, SHARE)) for step in price.steps)
+            price = msgspec.structs.replace(price, unit_pico=divide_half_up(price.unit_pico * rest, SHARE), steps=steps)
     return price
-
-
-def _rest(unit_pico: int, share: int) -> int:
-    return (2 * unit_pico * (SHARE - share) + SHARE) // (2 * SHARE)

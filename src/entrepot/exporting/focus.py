@@ -8,7 +8,7 @@ from collections.abc import Callable
 import msgspec
 
 from entrepot.core.invoices import USAGE_KINDS, LineKind
-from entrepot.core.money import PICO, format_pico
+from entrepot.core.money import PICO, divide_half_up, format_pico
 from entrepot.core.periods import parse_period
 from entrepot.core.world import WorldIndex
 from entrepot.exporting.costs import Cost, CostKind, UsedPart
@@ -60,7 +60,7 @@ class FocusRows:
             "InvoiceIssuerName": seller,
             "ListCost": billed,
             "PricingCurrency": cost.contract.charged_in,
-            "PricingCurrencyEffectiveCost": format_pico(_back(cost.effective_pico, cost.rate_pico)),
+            "PricingCurrencyEffectiveCost": format_pico(divide_half_up(cost.effective_pico * PICO, cost.rate_pico)),
             "ProviderName": operator,
             "PublisherName": self._publisher(line.model if line else ""),
             "ServiceCategory": "AI and Machine Learning",
@@ -279,9 +279,3 @@ def _product(pico: int, rate_pico: int) -> str:
     shown = f"{fraction:024d}".rstrip("0")
     sign = "-" if pico < 0 else ""
     return f"{sign}{whole}.{shown}" if shown else f"{sign}{whole}"
-
-
-def _back(pico: int, rate_pico: int) -> int:
-    """An amount in the currency it was converted from, rounded half up to whole pico."""
-    whole = (2 * abs(pico) * PICO + rate_pico) // (2 * rate_pico)
-    return -whole if pico < 0 else whole

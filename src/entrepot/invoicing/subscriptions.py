@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from entrepot.core.invoices import InvoiceLine, LineDraft
-from entrepot.core.money import PICO, parse_pico
+from entrepot.core.money import PICO, divide_half_up, parse_pico
 from entrepot.core.periods import Period, period_of
 from entrepot.core.subscriptions import Subscription, seat_days
 from entrepot.core.tenancy import Contract
@@ -50,8 +50,8 @@ def _lines(
     counted = seat_days(subscription, month, contract.zone)
     for name, days in (("", counted.bought), ("added", counted.added), ("true_up", counted.true_up)):
         before = charged.get((subscription.product, str(month), name), (0, 0))
-        seats_pico = _part(PICO * days, counted.days) - before[0]
-        exact_pico = _part(subscription.each_pico * days, counted.days) - before[1]
+        seats_pico = divide_half_up(PICO * days, counted.days) - before[0]
+        exact_pico = divide_half_up(subscription.each_pico * days, counted.days) - before[1]
         if exact_pico or seats_pico:
             yield LineDraft(
                 period=str(month),
@@ -65,8 +65,3 @@ def _lines(
                 price_class=name,
                 parts=PICO,
             )
-
-
-def _part(whole: int, of: int) -> int:
-    """Rounded half up to whole pico."""
-    return (2 * whole + of) // (2 * of)

@@ -2,15 +2,15 @@
 
 from fractions import Fraction
 
-from entrepot.core.money import format_minor, round_to_minor
+from entrepot.core.money import divide_half_up, format_minor, round_to_minor
 
 
 def decimal_text(value: Fraction, digits: int) -> str:
     """The value with exactly so many digits after the point, halves rounded away from zero: 2603.8781… -> "2603.88"."""
-    scaled = abs(value) * 10**digits
-    whole = (2 * scaled.numerator + scaled.denominator) // (2 * scaled.denominator)
-    text = f"{whole:0{digits + 1}d}"
-    sign = "-" if value < 0 and whole else ""
+    scaled = value * 10**digits
+    whole = divide_half_up(scaled.numerator, scaled.denominator)
+    text = f"{abs(whole):0{digits + 1}d}"
+    sign = "-" if whole < 0 else ""
     return f"{sign}{text[:-digits]}.{text[-digits:]}" if digits else f"{sign}{text}"
 
 
