@@ -1,11 +1,14 @@
 """Files, batches and answers in one SQLite file of their own: they change no invoice, so they are not in the log."""
 
+import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
+from urllib.parse import quote
 
 import msgspec
 
-from entrepot.core.errors import NotFound
+from entrepot.core.errors import BadInput, NotFound
 from entrepot.core.jobs import ENDED, Batch, StoredFile, TaskAnswer
 
 _SCHEMA = """
@@ -104,3 +107,16 @@ class SqliteJobStore:
     def _all(self, table: str, project: str) -> list[bytes]:
         query = f"SELECT about FROM {table} WHERE project = ? ORDER BY created_at DESC, id DESC"  # noqa: S608
         return [about for (about,) in self._db.execute(query, (project,))]
+
+
+def copy_jobs(path: Path, into: Path) -> None:
+    """Copies the job store as it is at one moment, whoever writes it, into a new file. Raises: BadInput, OSError."""
+    os.close(os.open(into, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    try:
+        with (
+            closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as source,
+            closing(sqlite3.connect(into)) as target,
+        ):
+            source.backup(target)
+    except sqlite3.Error as error:
+        raise BadInput(f"{path} cannot be copied to {into}: {error}") from None

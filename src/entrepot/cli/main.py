@@ -28,6 +28,7 @@ GROUPS = (
     "capacity",
     "bill",
     "verify",
+    "backup",
     "replay",
     "doctor",
 )

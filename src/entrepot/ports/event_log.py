@@ -116,6 +116,16 @@ class CheckedLog(msgspec.Struct, frozen=True):
     seal: str
 
 
+class LogPrefix(msgspec.Struct, frozen=True):
+    """A first part of a log: what is in it, and how many bytes of its last segment are."""
+
+    holds: CheckedLog
+    length: int
+
+
+NO_PREFIX = LogPrefix(CheckedLog(segments=0, records=0, size_bytes=0, seal=bytes(32).hex()), 0)
+
+
 class LogCheck(Protocol):
     """Checking the whole log, from any process."""
 
