@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from entrepot.core.charges import Reading
-from entrepot.core.log_records import Abandoned, Attempted, AttemptEnded
+from entrepot.core.log_records import NOTHING_TOLD, Abandoned, Attempted, AttemptEnded
 from entrepot.core.periods import HOUR
 from entrepot.core.usage_event import payload_digest
 from entrepot.ports.books import Books, MadeAttempt, MeteredUsage, OpenRequest, Quarantined
@@ -261,7 +261,8 @@ def test_a_request_is_open_until_its_usage_is_known(books: Books) -> None:
     assert books.oldest_open() == MARCH + 5
     with books.transaction():
         books.close_requests(["b", "unknown"])
-    assert books.open_requests(given_up=False) == [OpenRequest(admitted("a", MARCH + 9), upstream="east")]
+    under_way = (MadeAttempt("a", 1, MARCH + 9, "east"),)
+    assert books.open_requests(given_up=False) == [OpenRequest(admitted("a", MARCH + 9), under_way=under_way)]
     insert(books, usage("c"))
     with books.transaction():
         books.quarantine([Quarantined(usage("d"), "unpriced", "no price")])
@@ -324,6 +325,30 @@ def test_attempts_are_kept_beside_their_request_whatever_comes_first(books: Book
         books.end_attempt(told)
         books.end_attempt(ended)
     assert books.attempts(["a"])[0].ended == told
+
+
+def test_of_which_attempts_nobody_knows_what_they_used(books: Books) -> None:
+    """Not of refused ones, of those under way, of reported ones, and of those whose upstream was asked once more."""
+    broken = AttemptEnded(id="b", number=2, began_at=MARCH, at=MARCH, upstream="east", outcome="broken")
+    refused = msgspec.structs.replace(broken, id="c", outcome="refused")
+    told = msgspec.structs.replace(broken, id="d", raw=b"{}")
+    nothing = msgspec.structs.replace(broken, id="e", raw=NOTHING_TOLD)
+    again = msgspec.structs.replace(broken, id="f", number=1)
+    first = msgspec.structs.replace(broken, id="a")
+    with books.transaction():
+        books.begin_attempt(Attempted(id="b", number=3, at=MARCH, upstream="west"))
+        books.begin_attempt(Attempted(id="f", number=2, at=MARCH, upstream="east"))
+        for ended in (broken, refused, told, nothing, again, first):
+            books.end_attempt(ended)
+    assert books.untold_attempts("east", 9) == [first, broken]
+    assert books.untold_attempts("east", 1) == [first]
+    assert books.untold_attempts("west", 9) == []
+    with books.transaction():
+        books.end_attempt(msgspec.structs.replace(first, raw=NOTHING_TOLD))
+        books.end_attempt(msgspec.structs.replace(broken, raw=b"{}"))
+        books.end_attempt(msgspec.structs.replace(nothing, raw=b"{}"))
+    assert books.untold_attempts("east", 9) == []
+    assert [item.ended.raw for item in books.attempts(["a", "e"]) if item.ended] == [NOTHING_TOLD, b"{}"]
 
 
 def test_an_open_request_is_where_its_last_attempt_is(books: Books) -> None:

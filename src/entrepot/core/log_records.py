@@ -10,6 +10,9 @@ from entrepot.core.periods import Instant
 from entrepot.core.usage_event import AttemptOutcome, Outcome, UsageEvent
 
 
+NOTHING_TOLD = b"null"  # What AttemptEnded.raw is where the upstream was asked afterwards, and has nothing to tell.
+
+
 class _Record(msgspec.Struct, frozen=True, array_like=True, tag=True, gc=False):
     """Base of the records: the tag is the class name."""
 
@@ -136,7 +139,7 @@ class AttemptEnded(_Record, frozen=True, gc=False):
     """An attempt that the client has no answer from is over; what it used is our cost and never the customer's.
 
     number: from 1. status: of the upstream's answer, 0 without one. output_tokens: as counted here. meters, raw: what
-    the upstream reported, empty where it did not.
+    the upstream reported, empty where it did not, or has nothing to tell (NOTHING_TOLD).
     """
 
     id: str

@@ -16,8 +16,11 @@ Outcome = Literal[
 ]
 
 # How an attempt ended that gave the client no answer: the upstream refused it with a status; said nothing in time;
-# broke off; answered what cannot be relayed; could not be reached again; another was faster; the client left.
-AttemptOutcome = Literal["refused", "silent", "broken", "unusable", "unreachable", "outrun", "client_left"]
+# broke off; answered what cannot be relayed; could not be reached again; another was faster; the client left; nobody
+# knows, for the gateway was lost.
+AttemptOutcome = Literal[
+    "refused", "silent", "broken", "unusable", "unreachable", "outrun", "client_left", "gateway_lost"
+]
 
 
 class UsageEvent(msgspec.Struct, frozen=True, array_like=True, omit_defaults=False, gc=False):

@@ -1,14 +1,18 @@
-"""Requests that nobody settled, settled: the upstream is asked what it served, or what was counted is booked.
+"""What nobody settled, settled: the upstream is asked what it served, or what was counted is booked.
 
-What comes out is appended to the log as ordinary usage; the fold knows nothing of how it was found. Only facts that
-are in the log or that the upstream states go into the event, so asking twice appends the same event twice.
+Of a request, what comes out is appended to the log as ordinary usage; the fold knows nothing of how it was found. Of an
+attempt that its request is not charged for, it is appended as the end of that attempt. Only facts that are in the log
+or that the upstream states go into a record, so asking twice appends the same record twice.
 """
 
+from collections.abc import Iterator
+
+import msgspec
+
 from entrepot.core.catalog import Upstream
-from entrepot.core.log_records import Abandoned, UsageRecorded
+from entrepot.core.log_records import NOTHING_TOLD, Abandoned, AttemptEnded, LogRecord, UsageRecorded
 from entrepot.core.periods import HOUR, SECOND, Instant
 from entrepot.core.usage_event import Source, UsageEvent
-from entrepot.core.world import World
 from entrepot.dialects.openai_usage import UsageMismatch, meters_of
 from entrepot.ports.books import Books, ControlStore, OpenRequest
 from entrepot.ports.event_log import EventLog
@@ -16,50 +20,93 @@ from entrepot.ports.upstream_usage import ServedUsage, UpstreamUsage
 
 PATIENCE_US = HOUR  # How long an upstream may keep silent, or say that it is still at it, before we go by our count.
 GRACE_US = 2 * SECOND  # What a gateway sent last may still be on its way to an upstream that says it knows nothing.
+ATTEMPTS_AT_ONCE = 100  # Of one upstream, the oldest: nobody waits for them, as a month's close does for requests.
 _APPENDED_AT_ONCE = 100
 
 
 def resolve_usage(books: Books, log: EventLog, lookup: UpstreamUsage, now: Instant) -> int:
-    """How many given-up requests were settled. The others wait for their upstream; ask again later.
+    """How many records were appended: of given-up requests, and of attempts beside the one that is charged.
 
+    The others wait for their upstream; ask again later.
     Raises: UsageLogUnavailable; then some may have been appended, and the next try repeats them harmlessly.
     """
-    upstreams = _upstreams(books)
-    silent: set[str] = set()
-    settled: list[UsageRecorded] = []
     count = 0
-    for request in books.open_requests(given_up=True):
-        upstream = upstreams.get(request.upstream)
-        if upstream is not None and not _can_be_asked(upstream):
-            upstream = None
-        served = None
-        if upstream is not None and upstream.id not in silent:
-            served = lookup.served(upstream, request.admitted.id)
-            if served is None:
-                silent.add(upstream.id)  # One question to a dead upstream per round is enough.
-        event = _unbilled(request, upstreams) or _settlement(request, upstream, served, now)
-        if event is not None:
-            admitted = request.admitted  # Its gateway's counters keep what they held, for they do not hear of this.
-            instance = admitted.instance if admitted.holds else ""
-            settled.append(UsageRecorded(event=event, instance=instance, counted=admitted.holds))
-            count += 1
-        if len(settled) == _APPENDED_AT_ONCE:
-            log.append(settled)
-            settled = []
-    if settled:
-        log.append(settled)
+    found: list[LogRecord] = []
+    for record in _resolved(books, _Upstreams(books, lookup), now):
+        found.append(record)
+        count += 1
+        if len(found) == _APPENDED_AT_ONCE:
+            log.append(found)
+            found = []
+    if found:
+        log.append(found)
     return count
 
 
-def _upstreams(books: ControlStore) -> dict[str, Upstream]:
-    current = books.world()
-    world: World | None = current[1] if current else None
-    return {upstream.id: upstream for upstream in (world.upstreams if world else ())}
+class _Upstreams:
+    """The upstreams of the world as it is now, asked in one round: a dead one is not asked again in it."""
+
+    def __init__(self, books: ControlStore, lookup: UpstreamUsage) -> None:
+        current = books.world()
+        self._lookup = lookup
+        self._silent: set[str] = set()
+        self.by_id = {upstream.id: upstream for upstream in (current[1].upstreams if current else ())}
+        # Those on this machine, or said to have a usage lookup.
+        self.askable = {name: item for name, item in self.by_id.items() if item.usage_lookup or item.kind != "openai"}
+
+    def ask(self, upstream: Upstream, request_id: str) -> ServedUsage | None:
+        """What it served of a request, or None while it says nothing."""
+        if upstream.id in self._silent:
+            return None
+        served = self._lookup.served(upstream, request_id)
+        if served is None:
+            self._silent.add(upstream.id)
+        return served
 
 
-def _can_be_asked(upstream: Upstream) -> bool:
-    """Whether it is on this machine, or is said to have a usage lookup."""
-    return upstream.usage_lookup or upstream.kind != "openai"
+def _resolved(books: Books, upstreams: _Upstreams, now: Instant) -> Iterator[LogRecord]:
+    for request in books.open_requests(given_up=True):
+        event = _unbilled(request, upstreams.by_id)
+        is_billed = event is None
+        if event is None:
+            upstream = upstreams.askable.get(request.upstream)
+            served = None if upstream is None else upstreams.ask(upstream, request.admitted.id)
+            event = _settlement(request, upstream, served, now)
+        if event is not None:
+            yield from _ends(request, is_billed=is_billed)
+            admitted = request.admitted  # Its gateway's counters keep what they held, for they do not hear of this.
+            instance = admitted.instance if admitted.holds else ""
+            yield UsageRecorded(event=event, instance=instance, counted=admitted.holds)
+    for upstream in upstreams.askable.values():
+        for attempt in books.untold_attempts(upstream.id, ATTEMPTS_AT_ONCE):
+            told = _told(attempt, upstreams.ask(upstream, attempt.id), now)
+            if told is not None:
+                yield told
+
+
+def _ends(request: OpenRequest, *, is_billed: bool) -> Iterator[AttemptEnded]:
+    """The ends of attempts that nobody saw end, but for that of the one that the request is billed as."""
+    given_up = request.given_up
+    assert given_up is not None
+    last = len(request.under_way) - 1
+    for at, attempt in enumerate(request.under_way[: last if is_billed else None]):
+        counted = _counted(request, given_up) if at == last else 0
+        ended_at = max(given_up.at, attempt.began_at)
+        number, upstream = attempt.number, attempt.upstream
+        yield AttemptEnded(attempt.id, number, attempt.began_at, ended_at, upstream, "gateway_lost", 0, counted)
+
+
+def _told(attempt: AttemptEnded, served: ServedUsage | None, now: Instant) -> AttemptEnded | None:
+    """The attempt with what its upstream says it used, or None while it is worth waiting."""
+    if (
+        served is None
+        or (served.state == "running" and now < attempt.at + PATIENCE_US)
+        or (served.state == "unknown" and now < attempt.at + GRACE_US)
+    ):
+        return None
+    if served.state in {"running", "unknown"} or not served.usage:
+        return msgspec.structs.replace(attempt, raw=NOTHING_TOLD)
+    return msgspec.structs.replace(attempt, meters=_meters(served.usage), raw=served.usage)
 
 
 def _unbilled(request: OpenRequest, upstreams: dict[str, Upstream]) -> UsageEvent | None:
@@ -79,7 +126,7 @@ def _settlement(
     """The usage to book for a request, or None while it is worth waiting."""
     given_up = request.given_up
     assert given_up is not None
-    counted = max(request.output_tokens, given_up.output_tokens)
+    counted = _counted(request, given_up)
     came_back = given_up.answered or counted > 0
     if served is not None and served.state in ("finished", "cancelled") and served.usage:
         return _reported(request, given_up, served.usage)
@@ -100,11 +147,20 @@ def _settlement(
 
 def _reported(request: OpenRequest, given_up: Abandoned, usage: bytes) -> UsageEvent:
     """The upstream's own account; where its parts contradict its totals, without meters, for quarantine."""
+    return _event(request, given_up, "reported", _meters(usage), usage)
+
+
+def _meters(usage: bytes) -> dict[str, int]:
+    """The meters of a usage object; none where its parts contradict its totals."""
     try:
-        meters = meters_of(usage)
+        return meters_of(usage)
     except UsageMismatch:
-        meters = {}
-    return _event(request, given_up, "reported", meters, usage)
+        return {}
+
+
+def _counted(request: OpenRequest, given_up: Abandoned) -> int:
+    """How many output tokens were relayed, as far as we know."""
+    return max(request.output_tokens, given_up.output_tokens)
 
 
 def _event(

@@ -33,18 +33,6 @@ class Quarantined(msgspec.Struct, frozen=True):
     reason: str
 
 
-class OpenRequest(msgspec.Struct, frozen=True):
-    """An admitted request without usage yet. given_up: how it ended, once the gateway gave it up or was lost.
-
-    upstream: where it was last; "" when every attempt came to nothing.
-    """
-
-    admitted: Admitted
-    output_tokens: int = 0
-    given_up: Abandoned | None = None
-    upstream: str = ""
-
-
 class MadeAttempt(msgspec.Struct, frozen=True):
     """One of several attempts of a request, number from 1. ended: None while it is under way, and if it answered."""
 
@@ -53,6 +41,23 @@ class MadeAttempt(msgspec.Struct, frozen=True):
     began_at: Instant
     upstream: str
     ended: AttemptEnded | None = None
+
+
+class OpenRequest(msgspec.Struct, frozen=True):
+    """An admitted request without usage yet. given_up: how it ended, once the gateway gave it up or was lost.
+
+    under_way: its attempts that have not ended, by number; none when every one came to nothing.
+    """
+
+    admitted: Admitted
+    output_tokens: int = 0
+    given_up: Abandoned | None = None
+    under_way: tuple[MadeAttempt, ...] = ()
+
+    @property
+    def upstream(self) -> str:
+        """Where it was last; "" when every attempt came to nothing."""
+        return self.under_way[-1].upstream if self.under_way else ""
 
 
 class MeteredUsage(msgspec.Struct, frozen=True, gc=False):
@@ -151,6 +156,14 @@ class EventStore(BudgetStore, Protocol):
 
     def end_attempt(self, ended: AttemptEnded) -> None:
         """Keeps what came of an attempt; the first word stands, until one says what the upstream reported."""
+        ...
+
+    def untold_attempts(self, upstream: str, limit: int) -> list[AttemptEnded]:
+        """The first by id of ended attempts at an upstream of which nobody knows what they used.
+
+        A refusal tells that. Left out are attempts whose upstream was asked again for the same request: what it says
+        afterwards is of the last one.
+        """
         ...
 
     def note_served(self, served: ServedAt) -> None:

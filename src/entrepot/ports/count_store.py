@@ -52,7 +52,7 @@ class CountStore(Protocol):
     def ended_attempts(self, since: Instant, until: Instant) -> Iterator[tuple[Series, AttemptEnded]]:
         """(what its request is counted in, attempt) of attempts that began in [since, until) and gave no answer.
 
-        Only those whose usage was reported.
+        Only those whose usage was reported, then or afterwards.
         """
         ...
 

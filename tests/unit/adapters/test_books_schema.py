@@ -2,7 +2,11 @@ import sqlite3
 from importlib import resources
 from pathlib import Path
 
+import msgspec
+
+from entrepot.adapters.sql.books import open_books
 from entrepot.adapters.sql.database import Database
+from entrepot.core.log_records import AttemptEnded
 
 SCRIPTS = sorted(
     (one for one in resources.files("entrepot.adapters.sql").joinpath("migrations").iterdir() if one.name[0].isdigit()),
@@ -34,3 +38,27 @@ def test_books_of_any_earlier_schema_become_what_fresh_ones_are(tmp_path: Path) 
         connection.close()
         Database(str(path)).close()
         assert schema_of(path) == schema_of(fresh), number
+
+
+def test_attempts_of_an_earlier_schema_are_told_as_those_that_are_folded_anew(tmp_path: Path) -> None:
+    refused = AttemptEnded("a", 1, 1, 2, "east", "refused", 503)
+    attempts = [
+        refused,
+        msgspec.structs.replace(refused, number=2, meters={"input_tokens": 1}, raw=b"{}"),
+        msgspec.structs.replace(refused, id="refused", upstream="refused", outcome="broken"),
+    ]
+    path = tmp_path / "books.db"
+    with sqlite3.connect(path) as connection:
+        for script in SCRIPTS[:16]:
+            connection.executescript(script.read_text())
+        connection.execute("PRAGMA user_version = 16")
+        encode = msgspec.msgpack.Encoder(order="deterministic").encode
+        rows = [(one.id, one.number, one.began_at, one.upstream, bool(one.raw), encode(one)) for one in attempts]
+        connection.executemany("INSERT INTO attempt VALUES (?, ?, ?, ?, ?, ?)", rows)
+    connection.close()
+    kept, anew = open_books(str(path)), open_books(":memory:")
+    with anew.transaction():
+        for one in attempts:
+            anew.end_attempt(one)
+    assert list(kept.rows("attempt")) == list(anew.rows("attempt"))
+    kept.close()

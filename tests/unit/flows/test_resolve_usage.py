@@ -54,10 +54,8 @@ def waiting(*ids: str, answered: bool = True, counted: int = 3, lookup: bool = T
 
 def settled(books: Books, told: Told, now: int = GIVEN_UP) -> list[UsageEvent]:
     log = ListLog()
-    count = resolve_usage(books, log, told, now)
-    events = [record.event for record in log.records if isinstance(record, UsageRecorded)]
-    assert count == len(events)
-    return events
+    assert resolve_usage(books, log, told, now) == len(log.records)
+    return [record.event for record in log.records if isinstance(record, UsageRecorded)]
 
 
 def expected(name: str = "a", **changes: object) -> UsageEvent:

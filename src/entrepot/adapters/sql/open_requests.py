@@ -76,7 +76,7 @@ class OpenRequests(UsageEvents, Attempts, Budgets):
                 admitted=admitted,
                 output_tokens=output_tokens,
                 given_up=None if abandoned is None else _abandoned(abandoned),
-                upstream=_last_upstream(admitted, attempts.get(admitted.id, [])),
+                under_way=_under_way(admitted, attempts.get(admitted.id, [])),
             )
             for admitted, output_tokens, abandoned in found
         ]
@@ -87,10 +87,8 @@ class OpenRequests(UsageEvents, Attempts, Budgets):
         return row[0] if row else None
 
 
-def _last_upstream(admitted: Admitted, attempts: Sequence[MadeAttempt]) -> str:
-    """The upstream of the last attempt that has not ended; "" when all have, and no other was begun."""
-    under_way = {1: admitted.upstream} | {item.number: item.upstream for item in attempts}
-    for item in attempts:
-        if item.ended is not None:
-            del under_way[item.number]
-    return under_way[max(under_way)] if under_way else ""
+def _under_way(admitted: Admitted, attempts: Sequence[MadeAttempt]) -> tuple[MadeAttempt, ...]:
+    """A request's attempts that have not ended: of the first, its admission tells until it has."""
+    first = MadeAttempt(admitted.id, 1, admitted.at, admitted.upstream)
+    made = {1: first} | {item.number: item for item in attempts}
+    return tuple(item for _, item in sorted(made.items()) if item.ended is None)
