@@ -3,13 +3,13 @@
 Whatever happened, each request is booked once, by the rules of docs/operations/usage-rules.md, said here anew.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from entrepot.core.log_records import Admitted, Attempted, AttemptEnded, InstanceLost, LogRecord, UsageRecorded
 from entrepot.core.usage_event import UsageEvent
-from tests.simulation.crash_world import ASKED_AFTERWARDS, HEARD_OUT, PLACES, UNBILLED
+from tests.simulation.crash_world import ASKED_AFTERWARDS, PLACES, UNBILLED
 
 INSTANCE = slice(12, 20)  # Where a request id names its gateway.
 
@@ -60,6 +60,23 @@ class Logged:
                 case InstanceLost():
                     self.lost.append(record.instance)
 
+    def costs(self) -> dict[tuple[str, str], Counter[str]]:
+        """{(request id, upstream): what we know that it used there}, of usage and of attempts beside it."""
+        found: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+        for events in self.events.values():
+            for event in events:
+                found[event.id, event.upstream].update(event.meters)
+        told = {(ended.id, ended.number): ended for ended in self.ended if ended.meters}
+        for ended in told.values():
+            found[ended.id, ended.upstream].update(ended.meters)
+        return found
+
+    def untold(self) -> set[tuple[str, int]]:
+        """(request id, number) of attempts whose upstreams are still to be asked."""
+        told = {(ended.id, ended.number) for ended in self.ended if ended.raw or ended.outcome == "refused"}
+        asked = {(ended.id, ended.number) for ended in self.ended if ended.upstream in ASKED_AFTERWARDS}
+        return asked - told
+
 
 class Counts:
     """A run's. served: of each place, the last line of each request; booked: as the books export it.
@@ -100,23 +117,19 @@ class Counts:
                 yield f"{request_id}: {len(found)} usage events: {found}"
             elif reason := self._wrong(found[0]):
                 yield f"{request_id}: {reason}: {found[0]}, served {[lines.get(request_id) for lines in self._served]}"
-        yield from self._faults_of_attempts()
+        yield from self._faults_of_costs()
 
-    def _faults_of_attempts(self) -> Iterator[str]:
-        """What an upstream charges us for beside the usage: as it says; and known, where it is heard out."""
-        known = {(event.id, event.upstream) for events in self._logged.events.values() for event in events}
-        for ended in self._logged.ended:
-            served = self._meters_served(ended.id, ended.upstream)
-            if ended.raw:
-                known.add((ended.id, ended.upstream))
-                if used(ended.meters) != served:
-                    yield f"{ended.id}: the attempt {ended} was served {served}"
+    def _faults_of_costs(self) -> Iterator[str]:
+        """What an upstream that can be asked charges us for: whatever it served, charged to a customer or not."""
+        known = self._logged.costs()
         for request_id, asked in self._logged.asked.items():
-            for upstream in HEARD_OUT & set(asked.values()) if request_id[INSTANCE] not in self._logged.lost else ():
-                line = self._line(request_id, upstream)
-                is_known = (request_id, upstream) in known
-                if line and line["state"] == "finished" and meters_told(line["usage"]) and not is_known:
-                    yield f"{request_id}: nobody knows what {upstream} served: {line}"
+            for upstream in sorted(ASKED_AFTERWARDS & set(asked.values())):
+                served = self._meters_served(request_id, upstream)
+                owed = used(known.get((request_id, upstream), {}))
+                if owed != served:
+                    line = self._line(request_id, upstream)
+                    ended = [ended for ended in self._logged.ended if ended.id == request_id]
+                    yield f"{request_id}: {upstream} is owed for {owed}, it served {served}: {line}, {ended}"
 
     def _wrong(self, event: UsageEvent) -> str:
         """What is wrong with a request's usage, or ""."""

@@ -3,9 +3,9 @@
     upstream   is at   serves                   is asked afterwards   a client that leaves
     own        0       sim-chat, -embeddings    yes                   cancels its answer
     east       0       sim-pair                 yes                   is heard out
-    west       1       sim-pair                 yes                   is heard out
+    west       1       sim-pair                 yes                   cancels its answer
     plain      0       sim-plain, sim-media     no                    is heard out
-    free       0       sim-free                 no                    pays nothing
+    free       0       sim-free                 yes                   pays nothing
     talks      2       sim-talk                 no                    is heard out
 
 0 and 1 are processes of tests.scripted_upstream, 2 is a realtime upstream.
@@ -14,8 +14,7 @@
 from collections.abc import Iterator, Sequence
 
 PLACES = {"own": 0, "east": 0, "plain": 0, "free": 0, "west": 1, "talks": 2}
-ASKED_AFTERWARDS = frozenset({"own", "east", "west"})
-HEARD_OUT = frozenset({"east", "west"})  # Of those with others beside them.
+ASKED_AFTERWARDS = frozenset({"own", "east", "west", "free"})
 UNBILLED = frozenset({"free"})
 BUDGET = "customer/acme/total/money"
 BUDGET_DOLLARS = 1_000_000  # Never in the way, and taken from by each request.
@@ -43,10 +42,9 @@ upstreams:
   - {{id: own, kind: openai, base_url: "{one}", usage_lookup: true, models: [sim-chat, sim-embeddings]}}
   - {{id: east, kind: openai, base_url: "{one}", usage_lookup: true, on_client_abort: drain,
      models: {{sim-pair: pair-east}}}}
-  - {{id: west, kind: openai, base_url: "{two}", usage_lookup: true, on_client_abort: drain,
-     models: {{sim-pair: pair-west}}}}
+  - {{id: west, kind: openai, base_url: "{two}", usage_lookup: true, models: {{sim-pair: pair-west}}}}
   - {{id: plain, kind: openai, base_url: "{one}", models: [sim-plain, sim-media]}}
-  - {{id: free, kind: openai, base_url: "{one}", on_client_abort: no_bill, models: [sim-free]}}
+  - {{id: free, kind: openai, base_url: "{one}", usage_lookup: true, on_client_abort: no_bill, models: [sim-free]}}
   - {{id: talks, kind: openai, base_url: "{talks}", models: [sim-talk]}}
 customers:
   - {{id: acme, name: Acme, budget: {{total: "{budget}", mode: hard}}}}

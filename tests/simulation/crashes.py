@@ -152,7 +152,7 @@ class CrashRun:
             logged, served = self._logged(), self._served()
             is_over = all(line["state"] != "running" for lines in served for line in lines.values())
             admitted = logged.admitted.keys()
-            if is_over and admitted <= logged.events.keys():
+            if is_over and admitted <= logged.events.keys() and not logged.untold():
                 booked = self._booked()
                 if admitted <= booked.keys():
                     return booked

@@ -91,33 +91,38 @@ def test_an_estimate_of_an_answer_that_came_whole_is_a_fault() -> None:
 
 @pytest.mark.parametrize(("outcome", "is_right"), [("client_left", True), ("gateway_lost", True), ("stop", False)])
 def test_nothing_is_booked_by_the_rule_no_bill_alone(outcome: Outcome, is_right: bool) -> None:
-    assert (faults(*recorded(event({}, "free", outcome=outcome)), booked={}) == []) is is_right
+    cost = AttemptEnded("r", 1, 1, 2, "free", "client_left", meters=METERS, raw=b"u")
+    found = faults(*recorded(event({}, "free", outcome=outcome)), *[cost] * is_right, booked={})
+    assert any("reported wrongly" in fault for fault in found) is not is_right
+    assert (found == []) is is_right
+
+
+def raced(*ended: AttemptEnded) -> list[str]:
+    """A request that west answered, of which east served five tokens."""
+    won = UsageRecorded(event(upstream="west"))
+    records: list[LogRecord] = [admitted("east"), Attempted("r", 2, 1, "west"), *ended, won]
+    return faults(*records, served=({"r": line(5)}, {"r": line()}))
+
+
+def outrun(output: int, number: int = 1) -> AttemptEnded:
+    meters = {"input_tokens": 2, "output_tokens": output} if output else {}
+    return AttemptEnded("r", number, 1, 2, "east", "outrun", meters=meters, raw=b"u" if output else b"")
 
 
 def test_each_attempt_is_held_against_its_own_upstream() -> None:
-    def attempts(output: int) -> list[str]:
-        ended = AttemptEnded(
-            "r", 1, 1, 2, "east", "outrun", meters={"input_tokens": 2, "output_tokens": output}, raw=b"u"
-        )
-        records: list[LogRecord] = [
-            admitted("east"),
-            Attempted("r", 2, 1, "west"),
-            ended,
-            UsageRecorded(event(upstream="west")),
-        ]
-        return faults(*records, served=({"r": line(5)}, {"r": line()}))
-
-    assert attempts(5) == []
-    assert "the attempt" in attempts(3)[0]
+    assert raced(outrun(5)) == []
+    assert raced(outrun(0), outrun(5), outrun(5)) == [], "told at last, and once more"
+    assert "east is owed" in raced(outrun(3))[0]
 
 
-def test_what_an_upstream_that_is_heard_out_served_beside_the_answer_must_be_known() -> None:
-    ended = AttemptEnded("r", 1, 1, 2, "east", "outrun")
-    records: list[LogRecord] = [
-        admitted("east"),
-        Attempted("r", 2, 1, "west"),
-        ended,
-        UsageRecorded(event(upstream="west")),
-    ]
-    [fault] = faults(*records, served=({"r": line(5)}, {"r": line()}))
-    assert "nobody knows what east served" in fault
+def test_what_an_upstream_that_can_be_asked_served_beside_the_answer_must_be_known_once() -> None:
+    assert "east is owed" in raced()[0]
+    assert "east is owed" in raced(outrun(0))[0]
+    assert "east is owed" in raced(outrun(5), outrun(5, number=3))[0]
+
+
+def test_attempts_are_waited_for_until_their_upstreams_are_asked() -> None:
+    refused = AttemptEnded("r", 2, 1, 2, "east", "refused", 503)
+    elsewhere = AttemptEnded("r", 3, 1, 2, "plain", "broken")
+    assert Logged([outrun(0), refused, elsewhere]).untold() == {("r", 1)}
+    assert Logged([outrun(0), outrun(5)]).untold() == set()

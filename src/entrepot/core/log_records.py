@@ -9,7 +9,6 @@ from entrepot.core.partner_usage import ReportedKind, ReportedRow
 from entrepot.core.periods import Instant
 from entrepot.core.usage_event import AttemptOutcome, Outcome, UsageEvent
 
-
 NOTHING_TOLD = b"null"  # What AttemptEnded.raw is where the upstream was asked afterwards, and has nothing to tell.
 
 

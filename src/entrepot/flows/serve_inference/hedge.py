@@ -31,12 +31,10 @@ class Hedged(Protocol):
         """Whether an attempt at a further upstream has begun, which the exchange is at now."""
         ...
 
-    def end_attempt(self, outcome: AttemptOutcome, status: int = 0, usage: bytes = b"") -> None:
-        """Leaves the upstream of the attempt it is at, and records it, if it may have got there."""
-        ...
-
-    def outrun(self) -> None:
-        """Records that the attempt it is at does not answer; what it used is recorded when that is known."""
+    def end_attempt(
+        self, outcome: AttemptOutcome, status: int = 0, usage: bytes = b"", *, runs_on: bool = False
+    ) -> None:
+        """Records the attempt it is at, if it may have got to its upstream, and leaves that, unless it runs on."""
         ...
 
     def judge(self, head: AnswerHead | None) -> None:
@@ -125,24 +123,22 @@ class Race:
         """Stops an attempt that is not wanted, or lets it run on for what it says of itself, by its upstream's rule."""
         assert runner.state is not None
         way, attempt = runner.state[:2]
-        if way.endpoint.rules.on_client_abort == "drain" and attempt.was_sent:
-            runner.lost = True
+        runner.lost = way.endpoint.rules.on_client_abort == "drain" and attempt.was_sent
+        if runner.lost:
             attempt.mute()
-            # Now, for the log must say which attempt answers; the request may never be settled.
-            last = self.exchange.swap(runner.state)
-            self.exchange.outrun()
-            self.exchange.swap(last)
-            return
-        attempt.cancel()
-        self.record(runner, "outrun")
+        else:
+            attempt.cancel()
+        # Now, though it may run on: the log must say which attempt answers, for the request may never be settled.
+        self.record(runner, "outrun", runs_on=runner.lost)
 
-    def record(self, runner: "Runner", outcome: AttemptOutcome, status: int = 0, usage: bytes = b"") -> None:
-        """Records the end of an attempt that the exchange is not at."""
+    def record(
+        self, runner: "Runner", outcome: AttemptOutcome, status: int = 0, usage: bytes = b"", *, runs_on: bool = False
+    ) -> None:
+        """Records what came of an attempt that the exchange is not at."""
         assert runner.state is not None
         last = self.exchange.swap(runner.state)
-        self.exchange.end_attempt(outcome, status, usage)
-        self.exchange.swap(last)
-        runner.state = None
+        self.exchange.end_attempt(outcome, status, usage, runs_on=runs_on)
+        runner.state = self.exchange.swap(last)
 
 
 class Runner:

@@ -62,15 +62,14 @@ class HedgedExchange(Exchange):
             and self._try_next_way(taker)
         )
 
-    def end_attempt(self, outcome: AttemptOutcome, status: int = 0, usage: bytes = b"") -> None:
+    def end_attempt(
+        self, outcome: AttemptOutcome, status: int = 0, usage: bytes = b"", *, runs_on: bool = False
+    ) -> None:
         """See hedge.Hedged."""
-        self._leave()
+        if not runs_on:
+            self._leave()
         if self._announced:
             self._end_attempt(outcome, status, usage)
-
-    def outrun(self) -> None:
-        """See hedge.Hedged."""
-        self._end_attempt("outrun")
 
     def judge(self, head: AnswerHead | None) -> None:
         """See hedge.Hedged."""
