@@ -137,6 +137,16 @@ def test_worlds_are_versions(books: Books) -> None:
     assert [world for _, world in books.worlds()] == [one, two, one]
 
 
+def test_a_world_is_found_by_when_it_was_in_force(books: Books) -> None:
+    assert books.world_at(MARCH) is None
+    one, two, three = (world(version(()), customers=[name]) for name in ("acme", "beta", "zeta"))
+    with books.transaction():
+        for at, item in ((MARCH, one), (MARCH + 5, two), (MARCH + 5, three)):
+            books.save_world(at, item)
+    found = [books.world_at(MARCH + at) for at in (-1, 0, 4, 5, 6)]
+    assert found == [one, one, one, three, three]
+
+
 def test_keys_are_replaced_by_id(books: Books) -> None:
     key = ApiKey(id="k", digest="d", project="search", name="n", created_at=1)
     revoked = msgspec.structs.replace(key, revoked_at=5)

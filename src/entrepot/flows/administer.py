@@ -10,7 +10,7 @@ from entrepot.core.budgets import Budget, encode_budget
 from entrepot.core.errors import BadInput, NotFound, SnapshotRefused, WorldRejected
 from entrepot.core.identifiers import key_digest
 from entrepot.core.log_records import KeyIssued, KeyRevoked, LogRecord, WorldApplied
-from entrepot.core.periods import END_OF_TIME, Instant, parse_period
+from entrepot.core.periods import END_OF_TIME, Instant, Period, parse_period
 from entrepot.core.tenancy import ApiKey, Contract
 from entrepot.core.world import World, encode_world, index_of
 from entrepot.metering.units import latest_counted
@@ -21,7 +21,7 @@ from entrepot.ports.snapshots import Snapshots
 from entrepot.provisioning.changes import Difference, differences
 from entrepot.provisioning.metered import contract_conflicts, price_conflicts, rate_conflicts, removal_conflicts
 from entrepot.provisioning.publish import compile_snapshot, unserved
-from entrepot.provisioning.settled import agreement_conflicts, model_conflicts
+from entrepot.provisioning.settled import agreement_conflicts, end_conflicts, model_conflicts, rounding_conflicts
 from entrepot.provisioning.subscriptions import seat_conflicts
 
 
@@ -143,10 +143,13 @@ def _refuse_rewriting(books: Books, current: World, world: World, now: Instant) 
     def of_customer(customer: str) -> Instant | None:
         return latest_of({customer}, books.latest_admission(customer=customer))
 
-    def of_contract(contract: Contract) -> Instant | None:
+    def last_invoiced(contract: Contract) -> Period | None:
         period = books.last_invoiced(contract.id)
-        invoiced = parse_period(period).end(contract.zone) - 1 if period else None
-        known = (of_customer(contract.customer), invoiced)
+        return parse_period(period) if period else None
+
+    def of_contract(contract: Contract) -> Instant | None:
+        period = last_invoiced(contract)
+        known = (of_customer(contract.customer), period.end(contract.zone) - 1 if period else None)
         return max((at for at in known if at is not None), default=None)
 
     def of_book(book: str) -> Instant | None:
@@ -156,12 +159,15 @@ def _refuse_rewriting(books: Books, current: World, world: World, now: Instant) 
     def of_agreement(agreement: Agreement) -> Instant | None:
         return _closed_under(books, agreement)
 
+    closed = {parse_period(item.period) for item in books.closings() if not item.refused}
     conflicts = [
+        *rounding_conflicts(current, world, closed),
         *contract_conflicts(current, world, of_contract),
+        *end_conflicts(current, world, last_invoiced),
         *price_conflicts(current, world, of_book),
         *removal_conflicts(current, world, of_customer),
-        *seat_conflicts(current, world, now),
-        *rate_conflicts(current, world, {parse_period(item.period) for item in books.closings() if not item.refused}),
+        *seat_conflicts(terms.world, world, now),
+        *rate_conflicts(current, world, closed),
         *agreement_conflicts(current, world, of_agreement),
         *model_conflicts(terms.world, world, of_agreement),
     ]

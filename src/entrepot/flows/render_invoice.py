@@ -62,11 +62,12 @@ def _content(books: Books, invoice: Invoice, form: str, language: str, typesette
 
 
 def _background(books: Books, invoice: Invoice, console: str) -> Background:
-    declared = books.world()
-    assert declared is not None, "an invoice was issued without a world"
+    """What the world said when the invoice was issued, so that it goes on saying what it said then."""
+    world = books.world_at(parse_instant(invoice.issued_at))
+    assert world is not None, "an invoice was issued without a world"
     return Background(
-        day=_day_of_issue(invoice, declared[1]),
-        operator=declared[1].operator.name,
+        day=_day_of_issue(invoice, world),
+        operator=world.operator.name,
         clauses=books.price_versions_of(invoice.number),
         console=console,
     )

@@ -28,7 +28,7 @@ class RenderedStatement(NamedTuple):
 
 
 def render_statement(books: Books, number: str, form: str, language: str, typesetter: Typesetter) -> RenderedStatement:
-    """The document; the same statement in the same language is the same bytes while its agreements are declared.
+    """The document, with the operator and the agreements as they were declared when it was issued.
 
     Raises: NotFound, BadInput for an unknown form or language.
     """
@@ -47,9 +47,9 @@ def render_statement(books: Books, number: str, form: str, language: str, typese
 def _content(books: Books, statement: Statement, form: str, language: str, typesetter: Typesetter) -> bytes:
     if form == "json":
         return msgspec.json.format(msgspec.json.encode(statement, order="deterministic"), indent=2) + b"\n"
-    declared = books.world()
-    assert declared is not None, "a statement was issued without a world"
-    sheet = print_statement(statement, language, _parties(statement, declared[1]))
+    world = books.world_at(parse_instant(statement.issued_at))
+    assert world is not None, "a statement was issued without a world"
+    sheet = print_statement(statement, language, _parties(statement, world))
     return html_of(sheet) if form == "html" else typesetter.typeset(sheet)
 
 

@@ -303,6 +303,10 @@ class ControlStore(Protocol):
         """The current version, or None before the first."""
         ...
 
+    def world_at(self, at: Instant) -> World | None:
+        """The version that was in force at the instant, the first one before it was applied; None without any."""
+        ...
+
     def worlds(self) -> Iterator[tuple[Instant, World]]:
         """All versions, each with when it was applied, from the first."""
         ...

@@ -22,7 +22,7 @@ class InvoiceStore(Protocol):
         ...
 
     def last_invoiced(self, contract: str) -> str | None:
-        """The last period that an invoice or a credit note of a contract is of; None without any."""
+        """The last period that an invoice of a contract is of, credit notes aside; None without any."""
         ...
 
     def invoices(self, period: str | None = None, contract: str | None = None) -> list[Invoice]:

@@ -95,8 +95,13 @@ def check_subscriptions(draft: Draft) -> None:
 
 
 def seat_conflicts(before: World, after: World, now: Instant) -> Iterator[str]:
-    """A sentence for each subscription that has begun and would be gone, cost something else or have fewer seats."""
+    """A sentence for each subscription that has begun and would be gone, cost something else or have fewer seats.
+
+    before: with those of earlier worlds. One that is over may go; what it charged stays charged.
+    """
     kept = {subscription.id: subscription for subscription in after.subscriptions}
+    known = {subscription.id for subscription in before.subscriptions}
+    added = [subscription for subscription in after.subscriptions if subscription.id not in known]
     for old in before.subscriptions:
         new = kept.get(old.id)
         if old.begins > now:
@@ -104,6 +109,13 @@ def seat_conflicts(before: World, after: World, now: Instant) -> Iterator[str]:
         if new is None:
             if old.ends > now:
                 yield f"subscription {old.id} has begun and cannot be removed; let it end with its term: `to`"
+            for item in added:
+                same = (item.customer, item.product) == (old.customer, old.product)
+                if same and item.begins < old.ends and old.begins < item.ends:
+                    yield (
+                        f"subscription {item.id} is of the same product and customer as {old.id}, which was charged "
+                        f"until {format_instant(old.ends)}; let it begin then, or name its product otherwise"
+                    )
             continue
         fixed = ("customer", "product", "each_pico", "begins", "months", "minimum")
         if any(getattr(old, name) != getattr(new, name) for name in fixed) or (

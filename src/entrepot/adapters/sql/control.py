@@ -31,6 +31,12 @@ class Control(Store):
         row = self._database.one("SELECT version, body FROM world ORDER BY version DESC LIMIT 1")
         return (row[0], decode_world(row[1])) if row else None
 
+    def world_at(self, at: Instant) -> World | None:
+        """See ports.books."""
+        row = self._database.one("SELECT body FROM world WHERE at <= ? ORDER BY version DESC LIMIT 1", (at,))
+        row = row or self._database.one("SELECT body FROM world ORDER BY version LIMIT 1")
+        return decode_world(row[0]) if row else None
+
     def worlds(self) -> Iterator[tuple[Instant, World]]:
         """See ports.books."""
         for at, body in self._database.rows("SELECT at, body FROM world ORDER BY version"):

@@ -52,7 +52,8 @@ class Invoices(UsageEvents):
 
     def last_invoiced(self, contract: str) -> str | None:
         """See ports.books."""
-        row = self._database.one("SELECT max(period) FROM invoice WHERE contract = ?", (contract,))
+        wanted = "SELECT max(period) FROM invoice WHERE contract = ? AND number NOT LIKE '%-C%'"
+        row = self._database.one(wanted, (contract,))
         return None if row is None else row[0]
 
     def invoices(self, period: str | None = None, contract: str | None = None) -> list[Invoice]:
