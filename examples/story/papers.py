@@ -43,9 +43,9 @@ def main() -> int:
     number = json.loads(run("invoice", "list", "--period", "2024-03", "--customer", "tiktok", "--json"))["invoices"][0][
         "number"
     ]
-    run("invoice", "render", number, "--output", papers / "tiktok-invoice-2024-03.pdf")
+    run("invoice", "render", number, "--out", papers / "tiktok-invoice-2024-03.pdf")
     for period in ("2024-03", "2026-04"):
-        run("statement", "render", f"{period}-openai-1", "--output", papers / f"openai-statement-{period}.pdf")
+        run("statement", "render", f"{period}-openai-1", "--out", papers / f"openai-statement-{period}.pdf")
     (papers / "customers-2024-03.txt").write_text(run("report", "concentration", "--period", "2024-03"))
     run("invoice", "export", "--out", papers / "invoice-lines.csv")
     run("usage", "export", "--format", "focus", "--out", papers / "costs.parquet")

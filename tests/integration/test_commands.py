@@ -180,6 +180,18 @@ def test_doctor_says_where_settings_came_from(month: Path, monkeypatch: pytest.M
     assert states["upstream"] == "warn"
 
 
+def test_doctor_counts_one_thing_as_one(tmp_path: Path, capsys: Captured) -> None:
+    at_home = ("--home", str(tmp_path / "home"))
+    main(["apply", write_world(tmp_path), *at_home])
+    main(["key", "create", "--project", "search", *at_home])
+    capsys.readouterr()
+    assert main(["doctor", *at_home, "--json"]) in {0, 1}
+    findings = json.loads(capsys.readouterr().out)["findings"]
+    assert [item["detail"].partition(": ")[2] for item in findings if item["name"] == "snapshot"] == [
+        "2 deployments, 1 key"
+    ]
+
+
 def test_doctor_fails_when_something_is_broken(tmp_path: Path, capsys: Captured) -> None:
     home = make_month(tmp_path)
     segment = next((home / "log").glob("00000001.seg"))

@@ -46,7 +46,7 @@ def month(folder: Path, world: str) -> Path:
 
 
 def rendered(home: Path, form: str, language: str, file: Path) -> bytes:
-    command = ["invoice", "render", NUMBER, "--format", form, "--language", language, "--output", str(file)]
+    command = ["invoice", "render", NUMBER, "--format", form, "--language", language, "--out", str(file)]
     assert main([*command, "--home", str(home)]) == 0
     return file.read_bytes()
 
@@ -92,9 +92,9 @@ def test_a_party_declared_later_is_not_on_what_is_issued(tmp_path: Path, capsys:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([NUMBER, "--language", "tlh", "--output", "x"], "documents are printed in en, de"),
-        (["2024-05-000009", "--output", "x"], "there is no invoice 2024-05-000009"),
-        ([NUMBER, "--format", "json", "--output", "/nowhere/x"], "/nowhere/x cannot be written"),
+        ([NUMBER, "--language", "tlh", "--out", "x"], "documents are printed in en, de"),
+        (["2024-05-000009", "--out", "x"], "there is no invoice 2024-05-000009"),
+        ([NUMBER, "--format", "json", "--out", "/nowhere/x"], "/nowhere/x cannot be written"),
     ],
 )
 def test_what_cannot_be_rendered(

@@ -90,20 +90,20 @@ def none_issued(
 
 def check_output(args: argparse.Namespace) -> None:
     """Ends the program where a document would go to a terminal that cannot show it, or beside JSON."""
-    if not args.output and (args.json or (args.format == "pdf" and sys.stdout.isatty())):
-        args.parser.error("--output FILE says where the document goes")
+    if not args.out and (args.json or (args.format == "pdf" and sys.stdout.isatty())):
+        args.parser.error("--out FILE says where the document goes")
 
 
 def hand_over(args: argparse.Namespace, what: str, content: bytes) -> None:
-    """Writes a document to --output, and says so, or to stdout. Raises: BadInput."""
-    if not args.output:
+    """Writes a document to --out, and says so, or to stdout. Raises: BadInput."""
+    if not args.out:
         sys.stdout.buffer.write(content)
         return
-    path = Path(args.output)
+    path = Path(args.out)
     try:
         path.write_bytes(content)
     except OSError as error:
-        raise BadInput(f"{path} cannot be written: {error.strerror}", param="output") from None
+        raise BadInput(f"{path} cannot be written: {error.strerror}", param="out") from None
     document = {what: args.number, "format": args.format, "language": args.language, "file": str(path)}
     show(args, document, [f"wrote {path}, {len(content):,} bytes"])
 

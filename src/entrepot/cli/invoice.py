@@ -48,7 +48,7 @@ def add_commands(subparsers: "Subparsers") -> None:
     rendering.add_argument("number", help="of the invoice, as `invoice list` shows it")
     rendering.add_argument("--format", choices=FORMS, default="pdf", help="xml: EN 16931 in UBL 2.1 (pdf)")
     rendering.add_argument("--language", default="en", metavar="CODE", help="en, de, it, pt, id, fr, es, ja or zh (en)")
-    rendering.add_argument("--output", metavar="FILE", help="where to write it; without, to stdout")
+    rendering.add_argument("--out", metavar="FILE", help="where to write it; without, to stdout")
     export = add_command(group, "export", "write the lines of issued invoices as a table", _export)
     export.add_argument("--period", metavar="YYYY-MM", help="only those of a month")
     export.add_argument("--customer", metavar="ID", help="only a customer's")

@@ -31,7 +31,7 @@ def add_commands(subparsers: "Subparsers") -> None:
     rendering.add_argument("number", help="of the statement, as `statement list` shows it")
     rendering.add_argument("--format", choices=FORMS, default="pdf", help="(pdf)")
     rendering.add_argument("--language", default="en", metavar="CODE", help="en, de, it, pt, id, fr, es, ja or zh (en)")
-    rendering.add_argument("--output", metavar="FILE", help="where to write it; without, to stdout")
+    rendering.add_argument("--out", metavar="FILE", help="where to write it; without, to stdout")
 
 
 def _list(args: argparse.Namespace) -> int:

@@ -172,13 +172,20 @@ def _models(settings: Settings, world: World) -> Finding:
     return Finding("models", "good", f"{', '.join(local)}: prepared")
 
 
+def _counted(number: int, what: str) -> str:
+    """So many things, in words; what: one of them."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def _snapshot(settings: Settings) -> Finding:
     def look() -> str:
         snapshot = FileSnapshots(settings.snapshot_file).load()
         if snapshot is None:
             return "none yet; apply a world"
         deployments = sum(len(project.deployments) for project in snapshot.projects.values())
-        return f"version {snapshot.version}: {deployments} deployments, {len(snapshot.keys)} keys"
+        return (
+            f"version {snapshot.version}: {_counted(deployments, 'deployment')}, {_counted(len(snapshot.keys), 'key')}"
+        )
 
     return _guarded("snapshot", look)
 

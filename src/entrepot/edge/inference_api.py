@@ -35,6 +35,7 @@ _log = logging.getLogger("entrepot.gateway")
 _event_id: Final = shortcuts.event_id  # Bound once; see decisions/0009.
 _OPERATIONS: Final = OPERATIONS
 _INTERNAL: Final = INTERNAL_PREFIX.encode()
+_PLAIN: Final = frozenset({b"", b"identity"})
 # Routes that look at no body, and do not ask, or not where all others do, who calls.
 _WITHOUT_BODY: Final[frozenset[Kind]] = frozenset({"healthz", "readyz", "metrics", "realtime"})
 
@@ -95,6 +96,9 @@ class InferenceApi:
                 self._metrics(call, connection)
             else:
                 self._answers[found.route.kind](found, head, call)
+        except InvalidRequest as error:
+            if not _refused_as_encoded(head, call):
+                call.refuse(error)
         except EntrepotError as error:
             call.refuse(error)
         except MethodRefused as refused:
@@ -182,6 +186,8 @@ class InferenceApi:
     def _job(self, found: Found, request: Request, call: InferenceCall, connection: ClientConnection) -> None:
         head = request.head
         caller = self._flow.directory.caller(head.credential, call.at)
+        if _refused_as_encoded(head, call):
+            return
         ask = JobAsk(
             head.method,
             job_target(found, head.query),
@@ -261,6 +267,20 @@ def _acting_for(head: RequestHead) -> tuple[bytes, bytes]:
     if not head.credential.text.startswith(_INTERNAL):
         return b"", b""
     return head.field(b"x-entrepot-project"), head.field(b"x-entrepot-tier")
+
+
+def _refused_as_encoded(head: RequestHead, call: InferenceCall) -> bool:
+    """Whether the body says that it is compressed, and so was refused; for what could not be read, so at no cost."""
+    coding = head.field(b"content-encoding").lower()
+    if coding in _PLAIN:
+        return False
+    message = (
+        f"The request's body is encoded (Content-Encoding: {coding[:40].decode('ascii', 'replace')}), "
+        "and no encoding is read here; send it plain and without that header."
+    )
+    error = protocol_error(415, message, is_azure=speaks_azure(head.path))
+    call.reply_error(error, "Accept-Encoding: identity\r\n")
+    return True
 
 
 def _described(deployment: ServedDeployment, route: Route, at: Instant) -> dict[str, object]:

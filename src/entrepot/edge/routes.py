@@ -69,6 +69,8 @@ _AZURE_DEPLOYMENT = (
     *("speech", "transcriptions", "translations"),
 )
 _AZURE = ("responses", "compact_response", "count_response")
+# What the clients of Azure AI Inference ask behind their endpoint …/models.
+_AZURE_MODELS = ("chat", "embeddings")
 
 ROUTES = (
     *(
@@ -81,6 +83,7 @@ ROUTES = (
         for name in _AZURE_DEPLOYMENT
     ),
     *(Route(f"/openai{OPERATIONS[name].path}", "inference", "dated", name) for name in _AZURE),
+    *(Route(f"/models{OPERATIONS[name].path}", "inference", "dated", name) for name in _AZURE_MODELS),
     *(Route(f"/v1{path}", "stored", prefix="/v1") for path in _STORED),
     *(Route(f"/openai/v1{path}", "stored", prefix="/openai/v1") for path in _STORED),
     *(Route(f"/openai{path}", "stored", "dated", prefix="/openai") for path in _STORED),
@@ -122,6 +125,7 @@ class Found:
 
 
 _SLASH_TWICE = b"//openai/"
+_AZURE_PREFIXES = (b"/openai/", b"/models/")
 _WHOLE = {route.path.encode(): Found(route) for route in ROUTES if "{" not in route.path}
 # {what stands before the segment: {what stands behind it: route}}
 _PARTED: dict[bytes, dict[bytes, Route]] = {}
@@ -175,7 +179,7 @@ def speaks_azure(path: bytes) -> bool:
     """Whether a path, known or not, is answered in Azure's dialect."""
     if path.startswith(_SLASH_TWICE):
         path = path[1:]
-    return path.startswith(b"/openai/") and not path.startswith(b"/openai/v1/")
+    return path.startswith(_AZURE_PREFIXES) and not path.startswith(b"/openai/v1/")
 
 
 def _shown(path: bytes) -> str:

@@ -1,5 +1,6 @@
 """What each dialect looks like from outside: routes, versions, errors, headers, models."""
 
+import gzip
 import json
 import time
 from collections.abc import Iterator
@@ -139,6 +140,26 @@ def test_malformed_json_is_refused_with_its_position(gateway: Gateway, path: str
 
 
 @pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("/v1/chat/completions", "http_415"),
+        ("/v1/audio/transcriptions", "http_415"),
+        ("/v1/batches", "http_415"),
+        (AZURE.format("chat"), "415"),
+        ("/models/chat/completions" + V, "415"),
+    ],
+)
+def test_a_compressed_body_is_refused_as_such(gateway: Gateway, path: str, code: str) -> None:
+    headers = {"api-key": KEY, "Content-Encoding": "gzip"}
+    for _ in range(2):  # The head of the second is known from the first.
+        reply = ask(gateway, gzip.compress(chat("hi")), path=path, headers=headers)
+        assert (reply.status, reply.error["code"], reply.headers["accept-encoding"]) == (415, code, "identity")
+        assert "Content-Encoding: gzip" in reply.error["message"]
+    headers["Content-Encoding"] = "identity"
+    assert ask(gateway, b"{", path=path, headers=headers).status != 415
+
+
+@pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
         ("GET", "/v1/chat/completions", "POST"),
@@ -152,6 +173,19 @@ def test_malformed_json_is_refused_with_its_position(gateway: Gateway, path: str
 def test_other_methods(gateway: Gateway, method: str, path: str, allowed: str) -> None:
     reply = ask(gateway, path=path, method=method)
     assert (reply.status, reply.headers["allow"]) == (405, allowed)
+
+
+def test_azure_ai_inferences_endpoint(gateway: Gateway) -> None:
+    for stream in (False, True):
+        assert ask(gateway, chat("hi", stream=stream), path="/models/chat/completions" + V).status == 200
+    assert ask(gateway, b'{"model":"embed","input":["a"]}', path="/models/embeddings" + V).status == 200
+    for path, body, status, code in (
+        ("/models/chat/completions" + V, chat("hi", model="none"), 404, "DeploymentNotFound"),
+        ("/models/chat/completions", chat("hi"), 400, "BadRequest"),
+        ("/models/info" + V, b"", 404, "404"),
+    ):
+        refused = ask(gateway, body, path=path)
+        assert (refused.status, refused.error.keys(), refused.error["code"]) == (status, {"code", "message"}, code)
 
 
 def test_the_paths_deployment_counts_whatever_the_body_says(gateway: Gateway) -> None:
