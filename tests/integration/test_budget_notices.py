@@ -9,6 +9,7 @@ import ssl
 import threading
 from collections.abc import Iterator
 from email import message_from_bytes
+from email.utils import parsedate_to_datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -197,6 +198,7 @@ def test_a_mail_goes_through_an_smtp_server() -> None:
     assert (envelope.mail_from, envelope.rcpt_tos) == ("entrepot@op.example", ["finance@acme.example"])
     mail = message_from_bytes(envelope.content)
     assert (mail["Subject"], mail["Message-ID"]) == ("80 % is spent", "<msg_2@entrepot>")
+    assert parsedate_to_datetime(mail["Date"]).timestamp() == NOW // SECOND
     assert str(mail.get_payload()).strip() == "Of the budget, 80 % is reached."
 
 

@@ -6,6 +6,7 @@ import smtplib
 import ssl
 from collections.abc import Mapping, Sequence
 from email.message import EmailMessage
+from email.utils import formatdate
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -58,7 +59,7 @@ class NoticeMessenger:
         try:
             if notice.channel == "webhook":
                 return self._post(notice, at)
-            return self._mail(notice)
+            return self._mail(notice, at)
         except TimeoutError:
             return f"no answer within {ANSWER_S_MAX:g} s"
         except (OSError, smtplib.SMTPException, ValueError) as error:
@@ -78,12 +79,12 @@ class NoticeMessenger:
         status, fault = asyncio.run(_posted(notice.to, body, fields))
         return fault or ("" if 200 <= status < 300 else f"the receiver answered with the status {status}")
 
-    def _mail(self, notice: Notice) -> str:
+    def _mail(self, notice: Notice, at: Instant) -> str:
         if not self._smtp_url:
             return "there is no mail server; set ENTREPOT_SMTP_URL"
         message = EmailMessage()
         message["From"], message["To"], message["Subject"] = self._sender, notice.to, notice.subject
-        message["Message-ID"] = f"<{notice.id}@entrepot>"
+        message["Date"], message["Message-ID"] = formatdate(at // SECOND, usegmt=True), f"<{notice.id}@entrepot>"
         message.set_content(notice.body)
         server = urlsplit(self._smtp_url)
         port = server.port or _SMTP_PORTS[server.scheme]

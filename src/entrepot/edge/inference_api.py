@@ -96,11 +96,9 @@ class InferenceApi:
                 self._metrics(call, connection)
             else:
                 self._answers[found.route.kind](found, head, call)
-        except InvalidRequest as error:
-            if not _refused_as_encoded(head, call):
-                call.refuse(error)
         except EntrepotError as error:
-            call.refuse(error)
+            if not (isinstance(error, InvalidRequest) and _refused_as_encoded(head, call)):
+                call.refuse(error)
         except MethodRefused as refused:
             self._refuse_method(refused.route, head, call)
         except Exception:  # noqa: BLE001 - the boundary of the process: logged, answered, and counted
