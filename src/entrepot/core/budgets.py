@@ -36,8 +36,12 @@ class Budget(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         every = ", ".join(f"{percent} %" for percent in self.thresholds)
-        limit = format_pico(self.units, 2) if self.measure == "money" else f"{self.units} tokens"
-        return f"{self.mode}, {self.kind}, {limit}, told at {every}"
+        return f"{self.mode}, {self.kind}, {self.limit}, told at {every}"
+
+    @property
+    def limit(self) -> str:
+        """Its units in words: money as an amount of the customer's currency."""
+        return format_pico(self.units, 2) if self.measure == "money" else f"{self.units} tokens"
 
 
 class TopUp(msgspec.Struct, frozen=True):

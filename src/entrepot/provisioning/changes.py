@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from entrepot.core.budgets import Budget
 from entrepot.core.money import format_pico
 from entrepot.core.periods import END_OF_TIME, format_instant
 from entrepot.core.prices import PRICE_QUANTITY, Price, PriceBookVersion
@@ -74,6 +75,8 @@ def _details(old: msgspec.Struct, new: msgspec.Struct) -> Iterator[str]:
             continue
         if isinstance(old, PriceBookVersion) and isinstance(new, PriceBookVersion) and name == "prices":
             yield from _price_details(old, new)
+        elif isinstance(old, Budget) and isinstance(new, Budget) and name == "units":
+            yield f"limit: {old.limit} → {new.limit}"
         elif isinstance(before, msgspec.Struct) and isinstance(after, msgspec.Struct):
             yield from (f"{name} {detail}" for detail in _details(before, after))
         else:

@@ -1,15 +1,20 @@
 """The proxies of docs/operations/front.md with the very configurations that stand there, and HTTP/2 before them."""
 
+import asyncio
+import contextlib
 import json
 import os
 import re
 import shutil
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import openai
 import pytest
 
 from entrepot.core.log_records import Abandoned, UsageRecorded
@@ -17,6 +22,7 @@ from tests.support.certificates import Authority, Pair
 from tests.support.gateway import KEY, deployment, eventually, target
 from tests.support.gateway_processes import Installation, installed
 from tests.support.node import run_node
+from tests.support.realtime_upstream import RealtimeUpstream
 from tests.support.tree import ROOT
 
 DOCUMENT = (ROOT / "docs" / "operations" / "front.md").read_text()
@@ -90,26 +96,34 @@ def envoy(folder: Path, port: int, gateway: Path, pair: Pair) -> list[str]:
     return ["envoy", "-c", str(folder / "envoy.yaml"), *options]
 
 
-@pytest.mark.parametrize("front", [nginx, haproxy, envoy])
-def test_http_2_through_a_front(
-    home: Installation, tmp_path: Path, front: Callable[[Path, int, Path, Pair], list[str]]
-) -> None:
+Front = Callable[[Path, int, Path, Pair], list[str]]
+FRONTS = pytest.mark.parametrize("front", [nginx, haproxy, envoy])
+
+
+@contextlib.contextmanager
+def before(home: Installation, folder: Path, front: Front) -> Iterator[tuple[int, Path]]:
+    """The port of a front before the gateways of the home, and the authority that vouches for it."""
     if shutil.which(front.__name__) is None:
         pytest.skip(f"{front.__name__} is not installed here")
-    home.begin()
-    home.publish(deployment("chat", target(home.base_url)), deployment("a/b", target(home.base_url)))
-    home.start_serve()
-    authority = Authority(tmp_path)
+    authority = Authority(folder)
     port = free_port()
-    command = front(tmp_path, port, home.settings.gateway_socket_file, authority.sign("server"))
+    command = front(folder, port, home.settings.gateway_socket_file, authority.sign("server"))
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
         await_port(process, port)
-        url = f"https://localhost:{port}"
-        told = json.loads(run_node("http2.mjs", url, str(authority.certificate), KEY))
+        yield port, authority.certificate
     finally:
         process.terminate()
         process.communicate(timeout=60)
+
+
+@FRONTS
+def test_http_2_through_a_front(home: Installation, tmp_path: Path, front: Front) -> None:
+    home.begin()
+    home.publish(deployment("chat", target(home.base_url)), deployment("a/b", target(home.base_url)))
+    home.start_serve()
+    with before(home, tmp_path, front) as (port, authority):
+        told = json.loads(run_node("http2.mjs", f"https://localhost:{port}", str(authority), KEY))
 
     assert told["protocol"] == "h2"
     assert told["whole"]["status"] == 200
@@ -124,6 +138,39 @@ def test_http_2_through_a_front(
     usage = [record.event for record in home.records() if isinstance(record, UsageRecorded)]
     assert sorted(event.meters["output_tokens"] for event in usage) == [3, 3, *[20] * 20]
     assert {event.id for event in usage} == {one["id"] for one in (told["whole"], told["escaped"], *told["streams"])}
+
+
+@FRONTS
+def test_a_realtime_session_through_a_front(home: Installation, tmp_path: Path, front: Front) -> None:
+    async def talk() -> list[str]:
+        upstream = RealtimeUpstream()
+        await upstream.start()
+        try:
+            home.publish(deployment("talk", target(upstream.base_url), operations=("realtime",)))
+            home.start_serve()
+            with before(home, tmp_path, front) as (port, authority):
+                return await heard(f"https://localhost:{port}/v1", authority)
+        finally:
+            await upstream.stop()
+
+    home.begin()
+    assert asyncio.run(talk()) == [
+        "session.created", "response.created", *["response.output_audio.delta"] * 3, "response.done"
+    ]  # fmt: skip
+    [event] = [record.event for record in home.records() if isinstance(record, UsageRecorded)]
+    assert event.meters["audio_output_tokens"] == 3
+
+
+async def heard(url: str, authority: Path) -> list[str]:
+    """The kinds of events of a session with one response, as the openai library gets them."""
+    client = openai.AsyncOpenAI(base_url=url, api_key=KEY, max_retries=0)
+    trusting: Any = {"ssl": ssl.create_default_context(cafile=str(authority))}
+    async with client, client.realtime.connect(model="talk", websocket_connection_options=trusting) as session:
+        kinds: list[str] = [(await session.recv()).type]
+        await session.response.create(response={"instructions": "parts=3"})
+        while kinds[-1] != "response.done":
+            kinds.append((await session.recv()).type)
+    return kinds
 
 
 def abandoned(home: Installation) -> list[Abandoned]:

@@ -6,6 +6,7 @@ from entrepot.core.agreements import Agreement, PartnerReport
 from entrepot.core.exchange import ExchangeRate
 from entrepot.core.money import PICO
 from entrepot.core.periods import END_OF_TIME
+from entrepot.core.world import World
 from entrepot.provisioning.changes import Difference, differences
 from tests.support.worlds import small_world
 
@@ -26,6 +27,18 @@ def test_a_change_is_told_field_by_field() -> None:
     assert differences(small_world(), after) == (
         Difference("customer", "acme", "change", ("market: US → DE",)),
         Difference("deployment", "search/chat", "change", ("tokens_per_minute: 240000 → 10",)),
+    )
+
+
+def test_a_budgets_limit_is_told_as_money() -> None:
+    def budgeted(monthly: str, webhook: str) -> World:
+        budget = f'budget: {{monthly: "{monthly}", webhook: "https://{webhook}/"}}, '
+        return small_world(**{"market: US": f"{budget}market: US"})
+
+    (found,) = differences(budgeted("50", "a.example"), budgeted("70.5", "b.example"))
+    assert found.details == (
+        "budget limit: 50.00 → 70.50",
+        "budget webhook: https://a.example/ → https://b.example/",
     )
 
 
