@@ -185,7 +185,7 @@ def test_azure_ai_inferences_endpoint(gateway: Gateway) -> None:
         ("/models/info" + V, b"", 404, "404"),
     ):
         refused = ask(gateway, body, path=path)
-        assert (refused.status, refused.error.keys(), refused.error["code"]) == (status, {"code", "message"}, code)
+        assert (refused.status, set(refused.error), refused.error["code"]) == (status, {"code", "message"}, code)
 
 
 def test_the_paths_deployment_counts_whatever_the_body_says(gateway: Gateway) -> None:
