@@ -36,7 +36,7 @@ _CORE = (
     *("budgets", "charges", "costs", "exchange", "invoices", "journal", "money", "periods", "price_windows", "prices"),
     *("subscriptions", "terms"),
 )
-_FLOWS = ("accrue", "close_month", "credit_invoice", "settle_accounts")
+_FLOWS = ("accrue", "close_month", "credit_invoice", "resolve_usage", "settle_accounts")
 MODULES = (
     *(f"core/{name}.py" for name in _CORE),
     *(
@@ -44,7 +44,7 @@ MODULES = (
         for room in ("rating", "ledger", "invoicing")
         for path in sorted((SOURCE / room).glob("[!_]*.py"))
     ),
-    "settlement/partners.py",
+    *("provisioning/settled.py", "reconciling/compare.py", "reconciling/our_counts.py", "settlement/partners.py"),
     *(f"flows/{name}.py" for name in _FLOWS),
 )
 TESTS = (
@@ -56,11 +56,12 @@ TESTS = (
     *("unit/reporting/test_seats.py", "unit/reporting/test_throughput.py"),
     *(
         f"unit/flows/test_{name}.py"
-        for name in ("accrue", "close_month", "price_diff", "tell_budgets", "weigh_budgets")
+        for name in ("accrue", "close_month", "price_diff", "resolve_usage", "tell_budgets", "weigh_budgets")
     ),
     *("oracle/test_oracle.py", "unit/test_bill.py", "unit/test_closing.py", "unit/test_crediting.py"),
     *("unit/test_backdated_worlds.py", "unit/test_closing_in_pieces.py", "unit/test_dropped_prices.py"),
     *("unit/test_renamed_deployments.py", "unit/test_settling.py", "unit/test_workers.py"),
+    *("unit/test_worlds_after_a_close.py", "integration/test_reconcile_partner.py"),
     *("integration/test_scenarios_in_the_books.py", "integration/test_standing_charges.py"),
     *("property/test_commitments.py", "property/test_core.py", "property/test_fold.py", "property/test_price_forms.py"),
     *("property/test_priced_parts.py", "property/test_provisioned.py", "property/test_rating_oracle.py"),

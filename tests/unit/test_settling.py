@@ -102,6 +102,18 @@ def test_late_usage_behind_free_steps_is_shared_where_an_agreement_begins_within
     assert stated(books) == [("2024-04-own-1", "100.00", "20.00")]
 
 
+def test_free_steps_weigh_nothing_in_the_share_of_a_line() -> None:
+    """A line of 1,000 units that are free, and 100 at 1 each, of which only these are within the agreement."""
+    free = (Step(1000, 0), Step(None, PICO))
+    made = msgspec.structs.replace(
+        declared(msgspec.structs.replace(SHARE, begins=MARCH + 7 * DAY)),
+        price_books=(version([Price("m", "input_tokens", "default", 0, mode="graduated", steps=free)]),),
+    )
+    early = recorded(usage("a", "2024-03-05", meters={"input_tokens": 1000}))
+    books = folded(applied(made), *early, march("b", 100), *closed("2024-03", APRIL + DAY))
+    assert stated(books) == [("2024-03-own-1", "100.00", "20.00")]
+
+
 def test_a_first_statement_is_made_in_each_currency_also_where_a_cap_leaves_nothing() -> None:
     nothing = msgspec.structs.replace(SHARE, cap_pico=0)
     abroad = msgspec.structs.replace(SHARE, id="own/resale_share@2024-01-01", currency="EUR")

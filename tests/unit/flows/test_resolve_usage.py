@@ -63,6 +63,17 @@ def expected(name: str = "a", **changes: object) -> UsageEvent:
     return usage(name, MARCH, **fields)
 
 
+@pytest.mark.parametrize(("holds", "instance"), [((("acme", 70), ("key-1", 7)), "one"), ((), "")])
+def test_what_its_gateway_held_of_budgets_stays_counted(holds: tuple[tuple[str, int], ...], instance: str) -> None:
+    books, log = open_books(":memory:"), ListLog()
+    left = Abandoned(id="a", at=GIVEN_UP, outcome="client_left", answered=True, output_tokens=3)
+    fold(books, ListLog([applied(world(version(()))), admitted("a", holds=holds), left]))
+    assert resolve_usage(books, log, Told(a=SAID), GIVEN_UP + PATIENCE_US) == 1
+    (record,) = log.records
+    assert isinstance(record, UsageRecorded)
+    assert (record.instance, record.counted) == (instance, holds)
+
+
 @pytest.mark.parametrize("state", ["finished", "cancelled"])
 def test_the_upstreams_word_is_booked(state: str) -> None:
     told = Told(a=ServedUsage(state, SERVED))  # type: ignore[arg-type]
@@ -100,6 +111,14 @@ def test_a_request_that_never_arrived_is_nothing() -> None:
 def test_an_upstream_that_forgot_what_it_answered_is_not_believed() -> None:
     told = Told(a=ServedUsage("unknown"))
     assert settled(waiting("a"), told) == [expected(meters={"input_tokens": 7, "output_tokens": 3}, source="estimated")]
+
+
+@pytest.mark.parametrize(("answered", "counted"), [(True, 0), (False, 1)])
+def test_what_an_answer_had_begun_for_is_booked_though_the_upstream_denies_it(answered: bool, counted: int) -> None:
+    books = waiting("a", answered=answered, counted=counted)
+    meters = {"input_tokens": 7} | ({"output_tokens": counted} if counted else {})
+    denied = Told(a=ServedUsage("unknown"))
+    assert settled(books, denied) == [expected(meters=meters, source="estimated")]
 
 
 def test_finished_without_a_usage_object_is_estimated() -> None:
