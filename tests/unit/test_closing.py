@@ -9,9 +9,8 @@ from entrepot.core.log_records import MonthClosed
 from entrepot.core.periods import DAY, Period, parse_instant
 from entrepot.core.tenancy import Contract
 from entrepot.core.terms import SHARE, Cap, Commitment, Credit, Reservation, Term
-from entrepot.core.world import World
+from entrepot.core.world import World, index_of
 from entrepot.flows.close_month import check_order
-from entrepot.flows.show_overview import terms_of
 from tests.support.billing import APRIL, MARCH, applied, contract, folded, prices, recorded, usage, version, world
 
 FEBRUARY = parse_instant("2024-02-01")
@@ -67,7 +66,7 @@ def test_units_not_counted_and_commitments_of_before_the_contract_keep_the_close
 
 def test_a_month_of_units_that_are_not_counted_yet_is_closed_first() -> None:
     books = folded(applied(world(VERSION, contracts=[contract("acme", terms=(RESERVED,))])))
-    terms = terms_of(books)
+    terms = index_of(books.worlds())
     assert terms is not None
     check_order(books, terms, Period(2024, 2))
     with pytest.raises(PeriodNotClosable, match="2024-02 is not closed yet"):

@@ -10,10 +10,9 @@ from entrepot.core.money import PICO
 from entrepot.core.periods import DAY, END_OF_TIME, parse_instant
 from entrepot.core.subscriptions import SeatsFrom, Subscription
 from entrepot.core.terms import SHARE, Cap, Tax
-from entrepot.core.world import WorldIndex
+from entrepot.core.world import WorldIndex, index_of
 from entrepot.flows.compare_books import check
 from entrepot.flows.credit_invoice import draw_up_credit
-from entrepot.flows.show_overview import terms_of
 from entrepot.ports.books import Books
 from tests.support.billing import APRIL, MARCH, applied, contract, folded, prices, recorded, usage, version, world
 
@@ -105,9 +104,9 @@ def test_nothing_is_given_back_twice_or_of_a_line_that_is_not_there() -> None:
         (((2, "much"),), "is not a decimal number"),
     ):
         with pytest.raises(BadInput, match=fault):
-            draw_up_credit(books, terms_of(books), credited(*lines))
+            draw_up_credit(books, index_of(books.worlds()), credited(*lines))
     with pytest.raises(BadInput, match="is a credit note"):
-        draw_up_credit(books, terms_of(books), credited((1, ""), invoice="2024-04-C00001"))
+        draw_up_credit(books, index_of(books.worlds()), credited((1, ""), invoice="2024-04-C00001"))
 
 
 def test_no_more_is_given_back_than_was_charged_whatever_a_line_says() -> None:
@@ -119,8 +118,8 @@ def test_no_more_is_given_back_than_was_charged_whatever_a_line_says() -> None:
     books = folded(*once)
     assert notes(books) == [("2024-04-C00001", "-6.00", "-36.00")]
     with pytest.raises(BadInput, match=r"of invoice 2024-03-000001 10[.]00 is left, before tax"):
-        draw_up_credit(books, terms_of(books), credited((1, "10.01")))
-    assert draw_up_credit(books, terms_of(books), credited((1, "10"))).total == "-12.00"
+        draw_up_credit(books, index_of(books.worlds()), credited((1, "10.01")))
+    assert draw_up_credit(books, index_of(books.worlds()), credited((1, "10"))).total == "-12.00"
 
 
 def test_a_credit_note_takes_back_the_partners_share_and_makes_no_supplement() -> None:
@@ -162,7 +161,7 @@ def test_the_tax_given_back_is_the_one_on_the_invoice() -> None:
     made = world(version(rows), contracts=[contract("acme", terms=terms)])
     used = recorded(*(usage(model, "2024-03-10", model=model, meters={"input_tokens": 10**6}) for model in "mn"))
     books = folded(applied(made), *used, MonthClosed(at=APRIL + DAY, period="2024-03"))
-    known = terms_of(books)
+    known = index_of(books.worlds())
     assert known is not None
     without = WorldIndex(msgspec.structs.replace(known.world, contracts=(contract("acme"),)))
     note = draw_up_credit(books, without, credited((1, ""), (2, "5")))

@@ -17,9 +17,8 @@ from entrepot.core.prices import Price, Step
 from entrepot.core.provisioned import UnitsFrom
 from entrepot.core.subscriptions import SeatsFrom, Subscription
 from entrepot.core.terms import SHARE, Commitment, LockedRate, Reservation, Tax
-from entrepot.core.world import World
+from entrepot.core.world import World, index_of
 from entrepot.flows.reconcile_books import FiveWays, bounds_of, due_day, reconcile_hours
-from entrepot.flows.show_overview import terms_of
 from entrepot.metering.log_count import LogDays
 from entrepot.ports.books import Books
 from tests.property.test_provisioned import declared as provisioned
@@ -80,7 +79,7 @@ def life() -> list[LogRecord]:
 
 
 def looked(books: Books, records: list[LogRecord], *, month: bool = False) -> FiveWays:
-    terms = terms_of(books)
+    terms = index_of(books.worlds())
     assert terms is not None
     since, until = bounds_of(terms, PERIOD) if month else (MARCH, MARCH + DAY)
     return reconcile_hours(books, terms, LogDays(ListLog(records)), since, until, month=PERIOD if month else None)

@@ -12,10 +12,9 @@ from entrepot.core.money import PICO
 from entrepot.core.periods import DAY, END_OF_TIME, HOUR, parse_instant
 from entrepot.core.prices import Price, Step
 from entrepot.core.terms import Reservation
-from entrepot.core.world import World
+from entrepot.core.world import World, index_of
 from entrepot.flows.compare_books import check
 from entrepot.flows.settle_accounts import check_settleable
-from entrepot.flows.show_overview import terms_of
 from entrepot.ports.books import Books
 from tests.support.billing import APRIL, MARCH, applied, contract, folded, prices, recorded, usage, version, world
 
@@ -144,7 +143,7 @@ RENTAL = Agreement(
 def settleable(books: Books, period: str = "2024-03") -> str:
     """The fault that keeps a month from being settled, "" for none."""
     try:
-        check_settleable(books, terms_of(books), period)
+        check_settleable(books, index_of(books.worlds()), period)
     except PeriodNotClosable as refused:
         return refused.message
     return ""

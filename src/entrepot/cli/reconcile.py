@@ -92,13 +92,13 @@ def _import_lines(done: "ImportedReport") -> Iterator[str]:
 
 def _partner(args: argparse.Namespace) -> int:
     from entrepot.compose.books import open_current_books
+    from entrepot.core.world import index_of
     from entrepot.flows.reconcile_partner import reconcile_partner
-    from entrepot.flows.show_overview import terms_of
 
     period = period_of(args.period)
     with open_current_books(settings_of(args)) as books, books.snapshot():
         found = reconcile_partner(
-            books, terms_of(books), args.partner, period, lambda count: progress(f"counting: {count:,} events")
+            books, index_of(books.worlds()), args.partner, period, lambda count: progress(f"counting: {count:,} events")
         )
     progress("")
     show(args, found, _lines(found))

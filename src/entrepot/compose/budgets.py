@@ -3,7 +3,7 @@
 from entrepot.adapters.clocks import SystemClock
 from entrepot.compose.books import open_current_books
 from entrepot.compose.settings import Settings
-from entrepot.flows.show_overview import terms_of
+from entrepot.core.world import index_of
 from entrepot.flows.weigh_budgets import weigh_budgets
 from entrepot.reporting.budgets import BudgetReport, budget_reports
 
@@ -12,4 +12,4 @@ def current_budgets(settings: Settings) -> list[BudgetReport]:
     """All budgets in the terms that are running. Raises: BooksUnavailable, LogDamaged."""
     now = SystemClock().now()
     with open_current_books(settings) as books:
-        return budget_reports(weigh_budgets(books, terms_of(books), now), now)
+        return budget_reports(weigh_budgets(books, index_of(books.worlds()), now), now)

@@ -13,12 +13,12 @@ from entrepot.core.invoices import Invoice
 from entrepot.core.log_records import InvoiceCredited, MonthClosed, MonthSettled
 from entrepot.core.periods import format_instant
 from entrepot.core.statements import Statement
+from entrepot.core.world import index_of
 from entrepot.flows.administer import Office
 from entrepot.flows.close_month import check_closable, check_order
 from entrepot.flows.credit_invoice import draw_up_credit
 from entrepot.flows.resolve_usage import resolve_usage
 from entrepot.flows.settle_accounts import check_settleable
-from entrepot.flows.show_overview import terms_of
 
 _NAMED_MAX = 5
 
@@ -36,7 +36,7 @@ def close_period(
             office.fold()
         at = office.clock.now()
         try:
-            terms = terms_of(office.books)
+            terms = index_of(office.books.worlds())
             wanted = check_closable(office.books, terms, at, period)
             assert terms is not None
             check_order(office.books, terms, wanted)
@@ -62,7 +62,7 @@ def credit_lines(
     with open_office(settings, report) as office:
         office.fold()
         record = InvoiceCredited(at=office.clock.now(), invoice=invoice, lines=tuple(lines), reason=reason)
-        expected = draw_up_credit(office.books, terms_of(office.books), record)
+        expected = draw_up_credit(office.books, index_of(office.books.worlds()), record)
         office.log.append([record])
         office.fold()
         return office.books.invoice(expected.number)
@@ -75,7 +75,7 @@ def settle_period(settings: Settings, period: str, report: Report) -> tuple[list
     """
     with open_office(settings, report) as office:
         office.fold()
-        check_settleable(office.books, terms_of(office.books), period)
+        check_settleable(office.books, index_of(office.books.worlds()), period)
         known = {statement.number for statement in office.books.statements(period)}
         office.log.append([MonthSettled(at=office.clock.now(), period=period)])
         office.fold()

@@ -15,8 +15,8 @@ from entrepot.core.log_records import Reconciled
 from entrepot.core.metrics import Metric, alone
 from entrepot.core.metrics import Report as Counts
 from entrepot.core.periods import SECOND, Instant, Period
+from entrepot.core.world import index_of
 from entrepot.flows.reconcile_books import FiveWays, bounds_of, due_day, reconcile_hours, record_of
-from entrepot.flows.show_overview import terms_of
 from entrepot.metering.log_count import LogDays
 from entrepot.ports.books import Books
 from entrepot.ports.event_log import EventLog
@@ -52,7 +52,7 @@ def reconcile_now(
     """
     with open_current_books(settings, report) as books:
         if month is not None:
-            terms = terms_of(books)
+            terms = index_of(books.worlds())
             since, until = bounds_of(terms, month) if terms is not None else (since, until)
         found = _reconcile(days_of(settings), books, since, until, month, report)
         if keep:
@@ -108,7 +108,7 @@ def days_of(settings: Settings) -> LogDays:
 def _reconcile(
     days: LogDays, books: Books, since: Instant, until: Instant, month: Period | None, report: Report
 ) -> FiveWays:
-    terms = terms_of(books)
+    terms = index_of(books.worlds())
     if terms is None:
         raise BadInput("no world is declared; apply a world file with `entrepot apply`")
     return reconcile_hours(books, terms, days, since, until, month=month, progress=report)

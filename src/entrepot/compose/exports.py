@@ -8,11 +8,11 @@ from entrepot.adapters.usage_files.output import open_output
 from entrepot.adapters.usage_files.tables import open_table
 from entrepot.compose.books import open_current_books
 from entrepot.compose.settings import Settings
+from entrepot.core.world import index_of
 from entrepot.exporting.focus_columns import FocusVersion, focus_columns
 from entrepot.exporting.invoice_lines import INVOICE_COLUMNS
 from entrepot.flows.export_invoices import invoice_table
 from entrepot.flows.export_ledger import LedgerForm, ledger_lines
-from entrepot.flows.show_overview import terms_of
 from entrepot.flows.tell_costs.focus import focus_rows
 from entrepot.ports.tables import Cell, Column
 
@@ -31,7 +31,7 @@ def export_focus(
 ) -> int:
     """How many rows of FOCUS were written. Raises: BooksUnavailable, LogDamaged, BadInput."""
     with open_current_books(settings) as books, books.snapshot():
-        rows = focus_rows(books, terms_of(books), version, period, customer)
+        rows = focus_rows(books, index_of(books.worlds()), version, period, customer)
         return _write(path, focus_columns(version), rows)
 
 

@@ -6,9 +6,8 @@ from entrepot.compose.settings import Settings
 from entrepot.core.errors import BadInput
 from entrepot.core.invoices import Invoice
 from entrepot.core.periods import Instant, Period
-from entrepot.core.world import World
+from entrepot.core.world import World, index_of
 from entrepot.flows.price_diff import PriceDiff, Usage, newest_terms, price_diff
-from entrepot.flows.show_overview import terms_of
 
 
 def month_under(
@@ -26,7 +25,7 @@ def month_under(
     as_dated: takes the candidate's contracts and prices as they are dated instead. Raises: BadInput.
     """
     with open_current_books(settings, report) as books, books.snapshot():
-        terms = terms_of(books)
+        terms = index_of(books.worlds())
         if terms is None:
             raise BadInput("no world is declared; apply a world file with `entrepot apply`")
         if as_of is None and not as_dated:

@@ -286,7 +286,10 @@ class WorldIndex:
 
 
 def index_of(worlds: Iterable[tuple[Instant, World]]) -> WorldIndex | None:
-    """The last world with what earlier ones declared; None without any. worlds: each with when it was applied."""
+    """The last world with everything that earlier ones declared: all terms that any usage can have been metered under.
+
+    None before the first world. worlds: each with when it was applied.
+    """
     installed: History = {}
     current = united = None
     for at, current in worlds:

@@ -12,12 +12,12 @@ from starlette.routing import Route
 
 from entrepot.core.errors import EntrepotError, InvalidRequest
 from entrepot.core.periods import DAY, END_OF_TIME, HOUR, MINUTE, SECOND, Instant
+from entrepot.core.world import index_of
 from entrepot.edge.control_api import OpenBooks, json_response, refusal
 from entrepot.edge.sessions import Sessions
 from entrepot.exporting.organization import Asked, Bucket
 from entrepot.exporting.organization_costs import COSTS_GROUPED_BY
 from entrepot.exporting.organization_usage import PAGES, USAGE_KINDS, UsageKind
-from entrepot.flows.show_overview import terms_of
 from entrepot.flows.tell_costs.organization import organization_costs
 from entrepot.flows.tell_usage import organization_usage
 from entrepot.ports.books import Books
@@ -58,7 +58,7 @@ class OrganizationApi:
 
     def _costs(self, request: Request) -> Response:
         def told(books: Books, asked: Asked) -> list[Bucket]:
-            return organization_costs(books, terms_of(books), asked)
+            return organization_costs(books, index_of(books.worlds()), asked)
 
         return self._page(request, _COST_WIDTHS, COSTS_GROUPED_BY, told)
 

@@ -73,7 +73,7 @@ class Overview(msgspec.Struct, frozen=True):
 def show_overview(books: Books, at: Instant) -> Overview:
     """The overview of the books at an instant."""
     with books.snapshot():
-        terms = terms_of(books)
+        terms = index_of(books.worlds())
         number, world = books.world() or (0, None)
         month = period_of(at, "UTC")
         zones = {"UTC", *(item.zone for item in (terms.world.contracts if terms else ()))}
@@ -92,11 +92,6 @@ def show_overview(books: Books, at: Instant) -> Overview:
             open_requests=len(books.open_requests(given_up=False)),
             given_up_requests=len(books.open_requests(given_up=True)),
         )
-
-
-def terms_of(books: Books) -> WorldIndex | None:
-    """All terms that usage in the books can have been metered under, or None before the first world."""
-    return index_of(books.worlds())
 
 
 def _revenue(terms: WorldIndex, readings: Iterable[Reading], at: Instant) -> Iterator[CustomerRevenue]:

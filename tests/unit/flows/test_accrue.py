@@ -8,8 +8,8 @@ from entrepot.core.periods import DAY, HOUR
 from entrepot.core.prices import Price, Step
 from entrepot.core.provisioned import UnitsFrom
 from entrepot.core.tenancy import Deployment, Project
+from entrepot.core.world import index_of
 from entrepot.flows.accrue import accrue, pass_mark
-from entrepot.flows.show_overview import terms_of
 from entrepot.ports.books import Books
 from tests.support.billing import MARCH, applied, folded, prices, recorded, usage, version, world
 
@@ -67,7 +67,7 @@ def test_readings_are_posted_in_pieces_of_whole_contracts(piece: int, steps: lis
     events = [usage(name, MARCH, customer=name) for name in CUSTOMERS]
     events += [usage(f"{name}-2", MARCH + HOUR, customer=name) for name in ("a", "b")]
     books = folded(applied(world(version(TOKENS), customers=CUSTOMERS)), *recorded(*events))
-    terms = terms_of(books)
+    terms = index_of(books.worlds())
     assert terms is not None
     for through, posted in steps:
         with books.transaction():

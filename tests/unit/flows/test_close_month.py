@@ -15,9 +15,8 @@ from entrepot.core.provisioned import UnitsFrom
 from entrepot.core.subscriptions import SeatsFrom, Subscription
 from entrepot.core.tenancy import Deployment, Project
 from entrepot.core.terms import Commitment, Credit, Term
-from entrepot.core.world import World, WorldIndex, installed_after
+from entrepot.core.world import World, WorldIndex, index_of, installed_after
 from entrepot.flows.close_month import check_closable, check_order, close_month, first_charge
-from entrepot.flows.show_overview import terms_of
 from entrepot.ports.books import Books
 from tests.support.billing import APRIL, MARCH, applied, contract, folded, prices, recorded, usage, version, world
 
@@ -74,7 +73,7 @@ def test_a_piece_ends_with_a_contract_and_one_without_readings_counts_as_one(
     after: str, piece: int, through: str | None
 ) -> None:
     books = four_contracts()
-    terms = terms_of(books)
+    terms = index_of(books.worlds())
     assert terms is not None
     with books.transaction():
         reached = close_month(books, terms, APRIL, PERIOD, after, piece)
@@ -93,12 +92,12 @@ def abroad(*terms: Term, rate: str, events: Sequence[Instant] = (), **changes: o
 def waits_for(books: Books) -> str:
     """The month at whose end a close of March misses a rate."""
     with pytest.raises(PeriodNotClosable) as told:
-        check_closable(books, terms_of(books), APRIL + DAY, "2024-03")
+        check_closable(books, index_of(books.worlds()), APRIL + DAY, "2024-03")
     return told.value.message.rpartition("at the end of ")[2][:7]
 
 
 def closes(books: Books) -> bool:
-    return check_closable(books, terms_of(books), APRIL + DAY, "2024-03") == PERIOD
+    return check_closable(books, index_of(books.worlds()), APRIL + DAY, "2024-03") == PERIOD
 
 
 def test_a_close_waits_for_the_rate_of_the_earliest_month_that_a_line_may_be_of() -> None:
@@ -140,7 +139,7 @@ def test_a_contract_abroad_that_was_taken_back_needs_a_rate_only_for_its_usage()
 def test_the_earliest_month_that_was_left_open_is_named() -> None:
     events = recorded(usage("a", FEBRUARY + DAY, customer="a"), usage("b", JANUARY + DAY, customer="b"))
     books = folded(applied(world(VERSION, customers=CUSTOMERS)), *events)
-    terms = terms_of(books)
+    terms = index_of(books.worlds())
     assert terms is not None
     with pytest.raises(PeriodNotClosable, match="2024-01 is not closed yet"):
         check_order(books, terms, PERIOD)

@@ -10,8 +10,8 @@ from entrepot.core.money import PICO, parse_pico
 from entrepot.core.periods import DAY, parse_instant
 from entrepot.core.prices import Price, Step
 from entrepot.core.terms import Commitment
+from entrepot.core.world import index_of
 from entrepot.exporting.organization import Asked
-from entrepot.flows.show_overview import terms_of
 from entrepot.flows.tell_costs.organization import organization_costs
 from entrepot.ports.books import Books
 from tests.support.billing import APRIL, MARCH, applied, contract, folded, recorded, usage, version, world
@@ -24,7 +24,7 @@ def days(books: Books) -> dict[str, int]:
     """{project: pico} of March and April."""
     asked = Asked(MARCH, parse_instant("2024-05-01"), DAY, group_by=("project_id",))
     sums: dict[str, int] = {}
-    for bucket in organization_costs(books, terms_of(books), asked):
+    for bucket in organization_costs(books, index_of(books.worlds()), asked):
         for result in bucket.results:
             amount = result["amount"]
             assert isinstance(amount, dict)

@@ -18,9 +18,8 @@ from entrepot.core.tenancy import Contract
 from entrepot.core.terms import SHARE, Commitment, Discount, Minimum
 from entrepot.core.tokens import UNIT_HOURS
 from entrepot.core.usage_event import UsageEvent
-from entrepot.core.world import World
+from entrepot.core.world import World, index_of
 from entrepot.flows.price_diff import PriceDiff, Usage, newest_terms, price_diff
-from entrepot.flows.show_overview import terms_of
 from entrepot.ports.books import Books
 from tests.property.test_provisioned import declared as provisioned
 from tests.support.billing import MARCH, applied, contract, folded, prices, recorded, usage, version, world
@@ -70,7 +69,7 @@ def scratch(under: World, counted: Usage, first: Period, last: Period) -> Iterab
 
 def differ(now: World, candidate: World, *, as_of: int | None = None, by_events: bool = False) -> PriceDiff:
     books = booked(now)
-    terms = terms_of(books)
+    terms = index_of(books.worlds())
     assert terms is not None
     return price_diff(books, terms, candidate, PERIOD, scratch, as_of=as_of, by_events=by_events)
 
@@ -160,7 +159,7 @@ def test_provisioned_units_cost_what_the_new_world_says() -> None:
     now = provisioned({"m": (UnitsFrom(MARCH, 100), UnitsFrom(MARCH + 7 * MINUTE, 0)), "n": ()}, [])
     half = msgspec.structs.replace(now, price_books=tuple(halved(item) for item in now.price_books))
     books = folded(applied(now), Marked(at=MARCH + 40 * DAY))
-    terms = terms_of(books)
+    terms = index_of(books.worlds())
     assert terms is not None
     (acme,) = price_diff(books, terms, half, PERIOD, scratch).customers
     (line,) = acme.lines
