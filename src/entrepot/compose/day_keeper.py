@@ -10,7 +10,7 @@ from entrepot.compose.books import Report, open_books, open_current_books, open_
 from entrepot.compose.complaints import Fault
 from entrepot.compose.settings import Settings
 from entrepot.compose.usage_log import open_log_reader
-from entrepot.core.errors import BadInput
+from entrepot.core.errors import NO_WORLD, BadInput
 from entrepot.core.log_records import Reconciled
 from entrepot.core.metrics import Metric, alone
 from entrepot.core.metrics import Report as Counts
@@ -110,5 +110,5 @@ def _reconcile(
 ) -> FiveWays:
     terms = index_of(books.worlds())
     if terms is None:
-        raise BadInput("no world is declared; apply a world file with `entrepot apply`")
+        raise BadInput(NO_WORLD)
     return reconcile_hours(books, terms, days, since, until, month=month, progress=report)

@@ -3,7 +3,7 @@
 from entrepot.bills import rebill
 from entrepot.compose.books import Report, open_current_books, open_scratch_books
 from entrepot.compose.settings import Settings
-from entrepot.core.errors import BadInput
+from entrepot.core.errors import NO_WORLD, BadInput
 from entrepot.core.invoices import Invoice
 from entrepot.core.periods import Instant, Period
 from entrepot.core.world import World, index_of
@@ -27,7 +27,7 @@ def month_under(
     with open_current_books(settings, report) as books, books.snapshot():
         terms = index_of(books.worlds())
         if terms is None:
-            raise BadInput("no world is declared; apply a world file with `entrepot apply`")
+            raise BadInput(NO_WORLD)
         if as_of is None and not as_dated:
             as_of = newest_terms(terms.world, candidate)
         return price_diff(

@@ -5,6 +5,8 @@ A bug is an assertion and never one of these.
 
 from typing import NamedTuple
 
+NO_WORLD = "no world is declared; apply a world file with `entrepot apply`"
+
 
 class EntrepotError(Exception):
     """A failure that somebody can act on; `message` says what to do.

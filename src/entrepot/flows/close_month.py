@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from entrepot.core.charges import Charge, reading_of
-from entrepot.core.errors import PeriodNotClosable
+from entrepot.core.errors import NO_WORLD, PeriodNotClosable
 from entrepot.core.invoices import InvoiceLine, sums
 from entrepot.core.periods import Instant, Period, format_instant, parse_period, period_of
 from entrepot.core.tenancy import Contract
@@ -45,7 +45,7 @@ def check_closable(books: Books, terms: WorldIndex | None, at: Instant, period: 
     except ValueError as error:
         raise PeriodNotClosable(str(error)) from None
     if terms is None:
-        raise PeriodNotClosable("no world is declared; apply a world file with `entrepot apply`")
+        raise PeriodNotClosable(NO_WORLD)
     end = end_everywhere(terms, wanted)
     if at < end:
         raise PeriodNotClosable(f"{period} ends at {format_instant(end)}; close it then or later")

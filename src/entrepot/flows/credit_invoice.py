@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from entrepot.core.errors import BadInput
+from entrepot.core.errors import NO_WORLD, BadInput
 from entrepot.core.invoices import Invoice
 from entrepot.core.log_records import InvoiceCredited
 from entrepot.core.periods import period_of
@@ -16,7 +16,7 @@ def draw_up_credit(books: Books, terms: WorldIndex | None, record: InvoiceCredit
     """The credit note that the record asks for. Raises: NotFound, BadInput with what can be given back."""
     invoice = books.invoice(record.invoice)
     if terms is None:
-        raise BadInput("no world is declared; apply a world file with `entrepot apply`")
+        raise BadInput(NO_WORLD)
     contract = terms.contract(invoice.contract)
     period = period_of(record.at, contract.zone)
     return credit(

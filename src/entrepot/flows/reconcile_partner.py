@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from entrepot.core.errors import BadInput, NotFound
+from entrepot.core.errors import NO_WORLD, BadInput, NotFound
 from entrepot.core.log_records import PartnerReported
 from entrepot.core.money import format_pico, parse_pico
 from entrepot.core.partner_usage import COST, PartnerCharges, ReportedKind
@@ -96,7 +96,7 @@ def reconcile_partner(
     Raises: NotFound, BadInput with what to declare or import.
     """
     if terms is None:
-        raise BadInput("no world is declared; apply a world file with `entrepot apply`")
+        raise BadInput(NO_WORLD)
     charges = _charges(terms.world, partner)
     if not charges.upstreams:
         raise BadInput(f"partner {partner} has no charges.upstreams; declare which key of its is which upstream")
@@ -184,7 +184,7 @@ def _count(
 def _world(books: Books) -> World:
     declared = books.world()
     if declared is None:
-        raise BadInput("no world is declared; apply a world file with `entrepot apply`")
+        raise BadInput(NO_WORLD)
     return declared[1]
 
 

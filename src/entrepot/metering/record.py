@@ -13,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from entrepot.core.charges import Reading, Series
+from entrepot.core.errors import NO_WORLD
 from entrepot.core.installed import is_provisioned
 from entrepot.core.money import PICO
 from entrepot.core.periods import END_OF_TIME, HOUR, Instant, format_instant, hour_of, period_of
@@ -159,7 +160,7 @@ class Recorder:
 
     def _place(self, event: UsageEvent) -> _Place:
         if self._index is None:
-            raise _Unpriced("no world is declared; apply a world file with `entrepot apply`")
+            raise _Unpriced(NO_WORLD)
         _check_names(event, self._index, self._names)
         at = event.admitted_at
         contract = self._index.contract_at(event.customer, at)
