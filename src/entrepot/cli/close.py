@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from entrepot.cli.command import add_command, period_of, progress, settings_of, show
+from entrepot.cli.command import add_command, folding, period_of, progress, settings_of, show
 from entrepot.cli.invoice import invoice_rows
 
 if TYPE_CHECKING:
@@ -22,9 +22,7 @@ def _close(args: argparse.Namespace) -> int:
     from entrepot.compose.closing import close_period
 
     period = period_of(args.period)
-    invoices, new = close_period(
-        settings_of(args), str(period), lambda count: progress(f"folding the log: {count:,} records"), progress
-    )
+    invoices, new = close_period(settings_of(args), str(period), folding, progress)
     progress("")
     document = {"period": str(period), "issued": new, "invoices": invoices}
     show(args, document, _lines(str(period), invoices, new))

@@ -94,6 +94,12 @@ def check_output(args: argparse.Namespace) -> None:
         args.parser.error("--out FILE says where the document goes")
 
 
+def check_export(args: argparse.Namespace) -> None:
+    """Ends the program where an export would go to stdout beside JSON."""
+    if args.out is None and args.json:
+        args.parser.error("--json prints a document, so the export needs --out FILE")
+
+
 def hand_over(args: argparse.Namespace, what: str, content: bytes) -> None:
     """Writes a document to --out, and says so, or to stdout. Raises: BadInput."""
     if not args.out:
@@ -113,6 +119,11 @@ def progress(text: str) -> None:
     if sys.stderr.isatty():
         sys.stderr.write(f"\r\x1b[K{text}")
         sys.stderr.flush()
+
+
+def folding(count: int) -> None:
+    """Shows how many records of the log were folded so far."""
+    progress(f"folding the log: {count:,} records")
 
 
 def table(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[str]:

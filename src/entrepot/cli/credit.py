@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from entrepot.cli.command import add_command, progress, settings_of, show
+from entrepot.cli.command import add_command, folding, progress, settings_of, show
 
 if TYPE_CHECKING:
     from entrepot.cli.command import Subparsers
@@ -24,13 +24,7 @@ def _credit(args: argparse.Namespace) -> int:
     if args.amount is not None and len(args.line) > 1:
         args.parser.error("--amount needs exactly one --line")
     lines = [(number, args.amount or "") for number in args.line]
-    note = credit_lines(
-        settings_of(args),
-        args.number,
-        lines,
-        args.reason,
-        lambda count: progress(f"folding the log: {count:,} records"),
-    )
+    note = credit_lines(settings_of(args), args.number, lines, args.reason, folding)
     progress("")
     show(args, note, [f"credit note {note.number} of {note.corrects}: {note.total} {note.currency}"])
     return 0

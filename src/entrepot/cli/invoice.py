@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from entrepot.cli.command import (
     add_command,
     add_group,
+    check_export,
     check_output,
     grouped,
     hand_over,
@@ -112,8 +113,7 @@ def _render(args: argparse.Namespace) -> int:
 def _export(args: argparse.Namespace) -> int:
     from entrepot.compose.exports import export_invoices
 
-    if args.out is None and args.json:
-        args.parser.error("--json prints a document, so the export needs --out FILE")
+    check_export(args)
     period = str(period_of(args.period)) if args.period else None
     rows = export_invoices(settings_of(args), args.out, period, args.customer)
     if args.out is not None:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from entrepot.cli.command import add_command, add_group, settings_of, show, table
+from entrepot.cli.command import add_command, add_group, check_export, settings_of, show, table
 from entrepot.core.money import format_pico
 from entrepot.core.periods import format_instant
 
@@ -52,8 +52,7 @@ def _show(args: argparse.Namespace) -> int:
 def _export(args: argparse.Namespace) -> int:
     from entrepot.compose.exports import export_ledger
 
-    if args.out is None and args.json:
-        args.parser.error("--json prints a document, so the export needs --out FILE")
+    check_export(args)
     entries = export_ledger(settings_of(args), args.out, args.format)
     if args.out is not None:
         document = {"file": str(args.out), "format": args.format, "entries": entries}

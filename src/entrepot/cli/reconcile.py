@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from entrepot.cli.command import add_command, add_group, grouped, period_of, progress, settings_of, show, table
+from entrepot.cli.command import add_command, add_group, folding, grouped, period_of, progress, settings_of, show, table
 from entrepot.core.errors import BadInput
 from entrepot.core.periods import DAY, parse_instant
 
@@ -53,13 +53,7 @@ def add_commands(subparsers: "Subparsers") -> None:
 def _import(args: argparse.Namespace) -> int:
     from entrepot.compose.partner_input import import_partner_file
 
-    done = import_partner_file(
-        settings_of(args),
-        args.partner,
-        args.file,
-        _columns(args.columns),
-        lambda count: progress(f"folding the log: {count:,} records"),
-    )
+    done = import_partner_file(settings_of(args), args.partner, args.file, _columns(args.columns), folding)
     progress("")
     show(args, done, _import_lines(done))
     return 0

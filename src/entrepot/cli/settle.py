@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from entrepot.cli.command import add_command, period_of, progress, settings_of, show, table
+from entrepot.cli.command import add_command, folding, period_of, progress, settings_of, show, table
 
 if TYPE_CHECKING:
     from entrepot.cli.command import Subparsers
@@ -21,9 +21,7 @@ def _settle(args: argparse.Namespace) -> int:
     from entrepot.compose.closing import settle_period
 
     period = str(period_of(args.period))
-    statements, new = settle_period(
-        settings_of(args), period, lambda count: progress(f"folding the log: {count:,} records")
-    )
+    statements, new = settle_period(settings_of(args), period, folding)
     progress("")
     show(args, {"period": period, "issued": new, "statements": statements}, _lines(period, statements, new))
     return 0

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from entrepot.cli.attempts import attempt_lines, attempts_of
-from entrepot.cli.command import add_command, add_group, period_of, progress, settings_of, show, table
+from entrepot.cli.command import add_command, add_group, check_export, period_of, progress, settings_of, show, table
 from entrepot.cli.placing import add_placing, check_placing, placing_of, trace_names
 from entrepot.core.errors import BadInput
 from entrepot.core.periods import END_OF_TIME, Instant, format_instant
@@ -212,8 +212,7 @@ def _export(args: argparse.Namespace) -> int:
     from entrepot.compose.books import open_current_books
     from entrepot.compose.usage_input import open_usage_export
 
-    if args.out is None and args.json:
-        args.parser.error("--json prints a document, so the export needs --out FILE")
+    check_export(args)
     if args.focus_version and args.format != "focus":
         args.parser.error("--focus-version is for --format focus")
     if args.format == "focus":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from entrepot.cli.command import add_command, progress, settings_of, show
+from entrepot.cli.command import add_command, folding, progress, settings_of, show
 from entrepot.core.errors import BadInput
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def _apply(args: argparse.Namespace) -> int:
     from entrepot.flows.administer import apply_world
 
     world = read_world_files(args.files)
-    with open_office(settings_of(args), lambda count: progress(f"folding the log: {count} records")) as office:
+    with open_office(settings_of(args), folding) as office:
         applied = apply_world(office, world, dry_run=args.dry_run)
     progress("")
     applied = msgspec.structs.replace(applied, notes=(*applied.notes, *not_runnable(world)))
