@@ -210,7 +210,7 @@ def _list_lines(events: "list[UsageEvent]") -> Iterator[str]:
 
 def _export(args: argparse.Namespace) -> int:
     from entrepot.compose.books import open_current_books
-    from entrepot.compose.usage_input import open_usage_export
+    from entrepot.compose.usage_input import open_export
 
     check_export(args)
     if args.focus_version and args.format != "focus":
@@ -219,7 +219,7 @@ def _export(args: argparse.Namespace) -> int:
         return _export_focus(args)
     since, until = _window(args.period)
     written = 0
-    with open_current_books(settings_of(args)) as books, open_usage_export(args.out, args.format) as export:
+    with open_current_books(settings_of(args)) as books, open_export(args.out, args.format) as export:
         found = books.events(since, until, args.customer)
         while events := list(islice(found, EXPORTED_AT_ONCE)):
             export.add(events)

@@ -2,46 +2,25 @@
 
 import resource
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
-from typing import Protocol
 
 from entrepot.adapters.usage_files.export import open_export, usage_record
 from entrepot.adapters.usage_files.records import open_records
 from entrepot.adapters.usage_files.rejected import RejectedRows
 from entrepot.adapters.usage_files.traces import TraceFile
-from entrepot.core.usage_event import UsageEvent
 from entrepot.metering.usage_file import COLUMNS, REQUIRED
-from entrepot.ports.usage_rows import RowFault, TraceRows, UsageRows
+from entrepot.ports.usage_rows import TraceRows, UsageRows
 
 __all__ = [
+    "open_export",
     "open_rejections",
     "open_trace",
-    "open_usage_export",
     "open_usage_file",
     "peak_memory_mib",
     "usage_record",
 ]
-
-
-class Rejections(Protocol):
-    """Where rejected rows go."""
-
-    path: Path
-    count: int
-
-    def add(self, fault: RowFault) -> None:
-        """Keeps a row."""
-        ...
-
-
-class Export(Protocol):
-    """Where exported events go."""
-
-    def add(self, events: list[UsageEvent]) -> None:
-        """Writes events, in order."""
-        ...
 
 
 def open_usage_file(path: Path) -> UsageRows:
@@ -54,21 +33,9 @@ def open_trace(path: Path, kind: str, names: Mapping[str, str]) -> TraceRows:
     return TraceFile(path, kind, names)
 
 
-@contextmanager
-def open_rejections(path: Path) -> Iterator[Rejections]:
+def open_rejections(path: Path) -> AbstractContextManager[RejectedRows]:
     """A file for rejected rows, made when the first one comes."""
-    rejected = RejectedRows(path)
-    try:
-        yield rejected
-    finally:
-        rejected.close()
-
-
-@contextmanager
-def open_usage_export(path: Path | None, form: str) -> Iterator[Export]:
-    """A file to export to, or standard output. Raises: BadInput."""
-    with open_export(path, form) as export:
-        yield export
+    return closing(RejectedRows(path))
 
 
 def peak_memory_mib() -> int:
