@@ -143,9 +143,3 @@ def table(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[str]
 def _columns(text: str) -> int:
     """How wide a terminal shows it: Chinese and Japanese signs take two columns."""
     return len(text) if text.isascii() else sum(1 + (east_asian_width(sign) in "WF") for sign in text)
-
-
-def grouped(number: str) -> str:
-    """A decimal number with its thousands apart."""
-    whole, point, fraction = number.removeprefix("-").partition(".")
-    return f"{'-' if number.startswith('-') else ''}{int(whole):,}{point}{fraction}"

@@ -11,7 +11,6 @@ from entrepot.cli.command import (
     add_group,
     check_export,
     check_output,
-    grouped,
     hand_over,
     none_issued,
     period_of,
@@ -21,6 +20,7 @@ from entrepot.cli.command import (
 )
 from entrepot.cli.credit import add_credit
 from entrepot.core.errors import NotFound
+from entrepot.core.money import grouped
 from entrepot.core.periods import format_instant
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from entrepot.cli.command import add_command, add_group, grouped, period_of, progress, settings_of, show, table
+from entrepot.cli.command import add_command, add_group, period_of, progress, settings_of, show, table
 from entrepot.cli.world import read_world_files
 from entrepot.core.errors import BadInput
-from entrepot.core.money import parse_pico
+from entrepot.core.money import grouped, parse_pico
 from entrepot.core.periods import parse_instant
 
 if TYPE_CHECKING:

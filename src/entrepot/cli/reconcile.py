@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from entrepot.cli.command import add_command, add_group, folding, grouped, period_of, progress, settings_of, show, table
+from entrepot.cli.command import add_command, add_group, folding, period_of, progress, settings_of, show, table
 from entrepot.core.errors import BadInput
+from entrepot.core.money import grouped
 from entrepot.core.periods import DAY, parse_instant
 
 if TYPE_CHECKING:

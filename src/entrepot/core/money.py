@@ -105,6 +105,13 @@ def format_minor(pico: int, currency: str) -> str:
     return format_pico(pico, digits)
 
 
+def grouped(text: str) -> str:
+    """A decimal string with commas between thousands, for people: "1234567.50" -> "1,234,567.50"."""
+    whole, point, fraction = text.partition(".")
+    sign = "-" if whole.startswith("-") else ""
+    return f"{sign}{int(whole.removeprefix('-')):,}{point}{fraction}"
+
+
 def split_pico(pico: int) -> tuple[int, int, int]:
     """(wide, micro, pico remainder 0..999999): the amount in three columns, for stores of integers of 64 bits."""
     micro, remainder = divmod(pico, PICO_PER_MICRO)

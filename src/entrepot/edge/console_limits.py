@@ -5,7 +5,7 @@ from html import escape
 from urllib.parse import quote
 
 from entrepot.core.money import parse_pico
-from entrepot.edge.console_markup import badge, bar, grouped, moment, money, name, shown, table
+from entrepot.edge.console_markup import badge, bar, moment, money, name, shown, spaced, table
 from entrepot.edge.console_pages import ROWS_SHOWN, Frame, page
 from entrepot.flows.show_limits import DeploymentLimits
 from entrepot.reporting.budgets import BudgetReport
@@ -32,7 +32,7 @@ def _budgets(budgets: Sequence[BudgetReport]) -> str:
             name(item.owner, item.scope if item.scope == "customer" else f"{item.scope} of {_customer(item.customer)}"),
             f"{escape(item.period or item.kind)}<small>{escape(item.mode)}</small>",
             bar(min(item.percent, 100), 100),
-            badge(f"{grouped(item.percent)} %", _mood(item)),
+            badge(f"{spaced(item.percent)} %", _mood(item)),
             _amount(item.spent, item.unit),
             _amount(item.held, item.unit),
             _amount(item.left, item.unit),
@@ -57,9 +57,9 @@ def _deployments(deployments: Sequence[DeploymentLimits]) -> str:
             name(item.model, kind="soft"),
             "provisioned" if item.is_provisioned else "quota",
             bar(min(item.used, item.tokens), item.tokens),
-            grouped(item.used),
-            grouped(item.tokens),
-            f"{grouped(item.requests)} in {item.requests_s} s" if item.requests else "",
+            spaced(item.used),
+            spaced(item.tokens),
+            f"{spaced(item.requests)} in {item.requests_s} s" if item.requests else "",
         )
         for item in deployments
     ]
@@ -78,7 +78,7 @@ def _mood(item: BudgetReport) -> str:
 
 
 def _amount(text: str, unit: str) -> str:
-    return grouped(text) if unit == "tokens" else f'<span title="{text}">{money(parse_pico(text), unit)}</span>'
+    return spaced(text) if unit == "tokens" else f'<span title="{text}">{money(parse_pico(text), unit)}</span>'
 
 
 def _customer(customer: str) -> str:

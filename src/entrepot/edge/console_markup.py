@@ -5,7 +5,7 @@ from html import escape
 from importlib import resources
 from string import Template
 
-from entrepot.core.money import format_minor, format_pico, round_to_minor
+from entrepot.core.money import format_minor, format_pico, grouped, round_to_minor
 
 
 def asset(name: str) -> bytes:
@@ -46,7 +46,7 @@ def tile(label: str, value: str, below: str = "") -> str:
 
 def shown(most: int, rows: Sequence[object]) -> str:
     """How many of the rows are shown, where that is not all."""
-    return f"<small>{grouped(most)} of {grouped(len(rows))}</small>" if len(rows) > most else ""
+    return f"<small>{spaced(most)} of {spaced(len(rows))}</small>" if len(rows) > most else ""
 
 
 def bar(part: int, whole: int) -> str:
@@ -74,15 +74,9 @@ def badge(text: str, mood: str) -> str:
     return f'<span class="badge {mood}">{escape(text)}</span>'
 
 
-def grouped(number: int | str) -> str:
+def spaced(number: int | str) -> str:
     """A number with thin spaces between its thousands."""
-    whole, point, fraction = str(number).partition(".")
-    sign, digits = ("-", whole[1:]) if whole.startswith("-") else ("", whole)
-    parts = []
-    while digits:
-        parts.append(digits[-3:])
-        digits = digits[:-3]
-    return sign + "\u2009".join(reversed(parts)) + point + fraction
+    return grouped(str(number)).replace(",", "\u2009")
 
 
 def money(pico: int, currency: str) -> str:
@@ -90,8 +84,7 @@ def money(pico: int, currency: str) -> str:
     rounded = round_to_minor(pico, currency)
     if pico and not rounded:
         return format_pico(pico)
-    whole, point, rest = format_minor(rounded, currency).partition(".")
-    return f"{grouped(whole)}{point}{rest}"
+    return spaced(format_minor(rounded, currency))
 
 
 def moment(instant: str) -> str:

@@ -11,7 +11,7 @@ from entrepot.core.log_records import Reconciled
 from entrepot.core.money import parse_pico
 from entrepot.core.periods import format_instant
 from entrepot.core.usage_event import UsageEvent
-from entrepot.edge.console_markup import badge, bar, columns, fill, grouped, moment, money, name, shown, table, tile
+from entrepot.edge.console_markup import badge, bar, columns, fill, moment, money, name, shown, spaced, table, tile
 from entrepot.flows.render_invoice import DOCUMENT_LANGUAGES
 from entrepot.flows.show_overview import CustomerRevenue, DeploymentTokens, LatestRequest, Overview
 from entrepot.ports.books import Quarantined
@@ -78,7 +78,7 @@ def invoices_page(frame: Frame, invoices: Sequence[Invoice], period: str | None,
             f'<a href="/invoices/{escape(item.number)}">{escape(item.number)}</a>',
             f'<a href="/invoices?period={item.period}">{item.period}</a>',
             f'<a href="/invoices?customer={quote(item.customer, safe="")}">{name(item.customer_name)}</a>',
-            f'{grouped(item.total)} <span class="soft">{escape(item.currency)}</span>',
+            f'{spaced(item.total)} <span class="soft">{escape(item.currency)}</span>',
             f'<span class="soft">{moment(item.issued_at)}</span>',
         )
         for item in islice(reversed(invoices), ROWS_SHOWN)
@@ -103,18 +103,18 @@ def invoice_page(frame: Frame, invoice: Invoice, line: int | None, requests: Ite
             str(item.number),
             escape(item.model),
             escape(item.title),
-            grouped(item.quantity) if item.counts else "",
+            spaced(item.quantity) if item.counts else "",
             item.unit_price or "",
-            grouped(item.exact),
-            grouped(item.amount),
+            spaced(item.exact),
+            spaced(item.amount),
             f'<a href="/invoices/{escape(invoice.number)}?line={item.number}#requests">requests</a>',
         )
         for item in invoice.lines
     ]
     headings = ("#", "Model", "Meter", "Quantity", "Unit price", "Exact", "Amount", "")
     sums = (("Net", invoice.net), ("Tax", invoice.tax), ("Rounding left over", invoice.residual))
-    totals = "".join(f"<dt>{title}</dt><dd>{grouped(value)}</dd>" for title, value in sums)
-    totals += f'<dt class="total">Total</dt><dd class="total">{grouped(invoice.total)} {escape(invoice.currency)}</dd>'
+    totals = "".join(f"<dt>{title}</dt><dd>{spaced(value)}</dd>" for title, value in sums)
+    totals += f'<dt class="total">Total</dt><dd class="total">{spaced(invoice.total)} {escape(invoice.currency)}</dd>'
     body = fill(
         "invoice.html",
         number=escape(invoice.number),
@@ -162,7 +162,7 @@ def quarantine_page(frame: Frame, items: Sequence[Quarantined], total: int) -> s
         for item in items
     ]
     listed = table(("Kind", "Event", "Customer", "Model", "Reason"), rows, "Nothing waits: all usage is booked.")
-    part = f"<small>{len(items)} of {grouped(total)}</small>" if total > len(items) else ""
+    part = f"<small>{len(items)} of {spaced(total)}</small>" if total > len(items) else ""
     return page(frame, "Quarantine", f'<section class="card"><h2>Quarantine{part}</h2>{listed}</section>')
 
 
@@ -193,11 +193,11 @@ def _tiles(overview: Overview) -> Iterator[str]:
         pico = sum(parse_pico(item.exact) for item in overview.revenue if item.currency == currency)
         yield tile("Revenue this month", f"{money(pico, currency)} <small>{escape(currency)}</small>")
     hours = overview.tokens_by_hour
-    yield tile("Tokens in 24 hours", grouped(sum(hours)), columns(hours))
+    yield tile("Tokens in 24 hours", spaced(sum(hours)), columns(hours))
     waiting = overview.open_requests + overview.given_up_requests
     yield tile("Open requests", str(waiting), f'<div class="note">{overview.given_up_requests} to be resolved</div>')
     note = '<div class="note"><a href="/quarantine">usage that cannot be booked</a></div>'
-    yield tile("Quarantine", grouped(str(overview.quarantined)), note)
+    yield tile("Quarantine", spaced(str(overview.quarantined)), note)
 
 
 def _revenue(rows: Sequence[CustomerRevenue]) -> str:
@@ -228,8 +228,8 @@ def _deployments(rows: Sequence[DeploymentTokens]) -> str:
             name(item.customer),
             name(item.model, kind="soft"),
             bar(item.input_tokens + item.output_tokens, largest),
-            grouped(item.input_tokens),
-            grouped(item.output_tokens),
+            spaced(item.input_tokens),
+            spaced(item.output_tokens),
         )
         for item in rows[:ROWS_OF_OVERVIEW]
     ]
@@ -245,7 +245,7 @@ def _requests(rows: Sequence[LatestRequest]) -> str:
             name(item.deployment),
             badge(item.outcome, "good" if item.outcome in _GOOD_OUTCOMES else "warn"),
             badge(item.source, "warn" if item.source == "estimated" else ""),
-            f"{grouped(item.duration_ms)} ms",
+            f"{spaced(item.duration_ms)} ms",
             _meters(item.meters),
         )
         for item in rows
@@ -273,7 +273,7 @@ def _behind(line: int, events: Iterable[UsageEvent]) -> str:
 
 def _meters(meters: dict[str, int]) -> str:
     written = sum(count for meter, count in meters.items() if meter.endswith(("output_tokens", "reasoning_tokens")))
-    return f"{grouped(sum(meters.values()) - written)} / {grouped(written)}"
+    return f"{spaced(sum(meters.values()) - written)} / {spaced(written)}"
 
 
 def _health(parts: Sequence[Part]) -> str:

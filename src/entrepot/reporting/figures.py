@@ -23,10 +23,3 @@ def money_text(pico: Fraction | int, currency: str) -> str:
     """An amount in pico, whole or not, in the currency's minor unit."""
     nearest = int(decimal_text(Fraction(pico), 0))
     return format_minor(round_to_minor(nearest, currency), currency)
-
-
-def grouped(text: str) -> str:
-    """A decimal string with commas between thousands, for people: "1234567.50" -> "1,234,567.50"."""
-    whole, point, fraction = text.partition(".")
-    sign = "-" if whole.startswith("-") else ""
-    return f"{sign}{int(whole.removeprefix('-')):,}{point}{fraction}"

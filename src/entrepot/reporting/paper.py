@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-from entrepot.core.money import PICO, format_pico, minor_digits, parse_pico
+from entrepot.core.money import PICO, format_pico, grouped, minor_digits, parse_pico
 from entrepot.reporting.concentration import Concentration
-from entrepot.reporting.figures import grouped
 from entrepot.reporting.run_rate import RunRates
 from entrepot.reporting.seats import SeatsReport
 

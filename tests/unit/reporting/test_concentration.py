@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from entrepot.core.errors import NotFound
 from entrepot.core.invoices import Invoice
-from entrepot.core.money import PICO, format_pico, parse_pico
+from entrepot.core.money import PICO, format_pico, grouped, parse_pico
 from entrepot.core.periods import Period
 from entrepot.core.tenancy import Customer
 from entrepot.reporting.concentration import Concentration, concentration, group_of, hhi, revenues
-from entrepot.reporting.figures import decimal_text, grouped, money_text
+from entrepot.reporting.figures import decimal_text, money_text
 from entrepot.reporting.paper import concentration_text
 
 MARCH = Period(2024, 3)
