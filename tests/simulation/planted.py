@@ -131,8 +131,8 @@ PLANTED = (
         *("month = period_of(at, contract.zone)", 'month = period_of(at, "UTC")', "oracle"),
     ),
     Planted(
-        *("discounts cut off instead of rounding", "core/terms.py", "_rest"),
-        *("(SHARE - share) + SHARE)", "(SHARE - share))", "oracle"),
+        *("discounts cut off instead of rounding", "core/terms.py", "_less"),
+        *("divide_half_up(price.unit_pico * rest, SHARE)", "price.unit_pico * rest // SHARE", "oracle"),
     ),
     Planted(
         *("a commitment forgets earlier invoices", "flows/close_month.py", "_draw_down"),
