@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import gc
 import logging
-import os
 import secrets
 import signal
 import socket
@@ -20,9 +19,9 @@ import sys
 from pathlib import Path
 
 import uvloop
-from msgspec import json
 
 from entrepot.adapters.clocks import SystemClock
+from entrepot.compose.processes import say_ready
 from entrepot.compose.settings import load_settings
 from entrepot.core.errors import EntrepotError, StartFailed
 from entrepot.core.shared_counters import SharedCounters
@@ -59,7 +58,7 @@ async def serve(path: Path) -> None:
     server = await loop.create_unix_server(lambda: CounterConnection(counters, clock), sock=listening)
     gc.collect()
     gc.freeze()
-    print(json.encode({"ready": True, "socket": str(path), "pid": os.getpid()}).decode(), flush=True)
+    say_ready(socket=str(path))
     while not stopping.is_set():
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), _SWEEP_S)

@@ -20,12 +20,11 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import uvloop
-from msgspec import json
 
 from entrepot import __version__
 from entrepot.adapters.clocks import SystemClock
@@ -39,6 +38,7 @@ from entrepot.admission.desk import Desk
 from entrepot.compose.answer_stores import AnswerStores
 from entrepot.compose.counters import open_counters
 from entrepot.compose.gateway_doors import Doors, first_of
+from entrepot.compose.processes import say_outgrown, say_ready
 from entrepot.compose.server_tls import ServerTls, server_tls
 from entrepot.compose.settings import Address, Settings, load_settings
 from entrepot.compose.tokens import internal_token
@@ -142,7 +142,7 @@ async def _serve(settings: Settings, address: Address, inherited: Sequence[socke
     _spare_the_collector()
     ticking = loop.create_task(_tick(loop, api, pool, flow, follower, tls, stores, keys))
     ticking.add_done_callback(partial(_stop_without_timer, stopping))
-    _say({"ready": True, "url": doors.address.url_with("https" if tls else "http"), "pid": os.getpid()})
+    say_ready(url=doors.address.url_with("https" if tls else "http"))
     await first_of(stopping, replaced, lost)
     await _drain(doors, api, flow, settings, stopping, lost)
     ticking.cancel()
@@ -297,12 +297,7 @@ class SnapshotFollower:
         if self._flow.counting.missing:
             names = ",".join(self._flow.counting.missing)
             _log.info("tokenizers_missing names=%s; prompts count as their bytes until this gateway is replaced", names)
-            _say({"outgrown": True})
-
-
-def _say(what: Mapping[str, object]) -> None:
-    """Tells who started this process."""
-    print(json.encode(what).decode(), flush=True)
+            say_outgrown()
 
 
 if __name__ == "__main__":

@@ -1,17 +1,16 @@
 """An HTTP application as a child process serves it: says when it is ready, and stops when told."""
 
 import asyncio
-import os
 import signal
 import socket
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import msgspec
 import uvicorn
 from starlette.applications import Starlette
+
+from entrepot.compose.processes import say_ready
 
 
 class HttpProcess(uvicorn.Server):
@@ -53,10 +52,3 @@ def http_process(
     for ending in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(ending, server.end)
     return server
-
-
-def say_ready(**facts: object) -> None:
-    """Tells the supervisor, in one line, that this process serves."""
-    line = {"ready": True, **facts, "pid": os.getpid()}
-    sys.stdout.write(msgspec.json.encode(line).decode() + "\n")
-    sys.stdout.flush()

@@ -24,7 +24,8 @@ from entrepot.adapters.job_store import SqliteJobStore
 from entrepot.adapters.snapshot_file import FileSnapshots
 from entrepot.compose.batch_runner import BatchRunner
 from entrepot.compose.home import make_home
-from entrepot.compose.http_process import HttpProcess, http_process, say_ready
+from entrepot.compose.http_process import HttpProcess, http_process
+from entrepot.compose.processes import say_ready
 from entrepot.compose.settings import Settings, load_settings
 from entrepot.compose.tokens import internal_token
 from entrepot.core.errors import EntrepotError

@@ -12,14 +12,12 @@ import asyncio
 import contextlib
 import gc
 import logging
-import os
 import secrets
 import signal
 import sys
 from pathlib import Path
 
 import uvloop
-from msgspec import json
 
 from entrepot.adapters.clocks import SystemClock
 from entrepot.adapters.disk_event_log.instances import InstanceFile
@@ -27,6 +25,7 @@ from entrepot.adapters.disk_event_log.writer import SEGMENT_BYTES, DiskEventLog
 from entrepot.adapters.kept_frames import LeftFrames
 from entrepot.adapters.local_disk import LocalDisk
 from entrepot.adapters.metric_files import MetricFiles
+from entrepot.compose.processes import say_ready
 from entrepot.compose.usage_log import log_settings
 from entrepot.core.errors import EntrepotError
 from entrepot.core.log_counters import LogCounters
@@ -69,7 +68,7 @@ async def serve(home: Path, segment_bytes: int) -> None:
     settings.log_socket.chmod(0o600)
     gc.collect()
     gc.freeze()  # Records leave no circles behind, and what is there now stays.
-    print(json.encode({"ready": True, "socket": str(settings.log_socket), "pid": os.getpid()}).decode(), flush=True)
+    say_ready(socket=str(settings.log_socket))
     stop = asyncio.ensure_future(stopping.wait())
     await asyncio.wait((stop, server.commit.broken), return_when=asyncio.FIRST_COMPLETED)
     if server.commit.broken.done():

@@ -24,7 +24,8 @@ import uvloop
 from entrepot.adapters.clocks import SystemClock
 from entrepot.adapters.model_files import find_minilm, prepare_smollm2
 from entrepot.adapters.served_journal import ServedJournalFile
-from entrepot.compose.http_process import http_process, say_ready
+from entrepot.compose.http_process import http_process
+from entrepot.compose.processes import say_ready
 from entrepot.core.errors import BadInput, EntrepotError
 from entrepot.edge.model_api import Operation, model_app
 from entrepot.flows.describe_model import DescribeModel

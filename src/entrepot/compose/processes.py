@@ -188,6 +188,20 @@ async def _outcome(child: ChildProcess) -> ChildProcess | None:
     return None if child.ready.is_set() else child
 
 
+def say_ready(**facts: object) -> None:
+    """Tells the supervisor, from within a child, that it serves."""
+    _tell({"ready": True, **facts, "pid": os.getpid()})
+
+
+def say_outgrown() -> None:
+    """Tells the supervisor, from within a child, that another process should take its place."""
+    _tell({"outgrown": True})
+
+
+def _tell(line: Mapping[str, object]) -> None:
+    print(msgspec.json.encode(line).decode(), flush=True)
+
+
 def _how(status: int) -> str:
     if status >= 0:
         return f"status {status}"

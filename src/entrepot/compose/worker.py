@@ -7,8 +7,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
-import msgspec
-
 from entrepot.adapters.clocks import SystemClock
 from entrepot.adapters.notices import NoticeFile, NoticeMessenger
 from entrepot.adapters.standings_file import FileStandings
@@ -17,6 +15,7 @@ from entrepot.compose.books import open_books, open_log_of_process
 from entrepot.compose.complaints import Fault, complain
 from entrepot.compose.day_keeper import keep_reconciling
 from entrepot.compose.local_models import base_urls
+from entrepot.compose.processes import say_ready
 from entrepot.compose.settings import Settings, load_settings
 from entrepot.compose.upstream_keys import upstream_keys
 from entrepot.compose.usage_log import open_log_reader
@@ -57,8 +56,7 @@ def main(_: Sequence[str] = ()) -> int:
 def _work(settings: Settings, environment: Mapping[str, str], stop: threading.Event) -> None:
     lookup = HttpUpstreamUsage(lambda upstream: base_urls(settings, upstream), upstream_keys(environment))
     with open_books(settings) as books, open_log_of_process(settings) as log:
-        sys.stdout.write(msgspec.json.encode({"ready": True, "pid": os.getpid()}).decode() + "\n")
-        sys.stdout.flush()
+        say_ready()
         standings = FileStandings(settings.standings_file)
         threading.Thread(target=_keep_telling, args=(settings, stop), name="notices", daemon=True).start()
         threading.Thread(target=keep_reconciling, args=(settings, stop, complain), daemon=True).start()
