@@ -7,6 +7,7 @@ import msgspec
 
 from entrepot.core.money import Rounding, format_minor, format_parts, format_pico, round_to_minor
 from entrepot.core.parties import Party
+from entrepot.core.periods import Period
 
 # usage: of the invoice's own period; adjustment: of an earlier one, or late. overage: usage beyond a commitment.
 # commitment: what usage has drawn from a prepaid one; purchase: the price of one; shortfall: what was not spent of one
@@ -65,6 +66,11 @@ class LineDraft(msgspec.Struct, frozen=True):
         rank = _RANKS.get(self.kind, len(_RANKS))
         of = (self.period, self.model, self.meter, self.tier, self.price_class)
         return (rank, *of, self.quantity, self.exact_pico, unit, self.kind)
+
+
+def amount_line(kind: LineKind, period: Period, exact_pico: int, price_class: str = "") -> LineDraft:
+    """A line that is an amount of a month and counts nothing: a minimum, a commitment, credit."""
+    return LineDraft(str(period), "", "", "", 0, exact_pico, None, kind, price_class)
 
 
 class InvoiceLine(msgspec.Struct, frozen=True):

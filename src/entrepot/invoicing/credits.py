@@ -7,9 +7,8 @@ invoice has the difference to what earlier ones have.
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Literal
 
-from entrepot.core.invoices import PAID_KINDS, InvoiceLine, LineDraft
+from entrepot.core.invoices import PAID_KINDS, InvoiceLine, LineDraft, amount_line
 from entrepot.core.money import parse_pico
 from entrepot.core.periods import Period, parse_period, period_of
 from entrepot.core.tenancy import Contract
@@ -29,7 +28,7 @@ def credit_lines(
         first = period_of(credit.begins, contract.zone)
         bought = any(line.kind == "credit_bought" and line.price_class == credit.id for line in earlier)
         if not credit.granted and period >= first and not bought:
-            drafts.append(_line("credit_bought", first, credit.id, credit.amount_pico))
+            drafts.append(amount_line("credit_bought", first, credit.amount_pico, credit.id))
     due: dict[Period, int] = defaultdict(int)
     for line in (*earlier, *new):
         if line.kind in PAID_KINDS:
@@ -42,7 +41,7 @@ def credit_lines(
     for month, name in sorted(drawn.keys() | used.keys()):
         more = drawn.get((month, name), 0) - used[month, name]
         if more:
-            drafts.append(_line("credit_used", month, name, -more))
+            drafts.append(amount_line("credit_used", month, -more, name))
     return drafts
 
 
@@ -79,17 +78,3 @@ def _drawn(agreed: Sequence[Credit], due: dict[Period, int], zone: str) -> dict[
                 if taken:
                     drawn[month, credit.id] = taken
     return drawn
-
-
-def _line(kind: Literal["credit_bought", "credit_used"], period: Period, credit: str, exact_pico: int) -> LineDraft:
-    return LineDraft(
-        period=str(period),
-        model="",
-        meter="",
-        tier="",
-        quantity=0,
-        exact_pico=exact_pico,
-        unit_pico=None,
-        kind=kind,
-        price_class=credit,
-    )

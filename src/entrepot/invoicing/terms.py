@@ -9,7 +9,7 @@ from fractions import Fraction
 
 import msgspec
 
-from entrepot.core.invoices import MONTHLY_KINDS, InvoiceLine, LineDraft, LineKind, TaxLine
+from entrepot.core.invoices import MONTHLY_KINDS, InvoiceLine, LineDraft, TaxLine, amount_line
 from entrepot.core.money import Rounding, format_minor, format_pico, parse_pico, round_share_to_minor
 from entrepot.core.periods import Period, local_time, parse_period, period_of
 from entrepot.core.tenancy import Contract
@@ -32,7 +32,7 @@ def commitment_lines(
     first = period_of(commitment.begins, contract.zone)
     last = period_of(commitment.ends - 1, contract.zone)
     if not commitment.prepaid:
-        drafts = [_plain_line("shortfall", last, missing_pico)]
+        drafts = [amount_line("shortfall", last, missing_pico)]
     else:
         drawn: dict[Period, int] = defaultdict(int)
         for line in usage:
@@ -40,16 +40,10 @@ def commitment_lines(
         covered = (
             month for month in sorted(drawn) if commitment.begins <= month.start(contract.zone) < commitment.ends
         )
-        drafts = [_plain_line("commitment", month, -drawn[month]) for month in covered]
+        drafts = [amount_line("commitment", month, -drawn[month]) for month in covered]
         if period >= first and not any(line.kind == "purchase" and line.period == str(first) for line in earlier):
-            drafts.append(_plain_line("purchase", first, commitment.amount_pico))
+            drafts.append(amount_line("purchase", first, commitment.amount_pico))
     return [draft for draft in drafts if draft.exact_pico]
-
-
-def _plain_line(kind: LineKind, period: Period, exact_pico: int) -> LineDraft:
-    return LineDraft(
-        period=str(period), model="", meter="", tier="", quantity=0, exact_pico=exact_pico, unit_pico=None, kind=kind
-    )
 
 
 def minimum_lines(
@@ -94,7 +88,7 @@ def _true_up(
     of_month = [line for line in (*earlier, *new) if line.period == str(month)]
     charged = sum(parse_pico(line.amount) for line in of_month if line.kind in MONTHLY_KINDS)
     trued_up = sum(parse_pico(line.amount) for line in of_month if line.kind == "minimum")
-    return _plain_line("minimum", month, max(0, due - charged) - trued_up)
+    return amount_line("minimum", month, max(0, due - charged) - trued_up)
 
 
 def cap_lines(
@@ -116,7 +110,7 @@ def cap_lines(
         of_month = [line for line in (*earlier, *new) if line.period == str(month)]
         charged = sum(parse_pico(line.amount) for line in of_month if line.kind in (*MONTHLY_KINDS, "commitment"))
         capped = sum(parse_pico(line.amount) for line in of_month if line.kind == "cap")
-        drafts.append(_plain_line("cap", month, min(0, most - charged) - capped))
+        drafts.append(amount_line("cap", month, min(0, most - charged) - capped))
     return [draft for draft in drafts if draft.exact_pico]
 
 
