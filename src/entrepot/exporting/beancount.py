@@ -6,11 +6,10 @@ digit; ours are kept beside them as metadata.
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 
 from entrepot.core.journal import JournalEntry
 from entrepot.core.money import format_pico
-from entrepot.core.periods import Instant, format_instant
+from entrepot.core.periods import format_instant
 from entrepot.exporting.month_ends import MonthEnd
 
 _DIGITS = 12
@@ -37,7 +36,7 @@ class BeancountText:
         for leg in item.postings:
             if leg.account not in self._names:
                 yield from self._open(leg.account)
-        yield f"{_day(item.at)} * {_quoted(item.kind)} {_quoted(item.key)}"
+        yield f"{format_instant(item.at)[:10]} * {_quoted(item.kind)} {_quoted(item.key)}"
         yield f"  entry: {number}"
         yield f'  at: "{format_instant(item.at)}"'
         yield f'  hash: "{stored}"'
@@ -73,7 +72,3 @@ def _word(part: str) -> str:
 def _quoted(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
-
-
-def _day(at: Instant) -> str:
-    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at)).strftime("%Y-%m-%d")
