@@ -56,7 +56,7 @@ def check_closable(books: Books, terms: WorldIndex | None, at: Instant, period: 
             f"a request admitted at {format_instant(oldest)} is still unresolved, so usage of {period} may still come; "
             "it is resolved while `entrepot serve` runs: close again when it is"
         )
-    for unpriced in (*unpriced_units(terms.declared, 0, end), *units_without_contract(terms.declared, end)):
+    for unpriced in (*unpriced_units(terms.declared, end), *units_without_contract(terms.declared, end)):
         raise PeriodNotClosable(unpriced)
     abroad = [contract for contract in terms.world.contracts if contract.charged_in != contract.currency]
     since = _charged_since(books, terms, end) if abroad else {}

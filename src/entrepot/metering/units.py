@@ -52,11 +52,11 @@ def unit_readings(
     return dict(readings)
 
 
-def unpriced_units(terms: WorldIndex, since: Instant, until: Instant) -> Iterator[str]:
-    """A sentence for each deployment of which units stand in [since, until) without a price."""
+def unpriced_units(terms: WorldIndex, until: Instant) -> Iterator[str]:
+    """A sentence for each deployment of which units stand at any time before until without a price."""
     for contract in terms.contracts_with_units:
         told: set[_Key] = set()
-        for stretch in _stretches(terms, contract, since, until):
+        for stretch in _stretches(terms, contract, 0, until):
             for key, installed in stretch.standing:
                 if key not in told and not _has_price(stretch.prices, installed):
                     told.add(key)
