@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from functools import partial
 
 from entrepot.adapters.upstream_usage_http import HttpUpstreamUsage
 from entrepot.compose.books import Note, Report, open_office
@@ -32,7 +33,8 @@ def close_period(
     """
     with open_office(settings, report, note) as office:
         office.fold()
-        if resolve_usage(office.books, office.log, _lookup(settings), office.clock.now()):
+        lookup = HttpUpstreamUsage(partial(base_urls, settings), upstream_keys(os.environ))
+        if resolve_usage(office.books, office.log, lookup, office.clock.now()):
             office.fold()
         at = office.clock.now()
         try:
@@ -81,13 +83,6 @@ def settle_period(settings: Settings, period: str, report: Report) -> tuple[list
         office.fold()
         statements = office.books.statements(period)
         return statements, [statement.number for statement in statements if statement.number not in known]
-
-
-def _lookup(settings: Settings) -> HttpUpstreamUsage:
-    def running(upstream: str) -> Sequence[str]:
-        return base_urls(settings, upstream)
-
-    return HttpUpstreamUsage(running, upstream_keys(os.environ))
 
 
 def _open_requests(office: Office) -> str:

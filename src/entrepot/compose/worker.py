@@ -6,6 +6,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from entrepot.adapters.clocks import SystemClock
 from entrepot.adapters.notices import NoticeFile, NoticeMessenger
@@ -54,7 +55,7 @@ def main(_: Sequence[str] = ()) -> int:
 
 
 def _work(settings: Settings, environment: Mapping[str, str], stop: threading.Event) -> None:
-    lookup = HttpUpstreamUsage(lambda upstream: base_urls(settings, upstream), upstream_keys(environment))
+    lookup = HttpUpstreamUsage(partial(base_urls, settings), upstream_keys(environment))
     with open_books(settings) as books, open_log_of_process(settings) as log:
         say_ready()
         standings = FileStandings(settings.standings_file)
