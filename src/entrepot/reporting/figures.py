@@ -2,7 +2,7 @@
 
 from fractions import Fraction
 
-from entrepot.core.money import divide_half_up, format_minor, round_to_minor
+from entrepot.core.money import divide_half_up, format_minor, round_share_to_minor
 
 
 def decimal_text(value: Fraction, digits: int) -> str:
@@ -21,5 +21,4 @@ def percent_text(share: Fraction) -> str:
 
 def money_text(pico: Fraction | int, currency: str) -> str:
     """An amount in pico, whole or not, in the currency's minor unit."""
-    nearest = int(decimal_text(Fraction(pico), 0))
-    return format_minor(round_to_minor(nearest, currency), currency)
+    return format_minor(round_share_to_minor(Fraction(pico), currency), currency)

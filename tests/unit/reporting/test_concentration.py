@@ -197,3 +197,5 @@ def test_amounts_are_written_for_people() -> None:
     ]
     assert money_text(Fraction(10**12, 3), "USD") == "0.33"
     assert money_text(Fraction(10**12, 2), "JPY") == "1"
+    just_below_half_a_cent = 5 * 10**9 - Fraction(1, 3)
+    assert money_text(just_below_half_a_cent, "USD") == "0.00", "rounded once, not to pico first"
