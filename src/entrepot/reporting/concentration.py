@@ -157,9 +157,9 @@ def _hhi(customers: Sequence[Fraction], groups: Sequence[Fraction]) -> Hhi:
         else "not concentrated"
     )
     return Hhi(
-        customers=decimal_text(hhi(customers), 2),
-        groups=decimal_text(by_group, 2),
-        groups_without_largest=None if without is None else decimal_text(without, 2),
+        customers=decimal_text(hhi(customers)),
+        groups=decimal_text(by_group),
+        groups_without_largest=None if without is None else decimal_text(without),
         band=band,
     )
 

@@ -138,7 +138,7 @@ def _seats_of(
         trued_up=seat_days(of, period, buyer.zone).trued_up,
         used=len(active),
         used_percent=percent_text(Fraction(len(active), len(users))) if users else None,
-        requests_per_user=decimal_text(Fraction(requests, len(users)), 2) if users else None,
+        requests_per_user=decimal_text(Fraction(requests, len(users))) if users else None,
         users=users,
     )
 
