@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from entrepot.cli.command import add_command, period_of, progress, show
+from entrepot.cli.command import add_command, period_of, progress, reading, show
 from entrepot.cli.invoice import line_table
 from entrepot.cli.settle import statement_lines
 from entrepot.cli.world import read_world_files
 
 if TYPE_CHECKING:
     from entrepot.cli.command import Subparsers
-    from entrepot.core.usage_event import UsageEvent
     from entrepot.flows.show_bill import Bill
     from entrepot.ports.usage_rows import RowFault
 
@@ -33,12 +32,16 @@ def add_commands(subparsers: "Subparsers") -> None:
 def _bill(args: argparse.Namespace) -> int:
     from entrepot.bills import bill
     from entrepot.compose.books import open_scratch_books
+    from entrepot.compose.usage_input import usage_events
 
     period = period_of(args.period)
     world = read_world_files(args.world)
     faults: list[tuple[Path, RowFault]] = []
+    # A month may have units, seats and reservations, and no requests.
+    paths = [path for path in args.usage if not path.is_file() or path.stat().st_size]
+    events = usage_events(paths, lambda path, found: faults.extend((path, fault) for fault in found), reading)
     with open_scratch_books() as books:
-        found = bill(books, world, _events(args.usage, faults), str(period))
+        found = bill(books, world, events, str(period))
     progress("")
     show(args, found, _lines(found))
     for path, fault in faults[:_FAULTS_SHOWN]:
@@ -46,22 +49,6 @@ def _bill(args: argparse.Namespace) -> int:
     if faults:
         sys.stderr.write(f"entrepot: {len(faults):,} rows cannot be used and are not on the bill\n")
     return 1 if faults else 0
-
-
-def _events(paths: list[Path], faults: "list[tuple[Path, RowFault]]") -> "Iterator[UsageEvent]":
-    from entrepot.compose.usage_input import open_usage_file
-    from entrepot.metering.usage_file import parse_rows
-
-    count = 0
-    for path in paths:
-        if path.is_file() and not path.stat().st_size:
-            continue  # A month may have units, seats and reservations, and no requests.
-        for batch in open_usage_file(path).batches():
-            parsed = parse_rows(batch)
-            faults.extend((path, fault) for fault in sorted(parsed.faults, key=lambda fault: fault.line))
-            count += len(parsed.events)
-            progress(f"{count:,} records read")
-            yield from parsed.events
 
 
 def _lines(bill: "Bill") -> Iterator[str]:

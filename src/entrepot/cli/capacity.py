@@ -6,7 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from entrepot.cli.command import add_command, add_group, period_of, progress, settings_of, show
+from entrepot.cli.command import add_command, add_group, period_of, progress, reading, settings_of, show
 from entrepot.cli.world import read_world_files
 from entrepot.core.errors import BadInput, NotFound
 from entrepot.core.periods import END_OF_TIME, parse_instant
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from entrepot.core.prices import PriceTable
     from entrepot.core.usage_event import UsageEvent
     from entrepot.core.world import World
+    from entrepot.ports.usage_rows import RowFault
 
 
 def add_commands(subparsers: "Subparsers") -> None:
@@ -171,19 +172,12 @@ def _events(args: argparse.Namespace) -> "Iterator[UsageEvent]":
 
 
 def _events_of_files(paths: list[Path]) -> "Iterator[UsageEvent]":
-    from entrepot.compose.usage_input import open_usage_file
-    from entrepot.metering.usage_file import parse_rows
+    from entrepot.compose.usage_input import usage_events
 
-    count = 0
-    for path in paths:
-        for batch in open_usage_file(path).batches():
-            parsed = parse_rows(batch)
-            if parsed.faults:
-                first = min(parsed.faults, key=lambda fault: fault.line)
-                raise BadInput(f"{path}:{first.line}: {first.reason}")
-            count += len(parsed.events)
-            progress(f"{count:,} records read")
-            yield from parsed.events
+    def refuse(path: Path, faults: "list[RowFault]") -> None:
+        raise BadInput(f"{path}:{faults[0].line}: {faults[0].reason}")
+
+    return usage_events(paths, refuse, reading)
 
 
 def _events_of_books(args: argparse.Namespace, since: int, until: int) -> "Iterator[UsageEvent]":

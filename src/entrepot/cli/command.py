@@ -126,6 +126,11 @@ def folding(count: int) -> None:
     progress(f"folding the log: {count:,} records")
 
 
+def reading(count: int) -> None:
+    """Shows how many usage records were read so far."""
+    progress(f"{count:,} records read")
+
+
 def table(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[str]:
     """Rows as lines with aligned columns. right: the columns that hold numbers."""
     if not rows:

@@ -2,7 +2,7 @@
 
 import resource
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing
 from pathlib import Path
 
@@ -10,8 +10,9 @@ from entrepot.adapters.usage_files.export import open_export, usage_record
 from entrepot.adapters.usage_files.records import open_records
 from entrepot.adapters.usage_files.rejected import RejectedRows
 from entrepot.adapters.usage_files.traces import TraceFile
-from entrepot.metering.usage_file import COLUMNS, REQUIRED
-from entrepot.ports.usage_rows import TraceRows, UsageRows
+from entrepot.core.usage_event import UsageEvent
+from entrepot.metering.usage_file import COLUMNS, REQUIRED, parse_rows
+from entrepot.ports.usage_rows import RowFault, TraceRows, UsageRows
 
 __all__ = [
     "open_export",
@@ -19,6 +20,7 @@ __all__ = [
     "open_trace",
     "open_usage_file",
     "peak_memory_mib",
+    "usage_events",
     "usage_record",
 ]
 
@@ -26,6 +28,24 @@ __all__ = [
 def open_usage_file(path: Path) -> UsageRows:
     """The usage records of a file, whichever of the three formats it has. Raises: BadInput."""
     return open_records(path, COLUMNS, REQUIRED)
+
+
+def usage_events(
+    paths: Iterable[Path], faulty: Callable[[Path, list[RowFault]], object], progress: Callable[[int], object]
+) -> Iterator[UsageEvent]:
+    """The events of usage files, one file after the other.
+
+    faulty: told of rows that cannot be used, by line; progress: how many events were read. Raises: BadInput.
+    """
+    count = 0
+    for path in paths:
+        for batch in open_usage_file(path).batches():
+            parsed = parse_rows(batch)
+            if parsed.faults:
+                faulty(path, sorted(parsed.faults, key=lambda fault: fault.line))
+            count += len(parsed.events)
+            progress(count)
+            yield from parsed.events
 
 
 def open_trace(path: Path, kind: str, names: Mapping[str, str]) -> TraceRows:
