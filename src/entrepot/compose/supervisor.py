@@ -47,8 +47,7 @@ class Supervisor:
         self.settings = self._asked = settings
         self._plan = plan
         self._say = say
-        self._children: dict[str, list[ChildProcess]] = {role: [] for role in ROLES}
-        self._counters: list[ChildProcess] = []
+        self._children: dict[str, ChildProcess] = {}  # By name; gateways and models have keepers of their own.
         self._models = ModelKeeper(settings, self._child, say)
         self._stop = asyncio.Event()
         self._reload = asyncio.Event()
@@ -89,29 +88,28 @@ class Supervisor:
 
     async def _start(self) -> None:
         if "log" in self._plan.roles:
-            await self._start_role("log", [Role("log", "log", ("--home", str(self.settings.home)))])
+            await self._require([self._begin(Role("log", "log", ("--home", str(self.settings.home))))])
         await asyncio.to_thread(self._plan.prepare, self.settings)
         if "models" in self._plan.roles:
             await self._models.begin()
         if "worker" in self._plan.roles:
-            self._begin("worker", [Role("worker", "worker")])
+            self._begin(Role("worker", "worker"))
         if "control" in self._plan.roles:
-            self._begin("control", [Role("control", "control")])
+            self._begin(Role("control", "control"))
         await self._await_models()
         if "gateway" in self._plan.roles:
             await self._keep_counters(self.settings)
             self._gateways.begin(self.settings)
         if "jobs" in self._plan.roles:
-            self._begin("jobs", [Role("jobs", "jobs")])
-        for children in (*(self._children[role] for role in ("worker", "control", "jobs")), self._gateways.children):
-            await self._require(children, READY_S_MAX)
+            self._begin(Role("jobs", "jobs"))
+        for children in (*([child] for child in self._named("worker", "control", "jobs")), self._gateways.children):
+            await self._require(children)
         await asyncio.to_thread(self._plan.finish, self.settings)
 
     async def _keep_counters(self, settings: Settings) -> None:
         """Starts the process that keeps counters for several gateways, where there shall be one and is none."""
-        if counter_store(settings) == "machine" and not self._counters:
-            self._counters = [self._child(Role("counters", "counters", ("--home", str(settings.home))))]
-            await self._require(self._counters, READY_S_MAX)
+        if counter_store(settings) == "machine" and "counters" not in self._children:
+            await self._require([self._begin(Role("counters", "counters", ("--home", str(settings.home))))])
 
     async def _await_models(self) -> None:
         """Waits for the models, so that gateways start with a snapshot that knows where they are."""
@@ -122,12 +120,12 @@ class Supervisor:
             raise _start_failed(failed)
         await self._models.publish()
 
-    async def _start_role(self, role: str, specs: Sequence[Role]) -> None:
-        self._begin(role, specs)
-        await self._require(self._children[role], READY_S_MAX)
+    def _begin(self, role: Role) -> ChildProcess:
+        child = self._children[role.name] = self._child(role)
+        return child
 
-    def _begin(self, role: str, specs: Sequence[Role]) -> None:
-        self._children[role].extend(self._child(spec) for spec in specs)
+    def _named(self, *names: str) -> list[ChildProcess]:
+        return [self._children[name] for name in names if name in self._children]
 
     def _child(self, spec: Role, on_ready: Callable[[Mapping[str, object]], None] | None = None) -> ChildProcess:
         def ready(said: Mapping[str, object]) -> None:
@@ -138,8 +136,8 @@ class Supervisor:
         told = spec if spec.environment else replace(spec, environment=self.settings.environment())
         return ChildProcess(told, say=self._say, on_ready=ready, on_outgrown=self._reload.set)
 
-    async def _require(self, children: Sequence[ChildProcess], within_s: float) -> None:
-        failed = await first_ready(children, within_s)
+    async def _require(self, children: Sequence[ChildProcess]) -> None:
+        failed = await first_ready(children, READY_S_MAX)
         if failed is not None:
             raise _start_failed(failed)
 
@@ -201,11 +199,11 @@ class Supervisor:
         """Stops those who answer clients first, and the log, to which all others write, last."""
         forget_running(self.settings)
         drain_s = self.settings.drain_seconds + STOP_S_MAX
-        facing_clients = (*self._children["control"], *self._children["jobs"])
+        facing_clients = self._named("control", "jobs")
         await asyncio.gather(self._gateways.stop(drain_s), *(child.stop(drain_s) for child in facing_clients))
-        await asyncio.gather(*(child.stop(STOP_S_MAX) for child in (*self._counters, *self._children["worker"])))
+        await asyncio.gather(*(child.stop(STOP_S_MAX) for child in self._named("counters", "worker")))
         await self._models.stop()
-        await asyncio.gather(*(child.stop(STOP_S_MAX) for child in self._children["log"]))
+        await asyncio.gather(*(child.stop(STOP_S_MAX) for child in self._named("log")))
 
     async def _unless_told(self, work: Coroutine[object, object, None]) -> bool:
         """Whether the work was done; false when the operator wants to stop, the work being given up then."""
@@ -234,8 +232,7 @@ class Supervisor:
         self._reload.set()
 
     def _everyone(self) -> list[ChildProcess]:
-        others = (child for role in ROLES for child in self._children[role])
-        return [*others, *self._counters, *self._gateways.children, *self._models.children]
+        return [*self._children.values(), *self._gateways.children, *self._models.children]
 
 
 def has_terminal() -> bool:
