@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 
@@ -137,8 +138,7 @@ def _refuse_rewriting(books: Books, current: World, world: World, now: Instant) 
     through = books.units_through()
 
     def latest_of(customers: Collection[str], admitted: Instant | None) -> Instant | None:
-        known = (latest_counted(counted, customers, through) if through else None, admitted)
-        return max((at for at in known if at is not None), default=None)
+        return _latest(latest_counted(counted, customers, through) if through else None, admitted)
 
     def of_customer(customer: str) -> Instant | None:
         return latest_of({customer}, books.latest_admission(customer=customer))
@@ -149,16 +149,13 @@ def _refuse_rewriting(books: Books, current: World, world: World, now: Instant) 
 
     def of_contract(contract: Contract) -> Instant | None:
         period = last_invoiced(contract)
-        known = (of_customer(contract.customer), period.end(contract.zone) - 1 if period else None)
-        return max((at for at in known if at is not None), default=None)
+        return _latest(of_customer(contract.customer), period.end(contract.zone) - 1 if period else None)
 
     def of_book(book: str) -> Instant | None:
         customers = {contract.customer for contract in current.contracts if contract.price_book == book}
         return latest_of(customers, books.latest_admission(book=book))
 
-    def of_agreement(agreement: Agreement) -> Instant | None:
-        return _closed_under(books, agreement)
-
+    closed_under = partial(_closed_under, books)
     closed = {parse_period(item.period) for item in books.closings() if not item.refused}
     conflicts = [
         *rounding_conflicts(current, world, closed),
@@ -168,11 +165,15 @@ def _refuse_rewriting(books: Books, current: World, world: World, now: Instant) 
         *removal_conflicts(current, world, of_customer),
         *seat_conflicts(terms.world, world, now),
         *rate_conflicts(current, world, closed),
-        *agreement_conflicts(current, world, of_agreement),
-        *model_conflicts(terms.world, world, of_agreement),
+        *agreement_conflicts(current, world, closed_under),
+        *model_conflicts(terms.world, world, closed_under),
     ]
     if conflicts:
         raise WorldRejected("\n".join(conflicts))
+
+
+def _latest(*known: Instant | None) -> Instant | None:
+    return max((at for at in known if at is not None), default=None)
 
 
 def _closed_under(books: Books, agreement: Agreement) -> Instant | None:
