@@ -244,6 +244,24 @@ def test_any_table_with_its_columns(run: Run, tmp_path: Path) -> None:
     assert run("reconcile", "partner", "openai", "2024-03")[1]["agrees"]
 
 
+def test_a_table_without_a_currency(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "any.csv"
+    path.write_text('Tag,Was,Menge,Preis\n2024-03-05,gpt-9,10,1\n2024-03-05,"gpt-4-0613, input",10,0.5\n')
+    columns = "day=Tag,item=Was,quantity=Menge,cost=Preis"
+    assert run("reconcile", "import", "openai", str(path), "--columns", columns)[0] == 0
+    assert run("reconcile", "import", "openai", write(tmp_path / "costs.json", a_cost()))[0] == 0
+    assert run("reconcile", "partner", "openai", "2024-03")[1]["currency"] == "USD"
+    assert main(["reconcile", "partner", "openai", "2024-03"]) == 1
+    verdict = capsys.readouterr().out.splitlines()[0]
+    assert verdict.endswith("; 1 thing that nothing of ours is declared for (USD)")
+
+
+def a_cost() -> dict[str, Any]:
+    """A file of costs, in USD, of one day."""
+    page = usage_page(days=1)
+    return {**page, "data": [{**page["data"][0], "results": [_cost("gpt-4-0613, input", 0.5)]}]}
+
+
 @pytest.mark.parametrize(
     ("content", "more", "said"),
     [

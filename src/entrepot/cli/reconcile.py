@@ -171,15 +171,21 @@ def _row(item: "Finding") -> tuple[str, ...]:
     return (_WORDS[item.kind], item.day, item.model, item.upstream or "all", item.meter or "all", *numbers)
 
 
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def _verdict(found: "Reconciliation") -> str:
     if found.agrees:
         return "the counts agree"
     units = [item for item in found.findings if item.kind != "price"]
     parts = (
-        [f"{len(units)} differences of units worth {found.worth or 'what no price is declared for'}"] if units else []
+        [f"{_counted(len(units), 'difference')} of units worth {found.worth or 'what no price is declared for'}"]
+        if units
+        else []
     )
     if len(found.findings) > len(units):
         parts.append(f"{len(found.findings) - len(units)} of price worth {found.price_worth}")
     if found.unmapped:
-        parts.append(f"{len(found.unmapped)} things that nothing of ours is declared for")
+        parts.append(f"{_counted(len(found.unmapped), 'thing')} that nothing of ours is declared for")
     return "; ".join(parts) + (f" ({found.currency})" if found.currency else "")

@@ -101,7 +101,8 @@ class Comparison:
             self._put(self._units, cell, day, row.quantity, row.quantity_slack)
         if row.cost:
             self._put(self._money, cell, day, row.cost, row.cost_slack)
-            self.currencies.add(row.currency)
+            if row.currency:  # A table may have no column for it.
+                self.currencies.add(row.currency)
 
     def _put(self, table: dict[Cell, _Theirs], cell: Cell, day: int, amount: str, slack: str) -> None:
         count = len(self._days)
