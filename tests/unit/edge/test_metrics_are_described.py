@@ -46,6 +46,18 @@ def test_the_alerts_ask_for_metrics_that_there_are() -> None:
         assert {re.sub(r"_(bucket|sum|count)$", "", name) for name in named} <= set(defined()), rule["alert"]
 
 
+def test_the_alerts_ask_by_labels_that_these_metrics_have() -> None:
+    metrics = defined()
+    for group in yaml.safe_load((OPERATIONS / "alerts.yml").read_text())["groups"]:
+        for rule in group["rules"]:
+            names = {re.sub(r"_(bucket|sum|count)$", "", name) for name in re.findall(r"\b\w+", rule["expr"])}
+            has = {label for name in names & set(metrics) for label in metrics[name].labels} | {"instance", "le"}
+            asked = re.findall(r"\bby \(([^)]*)\)|\{(\w+)=", rule["expr"])
+            told = re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"])
+            named = [word.strip() for by, matched in asked for word in (by or matched).split(",")]
+            assert {*named, *told} <= has, rule["alert"]
+
+
 def test_the_scrape_configuration_is_for_our_default_address() -> None:
     [job] = yaml.safe_load((OPERATIONS / "prometheus.yml").read_text())["scrape_configs"]
     assert job["static_configs"] == [{"targets": ["127.0.0.1:8080"]}]
