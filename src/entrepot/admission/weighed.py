@@ -1,4 +1,4 @@
-"""Counters of budgets that agree with the books: whatever the books know and they cannot know is added to them.
+"""Counters of budgets, corrected by the books: what the books know and a counter cannot know is added to it.
 
 Nothing is drawn of a budget before the books have weighed it for this gateway: until then what was spent and held
 before is not known. See docs/decisions/0032.
@@ -34,7 +34,7 @@ class Scale(Protocol):
 
 
 class OwnBase:
-    """What is used of budgets beside the counters of one gateway, which nobody else draws from. Meets Scale.
+    """Corrects the counters of a gateway that counts by itself, by what else the books know is used. A Scale.
 
     correct: adds units to what is used of a limit, or takes them off again. drop: forgets a counter.
     """

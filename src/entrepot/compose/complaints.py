@@ -1,4 +1,4 @@
-"""What a process that goes on has to complain of: a line on stderr for each new reason, not for each attempt."""
+"""Failures of work that is tried again for ever: one line on stderr for each new reason, not for each attempt."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -12,9 +12,9 @@ def complain(text: str) -> None:
 
 
 class Fault:
-    """Something that is tried again and again. said: told of each failure for another reason than the last one's.
+    """Work that is tried again and again. said: called with a failure whose reason is not that of the last one.
 
-    expected: what may come of it beside success; all else goes on.
+    expected: exceptions that count as such a failure; all others are raised.
     """
 
     def __init__(
@@ -27,7 +27,7 @@ class Fault:
 
     @contextmanager
     def told(self) -> Iterator[None]:
-        """An attempt; what comes of it is told, and not raised."""
+        """An attempt; an expected exception is reported and not raised."""
         try:
             yield
         except self._expected as error:
@@ -37,5 +37,5 @@ class Fault:
             self._reason = reason
 
     def over(self) -> None:
-        """It went well."""
+        """The work succeeded: the next failure is reported, whatever its reason."""
         self._reason = ""

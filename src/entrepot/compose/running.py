@@ -62,5 +62,5 @@ def read_running(settings: Settings) -> Running | None:
 
 
 def forget_running(settings: Settings) -> None:
-    """Nothing runs any more."""
+    """Removes the file: nothing runs any more."""
     (settings.run_directory / "serve.json").unlink(missing_ok=True)

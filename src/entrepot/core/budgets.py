@@ -141,9 +141,9 @@ class Standing(msgspec.Struct, frozen=True):
 class Standings(msgspec.Struct, frozen=True):
     """What the books know of all budgets at one place in the log: every record before it and none behind.
 
-    instances: gateways that have begun and are not lost. at: when it was written, for people. through: all that was in
-    the log at this instant is before the place. is_whole: those that are not here are none any more; else, those that
-    are not here stand as they did. A reader may get a part of it: some come before these, some are left.
+    instances: gateways that have begun and are not lost. at: when it was written, for people. through: everything that
+    was in the log by this instant is included. is_whole: a budget that is missing here no longer exists; otherwise it
+    is unchanged. A reader may get it in parts: before budgets were in earlier parts, left are still to come.
     """
 
     schema: int
@@ -167,13 +167,13 @@ class Weight(NamedTuple):
     counted: Mapping[str, int]
 
     def base(self, instance: str) -> int:
-        """What is used beside what this gateway's counters say; below nothing where they counted too much."""
+        """What is used in addition to what this gateway's counters say; negative where they counted too much."""
         held = sum(units for name, units in self.held.items() if name != instance)
         return self.spent + held - self.counted.get(instance, 0)
 
 
 class Weights(NamedTuple):
-    """Some of them, at a place in the log. living: gateways that have begun and are not lost."""
+    """The weights of some budgets at a place in the log. living: gateways that have begun and are not lost."""
 
     living: frozenset[str]
     place: int

@@ -52,9 +52,9 @@ class _Known:
 
 
 class Drawing:
-    """Meets the port Counters, all but for the carrying. name: of this gateway.
+    """Implements the port Counters, except for the transport. name: of this gateway.
 
-    asked: draws that went to the keeper. failed: those without an answer, or that could not go.
+    asked: draws sent to the keeper. failed: draws that were not answered, or could not be sent.
     """
 
     def __init__(self, name: str, send: Send) -> None:
@@ -270,8 +270,9 @@ class Drawing:
             self.scarce ^= {known.limit.id}
 
     def _forget(self, at: Instant) -> None:
-        """Lets go of what no keeper needs to be told any more, once in a while. Of budgets, see `forget`: those that
-        are remembered here are named, so that the keeper remembers them, too.
+        """Drops, now and then, the limits that no keeper needs to be told of any more.
+
+        Budgets are dropped by `forget` alone. Those that are kept here are named to the keeper, so that it keeps them.
         """
         if at - self._looked_back_at < _FORGET_US:
             return

@@ -84,8 +84,10 @@ class Own(NamedTuple):
 
 
 class Weighed(NamedTuple):
-    """What the books say of a budget at a place in the log: that is used of it what the living have of it, and more,
-    less what they have counted, since that is in the books, too. living: gateways that have begun and are not lost.
+    """What the books say of a budget at a place in the log.
+
+    Used are: the units that living gateways hold of it, plus more, minus what these gateways have counted, which more
+    already includes. living: gateways that have begun and are not lost.
     """
 
     limit: Limit

@@ -48,9 +48,11 @@ class CellTotal(msgspec.Struct, frozen=True):
 
 
 class Reconciliation(msgspec.Struct, frozen=True):
-    """A partner's month. untold: days of which no file of a kind says anything. worth: of all findings of units, and of
-    prices, by itself; None where a price is missing. waiting: units of ours that are in quarantine. counted_at: when
-    the partner counts a request, as its own counts tell it."""
+    """A partner's month. counted_at: at which end of a request the partner counts it, as its own counts show.
+
+    untold: days that no file of a kind covers. worth: what all findings of units come to, and, apart from that, those
+    of prices; None where a price is missing. waiting: units of ours that are in quarantine.
+    """
 
     partner: str
     period: str

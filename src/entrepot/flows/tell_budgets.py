@@ -1,4 +1,4 @@
-"""Thresholds that budgets have passed, told to whom they name: at least once each, from what the books know."""
+"""Notices of thresholds that budgets have passed, delivered at least once each to the recipients they name."""
 
 from collections.abc import Callable, Iterable, Iterator
 

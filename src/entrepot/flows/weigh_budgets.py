@@ -16,9 +16,9 @@ WEIGH_ANYWAY_US = MINUTE  # Without anything new in the books: a month may have 
 
 
 class Scales:
-    """Publishes what the books know of budgets whenever that may be something else.
+    """Publishes what the books know of budgets whenever it may have changed.
 
-    It takes a tenth of its caller's time at most, however much there is to weigh.
+    Weighing takes at most a tenth of the caller's time, however many budgets there are.
     """
 
     def __init__(self, books: Books, standings: PublishedStandings, clock: Clock) -> None:

@@ -17,10 +17,10 @@ _AHEAD_MAX = 1000  # Of it as many are held; each is read by itself.
 
 
 class LogDays:
-    """Counts one day after another from the log, and reads nothing again before the first usage of later days.
+    """Counts the usage of one day after another, and starts reading the log where the first usage of later days is.
 
-    It holds where in the log worlds stand, since they decide what usage is counted as; and usage that is dated far
-    ahead, so that days until then need not be read from there on.
+    It remembers where worlds are in the log, since they decide what usage is counted as, and where usage is that is
+    dated far ahead, so that such a record does not make every day until then be read from there on.
     """
 
     def __init__(self, reader: LogReader) -> None:
@@ -68,9 +68,9 @@ class LogDays:
 
 
 class LogCount:
-    """Counts usage records of a time as the fold does, each id once, what waits for a price when it has one.
+    """Counts usage records of a span of time as the fold does: each id once, and unpriced usage once it has a price.
 
-    units: {(contract, hour, meter): sum}. It holds the ids of that time: about a hundred bytes an event.
+    units: {(contract, hour, meter): sum}. The ids of the span are kept in memory: about a hundred bytes an event.
     """
 
     def __init__(self, since: Instant, until: Instant) -> None:

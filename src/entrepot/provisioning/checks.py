@@ -214,11 +214,10 @@ def _explicit_end(contract: Declared[Contract]) -> int:
 
 
 def _check_currencies(draft: Draft) -> None:
-    """Credit is whole minor units.
+    """A price book has one currency: its own, or that of the contracts that use it.
 
-    A price is a number in one currency, so a book has one: its own, or that of the contracts that use it.
-
-    A contract may be invoiced in another one than its book declares, if there is a rate to convert by.
+    A contract may be invoiced in another currency than its book declares, if there is a rate to convert by. Credit is
+    in whole minor units.
     """
     declared = {book.value.id: book.value.currency for book in draft.books}
     implied: dict[str, tuple[str, str]] = {}

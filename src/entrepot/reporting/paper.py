@@ -55,13 +55,11 @@ def _customers(report: Concentration, shown: int) -> list[str]:
 
 
 def _rest(report: Concentration, shown: int) -> str:
-
     pico = sum(parse_pico(one.revenue) for one in report.customers[shown:])
     return grouped(format_pico(pico, minor_digits(report.currency)))
 
 
 def _rest_percent(report: Concentration, shown: int) -> str:
-
     last = report.customers[shown - 1].cumulative_percent if shown else "0.00"
     return f"{format_pico(100 * PICO - parse_pico(last), 2)} %"
 
@@ -161,7 +159,7 @@ def seats_text(report: SeatsReport, *, users: bool) -> str:
 
 
 def _grouped_band(band: str) -> str:
-    """ "1000-9999" as "1,000-9,999"."""
+    """The band with commas between thousands: "1000-9999" -> "1,000-9,999"."""
     return "-".join(grouped(part.removesuffix("+")) for part in band.split("-")) + ("+" if band.endswith("+") else "")
 
 
