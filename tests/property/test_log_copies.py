@@ -14,11 +14,11 @@ from entrepot.adapters.memory.disk import MemoryDisk
 from entrepot.core.errors import LogDamaged, UsageLogUnavailable
 from entrepot.core.segments import encode_durable, segment_name, segment_numbers
 from entrepot.ports.event_log import NO_PREFIX, START, LogPrefix
-from tests.support.log_disk import once
+from tests.support.log_disk import once, read
 from tests.support.log_records import number_of, numbered
 
-# What happens to a log: so many records in one group, a copy is made, its writer is killed, a flush fails.
-ACTS = st.lists(st.one_of(st.integers(1, 4), st.sampled_from(["copy", "kill", "fail"])), min_size=1, max_size=25)
+# What happens to a log: so many records in a group, a copy is made, its writer is killed, a flush fails, power is cut.
+ACTS = st.lists(st.one_of(st.integers(1, 4), st.sampled_from(["copy", "kill", "fail", "cut"])), min_size=1, max_size=25)
 
 
 def copied(disk: MemoryDisk, copy: MemoryDisk, before: LogPrefix) -> LogPrefix:
@@ -34,9 +34,11 @@ def numbers(copy: MemoryDisk, prefix: LogPrefix) -> list[int]:
 
 
 @settings(max_examples=150)
-@given(acts=ACTS, segment_bytes=st.integers(100, 600))
-def test_whenever_it_is_copied_it_has_what_was_acknowledged(acts: list[int | str], segment_bytes: int) -> None:
-    disk, copy = MemoryDisk(random.Random(0)), MemoryDisk(random.Random(1))
+@given(acts=ACTS, segment_bytes=st.integers(100, 600), seed=st.integers(0, 9))
+def test_whenever_it_is_copied_it_has_what_was_acknowledged(
+    acts: list[int | str], segment_bytes: int, seed: int
+) -> None:
+    disk, copy = MemoryDisk(random.Random(seed)), MemoryDisk(random.Random(1))
     log = DiskEventLog(disk, segment_bytes=segment_bytes)
     log.append([numbered(0)])
     written, prefix = 1, NO_PREFIX
@@ -48,6 +50,10 @@ def test_whenever_it_is_copied_it_has_what_was_acknowledged(acts: list[int | str
             case "kill":
                 disk.crash()
                 log = DiskEventLog(disk, segment_bytes=segment_bytes)
+            case "cut":
+                disk.cut_power()
+                log = DiskEventLog(disk, segment_bytes=segment_bytes)
+                written = len(read(disk))  # What was acknowledged, and it may be what was refused, too.
             case "fail":
                 disk.fault = once("sync")
                 try:
