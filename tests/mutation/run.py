@@ -36,7 +36,7 @@ _CORE = (
     *("budgets", "charges", "costs", "exchange", "invoices", "journal", "money", "periods", "price_windows", "prices"),
     *("subscriptions", "terms"),
 )
-_FLOWS = ("accrue", "close_month", "credit_invoice", "resolve_usage", "settle_accounts")
+_FLOWS = ("accrue", "close_month", "credit_invoice", "settle_accounts")
 MODULES = (
     *(f"core/{name}.py" for name in _CORE),
     *(
@@ -44,7 +44,7 @@ MODULES = (
         for room in ("rating", "ledger", "invoicing")
         for path in sorted((SOURCE / room).glob("[!_]*.py"))
     ),
-    *("provisioning/settled.py", "reconciling/compare.py", "reconciling/our_counts.py", "settlement/partners.py"),
+    *("provisioning/settled.py", "reconciling/our_counts.py", "settlement/partners.py"),
     *(f"flows/{name}.py" for name in _FLOWS),
 )
 TESTS = (

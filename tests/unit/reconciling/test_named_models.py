@@ -4,7 +4,7 @@ import pytest
 
 from entrepot.core.partner_usage import PartnerCharges, ReportedRow, charged_for
 from entrepot.core.periods import DAY, parse_instant
-from entrepot.reconciling.compare import Comparison
+from entrepot.reconciling.compare import Comparison, Unmapped
 from entrepot.reconciling.our_counts import OurCounts
 from tests.support.billing import usage
 from tests.support.worlds import SMALL, changed, faults_of
@@ -34,6 +34,16 @@ def test_a_model_with_a_slash_is_held_against_its_own_counts(items: dict[str, st
     comparison = Comparison(charges, ["2024-03-01"], told, names, lambda *_: 1)  # type: ignore[arg-type]
     comparison.add(ReportedRow(MARCH, "", "", "llama", "input_tokens", quantity="7"), 0, by_key=False)
     assert (comparison.findings(ours), comparison.unmapped()) == ([], [])
+
+
+@pytest.mark.parametrize(("item", "meter"), [("llama", "input_tokens"), ("m", "")])
+def test_what_nothing_of_ours_is_declared_for_is_told_by_its_name(item: str, meter: str) -> None:
+    """A model that is not ours, and units of one of ours that are of no meter."""
+    told = {"usage": [True], "cost": [False]}
+    comparison = Comparison(PartnerCharges(), ["2024-03-01"], told, {"m": "m"}, lambda *_: 1)  # type: ignore[arg-type]
+    comparison.add(ReportedRow(MARCH, "", "", item, meter, quantity="7", cost="2"), 0, by_key=False)
+    assert comparison.unmapped() == [Unmapped("", item, meter, "7", "2")]
+    assert comparison.findings(OurCounts("end", [MARCH, MARCH + DAY], [], 0, by_key=False)) == []
 
 
 def test_what_is_no_meter_and_what_is_no_model() -> None:
