@@ -20,6 +20,7 @@ from entrepot.core import errors
 from entrepot.edge.routes import ROUTES
 
 ROOT = Path(__file__).resolve().parents[1]
+GIT = ("git", "-c", f"safe.directory={ROOT}")  # Also for a user whose the checkout is not.
 SOURCE = ROOT / "src" / "entrepot"
 
 _FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
@@ -50,7 +51,7 @@ def main() -> int:
 def kept_files() -> set[Path]:
     """The files that git keeps or would keep."""
     listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        [*GIT, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
         check=True,
         capture_output=True,

@@ -67,10 +67,11 @@ class Installation:
         self.port = int(url.rpartition(":")[2])
         return process
 
-    def start_serve(self, **environment: str) -> subprocess.Popen[str]:
-        """`entrepot serve --only gateway`, which has its gateways as children; ready."""
+    def start_serve(self, *before: str, **environment: str) -> subprocess.Popen[str]:
+        """`entrepot serve --only gateway`, which has its gateways as children; ready. before: what runs it."""
         given = {"ENTREPOT_GATEWAY_ADDRESS": "127.0.0.1:0", **environment}
-        process = self.start([sys.executable, "-m", "entrepot", "serve", "--only", "gateway", "--json"], **given)
+        serve = [*before, sys.executable, "-m", "entrepot", "serve", "--only", "gateway", "--json"]
+        process = self.start(serve, **given)
         assert process.stdout is not None
         line = process.stdout.readline()
         assert line, process.communicate()[1]

@@ -7,12 +7,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src" / "entrepot"
 PROGRAMS = Path(sys.prefix) / "bin"
+GIT = ("git", "-c", f"safe.directory={ROOT}")  # Also for a user whose the checkout is not.
 
 
 def project_files(*patterns: str) -> list[Path]:
     """The files git keeps or would keep (not ignored), absolute, sorted; all of them or those of the git patterns."""
     listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *patterns],
+        [*GIT, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *patterns],
         cwd=ROOT,
         check=True,
         capture_output=True,

@@ -12,6 +12,7 @@ from entrepot.adapters.sql.books import open_books as open_sqlite_books
 from entrepot.compose.home import make_home, open_lock
 from entrepot.compose.local_models import addresses
 from entrepot.compose.settings import Settings
+from entrepot.compose.socket_paths import short_path
 from entrepot.compose.usage_log import ClosableEventLog, open_event_log, open_log_reader
 from entrepot.core.identifiers import KEY_PREFIX
 from entrepot.core.log_records import LogRecord
@@ -75,7 +76,7 @@ def open_log(settings: Settings) -> Iterator["LogWhenNeeded"]:
 @contextmanager
 def open_log_of_process(settings: Settings) -> Iterator["LogWhenNeeded"]:
     """The log process's log, never held directly: for processes that live beside one. Raises as open_log."""
-    log = LogWhenNeeded(lambda: SocketEventLog(settings.log_socket))
+    log = LogWhenNeeded(lambda: SocketEventLog(short_path(settings.log_socket)))
     try:
         yield log
     finally:

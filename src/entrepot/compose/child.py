@@ -1,11 +1,14 @@
 """A child process of the supervisor: `python -m entrepot.compose.child PARENT ROLE …` becomes that role's process.
 
-No child may outlive its supervisor, not even one that was killed without a chance to say so.
+No child may outlive its supervisor, not even one that was killed without a chance to say so. Each may open as many
+files as the system lets it: what a process begins with (mostly 1,024) is for programs that still use select(2).
 """
 
+import contextlib
 import ctypes
 import importlib
 import os
+import resource
 import signal
 import sys
 import threading
@@ -31,6 +34,9 @@ def main(argv: Sequence[str]) -> int:
     """The exit status of the role. argv: the supervisor's process id, the role, the role's arguments."""
     parent, role, *arguments = argv
     end_with(int(parent))
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):  # macOS takes less than the infinity that it names.
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     try:
         status: int = importlib.import_module(ROLES[role]).main(arguments)
     except OSError as error:

@@ -23,6 +23,7 @@ import uvloop
 from entrepot.adapters.clocks import SystemClock
 from entrepot.compose.processes import say_ready
 from entrepot.compose.settings import load_settings
+from entrepot.compose.socket_paths import short_path
 from entrepot.core.errors import EntrepotError, StartFailed
 from entrepot.core.shared_counters import SharedCounters
 from entrepot.edge.counter_api import CounterConnection
@@ -71,7 +72,7 @@ def _listening(path: Path) -> socket.socket:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with socket.socket(socket.AF_UNIX) as asking:
         try:
-            asking.connect(str(path))
+            asking.connect(str(short_path(path)))
         except OSError:
             path.unlink(missing_ok=True)  # Left by a process that died.
         else:
@@ -79,7 +80,7 @@ def _listening(path: Path) -> socket.socket:
                 f"counters are kept at {path} already; end that process, or choose another data directory"
             )
     listening = socket.socket(socket.AF_UNIX)
-    listening.bind(str(path))
+    listening.bind(str(short_path(path)))
     path.chmod(0o600)
     return listening
 

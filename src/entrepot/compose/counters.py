@@ -13,6 +13,7 @@ from entrepot.adapters.valkey.counters import REPLY_S_MAX, ValkeyCounters
 from entrepot.adapters.valkey.eviction import ASKED, evicts_by
 from entrepot.admission.weighed import OwnBase, WeighedCounters
 from entrepot.compose.settings import Settings
+from entrepot.compose.socket_paths import short_path
 from entrepot.compose.tokens import installation
 from entrepot.core.capacity import Limit
 from entrepot.core.draws import Return
@@ -73,7 +74,7 @@ async def open_counters(settings: Settings, name: str, now: Callable[[], Instant
         return GatewayCounters(_of_this_process(settings, name))
     shared: MachineCounters | ValkeyCounters
     if store == "machine":
-        shared = MachineCounters(loop, settings.counter_socket, name)
+        shared = MachineCounters(loop, short_path(settings.counter_socket), name)
     else:
         shared = ValkeyCounters(loop, parse_server(settings.valkey_url), name, installation(settings))
     end = loop.time() + READY_S_MAX

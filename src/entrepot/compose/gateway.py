@@ -41,6 +41,7 @@ from entrepot.compose.gateway_doors import Doors, first_of
 from entrepot.compose.processes import say_outgrown, say_ready
 from entrepot.compose.server_tls import ServerTls, server_tls
 from entrepot.compose.settings import Address, Settings, load_settings
+from entrepot.compose.socket_paths import short_path
 from entrepot.compose.tokens import internal_token
 from entrepot.compose.upstream_keys import KeyWatch, upstream_keys
 from entrepot.compose.upstream_tls import upstream_tls
@@ -130,7 +131,7 @@ async def _serve(settings: Settings, address: Address, inherited: Sequence[socke
         stores=stores.by_name,
     )
     token = internal_token(settings)
-    jobs = ForwardJobs(pool, str(settings.jobs_socket), token)
+    jobs = ForwardJobs(pool, str(short_path(settings.jobs_socket)), token)
     watchers, told = _watchers(settings, f"{instance:08x}")
     api = InferenceApi(flow, jobs, clock, instance, ClientLimits(), watchers)
     follower = SnapshotFollower(settings.snapshot_file, flow, key_digest(token))

@@ -1,7 +1,10 @@
 """What a gateway process listens on, and how it lets its connections go."""
 
 import asyncio
+import logging
+import resource
 import socket
+import sys
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -12,6 +15,9 @@ from entrepot.edge.client_connection import ClientConnection
 from entrepot.edge.inference_api import InferenceApi
 
 _BACKLOG = 4096
+_OWN_FILES = 64  # Sockets, logs and metrics of a gateway that serves nobody, with as many again to spare.
+_CONNECTIONS_MIN = 16
+_log = logging.getLogger("entrepot.gateway")
 
 
 class Doors:
@@ -23,6 +29,8 @@ class Doors:
         self._tls = tls
         self._servers: list[asyncio.Server] = []
         self._empty: list[asyncio.Task[None]] = []
+        self._most = _connections_max()
+        self._is_full = False
 
     async def open(self, address: Address, inherited: Sequence[socket.socket]) -> None:
         """Listens on the sockets that were inherited, else on the address, shared with whoever else does.
@@ -72,7 +80,32 @@ class Doors:
             self.address = Address(address.host, server.sockets[0].getsockname()[1])
 
     def _met(self) -> asyncio.Protocol:
+        count = len(self._api.connections)
+        if count >= self._most:
+            if not self._is_full:
+                self._is_full = True
+                _log.warning(
+                    "connections_full open=%s; more are closed as they come, until some have ended: let a process open "
+                    "more files (ulimit -Hn), or serve with more gateways (ENTREPOT_GATEWAY_WORKERS)",
+                    count,
+                )
+            return _TurnedAway()
+        if self._is_full and count < self._most // 8 * 7:  # Else it would be said again with each that ends and comes.
+            self._is_full = False
         return cast(asyncio.Protocol, ClientConnection(self._api))  # one by its methods, which is what loops look at
+
+
+class _TurnedAway(asyncio.Protocol):
+    """A connection for which there is no room."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        cast(asyncio.Transport, transport).abort()
+
+
+def _connections_max() -> int:
+    """How many clients this process may hold: for each of them an upstream's connection must be left to open."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if files == resource.RLIM_INFINITY else max((files - _OWN_FILES) // 2, _CONNECTIONS_MIN)
 
 
 async def first_of(*events: asyncio.Event) -> None:

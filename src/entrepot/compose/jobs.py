@@ -27,6 +27,7 @@ from entrepot.compose.home import make_home
 from entrepot.compose.http_process import HttpProcess, http_process
 from entrepot.compose.processes import say_ready
 from entrepot.compose.settings import Settings, load_settings
+from entrepot.compose.socket_paths import short_path
 from entrepot.compose.tokens import internal_token
 from entrepot.core.errors import EntrepotError
 from entrepot.core.jobs import COMPLETION_WINDOW_S
@@ -54,7 +55,7 @@ async def _serve(settings: Settings) -> None:
     make_home(settings, settings.jobs_file)
     with closing(SqliteJobStore(settings.jobs_file)) as store:
         desk = Desk(store, FileSnapshots(settings.snapshot_file), SystemClock(), _Minted())
-        to_gateway = aiohttp.UnixConnector(str(settings.gateway_socket_file))
+        to_gateway = aiohttp.UnixConnector(str(short_path(settings.gateway_socket_file)))
         async with aiohttp.ClientSession(timeout=timeout, connector=to_gateway) as session:
             requests = GatewayRequests(session, "http://gateway", token)
             runner = BatchRunner(desk, requests)
@@ -83,7 +84,8 @@ class _Minted:
 def _server(settings: Settings, desk: Desk, token: str, runner: BatchRunner) -> HttpProcess:
     """Serves on a socket that is its owner's only."""
     settings.run_directory.mkdir(mode=0o700, exist_ok=True)
-    server = http_process(jobs_app(desk, token, runner.wake), drain_s=_BUSY_S, unix_socket=settings.jobs_socket)
+    path = short_path(settings.jobs_socket)
+    server = http_process(jobs_app(desk, token, runner.wake), drain_s=_BUSY_S, unix_socket=path)
 
     def serving() -> None:
         settings.jobs_socket.chmod(0o600)

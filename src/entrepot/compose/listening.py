@@ -11,6 +11,7 @@ import socket
 from pathlib import Path
 
 from entrepot.compose.settings import Address, Settings
+from entrepot.compose.socket_paths import short_path
 from entrepot.core.errors import BadInput
 
 
@@ -44,7 +45,7 @@ def take_socket(settings: Settings) -> socket.socket:
         _remove_left_behind(path)
         taken = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            taken.bind(os.fspath(path))
+            taken.bind(os.fspath(short_path(path)))
             path.chmod(0o666)  # Requests are known by their keys; the data directory is its owner's alone.
         except BaseException:
             taken.close()
@@ -58,7 +59,7 @@ def _remove_left_behind(path: Path) -> None:
     """Removes a socket on which nobody listens any more. Raises: OSError when somebody does, or it is no socket."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
-            probe.connect(os.fspath(path))
+            probe.connect(os.fspath(short_path(path)))
         except FileNotFoundError:
             return
         except ConnectionRefusedError:

@@ -26,6 +26,7 @@ from entrepot.adapters.kept_frames import LeftFrames
 from entrepot.adapters.local_disk import LocalDisk
 from entrepot.adapters.metric_files import MetricFiles
 from entrepot.compose.processes import say_ready
+from entrepot.compose.socket_paths import short_path
 from entrepot.compose.usage_log import log_settings
 from entrepot.core.errors import EntrepotError
 from entrepot.core.log_counters import LogCounters
@@ -100,7 +101,7 @@ def _free_path(path: Path) -> str:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with contextlib.suppress(FileNotFoundError):
         path.unlink()
-    return str(path)
+    return str(short_path(path))
 
 
 def _report(log: DiskEventLog) -> None:

@@ -5,8 +5,6 @@ A setting `gateway_address` is `ENTREPOT_GATEWAY_ADDRESS` in the environment, `g
 """
 
 import difflib
-import hashlib
-import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -19,9 +17,6 @@ from entrepot.core.notices import signature
 
 PREFIX = "ENTREPOT_"
 CONFIG = f"{PREFIX}CONFIG"
-
-# A Unix socket's address holds 108 bytes on Linux and 104 on macOS, its final zero included.
-_SOCKET_PATH_BYTES_MAX = 100
 
 
 class Address(NamedTuple):
@@ -289,12 +284,7 @@ class Settings:
         return self.home / "quickstart.json"
 
     def _socket(self, name: str) -> Path:
-        """A socket under the home, or in /tmp where that path is too long for a socket."""
-        path = self.run_directory / f"{name}.sock"
-        if len(os.fsencode(path)) <= _SOCKET_PATH_BYTES_MAX:
-            return path
-        home = hashlib.sha256(os.fsencode(self.home)).hexdigest()[:16]
-        return Path(f"/tmp/entrepot-{os.getuid()}-{home}-{name}.sock")  # noqa: S108 - whoever listens makes it 0600
+        return self.run_directory / f"{name}.sock"
 
     def environment(self) -> dict[str, str]:
         """The variables that make a child process read the same settings."""

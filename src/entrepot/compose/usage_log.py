@@ -12,6 +12,7 @@ from entrepot.adapters.log_client import SocketEventLog
 from entrepot.adapters.usage_sink import Callback, SocketUsageSink
 from entrepot.adapters.usage_sink import connect_usage_sink as _connect
 from entrepot.compose.settings import Settings, load_settings
+from entrepot.compose.socket_paths import short_path
 from entrepot.core.errors import UsageLogUnavailable
 from entrepot.ports.event_log import CheckedLog, EventLog
 
@@ -40,7 +41,7 @@ def open_event_log(home: Path) -> ClosableEventLog:
     settings = log_settings(home)
     if settings.log_socket.exists():
         try:
-            return SocketEventLog(settings.log_socket)
+            return SocketEventLog(short_path(settings.log_socket))
         except UsageLogUnavailable:  # Left behind by a process that was killed, or it is starting just now.
             pass
     return DiskEventLog(LocalDisk(settings.log_directory))
@@ -70,9 +71,10 @@ async def connect_usage_sink(
         raise UsageLogUnavailable(f"{settings.run_directory}: {error.strerror or error}; make room there") from error
     loop = asyncio.get_running_loop()
     until = loop.time() + patience_s
+    path = short_path(settings.log_socket)
     while True:
         try:
-            return await _connect(str(settings.log_socket), instance, on_lost, kept, kept_is_safe=kept_is_safe)
+            return await _connect(str(path), instance, on_lost, kept, kept_is_safe=kept_is_safe)
         except UsageLogUnavailable:
             if loop.time() >= until:
                 kept.close()

@@ -1,7 +1,6 @@
 """Settings: which source wins, where a value came from, and what is said about a wrong one."""
 
 import dataclasses
-import os
 from pathlib import Path
 
 import pytest
@@ -101,13 +100,6 @@ def test_variables_that_are_no_settings_are_noticed() -> None:
 @pytest.mark.parametrize(("host", "url"), [("0.0.0.0", "http://127.0.0.1:1"), ("::", "http://[::1]:1")])
 def test_an_address_of_all_interfaces_is_reached_on_loopback(host: str, url: str) -> None:
     assert Address(host, 1).url == url
-
-
-def test_a_long_home_gets_a_short_socket() -> None:
-    deep = load_settings({}, {"home": "/srv/" + "x" * 120})
-    assert len(os.fsencode(deep.log_socket)) <= 100
-    assert deep.log_socket != load_settings({}, {"home": "/srv/" + "y" * 120}).log_socket
-    assert load_settings({}, {"home": "/srv"}).log_socket == Path("/srv/run/log.sock")
 
 
 @pytest.mark.parametrize("share", ["0", "1", "0.0001", ".25", "1.0"])
