@@ -39,12 +39,13 @@ class Clients:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
             await asyncio.gather(*(self._send(session, request) for request in plan))
 
-    async def ask_afterwards(self) -> None:
-        """Returns once a request is answered. A counter knows what the books know as soon as a request meets it."""
-        told = len(self.told)
+    async def ask_afterwards(self) -> str:
+        """The gateway that answered a request, once one did. A budget's counter is brought up to date by a request."""
+        before = set(self.told)
         async with asyncio.timeout(_PATIENCE_S):
-            while len(self.told) == told:
+            while not (answered := self.told.keys() - before):
                 await self.send_all([_AFTERWARDS])
+        return answered.pop()[INSTANCE]
 
     async def _send(self, session: aiohttp.ClientSession, request: Planned) -> None:
         await asyncio.sleep(request.at_s)

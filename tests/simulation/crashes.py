@@ -126,10 +126,20 @@ class CrashRun:
             self._talks.hold_all(self._product, key["key"]),
             self._fate.befall(self._misfortunes),
         )
-        await self._clients.ask_afterwards()
-        booked = await asyncio.to_thread(self._settled)
+        booked = await self._calm()
         await self._talks.stop()
         return booked
+
+    async def _calm(self) -> dict[str, Any]:
+        """What is booked once a gateway that goes on has answered: its counter of the budget knows what the books know.
+
+        A reload takes its time, so the one that answered may have been about to end.
+        """
+        while True:
+            gateway = await self._clients.ask_afterwards()
+            booked = await asyncio.to_thread(self._settled)
+            if gateway not in self._logged().lost:
+                return booked
 
     def _begin(self) -> tuple[Any, Any]:
         """The key of the project, and one that may be revoked, where that is going to happen."""
