@@ -26,7 +26,7 @@ from entrepot.compose.settings import Settings, load_settings
 from entrepot.compose.tokens import internal_token
 from entrepot.core.identifiers import key_digest
 from entrepot.core.periods import END_OF_TIME
-from entrepot.core.snapshot import SCHEMA, GatewaySnapshot, ServedProject
+from entrepot.core.snapshot import SCHEMA, GatewaySnapshot, ServedKey, ServedProject
 from entrepot.flows.forward_jobs import ForwardJobs
 from tests.openai_library.resources import ABSENT, DEPLOYMENTS, KEY, RESOURCES, STORED_RESPONSES
 from tests.support.gateway import Gateway, deployment, running_gateway, target
@@ -140,7 +140,7 @@ def published(gateway: Gateway) -> GatewaySnapshot:
         version=1,
         published_at="2024-03-05T08:00:00Z",
         projects={"search": ServedProject("search", "acme", found)},
-        keys={key_digest(KEY): ("key-1", "search")},
+        keys={key_digest(KEY): ServedKey("key-1", "search")},
         identity_providers=(),
         principals={},
     )

@@ -1,10 +1,12 @@
 """Snapshots in a file that is replaced whole: a reader, or a machine that loses power, finds the old or the new one."""
 
 import os
+from collections.abc import Generator
 from pathlib import Path
 
 from entrepot.core.errors import SnapshotRefused
-from entrepot.core.snapshot import GatewaySnapshot, decode_snapshot, encode_snapshot
+from entrepot.core.snapshot import GatewaySnapshot, decoding, encode_snapshot
+from entrepot.core.turns import at_once
 
 
 class FileSnapshots:
@@ -27,13 +29,17 @@ class FileSnapshots:
 
     def load(self) -> GatewaySnapshot | None:
         """The published snapshot, or None before the first. Raises: SnapshotRefused."""
+        return at_once(self.loading())
+
+    def loading(self) -> Generator[None, None, GatewaySnapshot | None]:
+        """The same in small steps, with whatever is published meanwhile left for the next time."""
         try:
-            payload = self._path.read_bytes()
+            with self._path.open("rb") as file:
+                return (yield from decoding(file))
         except FileNotFoundError:
             return None
         except OSError as error:
             raise SnapshotRefused(f"the snapshot {self._path} cannot be read: {error.strerror}") from None
-        return decode_snapshot(payload)
 
 
 def _sync_directory(path: Path) -> None:

@@ -1,6 +1,7 @@
 """Budgets that a request meets: its customer's, its project's, its key's; and what it may cost of each."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from entrepot.core.budgets import HELD_MAX, OwnedBudget, Term
@@ -8,7 +9,7 @@ from entrepot.core.capacity import Estimate, Limit, Used
 from entrepot.core.costs import CostPart, Costs
 from entrepot.core.errors import NoPrice
 from entrepot.core.periods import END_OF_TIME, Instant
-from entrepot.core.snapshot import GatewaySnapshot
+from entrepot.core.snapshot import ServedProject
 from entrepot.core.tokens import TOKEN_METERS
 from entrepot.core.usage_event import UsageEvent
 
@@ -80,35 +81,38 @@ class Running:
 class Budgets:
     """The budgets of a snapshot that nothing is served beyond."""
 
-    __slots__ = ("_by_key", "_by_project", "_costs", "_costs_in", "_spent")
+    __slots__ = ("_by_key", "_by_project", "_costs", "_projects", "_spent")
 
-    def __init__(self, spent: Callable[[str], int], snapshot: GatewaySnapshot | None = None) -> None:
-        """spent: see Desk."""
+    def __init__(
+        self, spent: Callable[[str], int], projects: Mapping[str, ServedProject] = MappingProxyType({})
+    ) -> None:
+        """spent: see Desk. projects: of the snapshot, by id."""
         self._spent = spent
         self._by_key: dict[str, list[Running]] = {}
         self._by_project: dict[str, list[Running]] = {}
-        self._costs: dict[tuple[str, str, str], Costs] = {}
-        self._costs_in: dict[str, str] = {}
-        if snapshot is None:
-            return
-        self._costs_in = {project.id: project.costs_in for project in snapshot.projects.values()}
-        of_project: dict[str, list[str]] = {}
-        for project in snapshot.projects.values():
-            of_project.setdefault(project.customer, []).append(project.id)
-        for owned in snapshot.budgets:
+        self._costs: dict[tuple[str, str, str], Costs | None] = {}  # Made when they are first asked for.
+        self._projects = projects
+
+    def following(self, budgets: Sequence[OwnedBudget]) -> Generator[None, None, None]:
+        """Takes the snapshot's budgets in, one with each step."""
+        of_customer: dict[str, list[str]] = {}
+        for project in self._projects.values() if budgets else ():
+            yield
+            of_customer.setdefault(project.customer, []).append(project.id)
+        for owned in budgets:
+            yield
             running = Running(owned)
             if owned.scope == "key":
                 for name in owned.keys or (owned.owner,):
                     self._by_key.setdefault(name, []).append(running)
                 continue
-            for name in [owned.owner] if owned.scope == "project" else of_project.get(owned.owner, ()):
+            for name in [owned.owner] if owned.scope == "project" else of_customer.get(owned.owner, ()):
                 self._by_project.setdefault(name, []).append(running)
-        self._costs = {
-            (project.id, item.name, item.model): Costs(item.model, item.prices, by_units=item.usable is not None)
-            for project in snapshot.projects.values()
-            for item in project.as_ever()
-            if item.prices
-        }
+
+    @property
+    def held(self) -> tuple[Collection[object], ...]:
+        """What it is made of."""
+        return self._by_key, self._by_project, self._costs
 
     def met_by(self, project: str, key: str) -> Sequence[Running]:
         """The budgets that a request of a key of the project meets."""
@@ -118,15 +122,15 @@ class Budgets:
 
     def cost_of(self, usage: UsageEvent) -> tuple[int, str] | None:
         """(pico, currency) of what was used, where that may be told; at most so much, see core.costs."""
-        costs = self._costs.get((usage.project, usage.deployment, usage.model))
-        currency = self._costs_in.get(usage.project, "")
-        if costs is None or not currency:
+        project = self._projects.get(usage.project)
+        if project is None or not project.costs_in:
             return None
-        return costs.cost(usage.tier, usage.admitted_at, usage.meters), currency
+        costs = self._costs_of(usage.project, usage.deployment, usage.model)
+        return None if costs is None else (costs.cost(usage.tier, usage.admitted_at, usage.meters), project.costs_in)
 
     def needs(self, met: Iterable[Running], asked: Priced) -> list[tuple[ServedBudget, int]]:
         """What a request needs of the budgets it meets. Raises: NoPrice."""
-        costs = self._costs.get((asked.project, asked.deployment, asked.model))
+        costs = self._costs_of(asked.project, asked.deployment, asked.model)
         estimate = asked.estimate
         tokens = estimate.prompt_tokens_max + estimate.output_tokens_max
         parts: Sequence[CostPart] | None = None
@@ -148,6 +152,16 @@ class Budgets:
                 served = served._replace(costs=costs, parts=parts)
             needs.append((served, min(units, HELD_MAX)))
         return needs
+
+    def _costs_of(self, project: str, name: str, model: str) -> Costs | None:
+        """What requests of a deployment cost while it is of the model; None where that has no prices here."""
+        like = project, name, model
+        if like not in self._costs:
+            served = self._projects.get(project)
+            found = None if served is None else served.version(name, model)
+            by_units = found is not None and found.usable is not None
+            self._costs[like] = Costs(model, found.prices, by_units=by_units) if found and found.prices else None
+        return self._costs[like]
 
 
 def _parts(costs: Costs | None, asked: Priced) -> list[CostPart] | None:

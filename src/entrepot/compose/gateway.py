@@ -20,7 +20,8 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Generator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -49,6 +50,7 @@ from entrepot.compose.usage_log import connect_usage_sink
 from entrepot.core.errors import BadInput, EntrepotError, SnapshotRefused
 from entrepot.core.identifiers import key_digest
 from entrepot.core.log_records import InstanceBegan
+from entrepot.core.turns import at_once
 from entrepot.edge.access_log import AccessLog
 from entrepot.edge.client_connection import ClientLimits
 from entrepot.edge.gateway_report import Watchers
@@ -61,10 +63,11 @@ from entrepot.relay.upstream import UpstreamLimits, UpstreamPool
 
 SWEEP_S = 0.25
 SWEEPS_PER_TICK = 4
+TURN_S = 0.002  # Of the event loop, that reading a snapshot may take at a time.
 
 # Requests leave no circles behind, so there is little to find; Python's own 700 looks through those that are open
 # after every few dozen of them, which was a tenth of the gateway's time.
-_GC_THRESHOLDS = (10_000, 20, 20)
+GC_THRESHOLDS = (10_000, 20, 20)
 _INSTANCE_BITS = 32
 _log = logging.getLogger("entrepot.gateway")
 
@@ -141,12 +144,14 @@ async def _serve(settings: Settings, address: Address, inherited: Sequence[socke
     doors = Doors(api, tls)
     await doors.open(address, inherited)
     _spare_the_collector()
-    ticking = loop.create_task(_tick(loop, api, pool, flow, follower, tls, stores, keys))
-    ticking.add_done_callback(partial(_stop_without_timer, stopping))
+    timers = [loop.create_task(_tick(loop, api, pool, flow, tls, stores, keys)), loop.create_task(follower.follow())]
+    for timer in timers:
+        timer.add_done_callback(partial(_stop_without_timer, stopping))
     say_ready(url=doors.address.url_with("https" if tls else "http"))
     await first_of(stopping, replaced, lost)
     await _drain(doors, api, flow, settings, stopping, lost)
-    ticking.cancel()
+    for timer in timers:
+        timer.cancel()
     api.report.sweep()
     for thread in told:
         thread.close()
@@ -181,7 +186,7 @@ def _watchers(settings: Settings, instance: str) -> tuple[Watchers, list[BatchTh
 def _spare_the_collector() -> None:
     gc.collect()
     gc.freeze()  # What is there now stays; looking through it again and again would only take time.
-    gc.set_threshold(*_GC_THRESHOLDS)
+    gc.set_threshold(*GC_THRESHOLDS)
 
 
 async def _tick(
@@ -189,12 +194,11 @@ async def _tick(
     api: InferenceApi,
     pool: UpstreamPool,
     flow: ServeInference,
-    follower: "SnapshotFollower",
     tls: ServerTls | None,
     stores: AnswerStores,
     keys: KeyWatch,
 ) -> None:
-    """The one timer of the process: deadlines at each sweep; progress and the snapshot once a second."""
+    """The timer of the process: deadlines at each sweep; progress once a second."""
     sweeps = 0
     while True:
         await asyncio.sleep(SWEEP_S)
@@ -202,7 +206,6 @@ async def _tick(
         api.sweep(now)
         pool.sweep(now)
         flow.sweep(api.now())
-        follower.look()
         sweeps += 1
         if sweeps % SWEEPS_PER_TICK == 0:
             flow.tick()
@@ -213,10 +216,10 @@ async def _tick(
             stores.tick()
 
 
-def _stop_without_timer(stopping: asyncio.Event, ticking: asyncio.Task[None]) -> None:
+def _stop_without_timer(stopping: asyncio.Event, timer: asyncio.Task[None]) -> None:
     """A process whose timer has failed ends its answers, so that another one begins."""
-    if not ticking.cancelled() and ticking.exception() is not None:
-        _log.error("timer_failed; this gateway ends", exc_info=ticking.exception())
+    if not timer.cancelled() and timer.exception() is not None:
+        _log.error("timer_failed; this gateway ends", exc_info=timer.exception())
         stopping.set()
 
 
@@ -275,7 +278,24 @@ class SnapshotFollower:
         self._seen: tuple[int, int, int] | None = None
 
     def look(self) -> None:
-        """Loads the snapshot if its file is another than last time."""
+        """Serves from the snapshot if its file is another than last time; all else stops meanwhile."""
+        at_once(self._looking())
+
+    async def follow(self) -> None:
+        """Looks a few times a second, for ever."""
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            await self.look_in_turns()
+
+    async def look_in_turns(self) -> None:
+        """The same as `look`, a little in each turn of the event loop."""
+        ends = time.perf_counter() + TURN_S
+        for _ in self._looking():
+            if time.perf_counter() >= ends:
+                await asyncio.sleep(0)
+                ends = time.perf_counter() + TURN_S
+
+    def _looking(self) -> Generator[None, None, None]:
         try:
             status = self._path.stat()
         except OSError:
@@ -285,8 +305,8 @@ class SnapshotFollower:
             return
         self._seen = seen
         try:
-            snapshot = self._snapshots.load()
-            faults = [] if snapshot is None else self._flow.adopt(snapshot, self._trusted)
+            snapshot = yield from self._snapshots.loading()
+            faults = [] if snapshot is None else (yield from self._flow.adopting(snapshot, self._trusted))
         except SnapshotRefused as error:
             _log.error("snapshot_refused reason=%s", error.message)
             return

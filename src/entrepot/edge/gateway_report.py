@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from entrepot.core.metrics import Measured, Report, alone, together
 from entrepot.core.periods import Instant, parse_instant
-from entrepot.core.snapshot import GatewaySnapshot
 from entrepot.core.usage_event import Outcome
 from entrepot.edge import gateway_metrics as metrics
 from entrepot.edge.access_log import AccessLog
@@ -43,8 +42,6 @@ class GatewayReport:
         self._connections = connections
         self._board, self._access_log, self.tracer = watchers
         self._upstreams = UpstreamCounts()
-        self._providers: dict[str, str] = {}
-        self._providers_in: GatewaySnapshot | None = None
         self.tally = Tally(self._provider_of)
 
     def ended(self, call: InferenceCall) -> None:
@@ -99,12 +96,7 @@ class GatewayReport:
 
     def _provider_of(self, model: str) -> str:
         """Who makes a model, "" when nothing is served by it any more."""
-        snapshot = self._flow.snapshot
-        if snapshot is not self._providers_in:
-            self._providers_in = snapshot
-            projects = () if snapshot is None else snapshot.projects.values()
-            self._providers = {item.model: item.owned_by for project in projects for item in project.as_ever()}
-        return self._providers.get(model, "")
+        return self._flow.providers.get(model, "")
 
     def _own(self, at: Instant) -> Report:
         flow = self._flow

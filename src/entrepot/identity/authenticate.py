@@ -31,7 +31,7 @@ class Directory:
     The caller of a key is made when it first calls: most of a hundred thousand keys do not before the next snapshot.
     """
 
-    __slots__ = ("_by_digest", "_by_principal", "_by_token", "_keys", "_projects", "_trusted", "_verifier")
+    __slots__ = ("_by_digest", "_by_token", "_keys", "_principals", "_projects", "_trusted", "_verifier")
 
     def __init__(self, snapshot: GatewaySnapshot, trusted: str = "") -> None:
         """trusted: the digest of the token of this installation's own processes, or "" for none."""
@@ -39,11 +39,7 @@ class Directory:
         self._trusted = trusted
         self._keys = snapshot.keys
         self._by_digest: dict[str, Caller] = {}
-        self._by_principal = {
-            (name, item.issuer): Caller(snapshot.projects[item.project], name, f"principal {name}", item.role)
-            for name, item in snapshot.principals.items()
-            if item.project in snapshot.projects
-        }
+        self._principals = snapshot.principals
         self._verifier = Verifier(snapshot.identity_providers)
         self._by_token: dict[str, tuple[Caller, Instant]] = {}
 
@@ -69,12 +65,17 @@ class Directory:
             "Incorrect API key provided: it is not known here, or was revoked; check the key and the endpoint."
         )
 
+    @property
+    def callers(self) -> dict[str, Caller]:
+        """Of the keys that have called, by digest."""
+        return self._by_digest
+
     def _caller_of_key(self, digest: str) -> Caller | None:
-        key, name = self._keys.get(digest, ("", ""))
-        project = self._projects.get(name)
-        if project is None:
+        key = self._keys.get(digest)
+        project = None if key is None else self._projects.get(key.project)
+        if key is None or project is None:
             return None
-        caller = self._by_digest[digest] = Caller(project, key, f"key {key}", "user")
+        caller = self._by_digest[digest] = Caller(project, key.id, f"key {key.id}", "user")
         return caller
 
     def _acting_for(self, name: str, tier: str) -> Caller:
@@ -96,9 +97,11 @@ class Directory:
 
     def _bound(self, verified: Verified) -> Caller:
         for name in verified.names:
-            caller = self._by_principal.get((name, verified.issuer)) or self._by_principal.get((name, ""))
-            if caller is not None:
-                return caller
+            bound = self._principals.get(name)
+            if bound is not None and bound.issuer in (verified.issuer, ""):
+                project = self._projects.get(bound.project)
+                if project is not None:
+                    return Caller(project, name, f"principal {name}", bound.role)
         raise PermissionDenied(
             f"The principal {verified.names[0]!r} is known to its directory but lacks any role here; "
             "the action needs a principal of the world file that binds it to a project."

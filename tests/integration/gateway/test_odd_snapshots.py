@@ -1,6 +1,7 @@
 """Snapshots that cannot be served from: the gateway says so, in one line, and serves on from the last one."""
 
 import errno
+from collections.abc import Generator
 from pathlib import Path
 
 import msgspec
@@ -33,16 +34,17 @@ def follow(gateway: Gateway, tmp_path: Path, caplog: pytest.LogCaptureFixture, m
     gateway.do(follower.look)
     assert ask(gateway, chat("hi", model="other")).status == 200
     assert caplog.text.count("snapshot_refused reason=it cannot be served from") == 1
-    read = FileSnapshots.load
+    read = FileSnapshots.loading
 
-    def unreadable(snapshots: FileSnapshots) -> None:
+    def unreadable(snapshots: FileSnapshots) -> Generator[None, None, None]:
+        yield
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(FileSnapshots, "load", unreadable)
+    monkeypatch.setattr(FileSnapshots, "loading", unreadable)
     FileSnapshots(path).publish(good)
     gateway.do(follower.look)
     assert caplog.text.count("Input/output error") > 0
-    monkeypatch.setattr(FileSnapshots, "load", read)
+    monkeypatch.setattr(FileSnapshots, "loading", read)
     FileSnapshots(path).publish(snapshot(deployment("newer", target(base_url))))
     gateway.do(follower.look)
     assert ask(gateway, chat("hi", model="newer")).status == 200

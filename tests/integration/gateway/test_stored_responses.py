@@ -9,7 +9,7 @@ from openai import AzureOpenAI, OpenAI
 
 from entrepot.core.identifiers import key_digest
 from entrepot.core.log_records import Admitted, UsageRecorded
-from entrepot.core.snapshot import GatewaySnapshot, ServedProject
+from entrepot.core.snapshot import GatewaySnapshot, ServedKey, ServedProject
 from tests.scripted_upstream import ScriptedUpstream
 from tests.support.gateway import KEY, Gateway, deployment, running_gateway, snapshot, target
 from tests.support.operations import client_of
@@ -27,7 +27,7 @@ def gateway() -> Iterator[Gateway]:
         there = deployment("elsewhere", target(elsewhere.base_url, "there"), operations=("responses",))
         published = snapshot(here, there)
         projects = {**published.projects, "other": ServedProject("other", "rival", {"gpt": here})}
-        keys = {**published.keys, key_digest(OTHERS_KEY): ("key-2", "other")}
+        keys = {**published.keys, key_digest(OTHERS_KEY): ServedKey("key-2", "other")}
         gateway.adopt(GatewaySnapshot(**{**_fields(published), "projects": projects, "keys": keys}))
         yield gateway
         gateway.run(elsewhere.stop())

@@ -1,17 +1,24 @@
 """The snapshot file: replaced whole, refused when it is not whole."""
 
+import gc
+import json
 import stat
 from pathlib import Path
 
+import msgspec
 import pytest
+from msgspec.structs import replace
 
 from entrepot.adapters.snapshot_file import FileSnapshots
 from entrepot.core.errors import SnapshotRefused
-from entrepot.core.snapshot import GatewaySnapshot
+from entrepot.core.snapshot import GatewaySnapshot, ServedKey, ServedProject
+from tests.support.gateway import deployment
 
 
 def snapshot(version: int, schema: int = 1) -> GatewaySnapshot:
-    return GatewaySnapshot(schema, version, "2024-01-01T00:00:00Z", {}, {"digest": ("key_1", "search")}, (), {})
+    return GatewaySnapshot(
+        schema, version, "2024-01-01T00:00:00Z", {}, {"digest": ServedKey("key_1", "search")}, (), {}
+    )
 
 
 def test_there_is_none_before_the_first(tmp_path: Path) -> None:
@@ -42,6 +49,57 @@ def test_a_damaged_one_is_refused(tmp_path: Path, payload: bytes) -> None:
     (tmp_path / "snapshot.json").write_bytes(payload)
     with pytest.raises(SnapshotRefused, match="publish it again"):
         FileSnapshots(tmp_path / "snapshot.json").load()
+
+
+def many(keys: int) -> GatewaySnapshot:
+    served = snapshot(1)
+    projects = {f"p{number}": ServedProject(f"p{number}", "acme", {"chat": deployment()}) for number in range(250)}
+    return replace(
+        served, keys={f"digest {number}": ServedKey("key", "p1") for number in range(keys)}, projects=projects
+    )
+
+
+def test_none_of_its_lines_is_long_and_it_is_read_back(tmp_path: Path) -> None:
+    path = tmp_path / "snapshot.json"
+    FileSnapshots(path).publish(many(1234))
+    first, *lines = map(json.loads, path.read_bytes().splitlines())
+    assert first["lines"] == len(lines) == 3 + 3 + 13
+    assert [len(items) for line in lines for items in line.values()] == [100, 100, 50] * 2 + [100] * 12 + [34]
+    assert FileSnapshots(path).load() == many(1234)
+
+
+@pytest.mark.parametrize("change", ["a line is missing", "a line is twice there", "a project is missing"])
+def test_one_that_is_not_whole_is_refused(tmp_path: Path, change: str) -> None:
+    path = tmp_path / "snapshot.json"
+    FileSnapshots(path).publish(many(1234))
+    lines = path.read_bytes().splitlines(keepends=True)
+    if change == "a line is missing":
+        lines.pop()
+    elif change == "a line is twice there":
+        lines.append(lines[-1])
+    else:
+        lines[1] = lines[1].replace(b'"p100":', b'"p999":')
+    path.write_bytes(b"".join(lines))
+    with pytest.raises(SnapshotRefused, match="publish it again"):
+        FileSnapshots(path).load()
+
+
+def test_one_that_is_a_single_object_is_read_as_it_was_before_there_were_lines(tmp_path: Path) -> None:
+    path = tmp_path / "snapshot.json"
+    path.write_bytes(msgspec.json.encode(many(1234)))
+    assert FileSnapshots(path).load() == many(1234)
+
+
+def test_pythons_collector_has_nothing_to_look_through(tmp_path: Path) -> None:
+    """To look through a million objects takes it a tenth of a second, in which nothing is served."""
+    path = tmp_path / "snapshot.json"
+    FileSnapshots(path).publish(many(1234))
+    gc.collect()
+    before = len(gc.get_objects())
+    kept = FileSnapshots(path).load()
+    gc.collect()  # It leaves tuples of text alone from the first time that it sees them.
+    assert len(gc.get_objects()) - before < 100
+    assert kept is not None
 
 
 def test_one_of_another_schema_is_refused(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from entrepot.core.errors import BadInput, NotFound, WorldRejected
 from entrepot.core.identifiers import key_digest
 from entrepot.core.log_records import KeyIssued, KeyRevoked, MonthClosed, MonthSettled, UsageRecorded, WorldApplied
 from entrepot.core.periods import END_OF_TIME, parse_instant
+from entrepot.core.snapshot import ServedKey
 from entrepot.core.usage_event import UsageEvent
 from entrepot.core.world import World
 from entrepot.flows.administer import Office, apply_world, issue_key, publish, revoke_key, rotate_key
@@ -135,7 +136,7 @@ def test_a_key_is_good_from_when_it_is_made_until_it_is_revoked(desk: Desk) -> N
     assert b"ek-secret" not in repr(desk.log.records).encode()
     published = desk.snapshots.load()
     assert published is not None
-    assert published.keys == {key_digest("ek-secret"): ("key_1", "search")}
+    assert published.keys == {key_digest("ek-secret"): ServedKey("key_1", "search")}
     assert revoke_key(desk.office, "key_1").revoked_at == NOW
     published = desk.snapshots.load()
     assert published is not None
@@ -152,7 +153,7 @@ def test_rotating_replaces_a_key_in_one_step(desk: Desk) -> None:
     assert [type(record) for record in desk.log.records[-2:]] == [KeyIssued, KeyRevoked]
     published = desk.snapshots.load()
     assert published is not None
-    assert published.keys == {key_digest("ek-new"): ("key_2", "search")}
+    assert published.keys == {key_digest("ek-new"): ServedKey("key_2", "search")}
 
 
 def test_a_budget_goes_on_with_the_key_that_replaces_its_own(desk: Desk) -> None:

@@ -3,21 +3,20 @@
 from entrepot.adapters.tokenizers import BundledTokenizers
 from entrepot.dialects.estimates import bytes_of
 from entrepot.flows.serve_inference.counting import Counting
-from tests.support.gateway import deployment
 
 TEXT = "antidisestablishmentarianism"
 
 
 def test_those_that_the_first_snapshot_needs_are_loaded_and_later_ones_are_missing() -> None:
     counting = Counting(BundledTokenizers())
-    counting.follow([deployment(tokenizer="cl100k_base"), deployment()])
+    counting.follow(["cl100k_base", ""])
     assert not counting.missing
     assert counting.of("cl100k_base")(TEXT) == 6
-    counting.follow([deployment(tokenizer="cl100k_base"), deployment(tokenizer="o200k_base")])
+    counting.follow(["cl100k_base", "o200k_base"])
     assert list(counting.missing) == ["o200k_base"]
     assert counting.of("cl100k_base")(TEXT) == 6
     assert counting.of("o200k_base")(TEXT) == len(TEXT)
-    counting.follow([deployment(tokenizer="cl100k_base")])
+    counting.follow(["cl100k_base"])
     assert not counting.missing
 
 

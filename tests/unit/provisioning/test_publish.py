@@ -3,7 +3,7 @@
 import msgspec
 
 from entrepot.core.periods import END_OF_TIME, parse_instant
-from entrepot.core.snapshot import GatewaySnapshot, decode_snapshot, encode_snapshot
+from entrepot.core.snapshot import GatewaySnapshot, ServedKey, decode_snapshot, encode_snapshot
 from entrepot.core.tenancy import ApiKey
 from entrepot.provisioning.publish import compile_snapshot, local_models, unserved
 from tests.support.worlds import SMALL, small_world
@@ -73,7 +73,7 @@ def test_only_keys_that_are_good_are_published() -> None:
     revoked = msgspec.structs.replace(KEY, id="key_2", digest="d2", revoked_at=5)
     of_no_project = msgspec.structs.replace(KEY, id="key_3", digest="d3", project="gone")
     assert KEY.revoked_at == END_OF_TIME
-    assert snapshot(KEY, revoked, of_no_project).keys == {"d1": ("key_1", "search")}
+    assert snapshot(KEY, revoked, of_no_project).keys == {"d1": ServedKey("key_1", "search")}
 
 
 def test_a_snapshot_is_read_back_as_it_was_written() -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable
 
-from entrepot.core.snapshot import ServedDeployment
 from entrepot.dialects.estimates import bytes_of
 from entrepot.ports.tokenizers import Tokenizers
 
@@ -15,12 +14,12 @@ class Counting:
         self._began = False
         self.missing: tuple[str, ...] = ()
 
-    def follow(self, counted: Iterable[ServedDeployment]) -> None:
-        """Prompts of these deployments are counted from now on.
+    def follow(self, tokenizers: Iterable[str]) -> None:
+        """Prompts are counted with these from now on; "" is none.
 
         The first time loads what that takes; later it would stop everything that is being served.
         """
-        names = sorted({item.tokenizer for item in counted} - {""})
+        names = sorted({*tokenizers} - {""})
         for name in () if self._began else names:
             self._tokenizers.load(name)
         self._began = True

@@ -8,7 +8,7 @@ opens where it says so. A request that meets limits may have to wait for its hol
 order, and ends in exactly one of the ways of docs/operations/usage-rules.md. Nothing here waits or makes a task.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -20,8 +20,9 @@ from entrepot.core.errors import EntrepotError, UpstreamUnavailable
 from entrepot.core.identifiers import Credential
 from entrepot.core.log_records import Admitted
 from entrepot.core.periods import Instant
-from entrepot.core.snapshot import GatewaySnapshot, ServedDeployment
+from entrepot.core.snapshot import GatewaySnapshot, ServedDeployment, parts
 from entrepot.core.tenancy import CacheStore
+from entrepot.core.turns import at_once, letting_go
 from entrepot.core.usage_event import UsageEvent
 from entrepot.dialects.asked import Asked, Known
 from entrepot.dialects.estimates import estimate_of
@@ -42,7 +43,7 @@ from entrepot.flows.serve_inference.shared import Shared
 from entrepot.flows.serve_inference.stored import Continuation, StoredAsk, StoredErrand
 from entrepot.flows.serve_inference.tiers import Tiers
 from entrepot.flows.serve_inference.timed_exchange import timed
-from entrepot.flows.serve_inference.ways import Ready, Ways
+from entrepot.flows.serve_inference.ways import Like, Ready, Ways
 from entrepot.identity.authenticate import Caller, Directory
 from entrepot.identity.authorize import check_inference
 from entrepot.metering.usage_writer import UsageWriter, log_unavailable
@@ -74,6 +75,7 @@ class ServeInference:
         self._instance = instance
         self._directory: Directory | None = None
         self.snapshot: GatewaySnapshot | None = None
+        self.providers: dict[str, str] = {}  # Who makes each model of the snapshot.
         self.usage = usage
         self.ways = Ways(pool, secret_of)
         self._checks = Checks(self.ways)
@@ -89,14 +91,38 @@ class ServeInference:
 
     def adopt(self, snapshot: GatewaySnapshot, trusted: str = "") -> list[str]:
         """Serves from this snapshot from now on; open requests end as they began. Returns what of it cannot be used."""
-        directory, budgets = Directory(snapshot, trusted), Budgets(self.desk.spent, snapshot)
-        faults = self.ways.adopt(snapshot)
-        self._directory, self._budgets, self.snapshot = directory, budgets, snapshot
+        return at_once(self.adopting(snapshot, trusted))
+
+    def adopting(self, snapshot: GatewaySnapshot, trusted: str = "") -> Generator[None, None, list[str]]:
+        """The same in small steps, of which a single one goes over to the snapshot with all that there is of it.
+
+        The steps before it change nothing; those behind it let go of the last snapshot.
+        """
+        directory, budgets = Directory(snapshot, trusted), Budgets(self.desk.spent, snapshot.projects)
+        yield from budgets.following(snapshot.budgets)
+        likes: dict[Like, None] = {}
+        providers: dict[str, str] = {}
+        tokenizers: set[str] = set()
+        missing: list[str] = []
+        for project in snapshot.projects.values():
+            for item in project.as_ever():
+                yield
+                likes[item.targets, item.routing] = None
+                providers[item.model] = item.owned_by
+                if item.limits or snapshot.budgets or item.service_tiers:
+                    tokenizers.add(item.tokenizer)
+            missing += filter(None, map(self.repeats.missing, project.deployments.values()))
+        left: list[Collection[object]] = [self.ways.made, *self._budgets.held]
+        if self._directory is not None:
+            left.append(self._directory.callers)
+        if self.snapshot is not None:
+            left += parts(self.snapshot)
+        faults = self.ways.adopt(snapshot, likes)
+        self._directory, self._budgets, self.snapshot, self.providers = directory, budgets, snapshot, providers
         self._has_budgets = bool(snapshot.budgets)
-        served = [item for project in snapshot.projects.values() for item in project.deployments.values()]
-        every = (item for project in snapshot.projects.values() for item in project.as_ever())
-        self.counting.follow(item for item in every if item.limits or snapshot.budgets or item.service_tiers)
-        return [*faults, *self.repeats.missing(served)]
+        self.counting.follow(tokenizers)
+        yield from letting_go(left)
+        return [*faults, *missing]
 
     def serve(self, ask: Ask, client: LimitedClient) -> Exchange | Repeat | Continuation | Admitting:
         """What answers the client, perhaps already.

@@ -5,7 +5,7 @@ leaves, as any other's. A miss goes upstream as if there were no cache; its answ
 it is complete. Only a Valkey server makes a request wait for the look, and only briefly (ports.answer_store).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal, Protocol
 
 import msgspec
@@ -47,14 +47,14 @@ class Repeats:
         self.stores = stores
         self.results: dict[Result, int] = {"hit": 0, "miss": 0, "bypass": 0}
 
-    def missing(self, deployments: Iterable[ServedDeployment]) -> Iterator[str]:
-        """A sentence for each deployment whose cache cannot be used here; its requests all go upstream."""
-        for item in deployments:
-            if item.cache is not None and item.cache.store not in self.stores:
-                yield (
-                    f"deployment {item.name} keeps its answers in {item.cache.store}, which this gateway does not "
-                    "have, so nothing is cached; set ENTREPOT_VALKEY_URL"
-                )
+    def missing(self, deployment: ServedDeployment) -> str:
+        """A sentence where the deployment's cache cannot be used here, so that its requests all go upstream; or ""."""
+        if deployment.cache is None or deployment.cache.store in self.stores:
+            return ""
+        return (
+            f"deployment {deployment.name} keeps its answers in {deployment.cache.store}, which this gateway does not "
+            "have, so nothing is cached; set ENTREPOT_VALKEY_URL"
+        )
 
     def of(
         self,

@@ -1,6 +1,6 @@
 """A snapshot's upstreams made ready: connections, keys, and the pools that requests take their ways from."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from entrepot.core.errors import BadInput, UpstreamUnavailable
 from entrepot.core.snapshot import GatewaySnapshot, ServedDeployment, ServedProject, Target
@@ -59,6 +59,10 @@ class Ready:
         self.is_served = True
 
 
+# What deployments share a pool by.
+Like = tuple[tuple[Target, ...], PoolRules]
+
+
 class Ways:
     """All ways of a gateway process. secret_of: the key at a place (Target.key); raises BadInput when there is none."""
 
@@ -67,47 +71,59 @@ class Ways:
         self.later = connections.later
         self._connections = connections
         self._secret_of = secret_of
-        self._ready: dict[str, dict[tuple[str, str], Ready]] = {}  # By project; by deployment and model.
+        self._projects: Mapping[str, ServedProject] = {}
+        self._pools: dict[Like, Pool[Way]] = {}
+        self._ready: dict[tuple[str, str, str], Ready] = {}  # By project, deployment and model, once asked for.
         self._plain: dict[str, dict[str, Ready]] = {}  # Of those the plain ones, by project and deployment.
         self.places: dict[Place, Way] = {}
 
-    def adopt(self, snapshot: GatewaySnapshot) -> list[str]:
-        """Leads where this snapshot says from now on. Returns what of it cannot be used."""
-        served = [(project, deployment) for project in snapshot.projects.values() for deployment in project.as_ever()]
-        targets = (target for _, deployment in served for target in deployment.targets)
+    def adopt(self, snapshot: GatewaySnapshot, likes: Collection[Like]) -> list[str]:
+        """Leads where this snapshot says from now on. Returns what of it cannot be used.
+
+        likes: of all its deployments, each once: of many deployments, few differ in it.
+        """
+        targets = (target for targets, _ in likes for target in targets)
         destinations, faults = destinations_of(targets, PATHS, self._secret_of)
         self.places = {}
-        shared: dict[tuple[tuple[Target, ...], PoolRules], Pool[Way]] = {}  # Of many deployments, few differ in it.
-        for deployments in self._ready.values():
-            for ready in deployments.values():
-                ready.is_served = False
+        self._pools = {
+            (targets, rules): Pool(self._members(targets, destinations, snapshot.upstreams), rules)
+            for targets, rules in likes
+        }
+        for ready in self._ready.values():
+            ready.is_served = False
         self._ready, self._plain = {}, {}
-        for project, deployment in served:
-            like = deployment.targets, deployment.routing
-            pool = shared.get(like)
-            if pool is None:
-                members = self._members(deployment.targets, destinations, snapshot.upstreams)
-                pool = shared[like] = Pool(members, deployment.routing)
-            ready = Ready(project, deployment, pool)
-            self._ready.setdefault(project.id, {})[deployment.name, deployment.model] = ready
-            if is_plain(project, deployment):
-                self._plain.setdefault(project.id, {})[deployment.name] = ready
-        self.fleet.serve(shared.values(), self.places)
+        self._projects = snapshot.projects
+        self.fleet.serve(self._pools.values(), self.places)
         return faults
 
+    @property
+    def made(self) -> dict[tuple[str, str, str], Ready]:
+        """The deployments that were asked for since the snapshot was adopted, by project, name and model."""
+        return self._ready
+
     def plain(self, project: str, name: str) -> Ready | None:
-        """The deployment of this name, where it is plain (routing.plan.is_plain), as nearly all are."""
+        """The deployment of this name, where it is plain (routing.plan.is_plain), as nearly all are; None also before
+        it was asked for as any other.
+        """
         deployments = self._plain.get(project)
         return None if deployments is None else deployments.get(name)
 
     def ready(self, project: str, deployment: ServedDeployment) -> Ready:
         """Any deployment. Raises: UpstreamUnavailable, when it is none of the snapshot any more."""
-        try:
-            return self._ready[project][deployment.name, deployment.model]
-        except KeyError:
+        return self._ready.get((project, deployment.name, deployment.model)) or self._made(project, deployment)
+
+    def _made(self, project: str, deployment: ServedDeployment) -> Ready:
+        served = self._projects.get(project)
+        found = None if served is None else served.version(deployment.name, deployment.model)
+        if served is None or found is None:
             raise UpstreamUnavailable(
                 f"The deployment {deployment.name!r} was changed while the request waited; try again.", retry_after_s=1
-            ) from None
+            )
+        ready = Ready(served, found, self._pools[found.targets, found.routing])
+        self._ready[project, found.name, found.model] = ready
+        if is_plain(served, found):
+            self._plain.setdefault(project, {})[found.name] = ready
+        return ready
 
     def pool(self, project: str, deployment: ServedDeployment) -> Pool[Way]:
         """Its upstreams. Raises: UpstreamUnavailable, when it is none of the snapshot any more."""
