@@ -110,9 +110,9 @@ class Budgets:
                 self._by_project.setdefault(name, []).append(running)
 
     @property
-    def held(self) -> tuple[Collection[object], ...]:
-        """What it is made of."""
-        return self._by_key, self._by_project, self._costs
+    def held(self) -> list[Collection[object]]:
+        """What it is made of, and there may be many of."""
+        return [self._by_key, self._by_project, self._costs]
 
     def met_by(self, project: str, key: str) -> Sequence[Running]:
         """The budgets that a request of a key of the project meets."""

@@ -5,7 +5,7 @@ or budgets. A process that serves reads it line by line, and nothing waits for a
 kept from Python's collector (gc=False): it holds no circles, and to look for some takes longer than to read it.
 """
 
-from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -19,7 +19,6 @@ from entrepot.core.lifecycle import BY_GRANT, Stage, StageFrom, Successor, stage
 from entrepot.core.periods import END_OF_TIME, Instant
 from entrepot.core.service_tiers import ServiceTiers
 from entrepot.core.tenancy import AnswerCaching, IdentityProvider, Queueing, Role
-from entrepot.core.turns import at_once
 from entrepot.core.upstream_rules import PoolRules, UpstreamRules
 
 SCHEMA = 1
@@ -211,11 +210,6 @@ _decode_first = msgspec.json.Decoder(_First).decode
 _decode_line = msgspec.json.Decoder(_Line).decode
 
 
-def parts(snapshot: GatewaySnapshot) -> list[Collection[object]]:
-    """What there may be many of in it."""
-    return [snapshot.keys, snapshot.projects, snapshot.principals, snapshot.budgets]
-
-
 def encode_snapshot(snapshot: GatewaySnapshot) -> bytes:
     """The snapshot as lines; equal snapshots have equal bytes."""
     projects = sorted(snapshot.projects.items())
@@ -246,13 +240,11 @@ def encode_snapshot(snapshot: GatewaySnapshot) -> bytes:
     return b"".join(_encode(line) + b"\n" for line in (first, *lines))
 
 
-def decode_snapshot(payload: bytes) -> GatewaySnapshot:
-    """The snapshot in payload. Raises: SnapshotRefused for another schema or damaged content."""
-    return at_once(decoding(payload.splitlines()))
-
-
 def decoding(lines: Iterable[bytes]) -> Generator[None, None, GatewaySnapshot]:
-    """The snapshot in the lines, of which each step reads one. Raises: SnapshotRefused, as above."""
+    """The snapshot in the lines, of which each step reads one.
+
+    Raises: SnapshotRefused for another schema or damaged content.
+    """
     try:
         coming = iter(lines)
         line = next(coming, b"")

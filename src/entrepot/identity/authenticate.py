@@ -1,5 +1,6 @@
 """Key or token -> caller, from what a snapshot holds; no lookup leaves the process."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from entrepot.core.errors import InvalidApiKey, PermissionDenied
@@ -66,9 +67,9 @@ class Directory:
         )
 
     @property
-    def callers(self) -> dict[str, Caller]:
-        """Of the keys that have called, by digest."""
-        return self._by_digest
+    def held(self) -> list[Collection[object]]:
+        """What it is made of, and there may be many of."""
+        return [self._by_digest, self._keys, self._principals, self._projects]
 
     def _caller_of_key(self, digest: str) -> Caller | None:
         key = self._keys.get(digest)

@@ -10,7 +10,7 @@ from entrepot.adapters.snapshot_file import FileSnapshots
 from entrepot.compose import gateway as process
 from entrepot.compose.gateway import SnapshotFollower
 from entrepot.core.identifiers import key_digest
-from entrepot.core.snapshot import GatewaySnapshot
+from entrepot.core.snapshot import GatewaySnapshot, ServedKey
 from tests.support.gateway import KEY, Gateway, deployment, running_gateway, snapshot, target
 from tests.support.requests import ask, chat
 
@@ -19,9 +19,9 @@ OTHER_KEY = "ek-another-key-for-the-same-project"
 
 def large(gateway: Gateway, name: str, key: str) -> GatewaySnapshot:
     """One with a deployment, 1,000 keys of others, and the key."""
-    keys = {f"{number:064x}": (f"other-{number}", "search") for number in range(1000)}
+    keys = {f"{number:064x}": ServedKey(f"other-{number}", "search") for number in range(1000)}
     served = snapshot(deployment(name, target(gateway.upstream.base_url)))
-    return msgspec.structs.replace(served, keys={**keys, key_digest(key): ("key-2", "search")})
+    return msgspec.structs.replace(served, keys={**keys, key_digest(key): ServedKey("key-2", "search")})
 
 
 def statuses(gateway: Gateway) -> list[int]:

@@ -6,8 +6,9 @@ from entrepot.core.budgets import Budget, TopUp
 from entrepot.core.errors import BadInput
 from entrepot.core.money import parse_pico
 from entrepot.core.periods import parse_instant
-from entrepot.core.snapshot import decode_snapshot, encode_snapshot
+from entrepot.core.snapshot import decoding, encode_snapshot
 from entrepot.core.tenancy import ApiKey
+from entrepot.core.turns import at_once
 from entrepot.core.world import World
 from entrepot.provisioning.budgets import owned_budgets, parse_budget
 from entrepot.provisioning.publish import compile_snapshot
@@ -80,7 +81,7 @@ def test_a_gateway_gets_what_is_hard_and_the_prices_to_hold_it_by() -> None:
         "key/k2/total/money",
     ]
     snapshot = compile_snapshot(world, keys, {}, version=1, at=0)
-    assert decode_snapshot(encode_snapshot(snapshot)) == snapshot
+    assert at_once(decoding(encode_snapshot(snapshot).splitlines())) == snapshot
     assert [owned.id for owned in snapshot.budgets] == ["project/search/monthly/money", "key/k1/total/tokens"]
     for deployment in snapshot.projects["search"].deployments.values():
         assert {price.model for prices in deployment.prices for price in prices.version.prices} == {deployment.model}

@@ -3,8 +3,9 @@
 import msgspec
 
 from entrepot.core.periods import END_OF_TIME, parse_instant
-from entrepot.core.snapshot import GatewaySnapshot, ServedKey, decode_snapshot, encode_snapshot
+from entrepot.core.snapshot import GatewaySnapshot, ServedKey, decoding, encode_snapshot
 from entrepot.core.tenancy import ApiKey
+from entrepot.core.turns import at_once
 from entrepot.provisioning.publish import compile_snapshot, local_models, unserved
 from tests.support.worlds import SMALL, small_world
 
@@ -77,7 +78,7 @@ def test_only_keys_that_are_good_are_published() -> None:
 
 
 def test_a_snapshot_is_read_back_as_it_was_written() -> None:
-    assert decode_snapshot(encode_snapshot(snapshot(KEY))) == snapshot(KEY)
+    assert at_once(decoding(encode_snapshot(snapshot(KEY)).splitlines())) == snapshot(KEY)
 
 
 def test_what_must_run_inside_this_machine() -> None:

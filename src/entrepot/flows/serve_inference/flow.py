@@ -8,7 +8,7 @@ opens where it says so. A request that meets limits may have to wait for its hol
 order, and ends in exactly one of the ways of docs/operations/usage-rules.md. Nothing here waits or makes a task.
 """
 
-from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -20,7 +20,7 @@ from entrepot.core.errors import EntrepotError, UpstreamUnavailable
 from entrepot.core.identifiers import Credential
 from entrepot.core.log_records import Admitted
 from entrepot.core.periods import Instant
-from entrepot.core.snapshot import GatewaySnapshot, ServedDeployment, parts
+from entrepot.core.snapshot import GatewaySnapshot, ServedDeployment
 from entrepot.core.tenancy import CacheStore
 from entrepot.core.turns import at_once, letting_go
 from entrepot.core.usage_event import UsageEvent
@@ -41,9 +41,10 @@ from entrepot.flows.serve_inference.session_client import SessionClient
 from entrepot.flows.serve_inference.session_limits import NOTHING_ASKED, SessionLimits, response_needs, room_at_all
 from entrepot.flows.serve_inference.shared import Shared
 from entrepot.flows.serve_inference.stored import Continuation, StoredAsk, StoredErrand
+from entrepot.flows.serve_inference.survey import surveying
 from entrepot.flows.serve_inference.tiers import Tiers
 from entrepot.flows.serve_inference.timed_exchange import timed
-from entrepot.flows.serve_inference.ways import Like, Ready, Ways
+from entrepot.flows.serve_inference.ways import Ready, Ways
 from entrepot.identity.authenticate import Caller, Directory
 from entrepot.identity.authorize import check_inference
 from entrepot.metering.usage_writer import UsageWriter, log_unavailable
@@ -94,35 +95,17 @@ class ServeInference:
         return at_once(self.adopting(snapshot, trusted))
 
     def adopting(self, snapshot: GatewaySnapshot, trusted: str = "") -> Generator[None, None, list[str]]:
-        """The same in small steps, of which a single one goes over to the snapshot with all that there is of it.
-
-        The steps before it change nothing; those behind it let go of the last snapshot.
-        """
+        """The same in small steps: one goes over to the snapshot with all there is of it, later ones free the last."""
         directory, budgets = Directory(snapshot, trusted), Budgets(self.desk.spent, snapshot.projects)
         yield from budgets.following(snapshot.budgets)
-        likes: dict[Like, None] = {}
-        providers: dict[str, str] = {}
-        tokenizers: set[str] = set()
-        missing: list[str] = []
-        for project in snapshot.projects.values():
-            for item in project.as_ever():
-                yield
-                likes[item.targets, item.routing] = None
-                providers[item.model] = item.owned_by
-                if item.limits or snapshot.budgets or item.service_tiers:
-                    tokenizers.add(item.tokenizer)
-            missing += filter(None, map(self.repeats.missing, project.deployments.values()))
-        left: list[Collection[object]] = [self.ways.made, *self._budgets.held]
-        if self._directory is not None:
-            left.append(self._directory.callers)
-        if self.snapshot is not None:
-            left += parts(self.snapshot)
-        faults = self.ways.adopt(snapshot, likes)
-        self._directory, self._budgets, self.snapshot, self.providers = directory, budgets, snapshot, providers
+        found = yield from surveying(snapshot, self.repeats.fault_of)
+        left = [self.ways.made, *self._budgets.held, *(self._directory.held if self._directory is not None else ())]
+        faults = self.ways.adopt(snapshot, found.likes)
+        self._directory, self._budgets, self.snapshot, self.providers = directory, budgets, snapshot, found.providers
         self._has_budgets = bool(snapshot.budgets)
-        self.counting.follow(tokenizers)
+        self.counting.follow(found.tokenizers)
         yield from letting_go(left)
-        return [*faults, *missing]
+        return [*faults, *found.faults]
 
     def serve(self, ask: Ask, client: LimitedClient) -> Exchange | Repeat | Continuation | Admitting:
         """What answers the client, perhaps already.
@@ -239,9 +222,8 @@ class ServeInference:
             return None
 
     def _estimate(self, ask: Ask, asked: Asked, deployment: ServedDeployment) -> Estimate:
-        return estimate_of(
-            ask.operation, asked, ask.body, deployment.context_tokens, self.counting.of(deployment.tokenizer)
-        )
+        counter = self.counting.of(deployment.tokenizer)
+        return estimate_of(ask.operation, asked, ask.body, deployment.context_tokens, counter)
 
     def _begin(
         self, ask: Ask, client: Client, caller: Caller, ready: Ready, asked: Asked, hold: Hold | None
@@ -315,10 +297,7 @@ class ServeInference:
         return errand
 
     def begin_session(self, ask: SessionAsk, client: SessionClient) -> Session | Admitting:
-        """The session that the client gets, or is refused later.
-
-        Raises: EntrepotError; then nothing was sent to an upstream.
-        """
+        """The session that the client gets, or is refused later. Raises: EntrepotError; then nothing was sent."""
         if not self.usage.available:
             raise log_unavailable()
         caller = self.directory.caller(ask.credential, ask.at)
@@ -336,8 +315,9 @@ class ServeInference:
             limits = SessionLimits(self.desk, self._waiting.asking, needs, caller.tier, hold, ahead, estimate)
             return self._open_session(ask, client, caller, deployment, limits)
 
-        every = [*needs, *ahead(ask.at)]
-        admitting = Admitting(self.desk, self._waiting.asking, every, estimate, ask.at, client, begin)
+        admitting = Admitting(
+            self.desk, self._waiting.asking, [*needs, *ahead(ask.at)], estimate, ask.at, client, begin
+        )
         admitting.start()
         return admitting
 
@@ -345,9 +325,8 @@ class ServeInference:
         """What the next response of a session needs of its budgets. Raises: NoPrice."""
         met = self._budgets.met_by(caller.project.id, caller.key)
         whole = Estimate(0, 0, deployment.context_tokens, deployment.context_tokens)
-        return response_needs(
-            self._budgets, met, Priced(caller.project.id, deployment.name, deployment.model, caller.tier, at, whole, ())
-        )
+        priced = Priced(caller.project.id, deployment.name, deployment.model, caller.tier, at, whole, ())
+        return response_needs(self._budgets, met, priced)
 
     def _open_session(
         self,

@@ -47,7 +47,7 @@ class Repeats:
         self.stores = stores
         self.results: dict[Result, int] = {"hit": 0, "miss": 0, "bypass": 0}
 
-    def missing(self, deployment: ServedDeployment) -> str:
+    def fault_of(self, deployment: ServedDeployment) -> str:
         """A sentence where the deployment's cache cannot be used here, so that its requests all go upstream; or ""."""
         if deployment.cache is None or deployment.cache.store in self.stores:
             return ""
