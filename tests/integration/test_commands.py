@@ -5,6 +5,9 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,8 @@ from entrepot.core.log_records import Admitted, InstanceLost, Progressed
 from entrepot.core.periods import parse_instant
 from tests.support.offices import make_month, write_usage, write_world
 from tests.support.worlds import SMALL
+
+NOBODY = 65534
 
 Captured = pytest.CaptureFixture[str]
 
@@ -240,6 +245,65 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(month: Path) -> None:
     with os.fdopen(writing, "wb") as out:
         done = subprocess.run([sys.executable, "-m", "entrepot", *words], stdout=out, stderr=subprocess.PIPE, text=True)
     assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_the_home_of_a_user_who_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    why = "begins with the home directory of a user who has none here"
+    assert complaint(capsys, "key", "list", "--home", "~no-such-user/var") == (
+        f"entrepot: home '~no-such-user/var' (from --home) {why}\n"
+    )
+    monkeypatch.setenv("ENTREPOT_CONFIG", "~no-such-user/entrepot.toml")
+    assert complaint(capsys, "key", "list") == f"entrepot: ENTREPOT_CONFIG '~no-such-user/entrepot.toml' {why}\n"
+
+
+def test_a_closed_stdout_is_no_fault_and_no_file_takes_its_place(month: Path) -> None:
+    books = month / "books.db"
+    words = [sys.executable, "-m", "entrepot", "invoice", "list", "--home", str(month)]
+    done = subprocess.run(["sh", "-c", '"$@" >&-', "sh", *words], stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert books.read_bytes().startswith(b"SQLite format 3\0")
+
+
+def test_letters_that_the_locale_lacks_are_one_line(tmp_path: Path) -> None:
+    main(["apply", write_world(tmp_path), "--home", str(tmp_path / "home")])
+    words = [sys.executable, "-m", "entrepot", "key", "create", "--project", "search", "--name", "käy"]
+    done = subprocess.run(
+        [*words, "--home", str(tmp_path / "home")],
+        env=os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr == ("entrepot: this locale lacks letters that are needed here; set LC_ALL=C.UTF-8 and retry\n")
+
+
+def test_a_home_that_others_own_is_told_as_one(capsys: Captured) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        home = make_month(Path(folder))
+        main(["doctor", "--home", str(home)])  # So that another user need not be able to read our modules.
+        for path in (Path(folder), *Path(folder).rglob("*")):
+            path.chmod(0o555 if path.is_dir() else 0o444)
+        with as_somebody_else():
+            found = said(capsys, "doctor", "--home", str(home), status=1)
+            (disk,) = [item for item in found["findings"] if item["name"] == "disk"]
+            assert disk["state"] == "bad"
+            assert "cannot be written by this user" in disk["detail"]
+            assert "let this user write and retry" in complaint(capsys, "usage", "list", "--home", str(home))
+        for path in Path(folder).rglob("*"):
+            path.chmod(0o755)
+
+
+@contextmanager
+def as_somebody_else() -> Iterator[None]:
+    """Root may write everywhere, so root is somebody else here; everyone else stays who they are."""
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        if is_root:
+            os.seteuid(0)
 
 
 def admitted(request_id: str) -> Admitted:

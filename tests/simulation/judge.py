@@ -27,6 +27,7 @@ def faults_of(life: Life) -> list[str]:
     booked = {event.id: event for event in life.books.events(0, 2**60)}
     return [
         *_log(life),
+        *life.backups.faults(),
         *_requests(life, booked),
         *_quarantine(life),
         *_money(life, booked),

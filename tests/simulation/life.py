@@ -26,6 +26,7 @@ from entrepot.core.world import encode_world
 from entrepot.ports.event_log import Told
 from entrepot.ports.upstream_usage import ServedUsage
 from entrepot.workers import fold
+from tests.simulation.backups import Backups
 from tests.simulation.clerk import Clerk
 from tests.simulation.machine import Crash, Gateway, Machine
 from tests.simulation.office import BEGINS, LAST_CLOSE, MONTHS, world
@@ -33,6 +34,7 @@ from tests.support.budgets import KeptStandings
 from tests.support.memory_log import ManualClock
 
 STEPS = 400
+STEPS_PER_BACKUP = 25
 QUIET_STEPS_MAX = 2000
 
 
@@ -57,6 +59,7 @@ class Life:
         self.chance = Random(seed)
         self.clock = ManualClock(BEGINS + self.chance.randrange(7 * HOUR))
         self.machine = Machine(self.chance, self.clock, kept_is_safe=seed % 3 == 2)
+        self.backups = Backups(self.machine)
         self.requests: dict[str, Request] = {}
         self.clerk = Clerk(self.machine, self.chance)
         self.issued: dict[str, Invoice] = {}
@@ -125,6 +128,8 @@ class Life:
         return request.served
 
     def _pause(self, seconds: float) -> bool:
+        if self._steps % STEPS_PER_BACKUP == 0:
+            self._back_up()
         if self._is_quiet:
             self._steps -= 1
             assert self._steps > -QUIET_STEPS_MAX, "the worker never comes to rest"
@@ -171,6 +176,11 @@ class Life:
             self._ordinary()
         else:
             self._note(self._misfortune())
+
+    def _back_up(self) -> None:
+        """What was answered before is in it where answers wait for the disk."""
+        is_owed = not self.machine.kept_is_safe
+        self.backups.take([name for name, request in self.requests.items() if is_owed and request.answered])
 
     def _ordinary(self) -> None:
         act = self.chance.choices(("request", "go on", "flush", "tick", "office"), (24, 40, 20, 9, 14))[0]

@@ -39,7 +39,7 @@ def prepare_smollm2(models: Path, say: Callable[[str], None]) -> TextModelFiles:
     Several processes may call it at once; one works and the others wait. say: told before long work.
     Raises: BadInput with what to do.
     """
-    models.mkdir(parents=True, exist_ok=True)
+    models.mkdir(mode=0o700, parents=True, exist_ok=True)
     files = TextModelFiles(models / "smollm2-135m.Q8_0.gguf", models / "smollm2-135m.vocabulary.json")
     with _alone(models / ".smollm2-135m.lock"):
         if _is(files.model, SMOLLM2_Q8_SHA256) and _is(files.vocabulary, SMOLLM2_VOCABULARY_SHA256):

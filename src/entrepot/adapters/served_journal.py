@@ -50,7 +50,7 @@ class ServedJournalFile:
     def __init__(
         self, path: Path, *, file_bytes_max: int = FILE_BYTES_MAX, mint_run: Callable[[], int] = time.time_ns
     ) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._path = path
         self._file_bytes_max = file_bytes_max
         self._mint_run = mint_run

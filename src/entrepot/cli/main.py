@@ -5,6 +5,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from entrepot import __version__
 from entrepot.compose.home import place_fault
@@ -36,6 +37,7 @@ GROUPS = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit status: 0 done, 2 bad usage, 1 otherwise."""
+    _open_closed_streams()
     try:
         args = parser().parse_args(argv)
         status: int = args.run(args)
@@ -50,6 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read our output has seen enough; nothing may be written to it any more, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except UnicodeEncodeError:
+        sys.stderr.write("entrepot: this locale lacks letters that are needed here; set LC_ALL=C.UTF-8 and retry\n")
+        return 1
     except OSError as error:
         fault = place_fault(error)
         if not fault:
@@ -57,6 +62,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"entrepot: {fault}\n")
         return 1
     return status
+
+
+def _open_closed_streams() -> None:
+    """Sends what was closed of stdin, stdout and stderr nowhere; else the next file opened would be in its place."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - it stays open as long as the process
 
 
 def parser() -> argparse.ArgumentParser:

@@ -1,6 +1,7 @@
 """What `entrepot doctor` looks at: whether machine and data directory can run the product, and how they are."""
 
 import asyncio
+import os
 import platform
 import shutil
 import socket
@@ -69,6 +70,8 @@ def _disk(settings: Settings) -> Finding:
     place = settings.home
     while not place.exists():
         place = place.parent
+    if not os.access(place, os.W_OK | os.X_OK, effective_ids=True):
+        return Finding("disk", "bad", f"{place} cannot be written by this user; log, books and sockets go there")
     free_mb = shutil.disk_usage(place).free // 10**6
     if free_mb < settings.disk_free_mb_min:
         return Finding("disk", "bad", f"{free_mb:,} MB free at {place}; the usage log will refuse work when it is full")

@@ -55,7 +55,10 @@ def _count(text: str) -> int:
 def _path(text: str) -> Path:
     if not text:
         raise ValueError("must be a path")
-    return Path(text).expanduser().absolute()
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError:
+        raise ValueError("begins with the home directory of a user who has none here") from None
 
 
 def _path_or_nothing(text: str) -> str:
@@ -298,7 +301,10 @@ def load_settings(environment: Mapping[str, str], flags: Mapping[str, str] | Non
     Raises: BadInput naming the setting, where it came from and what it must be.
     """
     config = environment.get(CONFIG, "")
-    written = _read_config(Path(config).expanduser()) if config else {}
+    try:
+        written = _read_config(_path(config)) if config else {}
+    except ValueError as error:
+        raise BadInput(f"{CONFIG} {config!r} {error}", param=CONFIG) from None
     values: dict[str, object] = {}
     sources: dict[str, str] = {}
     for item in DEFINITIONS:

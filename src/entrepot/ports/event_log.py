@@ -126,14 +126,6 @@ class LogPrefix(msgspec.Struct, frozen=True):
 NO_PREFIX = LogPrefix(CheckedLog(segments=0, records=0, size_bytes=0, seal=bytes(32).hex()), 0)
 
 
-class LogCheck(Protocol):
-    """Checking the whole log, from any process."""
-
-    def check(self) -> CheckedLog:
-        """What the log holds, having read every durable byte and followed the chain of seals. Raises: LogDamaged."""
-        ...
-
-
 class Settling(Protocol):
     """Who waits for a record to be safe. Hears one of these, from the event loop."""
 

@@ -15,7 +15,7 @@ _CHUNK_BYTES = 256 * 2**10
 
 
 class DiskLogReader:
-    """Reads what is durable, in order. Holds no file open and no lock. Meets the ports LogReader and LogCheck."""
+    """Reads what is durable, in order. Holds no file open and no lock. Meets the port LogReader."""
 
     def __init__(self, disk: Disk, until: Durable | None = None) -> None:
         """until: how far the log goes, where no writer has said so beside it."""
@@ -36,6 +36,7 @@ class DiskLogReader:
                 ) from None
 
     def check(self) -> CheckedLog:
+        """What the log holds, having read every durable byte and followed the chain of seals. Raises: LogDamaged."""
         durable = self._end or read_durable(self._disk)
         seal, records, size = GENESIS_SEAL, 0, 0
         for number in range(1, durable.segment + 1 if durable else 1):

@@ -172,9 +172,8 @@ class _Explained:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, OSError | sqlite3.OperationalError):
-            raise BooksUnavailable(
-                f"the books at {self._path} cannot be used ({error}); free the disk or stop the other writer and retry"
-            ) from error
+            mend = "let this user write" if "readonly" in str(error) else "free the disk or stop the other writer"
+            raise BooksUnavailable(f"the books at {self._path} cannot be used ({error}); {mend} and retry") from error
         if type(error) is sqlite3.DatabaseError:
             raise BooksUnavailable(
                 f"{self._path} is damaged ({error}); remove it and its -wal and -shm: it is folded again from the log"
