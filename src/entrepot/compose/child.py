@@ -1,7 +1,6 @@
 """A child process of the supervisor: `python -m entrepot.compose.child PARENT ROLE …` becomes that role's process.
 
-No child may outlive its supervisor, not even one that was killed without a chance to say so. Each may open as many
-files as the system lets it: what a process begins with (mostly 1,024) is for programs that still use select(2).
+No child may outlive its supervisor, not even one that was killed without a chance to say so.
 """
 
 import contextlib
@@ -34,9 +33,7 @@ def main(argv: Sequence[str]) -> int:
     """The exit status of the role. argv: the supervisor's process id, the role, the role's arguments."""
     parent, role, *arguments = argv
     end_with(int(parent))
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(OSError, ValueError):  # macOS takes less than the infinity that it names.
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    open_more_files()
     try:
         status: int = importlib.import_module(ROLES[role]).main(arguments)
     except OSError as error:
@@ -48,6 +45,13 @@ def main(argv: Sequence[str]) -> int:
         sys.stderr.write(f"{fault}\n")
         return 1
     return status
+
+
+def open_more_files() -> None:
+    """Lets this process open as many files as the system allows; the usual 1,024 is for programs that use select(2)."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):  # macOS takes less than the infinity that it names.
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def end_with(parent: int) -> None:

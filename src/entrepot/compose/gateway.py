@@ -37,6 +37,7 @@ from entrepot.adapters.snapshot_file import FileSnapshots
 from entrepot.adapters.tokenizers import BundledTokenizers
 from entrepot.admission.desk import Desk
 from entrepot.compose.answer_stores import AnswerStores
+from entrepot.compose.child import open_more_files
 from entrepot.compose.counters import open_counters
 from entrepot.compose.gateway_doors import Doors, first_of
 from entrepot.compose.processes import say_outgrown, say_ready
@@ -80,6 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--port", help="port to listen on; 0 for any that is free")
     parser.add_argument("--sockets", help="sockets to listen on instead, which it inherits, by their descriptors")
     given = parser.parse_args(arguments)
+    open_more_files()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
     try:
         settings = load_settings(os.environ, {} if given.home is None else {"home": given.home})

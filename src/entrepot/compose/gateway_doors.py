@@ -16,6 +16,7 @@ from entrepot.edge.inference_api import InferenceApi
 
 _BACKLOG = 4096
 _OWN_FILES = 64  # Sockets, logs and metrics of a gateway that serves nobody, with as many again to spare.
+_UPSTREAM_FILES_MAX = 8192  # More answers at once than one process, which has one core, can give in good time.
 _CONNECTIONS_MIN = 16
 _log = logging.getLogger("entrepot.gateway")
 
@@ -103,9 +104,12 @@ class _TurnedAway(asyncio.Protocol):
 
 
 def _connections_max() -> int:
-    """How many clients this process may hold: for each of them an upstream's connection must be left to open."""
+    """How many clients this process may hold: one that waits for an answer needs a connection to an upstream, too."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return sys.maxsize if files == resource.RLIM_INFINITY else max((files - _OWN_FILES) // 2, _CONNECTIONS_MIN)
+    if files == resource.RLIM_INFINITY:
+        return sys.maxsize
+    left = files - _OWN_FILES
+    return max(left - min(left // 2, _UPSTREAM_FILES_MAX), _CONNECTIONS_MIN)
 
 
 async def first_of(*events: asyncio.Event) -> None:

@@ -1,11 +1,13 @@
 """A gateway that may open few files: whom it has no room for it turns away, and says so once; nobody else notices."""
 
+import resource
 import signal
 import socket
+import sys
 from contextlib import ExitStack
 
 from tests.support.gateway import eventually
-from tests.support.gateway_processes import Installation
+from tests.support.gateway_processes import GATEWAY, Installation, said
 from tests.support.requests import ask, chat, connect, read_until, request_bytes
 
 GET = b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -44,6 +46,12 @@ def test_more_clients_than_files(installation: Installation) -> None:
     assert [line for line in said if "connections_full" in line] == said
     assert len(said) == 1
     assert f"gateway 1 | WARNING connections_full open={MOST}; " in said[0]
+
+
+def test_a_gateway_that_is_started_by_hand_may_open_as_many(installation: Installation) -> None:
+    gateway = installation.start([*FEW_FILES, sys.executable, *GATEWAY, "--port", "0"])
+    said(gateway)
+    assert resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE) == (FILES, FILES)
 
 
 def served_anew(installation: Installation) -> bool:
