@@ -109,7 +109,7 @@ class ControlApi:
         return _data(map(usage_document, islice(books.events(*self._window(request)), limit)))
 
     def readings(self, request: Request, books: Books) -> object:
-        """Readings of hours that start in [since, until); without both, of the last two days."""
+        """Readings of hours that start in [since, until); without both, from a day ago to a day ahead."""
         found = islice(books.readings(*self._window(request)), _limit(request))
         return _data(
             {
