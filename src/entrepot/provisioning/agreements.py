@@ -3,7 +3,7 @@
 from typing import get_args
 
 from entrepot.core.agreements import Agreement, AgreementKind, Direction, PartnerReport
-from entrepot.core.periods import END_OF_TIME, format_instant, parse_period
+from entrepot.core.periods import END_OF_TIME, format_instant, parse_period, period_of
 from entrepot.provisioning.draft import Declared, Draft
 from entrepot.provisioning.fields import Fields
 from entrepot.provisioning.scalars import ID, read_amount, read_currency, read_share
@@ -56,6 +56,23 @@ def read_partner_reports(root: Fields, draft: Draft) -> None:
             fields.fault(f"{other} does not go with {kind}; it reports {key}", other)
         report = PartnerReport(f"{partner}/{kind}@{period}", partner, kind, period, read_amount(fields, key))
         draft.partner_reports.append(Declared(report, fields))
+
+
+def check_successions(draft: Draft) -> None:
+    """A partner reports whole months, so no month's report can be divided between an agreement and the one after it."""
+    of_reports = [item for item in draft.agreements if item.value.kind in _REPORTED]
+    for later in of_reports:
+        new = later.value
+        for old in (item.value for item in of_reports):
+            if (old.partner, old.kind) != (new.partner, new.kind) or not old.begins < old.ends <= new.begins:
+                continue
+            month = period_of(new.begins, "UTC")
+            if period_of(old.ends - 1, "UTC") == month:
+                later.fields.fault(
+                    f"{old.id} holds for a part of {month}, too, and a partner reports whole months: "
+                    "let one end and the other begin on the first day of a month",
+                    "from",
+                )
 
 
 def _period(fields: Fields) -> str:

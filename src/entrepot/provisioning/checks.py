@@ -12,6 +12,7 @@ from entrepot.core.tenancy import Contract, Deployment
 from entrepot.core.terms import Credit, Discount, LockedRate, Reservation, Tax
 from entrepot.core.tokens import UNIT_HOURS
 from entrepot.core.upgrades import models_of
+from entrepot.provisioning.agreements import check_successions
 from entrepot.provisioning.budgets import check_budgets
 from entrepot.provisioning.caches import check_cached_prices
 from entrepot.provisioning.charges import check_charges
@@ -99,6 +100,7 @@ def _check_references(draft: Draft) -> None:
     _check_models_of_terms(draft, models)
     _check_customers_of_subscriptions(draft, customers)
     _check_partners_of_agreements(draft, partners - {OWN})
+    check_successions(draft)
     for contract in draft.contracts:
         _known(contract, "customer", contract.value.customer, customers)
         _known(contract, "price_book", contract.value.price_book, books)

@@ -90,3 +90,22 @@ def test_an_agreement_that_makes_no_sense_is_named(row: str, fault: str) -> None
 def test_a_report_that_makes_no_sense_is_named(report: str, fault: str) -> None:
     told = faults_of(agreed(RENTAL, report))
     assert any(text.startswith(f"world.yaml:{AT + 2}: partner report") and fault in text for text in told), told
+
+
+def followed(kind: str, day: str) -> str:
+    """The small world with an agreement that another one follows on the day."""
+    row = f"partner: openai, kind: {kind}, direction: receive"
+    rows = (f"{row}, percent: '20', from: 2024-01-01, to: {day}", f"{row}, percent: '25', from: {day}")
+    return SMALL + "agreements:\n" + "".join(f"  - {{{row}}}\n" for row in rows)
+
+
+@pytest.mark.parametrize("day", ["2024-03-02", "2024-03-31"])
+def test_a_reported_month_is_not_of_two_agreements(day: str) -> None:
+    (told,) = faults_of(followed("direct_sales_share", day))
+    assert told.startswith(f"world.yaml:{AT + 1}: agreement")
+    assert "openai/direct_sales_share@2024-01-01 holds for a part of 2024-03, too" in told
+
+
+@pytest.mark.parametrize(("kind", "day"), [("direct_sales_share", "2024-03-01"), ("resale_share", "2024-03-15")])
+def test_an_agreement_follows_another(kind: str, day: str) -> None:
+    assert len(read_world([("world.yaml", followed(kind, day))]).agreements) == 2
