@@ -178,9 +178,13 @@ class Life:
             self._note(self._misfortune())
 
     def _back_up(self) -> None:
-        """What was answered before is in it where answers wait for the disk."""
-        is_owed = not self.machine.kept_is_safe
-        self.backups.take([name for name, request in self.requests.items() if is_owed and request.answered])
+        """Waits for a log process, which finds the log's end after a power cut. What was answered before is in it where
+        answers wait for the disk, and the disk did not keep the writer from saying how far the log goes.
+        """
+        log = self.machine.log
+        if log is not None:
+            is_owed = not self.machine.kept_is_safe and not log.counters.failures
+            self.backups.take([name for name, request in self.requests.items() if is_owed and request.answered])
 
     def _ordinary(self) -> None:
         act = self.chance.choices(("request", "go on", "flush", "tick", "office"), (24, 40, 20, 9, 14))[0]
