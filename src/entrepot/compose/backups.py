@@ -16,7 +16,7 @@ from typing import NamedTuple
 from entrepot.adapters.backup_directory import MANIFEST, BackupDirectory
 from entrepot.adapters.clocks import SystemClock
 from entrepot.adapters.disk_event_log.copying import copy_log
-from entrepot.adapters.disk_event_log.files import DURABLE, Durable, read_durable
+from entrepot.adapters.disk_event_log.files import DURABLE, Durable, read_durable, write_all
 from entrepot.adapters.disk_event_log.instances import InstanceFile
 from entrepot.adapters.disk_event_log.reader import DiskLogReader
 from entrepot.adapters.job_store import copy_jobs
@@ -124,7 +124,7 @@ def _restore_log(source: Path, target: Path, backup: Backup, report: Report) -> 
     if copied != backup.log:
         raise LogDamaged(f"{source}: the log is not the one that {MANIFEST} tells of; restore both from a copy")
     durable = disk.create(DURABLE)
-    durable.write_at(0, encode_durable(*until))
+    write_all(durable, 0, encode_durable(*until))
     durable.sync()
     durable.close()
     restored = _read_through(DiskLogReader(disk))
