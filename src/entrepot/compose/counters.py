@@ -42,6 +42,11 @@ def counter_store(settings: Settings) -> Literal["process", "machine", "valkey"]
     return settings.counters
 
 
+def valkey_name(settings: Settings) -> str:
+    """The Valkey server of these settings without user and password, or ""."""
+    return parse_server(settings.valkey_url).name if settings.valkey_url else ""
+
+
 class GatewayCounters:
     """The counters of one gateway, and how they end."""
 

@@ -14,9 +14,9 @@ import msgspec
 
 from entrepot.adapters.snapshot_file import FileSnapshots
 from entrepot.compose.books import open_books
-from entrepot.compose.counters import counter_store, reach_valkey
-from entrepot.compose.running import read_running
-from entrepot.compose.settings import Settings, unknown_variables
+from entrepot.compose.counters import counter_store, reach_valkey, valkey_name
+from entrepot.compose.running import Running, read_running
+from entrepot.compose.settings import DEFINITIONS, Settings, unknown_variables
 from entrepot.compose.upstream_keys import upstream_keys
 from entrepot.compose.usage_log import counted_segments, open_log_reader
 from entrepot.core.errors import BadInput, EntrepotError
@@ -43,8 +43,13 @@ def diagnose(settings: Settings, environment: Mapping[str, str]) -> Iterator[Fin
     yield _python()
     yield _processor(Path("/proc/cpuinfo"))
     yield _disk(settings)
-    yield from _addresses(settings)
-    yield _counters(settings)
+    running = read_running(settings)
+    if running is None:
+        yield Finding("serve", "good", "not running")
+        yield from _addresses(settings)
+    else:
+        yield _serve(settings, running)
+    yield _counters(settings, running)
     yield _log(settings)
     yield from _books(settings, environment)
     yield _snapshot(settings)
@@ -78,12 +83,23 @@ def _disk(settings: Settings) -> Finding:
     return Finding("disk", "good", f"{free_mb:,} MB free at {place}")
 
 
+def _serve(settings: Settings, running: Running) -> Finding:
+    """What runs, and which of its settings are not ours, since all that is shown beside is by ours."""
+    detail = f"runs as process {running.pid} with {len(running.children)} children"
+    ours, theirs = settings.environment(), running.settings_beside(settings).environment()
+    others = [
+        f"{item.name} is {theirs[item.variable] or '(none)'}, here {ours[item.variable] or '(none)'}"
+        for item in DEFINITIONS
+        if theirs[item.variable] != ours[item.variable]
+    ]
+    if valkey_name(settings) != running.valkey:
+        others.append(f"valkey_url names {running.valkey or '(none)'}, here {valkey_name(settings) or '(none)'}")
+    if not others:
+        return Finding("serve", "good", detail)
+    return Finding("serve", "warn", f"{detail}; its settings differ from those shown here: {'; '.join(others)}")
+
+
 def _addresses(settings: Settings) -> Iterator[Finding]:
-    running = read_running(settings)
-    if running is not None:
-        yield Finding("serve", "good", f"runs as process {running.pid} with {len(running.children)} children")
-        return
-    yield Finding("serve", "good", "not running")
     for name in ("gateway_address", "console_address"):
         address = getattr(settings, name)
         try:
@@ -94,9 +110,15 @@ def _addresses(settings: Settings) -> Iterator[Finding]:
             yield Finding(name, "bad", f"{address}: {error.strerror}; set ENTREPOT_{name.upper()} to another address")
 
 
-def _counters(settings: Settings) -> Finding:
+def _counters(settings: Settings, running: Running | None) -> Finding:
+    """Where limits are counted by the gateways that run, or would be by these settings."""
+
     def look() -> str | Finding:
-        store = counter_store(settings)
+        counted_by = settings if running is None else running.settings_beside(settings)
+        if running is not None and counted_by.counters == "valkey" and running.valkey != valkey_name(settings):
+            detail = f"limits are counted in Valkey at {running.valkey}, which ENTREPOT_VALKEY_URL does not name here"
+            return Finding("counters", "warn", f"{detail}, so it was not asked")
+        store = counter_store(counted_by)
         if store == "valkey":
             reached = asyncio.run(reach_valkey(settings))
             detail = f"limits are counted in Valkey at {reached.name}"
@@ -104,8 +126,7 @@ def _counters(settings: Settings) -> Finding:
             return Finding("counters", "warn", detail + _forgets(policy)) if policy else detail
         if store == "process":
             return "limits are counted in the gateway process, which is the only one"
-        kept = any(name == "counters" for name in running.children) if (running := read_running(settings)) else None
-        if kept is False:
+        if running is not None and "gateway 1" in running.children and "counters" not in running.children:
             raise BadInput("the process that counts limits for all gateways is not running; it is being started again")
         return "limits are counted in one process for all gateways of this machine"
 

@@ -8,17 +8,27 @@ from collections.abc import Iterator
 import msgspec
 
 from entrepot.compose.home import open_lock
-from entrepot.compose.settings import Settings
+from entrepot.compose.settings import Settings, load_settings
 from entrepot.core.errors import StartFailed
 
 
 class Running(msgspec.Struct, frozen=True):
-    """A running `entrepot serve`. children: {name: process id}, those that run at this moment."""
+    """A running `entrepot serve`.
+
+    children: {name: process id}, those that run at this moment. settings: {variable: value} as the gateways have them,
+    but for secrets. valkey: the server that they share; "" for none.
+    """
 
     pid: int
     gateway: str
     console: str
     children: dict[str, int]
+    settings: dict[str, str] = {}
+    valkey: str = ""
+
+    def settings_beside(self, ours: Settings) -> Settings:
+        """The settings that it runs with. Secrets, which it does not tell, are ours."""
+        return load_settings({**ours.environment(), **self.settings}, {"home": str(ours.home)})
 
 
 @contextlib.contextmanager

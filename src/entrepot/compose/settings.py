@@ -289,9 +289,10 @@ class Settings:
     def _socket(self, name: str) -> Path:
         return self.run_directory / f"{name}.sock"
 
-    def environment(self) -> dict[str, str]:
+    def environment(self, *, with_secrets: bool = True) -> dict[str, str]:
         """The variables that make a child process read the same settings."""
-        values = ((item.variable, getattr(self, item.name)) for item in DEFINITIONS)
+        told = (item for item in DEFINITIONS if with_secrets or not item.secret)
+        values = ((item.variable, getattr(self, item.name)) for item in told)
         return {variable: "" if value is None else str(value) for variable, value in values}
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
-from entrepot.compose.counters import counter_store
+from entrepot.compose.counters import counter_store, valkey_name
 from entrepot.compose.gateway_keeper import READY_S_MAX, STOP_S_MAX, GatewayKeeper, reloaded, remove_socket
 from entrepot.compose.listening import take_address
 from entrepot.compose.model_keeper import ModelKeeper
@@ -189,7 +189,14 @@ class Supervisor:
         children = {child.role.name: child.pid for child in self._everyone() if child.pid is not None}
         finishing = enumerate(self._gateways.replaced, 1)
         children |= {f"replaced gateway {number}": child.pid for number, child in finishing if child.pid is not None}
-        running = Running(os.getpid(), self.settings.gateway_url, self.settings.console_address.url, children)
+        running = Running(
+            os.getpid(),
+            self.settings.gateway_url,
+            self.settings.console_address.url,
+            children,
+            self.settings.environment(with_secrets=False),
+            valkey_name(self.settings),
+        )
         try:
             write_running(self.settings, running)
         except OSError as error:  # Only the console and the doctor miss it.

@@ -94,6 +94,30 @@ def test_the_doctor_says_where_limits_are_counted(tmp_path: Path) -> None:
         assert "cannot be used: " in detail
 
 
+def test_the_doctor_says_where_the_running_gateways_count(installation: Installation) -> None:
+    """Whoever asks has seldom the environment, the file and the flags of what runs."""
+    ours = installation.settings
+    installation.start_serve(ENTREPOT_GATEWAY_WORKERS="2")
+    assert finding(ours) == ("good", "limits are counted in one process for all gateways of this machine")
+    [serve] = [item for item in diagnose(ours, {}) if item.name == "serve"]
+    assert serve.state == "warn"
+    assert "; its settings differ from those shown here: gateway_address is 127.0.0.1:" in serve.detail
+    assert serve.detail.endswith("; gateway_workers is 2, here 1")
+
+
+def test_the_doctor_asks_no_other_valkey_than_the_one_in_use(installation: Installation) -> None:
+    ours = installation.settings
+    with running_valkey() as server:
+        url = f"{server.url}?db=3"
+        installation.start_serve(ENTREPOT_COUNTERS="valkey", ENTREPOT_VALKEY_URL=url)
+        state, detail = finding(ours)
+        assert state == "warn"
+        assert detail.startswith(f"limits are counted in Valkey at {server.path}, which ENTREPOT_VALKEY_URL does not")
+        known = load_settings({}, {"home": str(ours.home), "valkey_url": url})
+        assert finding(known) == ("good", f"limits are counted in Valkey at {server.path}")
+    assert "db=3" not in (ours.run_directory / "serve.json").read_text()  # Nor would a password be there.
+
+
 def test_counters_are_somewhere_that_there_is() -> None:
     with pytest.raises(BadInput, match="must be auto, process, machine or valkey"):
         load_settings({}, {"counters": "somewhere"})
