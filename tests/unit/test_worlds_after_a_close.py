@@ -18,10 +18,14 @@ from entrepot.adapters.typst_pages.typesetter import TypstTypesetter
 from entrepot.core.errors import WorldRejected
 from entrepot.core.log_records import InvoiceCredited, LogRecord, Marked, MonthClosed, MonthSettled, UsageRecorded
 from entrepot.core.periods import HOUR, parse_instant
+from entrepot.core.world import index_of
+from entrepot.exporting.focus_columns import focus_columns
 from entrepot.flows.administer import Office, apply_world
 from entrepot.flows.compare_books import check
 from entrepot.flows.render_invoice import render_invoice
 from entrepot.flows.render_statement import render_statement
+from entrepot.flows.tell_costs.focus import focus_rows
+from entrepot.ports.tables import Cell
 from entrepot.provisioning.world_file import read_world
 from entrepot.workers import fold
 from tests.support.billing import usage
@@ -100,10 +104,14 @@ def ended(at: int, *months: str) -> list[LogRecord]:
 
 
 class Month(NamedTuple):
-    """What a month comes to in the end. papers: what was issued of it before the change, as it is printed then."""
+    """What a month comes to in the end.
+
+    papers, costs: what was issued of it before the change, as it is printed and exported as FOCUS then.
+    """
 
     sums: dict[tuple[str, ...], Fraction]
     papers: list[bytes]
+    costs: list[list[Cell]]
 
 
 def march_after(folder: Path, *worlds: str) -> Month:
@@ -139,8 +147,10 @@ def march_after(folder: Path, *worlds: str) -> Month:
     press = TypstTypesetter()
     papers = [render_invoice(books, number, "html", "de", press).content for number in invoices]
     papers += [render_statement(books, number, "html", "de", press).content for number in statements]
+    of = [column.name for column in focus_columns("1.2")].index("InvoiceId")
+    costs = [row for row in focus_rows(books, index_of(books.worlds()), "1.2", None, None) if row[of] in invoices]
     books.close()
-    return Month(sums, papers)
+    return Month(sums, papers, costs)
 
 
 def instead(*replaced: tuple[str, str]) -> str:

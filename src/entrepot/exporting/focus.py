@@ -9,10 +9,10 @@ import msgspec
 
 from entrepot.core.invoices import USAGE_KINDS, LineKind
 from entrepot.core.money import PICO, divide_half_up, format_pico
-from entrepot.core.periods import parse_period
-from entrepot.core.world import WorldIndex
+from entrepot.core.periods import parse_instant, parse_period
 from entrepot.exporting.costs import Cost, CostKind, UsedPart
 from entrepot.exporting.focus_columns import FocusVersion, focus_columns
+from entrepot.exporting.past_names import PastNames
 from entrepot.exporting.units import title_of, unit_of
 from entrepot.ports.tables import Cell
 
@@ -22,22 +22,23 @@ Cells = dict[str, Cell]
 
 
 class FocusRows:
-    """Makes rows; it knows who the operator and the owners of models are."""
+    """Makes rows; each is told under the names of the day on which its invoice was issued."""
 
-    def __init__(self, terms: WorldIndex, version: FocusVersion) -> None:
-        self._terms = terms
-        self._names = [column.name for column in focus_columns(version)]
-        self._partners = {partner.id: partner.name for partner in terms.world.partners}
+    def __init__(self, names: PastNames, version: FocusVersion) -> None:
+        self._names = names
+        self._columns = [column.name for column in focus_columns(version)]
 
     def row(self, cost: Cost) -> list[Cell]:
         """The cells of a cost, one for each column."""
         cells = self._common(cost) | _KINDS[cost.kind](cost)
         if cost.is_correction:  # What is corrected of a commitment's quantity is not told.
             cells |= {"CommitmentDiscountQuantity": None, "CommitmentDiscountUnit": None}
-        return [cells.get(name) for name in self._names]
+        return [cells.get(name) for name in self._columns]
 
     def _common(self, cost: Cost) -> Cells:
-        invoice, line, operator = cost.invoice, cost.line, self._terms.world.operator.name
+        invoice, line = cost.invoice, cost.line
+        issued = parse_instant(invoice.issued_at)
+        operator, owner = self._names.operator(issued), self._names.owner(line.model if line else "", issued)
         month, zone = parse_period(invoice.period), cost.contract.zone
         seller = invoice.seller.name if isinstance(invoice.seller, msgspec.Struct) else operator
         billed, effective = format_pico(cost.billed_pico), format_pico(cost.effective_pico)
@@ -62,7 +63,7 @@ class FocusRows:
             "PricingCurrency": cost.contract.charged_in,
             "PricingCurrencyEffectiveCost": format_pico(divide_half_up(cost.effective_pico * PICO, cost.rate_pico)),
             "ProviderName": operator,
-            "PublisherName": self._publisher(line.model if line else ""),
+            "PublisherName": owner,
             "ServiceCategory": "AI and Machine Learning",
             "ServiceName": _SERVICE,
             "ServiceProviderName": operator,
@@ -72,10 +73,6 @@ class FocusRows:
             "x_LineKind": line.kind if line else None,
             "x_ServicePeriod": line.period if line else invoice.period,
         }
-
-    def _publisher(self, model: str) -> str:
-        declared = self._terms.models.get(model)
-        return self._partners.get(declared.partner if declared else "", self._terms.world.operator.name)
 
 
 def _used(cost: Cost) -> Cells:
