@@ -12,7 +12,7 @@ import pytest
 from entrepot.cli.main import main
 from entrepot.compose.books import open_log
 from entrepot.compose.settings import load_settings
-from entrepot.core.log_records import ServedAt, UsageRecorded
+from entrepot.core.log_records import AttemptEnded, LogRecord, ServedAt, UsageRecorded
 from entrepot.core.money import parse_pico
 from entrepot.core.periods import DAY, HOUR, SECOND, parse_instant
 from entrepot.core.usage_event import UsageEvent
@@ -193,6 +193,39 @@ def test_what_was_asked_at_flex_is_owed_at_the_tier_it_was_served_at(run: Run, t
         found = run("reconcile", "partner", "openai", "2024-03")[1]
         assert found["agrees"] is agrees, found["findings"]
     assert run("verify")[1]["equal"]
+
+
+def test_attempts_of_requests_that_wait_in_quarantine_are_counted_and_told_apart(run: Run, tmp_path: Path) -> None:
+    """West answered, one request of a customer who is declared later, one with usage that cannot be read; so did east
+    begin to, and stopped, and charges for that.
+    """
+    answered = next(event for event in used() if event.id == "west-30")
+    attempt = AttemptEnded("", 1, answered.admitted_at, answered.finished_at, "east", "outrun", raw=b"{}")
+    records: list[LogRecord] = []
+    of_later = msgspec.structs.replace(answered, id="unpriced", customer="later", project="other")
+    for event in (of_later, msgspec.structs.replace(answered, id="unreadable", meters={}, raw=b"{}")):
+        records += [
+            msgspec.structs.replace(attempt, id=event.id, meters={"input_tokens": 50_000, "output_tokens": 0}),
+            UsageRecorded(event),
+        ]
+    with open_log(load_settings({"ENTREPOT_HOME": str(tmp_path / "var")}, {})) as log:
+        log.append(records)
+    page = usage_page()
+    of_east, of_west = page["data"][1]["results"]
+    of_east["input_tokens"] += 100_000
+    of_west["input_tokens"] += answered.meters["input_tokens"]
+    of_west["output_tokens"] += 15
+    run("reconcile", "import", "openai", write(tmp_path / "usage.json", page))
+    status, found = run("reconcile", "partner", "openai", "2024-03")
+    assert (status, found["findings"]) == (0, [])
+    assert found["waiting"] == 100_000 + sum(answered.meters.values())
+    later = WORLD.replace("{id: acme, name: Acme}", "{id: acme, name: Acme}, {id: later, name: Later}").replace(
+        "contracts: [", "contracts: [{customer: later, effective_from: 2024-01-01, price_book: list}, "
+    )
+    (tmp_path / "later.yaml").write_text(later.replace("projects: [", "projects: [{id: other, customer: later}, "))
+    assert run("apply", str(tmp_path / "later.yaml"))[0] == 0
+    status, found = run("reconcile", "partner", "openai", "2024-03")
+    assert (status, found["findings"], found["waiting"]) == (0, [], 50_000)
 
 
 def _cost(item: str, value: float) -> dict[str, Any]:

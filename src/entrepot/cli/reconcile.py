@@ -160,7 +160,7 @@ def _lines(found: "Reconciliation") -> Iterator[str]:
         if days:
             yield f"no {kind} told of {len(days)} days: {', '.join(days[:5])}{' …' if len(days) > 5 else ''}"
     if found.waiting:
-        yield f"{found.waiting:,} units of ours wait in quarantine, and are counted here"
+        yield f"{found.waiting:,} units of ours are of requests that wait in quarantine, and are counted here"
 
 
 _HEADINGS = ("what", "day", "model", "upstream", "meter", "ours", "theirs", "lasting", "worth")

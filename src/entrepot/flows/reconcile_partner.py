@@ -1,16 +1,18 @@
 """A partner's own count beside ours: its files into the log, and what of a month does not agree."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
+from entrepot.core.charges import Series
 from entrepot.core.errors import NO_WORLD, BadInput, NotFound
-from entrepot.core.log_records import PartnerReported
+from entrepot.core.log_records import AttemptEnded, PartnerReported
 from entrepot.core.money import format_pico, parse_pico
 from entrepot.core.partner_usage import COST, PartnerCharges, ReportedKind
 from entrepot.core.periods import HOUR, Instant, Period, format_instant, local_time, parse_instant
 from entrepot.core.service_tiers import owed_tier
+from entrepot.core.usage_event import UsageEvent
 from entrepot.core.world import World, WorldIndex
 from entrepot.ports.books import Books
 from entrepot.ports.clock import Clock
@@ -51,7 +53,7 @@ class Reconciliation(msgspec.Struct, frozen=True):
     """A partner's month. counted_at: at which end of a request the partner counts it, as its own counts show.
 
     untold: days that no file of a kind covers. worth: what all findings of units come to, and, apart from that, those
-    of prices; None where a price is missing. waiting: units of ours that are in quarantine.
+    of prices; None where a price is missing. waiting: units of ours that are of requests in quarantine.
     """
 
     partner: str
@@ -172,15 +174,27 @@ def _count(
             ours.add_event(event, tier)
         if number % 100_000 == 0:
             progress(number)
-    for item in books.quarantined():
+    waiting = books.quarantined()
+    for item in waiting:
         if item.kind == "unpriced" and since <= item.event.admitted_at < until:
             tier = owed(item.event.id, item.event.tier)
             for ours in ways:
                 ours.add_event(item.event, tier, waits=True)
-    for series, attempt in books.ended_attempts(since, until):
-        tier = owed_tier(series.tier)
-        for ours in ways:
-            ours.add_attempt(series.model, tier, attempt)
+    _count_attempts(ways, books.ended_attempts(since, until), {item.event.id: item.event for item in waiting})
+
+
+def _count_attempts(
+    ways: Sequence[OurCounts],
+    attempts: Iterable[tuple[Series | None, AttemptEnded]],
+    waiting: Mapping[str, UsageEvent],
+) -> None:
+    """Counts those whose request is booked, or waits in quarantine."""
+    for series, attempt in attempts:
+        request = series or waiting.get(attempt.id)
+        if request is not None:
+            tier = owed_tier(request.tier)
+            for ours in ways:
+                ours.add_attempt(request.model, tier, attempt, waits=series is None)
 
 
 def _world(books: Books) -> World:

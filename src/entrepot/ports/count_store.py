@@ -49,10 +49,10 @@ class CountStore(Protocol):
         """Usage events admitted in [since, until) with what they are counted in, in no order that means anything."""
         ...
 
-    def ended_attempts(self, since: Instant, until: Instant) -> Iterator[tuple[Series, AttemptEnded]]:
+    def ended_attempts(self, since: Instant, until: Instant) -> Iterator[tuple[Series | None, AttemptEnded]]:
         """(what its request is counted in, attempt) of attempts that began in [since, until) and gave no answer.
 
-        Only those whose usage was reported, then or afterwards.
+        Only those whose usage was reported, then or afterwards. None while no usage of the request is booked.
         """
         ...
 

@@ -58,9 +58,9 @@ class OurCounts:
         of = (event.upstream, event.model, tier)
         self._add(of, event.meters, event.admitted_at, event.finished_at, waits)
 
-    def add_attempt(self, model: str, tier: str, attempt: AttemptEnded) -> None:
-        """Counts the usage of an attempt. tier: owed for."""
-        self._add((attempt.upstream, model, tier), attempt.meters, attempt.began_at, attempt.at, False)
+    def add_attempt(self, model: str, tier: str, attempt: AttemptEnded, *, waits: bool = False) -> None:
+        """Counts the usage of an attempt. tier: owed for. waits: the usage of its request is in quarantine."""
+        self._add((attempt.upstream, model, tier), attempt.meters, attempt.began_at, attempt.at, waits)
 
     def tiers(self, cell: Cell, day: int) -> dict[str, int]:
         """{tier: units} of a day, where there are any."""

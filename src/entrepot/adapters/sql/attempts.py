@@ -57,7 +57,7 @@ class Attempts(Store):
         within = "SELECT id, tier FROM served_at WHERE admitted_at >= ? AND admitted_at < ?"
         return dict(self._database.all(within, (since, until)))
 
-    def ended_attempts(self, since: Instant, until: Instant) -> Iterator[tuple[Series, AttemptEnded]]:
+    def ended_attempts(self, since: Instant, until: Instant) -> Iterator[tuple[Series | None, AttemptEnded]]:
         """See ports.books."""
         series_of = "SELECT series FROM usage_event WHERE id = ?"
         for event_id, ended in self._database.all(
@@ -65,8 +65,7 @@ class Attempts(Store):
             (since, until),
         ):
             found = self._database.one(series_of, (pack_id(event_id),))
-            if found is not None:
-                yield self._packer.series.key(found[0]), _ended(ended)
+            yield None if found is None else self._packer.series.key(found[0]), _ended(ended)
 
     def attempts(self, event_ids: Sequence[str]) -> list[MadeAttempt]:
         """See ports.books."""
