@@ -183,6 +183,23 @@ def test_two_that_went_on_from_one_backup_are_not_mixed(home: Path, tmp_path: Pa
     assert said(capsys, "backup", tmp_path / "other", "--home", home)["new_bytes"] > 0
 
 
+def test_after_a_power_cut_the_log_process_comes_first(home: Path, tmp_path: Path, capsys: Captured) -> None:
+    """What says how far the log is durable is not flushed, so a power cut leaves an older one."""
+    backup, durable = tmp_path / "backup", home / "log" / "durable"
+    before = durable.read_bytes()
+    use_more(home, tmp_path, "one")
+    said(capsys, "backup", backup, "--home", home)
+    had = files_of(backup)
+    for left in (b"", before):
+        durable.write_bytes(left)
+        heard = complaint(capsys, "backup", backup, "--home", home)
+        assert "start `entrepot serve`" in heard
+        assert heard.endswith("back up again\n")
+        assert files_of(backup) == had
+    use_more(home, tmp_path, "two")  # As every command does that writes to the log while nothing runs.
+    assert said(capsys, "backup", backup, "--home", home)["new_bytes"] > 0
+
+
 def test_what_is_no_backup_is_left_alone(month: Path, tmp_path: Path, capsys: Captured) -> None:
     contents = files_of(month)
     heard = complaint(capsys, "backup", month, "--home", month)

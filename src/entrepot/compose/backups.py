@@ -189,7 +189,10 @@ def _durable(settings: Settings, disk: LocalDisk) -> Durable:
     if durable is None:
         if not segment_numbers(disk.names()):
             raise BadInput(f"there is no usage log in {settings.home}")
-        raise UsageLogUnavailable("how far the usage log is durable cannot be read; its writer will say so again")
+        raise UsageLogUnavailable(
+            "how far the usage log is durable cannot be read; start `entrepot serve`: its log process says it again;"
+            " then back up again"
+        )
     return durable
 
 

@@ -9,7 +9,7 @@ from entrepot.adapters.disk_event_log.files import Durable, read_durable
 from entrepot.adapters.disk_event_log.reader import DiskLogReader
 from entrepot.adapters.disk_event_log.writer import DiskEventLog
 from entrepot.adapters.memory.disk import Act, Fault, MemoryDisk, no_fault
-from entrepot.core.errors import BadInput, LogDamaged
+from entrepot.core.errors import BadInput, LogDamaged, UsageLogUnavailable
 from entrepot.core.segments import HEADER_BYTES, encode_durable, segment_name
 from entrepot.ports.event_log import NO_PREFIX, START, LogPrefix
 from tests.support.log_disk import read
@@ -162,6 +162,22 @@ def test_a_log_that_went_on_from_an_older_copy_is_refused(disk: MemoryDisk, copy
     write(older, 10, 60, segment_bytes=300)
     assert end_of(older) > end_of(disk)
     assert "an older copy was restored in place of" in refused(older, copy, late)
+
+
+@pytest.mark.parametrize("segment_bytes", [10**6, SEGMENT_BYTES])
+def test_a_log_whose_end_is_not_known_again_is_no_other_log(
+    disk: MemoryDisk, copy: MemoryDisk, segment_bytes: int
+) -> None:
+    """How far a log is durable is not flushed, so that a power cut takes it back, while the log itself is there."""
+    write(disk, 0, 5, segment_bytes=segment_bytes)
+    old = end_of(disk)
+    write(disk, 5, 20, segment_bytes=segment_bytes)
+    before = copied(disk, copy)
+    disk.open("durable").write_at(0, encode_durable(*old))
+    with pytest.raises(UsageLogUnavailable, match=r"start `entrepot serve`.* and back up again"):
+        copied(disk, copy, before)
+    write(disk, 20, 21)  # A writer that starts finds the end.
+    assert held_by(copy, copied(disk, copy, before)) == list(range(21))
 
 
 def test_a_fork_within_the_last_segment_is_refused(disk: MemoryDisk, copy: MemoryDisk) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from entrepot.adapters.disk_event_log.files import Durable, read_header, write_all
-from entrepot.core.errors import BadInput, LogDamaged
+from entrepot.core.errors import BadInput, LogDamaged, UsageLogUnavailable
 from entrepot.core.segments import HEADER_BYTES, segment_name, segment_numbers, split_frames
 from entrepot.ports.disk import Disk
 from entrepot.ports.event_log import CheckedLog, LogPrefix
@@ -28,7 +28,8 @@ def copy_log(
     """What the target has of the log now: all up to `until`, durable. copied: what it had, whatever else is there.
 
     report: told how many bytes there are so far. Raises: BadInput when the copy is damaged or not of this log,
-    LogDamaged, OSError; what was copied counts as before.
+    UsageLogUnavailable when `until` is behind the copy of this same log, LogDamaged, OSError; what was copied counts as
+    before.
     """
     held = copied.holds
     digest = _same_log(source, target, copied, until) if held.segments else hashlib.sha256()
@@ -55,23 +56,35 @@ def copy_log(
 
 
 def _same_log(source: Disk, target: Disk, copied: LogPrefix, until: Durable) -> "_Hash":
-    """The digest of what is copied of the copy's last segment. Raises: BadInput, LogDamaged."""
+    """The digest of what is copied of the copy's last segment. Raises: BadInput, UsageLogUnavailable, LogDamaged."""
     last, length = copied.holds.segments, copied.length
     missing = sorted(set(range(1, last + 1)) - set(segment_numbers(target.names())))
     if missing:
         raise BadInput(f"the copy of {segment_name(missing[0])} is missing")
     if target.length(segment_name(last)) < length:
         raise BadInput(f"the copy of {segment_name(last)} ends before offset {length}")
-    if last <= until.segment and length <= _end(source, last, until):
+    is_known = (last, length) <= until
+    if (is_known and length <= _end(source, last, until)) or (not is_known and _has(source, last, length)):
         digest = hashlib.sha256()
         for _, content in _chunks(source, last, 0, length):
             digest.update(content)
         if digest.hexdigest() == copied.holds.seal:
-            return digest
+            if is_known:
+                return digest
+            raise UsageLogUnavailable(
+                f"the log is said to be durable up to offset {until.length} of {segment_name(until.segment)} only, and"
+                " the backup has more of it: a power cut leaves a log so; start `entrepot serve`, whose log process"
+                " finds the log's end, and back up again"
+            )
     raise BadInput(
         f"the copy has {length} bytes of {segment_name(last)}, and these are not in the log of this data directory:"
         " it is a copy of another log, or of one that an older copy was restored in place of"
     )
+
+
+def _has(disk: Disk, number: int, length: int) -> bool:
+    """Whether a segment is there, and as long as this, whatever of it is durable."""
+    return number in segment_numbers(disk.names()) and disk.length(segment_name(number)) >= length
 
 
 def _check_seal(disk: Disk, number: int, seal: bytes) -> None:

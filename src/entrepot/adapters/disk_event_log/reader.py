@@ -57,7 +57,9 @@ class DiskLogReader:
         """Runs of records after the position, at most limit in all, with their segment's number."""
         durable = self._end or read_durable(self._disk)
         if durable is None and after > START:  # Nobody must take this for the end: there may be more.
-            raise UsageLogUnavailable("how far the usage log is durable cannot be read; its writer will say so again")
+            raise UsageLogUnavailable(
+                "how far the usage log is durable cannot be read; start `entrepot serve`: its log process says it again"
+            )
         number, offset = max(after.segment, 1), after.offset
         while durable is not None and limit > 0 and number <= durable.segment:
             until = self._until(number, durable)
