@@ -152,6 +152,7 @@ class Wire:
         self._waiting: list[Settling] = []
         self._ready = True
         self.owed = 0
+        self.answers = True
         self.unacknowledged: set[str] = set()
 
     @property

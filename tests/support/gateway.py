@@ -58,6 +58,7 @@ class MemorySink:
     def __init__(self) -> None:
         self.records: list[LogRecord] = []
         self.available = True
+        self.answers = True
         self.failing = False
         self.hold = False
         self._held: list[Callable[[], None]] = []

@@ -41,6 +41,7 @@ from entrepot.ports.event_log import KeepsFrames, Settling
 HELD_S = 0.005  # About as long as a flush on a slow disk: what a power cut may take with it hardly grows.
 HOARDED_BYTES_MAX = 32 * 2**20  # Half of what one batch may hold; hours of an unwritable disk on a busy gateway.
 UNSENT_BYTES_MAX = 4 * 2**20  # While a flush lasts; beyond this, new requests would only wait.
+SILENT_TICKS_MAX = 5  # A flush takes milliseconds; a disk that takes seconds is not only slow.
 SAFE_BYTES_MAX = 2**20  # A quarter of what is kept: the rest is for requests that are under way.
 
 _framed: Final = shortcuts.framed
@@ -92,10 +93,22 @@ class SocketUsageSink(asyncio.Protocol):
         self._writable = True
         self._hoarded_bytes = 0
         self._all_answered: asyncio.Future[None] | None = None
+        self._oldest = 0
+        self._silent_ticks = 0
 
     @property
     def available(self) -> bool:
         return self._ready and self._writable and self._has_room
+
+    @property
+    def answers(self) -> bool:
+        return self._silent_ticks < SILENT_TICKS_MAX
+
+    def tick(self) -> None:
+        """To be called once a second: counts how often the batch that has waited longest is the one of last time."""
+        oldest = self._unanswered[0].sequence if self._unanswered else 0
+        self._silent_ticks = self._silent_ticks + 1 if oldest and oldest == self._oldest else 0
+        self._oldest = oldest
 
     @property
     def owed(self) -> int:

@@ -35,6 +35,7 @@ from entrepot.adapters.handed_on.otlp_exporter import OtlpExporter
 from entrepot.adapters.metric_files import MetricFiles
 from entrepot.adapters.snapshot_file import FileSnapshots
 from entrepot.adapters.tokenizers import BundledTokenizers
+from entrepot.adapters.usage_sink import SocketUsageSink
 from entrepot.admission.desk import Desk
 from entrepot.compose.answer_stores import AnswerStores
 from entrepot.compose.child import open_more_files
@@ -146,7 +147,8 @@ async def _serve(settings: Settings, address: Address, inherited: Sequence[socke
     doors = Doors(api, tls)
     await doors.open(address, inherited)
     _spare_the_collector()
-    timers = [loop.create_task(_tick(loop, api, pool, flow, tls, stores, keys)), loop.create_task(follower.follow())]
+    ticking = _tick(loop, api, pool, flow, sink, tls, stores, keys)
+    timers = [loop.create_task(ticking), loop.create_task(follower.follow())]
     for timer in timers:
         timer.add_done_callback(partial(_stop_without_timer, stopping))
     say_ready(url=doors.address.url_with("https" if tls else "http"))
@@ -196,6 +198,7 @@ async def _tick(
     api: InferenceApi,
     pool: UpstreamPool,
     flow: ServeInference,
+    sink: SocketUsageSink,
     tls: ServerTls | None,
     stores: AnswerStores,
     keys: KeyWatch,
@@ -211,6 +214,7 @@ async def _tick(
         sweeps += 1
         if sweeps % SWEEPS_PER_TICK == 0:
             flow.tick()
+            sink.tick()
             for fault in keys.look(flow.ways.renew_keys):
                 _log.error("upstream_key_not_renewed reason=%s", fault)
             api.report.publish(api.now())

@@ -250,6 +250,8 @@ class InferenceApi:
             reasons.append("nothing is published to this gateway")
         if not self._flow.usage.available:
             reasons.append("the usage log cannot be written")
+        elif not self._flow.usage.answers:
+            reasons.append("the usage log does not answer")
         if self.desk.stopping:
             reasons.append("the gateway is stopping")
         call.reply(503 if reasons else 200, JSON, msgspec.json.encode({"ready": not reasons, "reasons": reasons}))

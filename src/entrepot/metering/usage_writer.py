@@ -46,6 +46,11 @@ class UsageWriter:
         return self._sink.available
 
     @property
+    def answers(self) -> bool:
+        """Whether the log answers; while it does not, no answer of ours ends."""
+        return self._sink.answers
+
+    @property
     def owed(self) -> int:
         """How many requests' usage the log did not take yet; it will, by itself."""
         return self._sink.owed

@@ -165,3 +165,8 @@ class UsageSink(Protocol):
     def available(self) -> bool:
         """Whether usage can be made durable now; when not, nothing may be served."""
         ...
+
+    @property
+    def answers(self) -> bool:
+        """Whether the log has said lately what became of what was given to it; of nothing given, it has."""
+        ...

@@ -122,6 +122,23 @@ def test_a_disk_that_hangs_delays_ends_and_nothing_else(installation: Installati
     assert len(served(installation)) == 2
 
 
+def test_a_log_that_does_not_answer_is_no_readiness(installation: Installation) -> None:
+    """Whoever chooses among machines sends requests to one that can end their answers."""
+    installation.start_gateway()
+    assert ask(installation, chat("hi")).status == 200
+    installation.log.send_signal(signal.SIGSTOP)
+    try:
+        with stream(installation, "hi", b"w1 ") as waiting:
+            eventually(lambda: not is_ready(installation))
+            assert ask(installation, path="/readyz").json()["reasons"] == ["the usage log does not answer"]
+            assert ask(installation, path="/healthz").status == 200
+            installation.log.send_signal(signal.SIGCONT)
+            assert read_until(waiting, b"[DONE]")
+        eventually(lambda: is_ready(installation))
+    finally:
+        installation.log.send_signal(signal.SIGCONT)
+
+
 @pytest.mark.parametrize("fail", [full, no_room, no_sync])
 def test_a_gateway_told_to_stop_meanwhile_stops_and_loses_nothing(
     installation: Installation, fail: Callable[[Installation], None]

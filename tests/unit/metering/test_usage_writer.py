@@ -32,6 +32,7 @@ class Log:
 
     def __init__(self) -> None:
         self.available = True
+        self.answers = True
         self.owed = 0
         self.appended: list[LogRecord] = []
         self.settling: list[tuple[LogRecord, Settling]] = []
