@@ -40,6 +40,15 @@ VERSIONS = frozenset({
 
 _FILTERED = "ResponsibleAIPolicyViolation"  # Source: Azure OpenAI, "Content filtering", what a blocked prompt gets.
 
+# Source: Azure AI model inference, "Get Model Info", and the types that its clients know.
+_MODEL_TYPES = {
+    "chat": "chat_completion",
+    "completions": "text_generation",
+    "embeddings": "embeddings",
+    "images": "image_generation",
+    "speech": "audio_generation",
+}
+
 # What the undated routes under /openai/v1 may say; saying nothing is as good.
 UNDATED_VERSIONS = frozenset({"v1", "preview", "latest"})
 
@@ -86,6 +95,11 @@ def _version_in(query: bytes) -> str:
     return dict(parse_qsl(query.decode("ascii", "replace"), keep_blank_values=True)).get("api-version", "")
 
 
+def model_in(query: bytes) -> str:
+    """The model that a query string names, or ""."""
+    return dict(parse_qsl(query.decode("ascii", "replace"))).get("model", "")
+
+
 def write_error(code: str, message: str, more: dict[str, object] | None = None) -> bytes:
     """An error body as Azure's gateway writes it. more: what only we say."""
     error: dict[str, object] = {"code": code, "message": message}
@@ -102,6 +116,16 @@ def filter_members(status: int, error: UpstreamError, *, is_azure: bool) -> dict
     if not is_azure or error.code != "content_filter":
         return said
     return {"status": status, **(said or {"innererror": {"code": _FILTERED, "content_filter_result": {}}})}
+
+
+def tell_model(deployment: ServedDeployment) -> dict[str, object]:
+    """A deployment's model as Azure AI Inference tells of it: its name, what it is for, and who made it."""
+    types = [told for operation, told in _MODEL_TYPES.items() if operation in deployment.operations]
+    return {
+        "model_name": deployment.model,
+        "model_type": [*types, *deployment.operations, ""][0],
+        "model_provider_name": deployment.owned_by,
+    }
 
 
 def describe_model(deployment: ServedDeployment, at: Instant) -> dict[str, object]:

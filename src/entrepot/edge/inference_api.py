@@ -1,7 +1,7 @@
 """The gateway's front: finds the route, makes the request's id, calls one flow, shapes the answer."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Final
 
@@ -71,6 +71,7 @@ class InferenceApi:
         self._answers: dict[str, Callable[[Found, RequestHead, InferenceCall], None]] = {
             "models": self._models,
             "model": self._model,
+            "info": self._info,
             "healthz": self._healthz,
             "readyz": self._readyz,
         }
@@ -232,12 +233,20 @@ class InferenceApi:
         call.reply(200, JSON, msgspec.json.encode({"object": "list", "data": models}))
 
     def _model(self, found: Found, head: RequestHead, call: InferenceCall) -> None:
-        deployment = self._flow.deployments(head.credential, call.at).get(found.name)
-        if deployment is None:
-            raise DeploymentNotFound(
-                f"The deployment {found.name[:80]!r} does not exist in this project.", param="model"
-            )
+        deployment = _named(found.name, self._flow.deployments(head.credential, call.at))
         call.reply(200, JSON, msgspec.json.encode(_described(deployment, found.route, call.at)))
+
+    def _info(self, found: Found, head: RequestHead, call: InferenceCall) -> None:
+        """The model of the deployment that path or query names, or of the only one that there is."""
+        usable = self._flow.deployments(head.credential, call.at)
+        name = found.name or azure.model_in(head.query) or (next(iter(usable)) if len(usable) == 1 else "")
+        if not name:
+            raise InvalidRequest(
+                f"This endpoint is of {len(usable)} deployments; name one as model in the query, "
+                "or ask /openai/deployments/NAME/info.",
+                param="model",
+            )
+        call.reply(200, JSON, msgspec.json.encode(azure.tell_model(_named(name, usable))))
 
     def _healthz(self, found: Found, head: RequestHead, call: InferenceCall) -> None:
         del found, head
@@ -281,6 +290,14 @@ def _refused_as_encoded(head: RequestHead, call: InferenceCall) -> bool:
     error = protocol_error(415, message, is_azure=speaks_azure(head.path))
     call.reply_error(error, "Accept-Encoding: identity\r\n")
     return True
+
+
+def _named(name: str, usable: Mapping[str, ServedDeployment]) -> ServedDeployment:
+    """The deployment of a name. Raises: DeploymentNotFound."""
+    deployment = usable.get(name)
+    if deployment is None:
+        raise DeploymentNotFound(f"The deployment {name[:80]!r} does not exist in this project.", param="model")
+    return deployment
 
 
 def _described(deployment: ServedDeployment, route: Route, at: Instant) -> dict[str, object]:

@@ -8,7 +8,7 @@ from entrepot.core.errors import NotFound, RouteNotFound
 from entrepot.dialects import azure
 from entrepot.dialects.operations import OPERATIONS
 
-Kind = Literal["inference", "realtime", "models", "model", "jobs", "stored", "healthz", "readyz", "metrics"]
+Kind = Literal["inference", "realtime", "models", "model", "info", "jobs", "stored", "healthz", "readyz", "metrics"]
 Version = Literal["any", "undated", "dated"]
 
 
@@ -96,6 +96,9 @@ ROUTES = (
     Route("/openai/v1/models/{model}", "model"),
     Route("/openai/models", "models", "dated"),
     Route("/openai/models/{model}", "model", "dated"),
+    # What a client of Azure AI Inference asks of its endpoint, to know what kind of client it is.
+    Route("/models/info", "info", "dated"),
+    Route("/openai/deployments/{deployment}/info", "info", "dated"),
     Route("/healthz", "healthz", "any"),
     Route("/readyz", "readyz", "any"),
     Route("/metrics", "metrics", "any"),

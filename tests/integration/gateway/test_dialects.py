@@ -182,10 +182,26 @@ def test_azure_ai_inferences_endpoint(gateway: Gateway) -> None:
     for path, body, status, code in (
         ("/models/chat/completions" + V, chat("hi", model="none"), 404, "DeploymentNotFound"),
         ("/models/chat/completions", chat("hi"), 400, "BadRequest"),
-        ("/models/info" + V, b"", 404, "404"),
+        ("/models/info" + V, b"", 400, "BadRequest"),
+        ("/models/info" + V + "&model=none", b"", 404, "DeploymentNotFound"),
+        (azure("info", "none"), b"", 404, "DeploymentNotFound"),
+        (azure("info", query=""), b"", 400, "BadRequest"),
     ):
         refused = ask(gateway, body, path=path)
         assert (refused.status, set(refused.error), refused.error["code"]) == (status, {"code", "message"}, code)
+
+
+def test_azure_ai_inferences_model_information(gateway: Gateway) -> None:
+    def told(name: str, kind: str) -> dict[str, str]:
+        return {"model_name": f"model-of-{name}", "model_type": kind, "model_provider_name": "maker"}
+
+    assert ask(gateway, path=azure("info")).json() == told("chat", "chat_completion")
+    assert ask(gateway, path="/models/info" + V + "&model=embed").json() == told("embed", "embeddings")
+    with running_gateway(published=False) as other:
+        other.serve(deployment("only", target(other.upstream.base_url), operations=("rerank", "images")))
+        assert ask(other, path="/models/info" + V).json() == told("only", "image_generation")
+        other.serve(deployment("only", target(other.upstream.base_url), operations=("rerank",)))
+        assert ask(other, path="/models/info" + V).json() == told("only", "rerank")
 
 
 def test_the_paths_deployment_counts_whatever_the_body_says(gateway: Gateway) -> None:
