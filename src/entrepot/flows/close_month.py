@@ -12,7 +12,7 @@ from entrepot.core.terms import Commitment
 from entrepot.core.world import WorldIndex
 from entrepot.invoicing.credits import credits_of, granted_pico, unused_pico
 from entrepot.invoicing.draft import draft
-from entrepot.invoicing.exchange import conversions_of, converted, missing_rate
+from entrepot.invoicing.exchange import missing_rate
 from entrepot.invoicing.issue import draw_up, number_of
 from entrepot.invoicing.reservations import parted, reservation_lines
 from entrepot.invoicing.terms import commitment_lines
@@ -146,8 +146,8 @@ def _invoice(
     covered, overage, spent = _draw_down(books, contract, plain)
     usage = draft(covered, contract, period, supplement)
     drafts = [*usage, *draft(overage, contract, period, supplement, "overage"), *reservation_lines(reserved, contract)]
-    subscriptions = terms.subscriptions_of(contract.customer)
-    invoices = books.invoices(contract=contract.id) if contract.terms or subscriptions else []
+    needs_earlier = contract.terms or terms.subscriptions_of(contract.customer)
+    invoices = books.invoices(contract=contract.id) if needs_earlier else []
     earlier = [line for invoice in invoices for line in invoice.lines]
     settled = {
         commitment: _missing(books, contract, period, commitment, drawdown) for commitment, drawdown in spent.items()
@@ -156,21 +156,8 @@ def _invoice(
     drawn = [item.line for item in usage]
     for commitment, missing in settled.items():
         lines += commitment_lines(contract, period, commitment, drawn, missing, earlier)
-    conversions = conversions_of(terms.world.exchange_rates, contract, {line.period for line in lines})
-    made = draw_up(
-        number_of(period, books.next_number(str(period))),
-        period,
-        contract,
-        terms.customers[contract.customer],
-        converted(lines, conversions),
-        earlier,
-        terms.world.operator.rounding,
-        at,
-        conversions,
-        terms.world.operator.party,
-        subscriptions,
-        closed,
-    )
+    number = number_of(period, books.next_number(str(period)))
+    made = draw_up(terms, contract, period, number, at, lines, earlier, closed)
     if made is not None:
         invoice, totals = made
         books.issue(invoice)

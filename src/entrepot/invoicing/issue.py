@@ -4,14 +4,14 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from entrepot.core.invoices import Conversion, Invoice, InvoiceLine, LineDraft, Totals, draw_lines
-from entrepot.core.money import Rounding, format_minor, format_pico, parse_pico
-from entrepot.core.parties import Party
+from entrepot.core.invoices import Invoice, InvoiceLine, LineDraft, Totals, draw_lines
+from entrepot.core.money import format_minor, format_pico, parse_pico
 from entrepot.core.periods import Instant, Period, format_instant
-from entrepot.core.subscriptions import Subscription
-from entrepot.core.tenancy import Contract, Customer
+from entrepot.core.tenancy import Contract
 from entrepot.core.terms import Cap, Credit, Minimum
+from entrepot.core.world import WorldIndex
 from entrepot.invoicing.credits import credit_lines
+from entrepot.invoicing.exchange import conversions_of, converted
 from entrepot.invoicing.subscriptions import subscription_lines
 from entrepot.invoicing.terms import cap_lines, minimum_lines, tax_lines
 
@@ -22,25 +22,26 @@ def number_of(period: Period, sequence: int) -> str:
 
 
 def draw_up(
-    number: str,
-    period: Period,
+    terms: WorldIndex,
     contract: Contract,
-    customer: Customer,
+    period: Period,
+    number: str,
+    at: Instant,
     drafts: Sequence[LineDraft],
     earlier: Sequence[InvoiceLine],
-    rounding: Rounding,
-    at: Instant,
-    conversions: tuple[Conversion, ...] = (),
-    seller: Party | None = None,
-    subscriptions: Sequence[Subscription] = (),
     closed: Iterable[Period] = (),
 ) -> tuple[Invoice, Totals] | None:
     """The invoice of a contract and its totals in pico, or None when there is nothing to invoice.
 
     Each line is rounded once, the residual shown. earlier: lines of the contract's invoices so far. closed: months.
-    drafts: in the invoice's currency, as all that is added here: seats, then what the contract makes of the sum.
+    drafts: in the currency of the prices. What is added here is in the invoice's: seats, then what the contract makes
+    of the sum.
     """
-    whole = [*drafts, *subscription_lines(contract, period, subscriptions, earlier)]
+    operator, customer = terms.world.operator, terms.customers[contract.customer]
+    rounding = operator.rounding
+    conversions = conversions_of(terms.world.exchange_rates, contract, {line.period for line in drafts})
+    seats = subscription_lines(contract, period, terms.subscriptions_of(contract.customer), earlier)
+    whole = [*converted(drafts, conversions), *seats]
     agreed = {type(term) for term in contract.terms}
     if Minimum in agreed:
         so_far, _ = draw_lines(whole, contract.currency, rounding)
@@ -71,7 +72,7 @@ def draw_up(
         residual=format_pico(totals.residual_pico),
         taxes=taxes,
         conversions=conversions,
-        seller=seller or msgspec.UNSET,
+        seller=operator.party or msgspec.UNSET,
         buyer=customer.party or msgspec.UNSET,
     )
     return invoice, totals

@@ -8,6 +8,7 @@ from entrepot.core.prices import Price
 from entrepot.core.tokens import TOKEN_METERS
 from entrepot.core.world import WorldIndex
 from entrepot.ports.budgets import MonthlyUse
+from entrepot.rating.rate_usage import pool_of
 
 Owner = tuple[str, str]  # Of usage: ("project", its id), ("key", its id), or ("customer", "").
 
@@ -67,10 +68,7 @@ class Spending:
                 pooled.units[owner] += use.quantity
 
     def _pool(self, use: MonthlyUse, price: Price) -> _Pooled:
-        series = use.series
-        pool = Pool(
-            series.contract, series.price_version, series.model, price.meter, series.tier, price.price_class, use.period
-        )
+        pool = pool_of(use.series, price.meter, price.price_class, use.period)
         found = self._pools.get(pool)
         if found is None:
             found = self._pools[pool] = _Pooled(price)

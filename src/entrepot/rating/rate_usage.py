@@ -79,7 +79,8 @@ class Rater:
 
     def _more_of(self, reading: Reading, meter: str, price_class: str, cost_pico: Callable[[int], int]) -> int:
         """What the month costs more with the reading than before it."""
-        pool = pool_of(reading, meter, price_class, self._terms.contract(reading.series.contract).zone)
+        zone = self._terms.contract(reading.series.contract).zone
+        pool = pool_of(reading.series, meter, price_class, str(period_of(reading.hour, zone)))
         before = self.pooled.get(pool)
         if before is None:
             before = self._before(pool) or 0
@@ -87,7 +88,6 @@ class Rater:
         return cost_pico(after) - cost_pico(before)
 
 
-def pool_of(reading: Reading, meter: str, price_class: str, zone: str) -> Pool:
-    """What a reading is counted together with. meter, price_class: of its price. zone: of its contract."""
-    series, period = reading.series, str(period_of(reading.hour, zone))
+def pool_of(series: Series, meter: str, price_class: str, period: str) -> Pool:
+    """What usage of a series is counted together with. meter, price_class: of its price. period: its month."""
     return Pool(series.contract, series.price_version, series.model, meter, series.tier, price_class, period)

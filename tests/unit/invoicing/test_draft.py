@@ -7,13 +7,14 @@ import msgspec
 from entrepot.core.charges import Charge
 from entrepot.core.invoices import Invoice, InvoiceLine, TaxLine
 from entrepot.core.periods import Period, parse_instant
-from entrepot.core.tenancy import Customer
 from entrepot.core.terms import Minimum, Tax, Term
+from entrepot.core.world import WorldIndex
 from entrepot.invoicing.draft import draft
 from entrepot.invoicing.issue import draw_up, number_of
-from tests.support.billing import APRIL, MARCH, SERIES, contract
+from tests.support.billing import APRIL, MARCH, SERIES, contract, world
 
 PERIOD = Period(2024, 3)
+TERMS = WorldIndex(world())
 
 
 def charge(quantity: int, unit: int = 10**12, meter: str = "input_tokens", hour: int = MARCH, **changes: str) -> Charge:
@@ -96,12 +97,10 @@ def test_an_invoice_shows_its_sums() -> None:
         [charge(5, unit=10**9), charge(3, unit=15 * 10**8, meter="output_tokens")], contract("acme"), PERIOD, False
     )
     lines = [item.line for item in drafts]
-    paper = draw_up(
-        number_of(PERIOD, 12), PERIOD, contract("acme"), Customer("acme", "Acme Ltd"), lines, [], "half_up", APRIL
-    )
+    paper = draw_up(TERMS, contract("acme"), PERIOD, number_of(PERIOD, 12), APRIL, lines, [])
     assert paper is not None
     made, totals = paper
-    assert (made.number, made.customer_name, made.issued_at) == ("2024-03-000012", "Acme Ltd", "2024-04-01T00:00:00Z")
+    assert (made.number, made.customer_name, made.issued_at) == ("2024-03-000012", "Acme", "2024-04-01T00:00:00Z")
     assert [line.amount for line in made.lines] == ["0.01", "0.00"]
     assert (made.net, made.tax, made.total, made.residual) == ("0.01", "0.00", "0.01", "-0.0005")
     assert totals.residual_pico == -500_000_000
@@ -114,7 +113,7 @@ def drawn(
     since = parse_instant(begins, "Europe/Berlin")
     agreed = contract("acme", terms=terms, zone="Europe/Berlin", effective_from=since)
     lines = [item.line for item in draft([charge(charged, unit=10**10)], agreed, PERIOD, False)]
-    paper = draw_up("n", PERIOD, agreed, Customer("acme", "Acme"), lines, earlier, "half_up", APRIL)
+    paper = draw_up(TERMS, agreed, PERIOD, "n", APRIL, lines, earlier)
     return paper[0] if paper else None
 
 

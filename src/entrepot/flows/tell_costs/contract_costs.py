@@ -226,7 +226,8 @@ class ContractCosts:
         return table.price(series.model, reading.meter, series.tier, series.price_class)
 
     def _pool(self, reading: Reading, price: Price) -> Pool:
-        return pool_of(reading, price.meter, price.price_class, self._contract.zone)
+        month = str(period_of(reading.hour, self._contract.zone))
+        return pool_of(reading.series, price.meter, price.price_class, month)
 
 
 def _hour_part(reading: Reading, charge: Charge) -> UsedPart:
