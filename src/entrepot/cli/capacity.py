@@ -10,7 +10,7 @@ from entrepot.cli.command import add_command, add_group, period_of, progress, re
 from entrepot.cli.world import read_world_files
 from entrepot.core.errors import BadInput, NotFound
 from entrepot.core.periods import END_OF_TIME, parse_instant
-from entrepot.core.provisioned import GEOGRAPHIES, SizingRule, sizing_at
+from entrepot.core.provisioned import GEOGRAPHIES, SizingRule, nearest_units, sizing_at
 
 if TYPE_CHECKING:
     from entrepot.cli.command import Subparsers
@@ -134,6 +134,8 @@ def _simulate(args: argparse.Namespace) -> int:
 
     world = _world(args)
     rule = _rule(args, world)
+    for units in args.units or ():
+        _check_units(args, rule, units)
     traffic = PastTraffic(_events(args), rule)
     progress("")
     if not traffic.events:
@@ -155,6 +157,17 @@ def _simulate(args: argparse.Namespace) -> int:
     ]
     show(args, {"model": args.model, "period": args.period, "minutes": traffic.minutes, "fits": fits}, lines)
     return 0
+
+
+def _check_units(args: argparse.Namespace, rule: SizingRule, units: int) -> None:
+    """Nothing, when so many can be had. Raises: BadInput naming the nearest that can."""
+    nearest = nearest_units(rule, units)
+    if units not in nearest:
+        raise BadInput(
+            f"--units {units}: {args.model} is {args.geography} provisioned with at least {rule.minimum} units, in "
+            f"steps of {rule.step}; nearest is {' or '.join(map(str, nearest))}",
+            param="units",
+        )
 
 
 def _events(args: argparse.Namespace) -> "Iterator[UsageEvent]":

@@ -87,6 +87,14 @@ def units_for(rule: SizingRule, load_per_minute: int) -> int:
     return rule.minimum + -(-max(0, needed - rule.minimum) // rule.step) * rule.step
 
 
+def nearest_units(rule: SizingRule, units: int) -> tuple[int, ...]:
+    """The counts that can be had next to this one: itself alone, or the one below, if any, and the one above."""
+    if units < rule.minimum:
+        return (rule.minimum,)
+    below = units - (units - rule.minimum) % rule.step
+    return (below,) if below == units else (below, below + rule.step)
+
+
 def throughput_limit(counter: str, rule: SizingRule, units: int) -> Limit:
     """The limit of a deployment: a bucket that leaks at its throughput and holds burst_s of it."""
     drain = units * rule.input_tokens_per_minute

@@ -6,7 +6,15 @@ from itertools import pairwise
 from entrepot.core.capacity import ServedLimit
 from entrepot.core.catalog import Model
 from entrepot.core.periods import END_OF_TIME, MINUTE, Instant, format_instant
-from entrepot.core.provisioned import DEFAULT_SIZING, GEOGRAPHIES, SizingRule, UnitsFrom, sizing_at, throughput_limit
+from entrepot.core.provisioned import (
+    DEFAULT_SIZING,
+    GEOGRAPHIES,
+    SizingRule,
+    UnitsFrom,
+    nearest_units,
+    sizing_at,
+    throughput_limit,
+)
 from entrepot.core.tenancy import Deployment
 from entrepot.core.upgrades import models_of
 from entrepot.provisioning.draft import Declared, Draft
@@ -141,7 +149,7 @@ def _check_units(item: Declared[Deployment], model: Model, since: Instant, until
         when = f" from {format_instant(at)}" if at else ""
         if rule is None:
             item.fields.fault(f"{of} cannot be had{when}: no rule of the model is for that", "units")
-        elif units < rule.minimum or (units - rule.minimum) % rule.step:
+        elif units not in nearest_units(rule, units):
             known = "" if rule is not DEFAULT_SIZING else f" (model {model.id} declares no `provisioned` of its own)"
             item.fields.fault(
                 f"{units} units{when} are not possible: {of} has at least {rule.minimum}, in steps of "
