@@ -29,6 +29,7 @@ from tests.support.twins import kind, twins
 
 CORE = twins("entrepot.core.shortcuts")
 RELAY = twins("entrepot.relay.shortcuts")
+DIALECTS = twins("entrepot.dialects.shortcuts")
 
 BODIES = (
     b'{"model": "gpt-4", "messages": [{"role": "user", "content": "caf\xc3\xa9 \\"x\\" \\u00e9\\n"}], "stream": true}',
@@ -172,6 +173,13 @@ def test_what_stands_in_a_long_text() -> None:
         for piece in (b'"', b"\\", b"\\n", b"\\u00e9", b"\0", b"\x1f", b"\x7f", "é".encode()):
             body = b'{"model":"m","messages":"' + letters[:at] + piece + letters[at:] + b'"}'
             assert (dialect_shortcuts.asked_for(body) is not None) == (compiled and is_json(body)), body
+
+
+@given(body=st.lists(st.sampled_from([b",", b"[", b"{", b"words", b"\0"])).map(b"".join), most=st.integers(-1, 50))
+def test_how_many_values_there_may_be(body: bytes, most: int) -> None:
+    values = sum({",": 1, "[": 4, "{": 4}.get(letter, 0) for letter in body.decode())
+    for shortcuts in DIALECTS:
+        assert shortcuts.has_more_values(body, most) == (values > most)
 
 
 def is_json(body: bytes) -> bool:

@@ -5,7 +5,17 @@ from typing import Any
 import msgspec
 
 
-class EstimatedBody(msgspec.Struct, gc=False):
+class AnswerAsked(msgspec.Struct, gc=False):
+    """How much of an answer a request asks for."""
+
+    max_completion_tokens: int | None = None
+    max_tokens: int | None = None
+    max_output_tokens: int | None = None
+    n: int | None = None
+    best_of: int | None = None
+
+
+class EstimatedBody(AnswerAsked, gc=False):
     """What counts of a request. The same for all that are JSON."""
 
     messages: list[Any] = []
@@ -18,11 +28,7 @@ class EstimatedBody(msgspec.Struct, gc=False):
     functions: msgspec.Raw = msgspec.Raw(b"")
     response_format: msgspec.Raw = msgspec.Raw(b"")
     text: msgspec.Raw = msgspec.Raw(b"")
-    max_completion_tokens: int | None = None
-    max_tokens: int | None = None
-    max_output_tokens: int | None = None
-    n: int | None = None
-    best_of: int | None = None
 
 
 decode_estimated = msgspec.json.Decoder(EstimatedBody).decode
+decode_answer_asked = msgspec.json.Decoder(AnswerAsked).decode

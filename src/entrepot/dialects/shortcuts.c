@@ -629,10 +629,28 @@ static PyObject *answered(PyObject *Py_UNUSED(module), PyObject *body)
                        });
 }
 
+static PyObject *has_more_values(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
+{
+    if (count != 2 || !PyBytes_CheckExact(arguments[0]))
+        return PyErr_Format(PyExc_TypeError, "a body, which is bytes, and a number are needed");
+    long long most = PyLong_AsLongLong(arguments[1]), values = 0;
+    if (most == -1 && PyErr_Occurred())
+        return NULL;
+    for (const char *mark = ",[{"; *mark; mark++) {
+        At at = start_of(arguments[0]), end = end_of(arguments[0]);
+        while (values <= most && (at = memchr(at, *mark, end - at))) {
+            values += *mark == ',' ? 1 : 4;
+            at++;
+        }
+    }
+    return PyBool_FromLong(values > most);
+}
+
 static PyMethodDef functions[] = {
     {"asked_for", asked_for, METH_O, NULL},
     {"answered", answered, METH_O, NULL},
     {"text_meters", text_meters, METH_O, NULL},
+    {"has_more_values", (PyCFunction)(void (*)(void))has_more_values, METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL},
 };
 

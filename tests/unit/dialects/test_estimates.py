@@ -1,6 +1,7 @@
 """What a request is estimated to use."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -51,6 +52,16 @@ def estimate(operation: str = "chat", tokenizer: str = "", **fields: Any) -> Est
     count = TOKENIZERS.counter(tokenizer) or bytes_of
     row = OPERATIONS[operation]
     return estimate_of(row, row.read(body, b""), body, CONTEXT, count)
+
+
+def noting(counted: list[int]) -> Callable[[str], int]:
+    """Counts a token for four characters, and notes how many characters it was given."""
+
+    def count(text: str) -> int:
+        counted.append(len(text))
+        return len(text) // 4
+
+    return count
 
 
 def user(content: Any) -> list[dict[str, Any]]:
@@ -148,3 +159,39 @@ def test_each_operation_has_its_prompt_where_it_is(operation: str, fields: dict[
 def test_what_cannot_be_read_is_left_to_the_upstream() -> None:
     for fields in ({"messages": "no list"}, {"messages": user("hi"), "max_tokens": "many"}):
         assert estimate(**fields) == Estimate(0, CONTEXT, CONTEXT, CONTEXT, is_guess=True)
+
+
+def test_a_long_text_is_counted_in_pieces_and_no_further_than_its_context() -> None:
+    counted: list[int] = []
+    count = noting(counted)
+
+    def prompt(operation: str, **fields: Any) -> int:
+        counted.clear()
+        row, body = OPERATIONS[operation], json.dumps({"model": "m", **fields}).encode()
+        return estimate_of(row, row.read(body, b""), body, CONTEXT, count).prompt_tokens
+
+    assert prompt("chat", messages=user("words " * 500_000)) == CONTEXT
+    assert sum(counted) < 2**18 + 100
+    assert prompt("embeddings", input="words " * 500_000) >= 500_000 * 6 // 4
+    assert 300_000 * 4 <= sum(counted) < 300_000 * 4 + 2**18
+    assert max(counted) == 2**18
+
+
+@pytest.mark.parametrize("many", [[], {}, 7, [7, "é"]])
+def test_what_is_made_of_very_many_values_is_counted_by_its_bytes_and_never_decoded(many: Any) -> None:
+    body = json.dumps({"model": "m", "input": [many] * 400_000, "max_output_tokens": 5}).encode()
+    for name, prompt in (("embeddings", len(body)), ("responses", CONTEXT)):
+        row, counted = OPERATIONS[name], list[int]()
+        found = estimate_of(row, row.read(body, b""), body, CONTEXT, noting(counted))
+        assert (found.prompt_tokens, found.prompt_tokens_max, found.is_guess) == (prompt, prompt, False)
+        assert counted == []
+
+
+def test_as_many_numbers_as_anybody_takes_are_counted_one_by_one() -> None:
+    numbers = list(range(1_000_000, 1_290_000))
+    assert estimate("embeddings", input=numbers).prompt_tokens == len(numbers)
+
+
+def test_a_large_picture_is_no_text() -> None:
+    picture = [{"type": "text", "text": "hi"}, {"type": "image_url", "image_url": {"url": "data:x" * 500_000}}]
+    assert estimate(messages=user(picture), max_tokens=1).prompt_tokens < 20
