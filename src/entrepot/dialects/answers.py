@@ -116,3 +116,9 @@ class Answers:
     may_be_text: bool = False
     relays_bytes: bool = False
     event_bytes_max: int = 8 * MIB
+
+    def need_no_json(self, media_type: bytes) -> bool:
+        """Whether a whole answer of this media type may be something else than JSON, of which nothing is read."""
+        if self.relays_bytes:
+            return media_type != b"application/json"
+        return self.may_be_text and media_type.startswith(b"text/")

@@ -12,7 +12,7 @@ from entrepot.core.periods import SECOND
 from tests.support.fed_stream import HEAD, chunk
 from tests.support.gateway import KEY, Gateway, deployment, eventually, running_gateway, target
 from tests.support.memory_log import ManualClock
-from tests.support.recording_upstream import PLAIN, whole
+from tests.support.recording_upstream import PLAIN, recording, whole
 from tests.support.requests import Reply, ask, chat, read_until
 
 ASKING = {"Authorization": f"Bearer {KEY}", "x-entrepot-timing": "1"}
@@ -99,6 +99,15 @@ def test_a_stream_says_it_twice_at_its_head_and_as_a_comment_before_its_end() ->
     assert durations == head | {"relay": 30, "log": 3, "total": 53}
     assert meters == {"input-tokens": "1", "output-tokens": "2"}
     assert all(json.loads(block.removeprefix("data: ")) for block in blocks[:-3])
+
+
+def test_in_sound_nothing_is_put() -> None:
+    sound = whole(b"\0" * 1000).replace(b"application/json", b"audio/mpeg")
+    with running_gateway() as gateway, recording(gateway, sound) as upstream:
+        gateway.serve(deployment("speech", target(upstream.base_url), operations=("speech",)))
+        reply = ask(gateway, b'{"model":"speech","input":"hi"}', path="/v1/audio/speech", headers=ASKING)
+    assert list(told(reply.headers["server-timing"])[0]) == ["identity", "route", "connect", "upstream", "total"]
+    assert reply.body == b"\0" * 1000
 
 
 def test_a_refusal_says_what_there_is() -> None:

@@ -87,6 +87,15 @@ def test_unknown_fields_beside_a_text_to_speak_and_whatever_is_called_sound(gate
     assert (reply.status, reply.headers["content-type"], reply.body) == (200, "audio/x-new", sound)
 
 
+def test_sound_that_begins_as_json_does(gateway: Gateway) -> None:
+    sound = b"{\0" * 1000
+    answer = b"HTTP/1.1 200 OK\r\nContent-Type: audio/pcm\r\nContent-Length: 2000\r\n\r\n" + sound
+    body = b'{"model":"any","input":"hi"}'
+    _, reply = exchanged(gateway, "/v1/audio/speech", "speech", body, answer)
+    assert (reply.status, reply.headers["content-type"], reply.body) == (200, "audio/pcm", sound)
+    assert gateway.usage().meters == {"characters": 2}
+
+
 def test_unknown_parts_of_a_form(gateway: Gateway) -> None:
     answered = b'{"text":"hi",' + ODD + b',"usage":{"type":"duration","seconds":3}}'
     path, kind = "/v1/audio/transcriptions", "multipart/form-data; boundary=cut"

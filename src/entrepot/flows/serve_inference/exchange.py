@@ -173,7 +173,7 @@ class Exchange:
         self._head, self._body = head, body
         answers = self._operation.answers
         said = answers.whole(body)
-        if said is None and answers.may_be_text and head.media_type.startswith(b"text/"):
+        if said is None and answers.need_no_json(head.media_type):
             said = Said()
         if said is None:
             self._give_up(UpstreamFailed("The upstream's answer is not JSON."), answered=True)
@@ -384,7 +384,8 @@ class Exchange:
             self._send_error()
 
     def _send_answer(self) -> None:
-        if self._operation.answers.may_be_text:
+        answers = self._operation.answers
+        if answers.may_be_text or answers.relays_bytes:
             self._client.answer(self._head.status, self._body, self._head.content_type)
         else:
             self._client.answer(self._head.status, self._body)
