@@ -41,7 +41,7 @@ def _head(pattern: bytes, *, to_the_end: bool = False) -> Callable[[bytes], bool
 def _twice(rest: bytes) -> bool:
     head = re.split(rb"\r\n\r\n", rest, maxsplit=1)[0].lower()
     names = [line.partition(b":")[0] for line in head.split(b"\r\n")[1:]]
-    once = {b"host", b"content-length", b"transfer-encoding", b"authorization", b"api-key", b"connection", b"expect"}
+    once = {b"host", b"content-length", b"transfer-encoding", b"authorization", b"api-key", b"expect"}
     return any(names.count(name) > 1 for name in once)
 
 

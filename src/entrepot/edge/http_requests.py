@@ -91,8 +91,13 @@ class RequestHead:
 
     def field(self, name: bytes) -> bytes:
         """The value of any field, or b""; looked for only now, since few requests are asked for it."""
-        found = re.search(rb"\r\n" + re.escape(name) + rb":[ \t]*+([^\r]*)", self.text, re.IGNORECASE)
+        found = re.search(_line_of(name), self.text, re.IGNORECASE)
         return found[1].rstrip() if found else b""
+
+    def words(self, name: bytes) -> set[bytes]:
+        """The words of a field that is a list, of all its lines, in lower case."""
+        lines = re.findall(_line_of(name), self.text, re.IGNORECASE)
+        return {word.strip().lower() for word in b",".join(lines).split(b",")}
 
 
 class Request:
@@ -267,6 +272,10 @@ class RequestReader:
             raise Refusal(413, f"The request's body is larger than {limit} bytes.", head.path)
 
 
+def _line_of(name: bytes) -> bytes:
+    return rb"\r\n" + re.escape(name) + rb":[ \t]*+([^\r]*)"
+
+
 def _in_origin_form(text: bytes) -> bytes:
     """The head with its target as a path, where it came as a whole address: of the host that Host names, no other.
 
@@ -279,16 +288,22 @@ def _in_origin_form(text: bytes) -> bytes:
 
 
 def _fields_of(text: bytes) -> dict[bytes, bytes]:
-    """The fields of _READ in a head, by lower-case name. Raises: Refusal for one that is there twice."""
+    """The fields of _READ in a head, by lower-case name. Connection is a list, and so may take several lines.
+
+    Raises: Refusal for any other that is there twice.
+    """
     fields: dict[bytes, bytes] = {}
     for line in text.split(b"\r\n")[1:]:
         if line[0] in _INITIALS:
             name, _, value = line.partition(b":")
             name = name.lower()
             if name in _READ:
+                value = value.strip(b" \t")
                 if name in fields:
-                    raise Refusal(400, "A header field was sent twice that may be sent only once.")
-                fields[name] = value.strip(b" \t")
+                    if name != b"connection":
+                        raise Refusal(400, "A header field was sent twice that may be sent only once.")
+                    value = fields[name] + b"," + value
+                fields[name] = value
     return fields
 
 

@@ -109,6 +109,7 @@ class InferenceApi:
     def admit(self, head: RequestHead, connection: ClientConnection) -> bool:
         """Whether the body of a request is worth reading: it has a route that looks at it, and its caller is known."""
         call = self._begin(head, connection)
+        call.close_after()  # If it is refused here: of the body, which is not read, nobody knows where it ends.
         try:
             found = self._find(head, call)
             if found.route.kind in _WITHOUT_BODY:

@@ -177,7 +177,7 @@ class InferenceCall:
         ended_at = self._desk.now()
         if self._tier and self._sends_events:
             events = with_tier(events, self._tier)
-        if self.marks is not None and self.marks.timed:
+        if self.marks is not None and self.marks.timed and self._sends_events:
             events = timing_comment(self.at, self.stages, self.usage, ended_at, self._cost) + events
         if not self._takes_chunks:
             self._connection.write(events)
@@ -221,6 +221,10 @@ class InferenceCall:
         self._connection.write(accepting_head(accept, protocol, self._fields("")))
 
     # ---- as the answer of any route
+
+    def close_after(self) -> None:
+        """The connection ends with the answer, which says so."""
+        self._keep = False
 
     def reply(self, status: int, media_type: str, body: bytes, fields: str = "") -> None:
         """A whole answer of any kind."""

@@ -18,11 +18,10 @@ _BETA = re.compile(rb"[!-~ ]{1,200}")
 
 def asks_for_websocket(head: RequestHead) -> bool:
     """Whether a request is one for a WebSocket of the version we know."""
-    words = {word.strip().lower() for word in head.field(b"connection").split(b",")}
     return (
         head.takes_chunks
         and head.field(b"upgrade").lower() == b"websocket"
-        and b"upgrade" in words
+        and b"upgrade" in head.words(b"connection")
         and head.field(b"sec-websocket-version") == VERSION
     )
 

@@ -105,6 +105,8 @@ def test_what_comes_while_one_is_answered_is_kept() -> None:
         (("Connection: close",), False),
         (("Connection: Keep-Alive, Close",), False),
         (("Connection: x",), True),
+        (("Connection: TE", "TE: trailers", "connection: close"), False),
+        (("Connection: TE", "Connection: x"), True),
     ],
 )
 def test_whether_the_connection_stays_open(lines: tuple[str, ...], keep_alive: bool) -> None:
