@@ -238,7 +238,7 @@ class Attempt:
     def on_broken(self, broken: Broken) -> None:
         """Sends once more if a kept connection had gone stale: the upstream closed it just as we used it."""
         self._connection = None
-        if broken.reason == "closed" and broken.reused and not broken.answered:
+        if broken.was_stale:
             self._lane.lend(self, fresh=True)
         else:
             self._fail(_REASONS[broken.reason], answered=broken.answered)

@@ -11,7 +11,9 @@ _BAD = 400
 class Check:
     """Tells once whether an answer came that is no refusal; nothing, when it is cancelled before."""
 
-    __slots__ = ("_connection", "_good", "_request", "_tell")
+    __slots__ = ("_connection", "_good", "_lane", "_request", "_tell")
+
+    _lane: Lane
 
     def __init__(self, request: bytes, tell: Callable[[bool], None]) -> None:
         self._request = request
@@ -21,6 +23,7 @@ class Check:
 
     def start(self, lane: Lane) -> None:
         """Asks; the answer may come before this returns."""
+        self._lane = lane
         lane.lend(self)
 
     def cancel(self) -> None:
@@ -69,9 +72,11 @@ class Check:
         self._end(good=self._good)
 
     def on_broken(self, broken: Broken) -> None:
-        """The answer did not come, or not all of it."""
-        del broken
-        self._end(good=False)
+        """The answer did not come, or not all of it. It is asked for once more if a kept connection had gone stale."""
+        if broken.was_stale:
+            self._lane.lend(self, fresh=True)
+        else:
+            self._end(good=False)
 
     def _end(self, *, good: bool) -> None:
         self._connection = None

@@ -41,6 +41,11 @@ class Broken(NamedTuple):
     answered: bool
     reused: bool
 
+    @property
+    def was_stale(self) -> bool:
+        """Whether it is only that a kept connection was closed just as it was used: a fresh one may do."""
+        return self.reason == "closed" and self.reused and not self.answered
+
 
 class Borrower(Protocol):
     """Who asked for a connection; hears exactly one of these, perhaps before Lane.lend returns."""

@@ -9,7 +9,8 @@ import pytest
 from entrepot.core.log_records import Admitted, Attempted, AttemptEnded, UsageRecorded
 from entrepot.core.upstream_rules import HealthRules, PoolRules, UpstreamRules
 from tests.scripted_upstream import ScriptedUpstream
-from tests.support.gateway import Gateway, deployment, eventually, running_gateway, target
+from tests.support.gateway import WAIT_S_MAX, Gateway, deployment, eventually, running_gateway, target
+from tests.support.recording_upstream import whole
 from tests.support.requests import ask, chat, read_until, request_bytes
 from tests.support.usage_rows import row
 
@@ -238,6 +239,33 @@ def test_checks_eject_what_is_not_well_and_bring_it_back(gateway: Gateway) -> No
     assert [state_after(6), state_after(10)] == ["open", "closed"]
     assert ask(gateway, chat("hi")).status == 200
     assert (len(first.served), first.connections) == (1, 1)
+
+
+def test_a_check_for_which_a_kept_connection_had_gone_stale_is_made_on_a_fresh_one(gateway: Gateway) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+        gateway.serve(
+            deployment("chat", target(url, "first"), target(gateway.upstream.base_url, "second")),
+            first=UpstreamRules(health=HealthRules(check_path="/models", check_every_ms=1000)),
+        )
+        [endpoint] = [item for item in gateway.flow.ways.fleet.endpoints.values() if item.upstream == "first"]
+        begin = gateway.api.now()
+        gateway.do(partial(gateway.flow.sweep, begin))
+        connection, _ = listener.accept()
+        for second in range(1, 4):
+            with connection:
+                read_until(connection, b"\r\n\r\n")
+                connection.sendall(whole(b"{}"))
+                eventually(lambda: not gateway.flow._checks._running)
+                gateway.do(partial(gateway.flow.sweep, begin + second * 1_000_000))
+                read_until(connection, b"\r\n\r\n")
+            listener.settimeout(WAIT_S_MAX)
+            connection, _ = listener.accept()
+        with connection:
+            read_until(connection, b"\r\n\r\n")
+            connection.sendall(whole(b"{}"))
+            eventually(lambda: not gateway.flow._checks._running)
+        assert endpoint.health.state == "closed"
 
 
 def test_a_check_without_an_answer_has_failed_when_the_next_is_due(gateway: Gateway) -> None:
