@@ -15,7 +15,7 @@ from entrepot.adapters.memory.disk import no_fault
 from entrepot.adapters.usage_sink import connect_usage_sink
 from entrepot.core.errors import BadInput, UsageLogUnavailable
 from entrepot.core.log_records import InstanceLost, Progressed, WorldApplied, encode_record
-from entrepot.core.log_wire import ACK, NACK, STATE, MessageReader, batch, hello, read_ack, read_nack
+from entrepot.core.log_wire import ACK, NACK, STATE, MessageReader, batch, hello, read_ack, read_nack, state
 from entrepot.core.segments import frame
 from entrepot.ports.event_log import Told
 from tests.support.log_installation import ROOM_BYTES, Ends, Installation, full, play
@@ -90,6 +90,28 @@ def test_a_client_with_nothing_at_stake_hears_of_a_refusal_too() -> None:
             await home.until(lambda: home.records() == [numbered(0)])
             for sink in (busy, idle, late):
                 await sink.close()
+
+    play(story)
+
+
+def test_what_is_settled_in_the_turn_in_which_the_log_becomes_unavailable_fails_at_once() -> None:
+    """Others' records were refused; nothing of this gateway's was on its way, so that nothing of it is."""
+
+    async def story(home: Installation) -> None:
+        async with home.server():
+            sink = await connect_usage_sink(home.path, "g1", lambda: None)
+            ends = Ends()
+            sink.append(numbered(0))
+            ends.settle(sink, 1)
+            sink.data_received(state(False, "the disk is full"))
+            await asyncio.sleep(0)
+            assert (ends.ended, sink.owed, sink._hoarded_bytes > 0) == ([(1, "failed")], 1, True)
+            sink.data_received(state(True, ""))
+            ends.settle(sink, 2)
+            await home.until(lambda: len(ends.ended) == 2)
+            assert (ends.ended[1], sink.owed) == ((2, "done"), 0)
+            assert home.records() == [numbered(number) for number in range(3)]
+            await sink.close()
 
     play(story)
 

@@ -14,11 +14,14 @@ from entrepot.adapters.log_client import SocketEventLog
 from entrepot.adapters.usage_sink import connect_usage_sink
 from entrepot.core.errors import UsageLogUnavailable
 from entrepot.core.log_records import InstanceLost, LogRecord, encode_record
+from entrepot.core.log_wire import MessageReader, batch, hello, read_ack
 from entrepot.core.segments import frame
+from entrepot.edge import log_api
 from entrepot.edge.group_commit import Batch
 from entrepot.ports.event_log import Told
 from tests.support.log_installation import Ends, Installation, play
 from tests.support.log_records import numbered
+from tests.support.requests import read_to_end
 
 
 def test_done_means_durable() -> None:
@@ -250,6 +253,35 @@ def test_what_was_sent_before_stopping_is_answered() -> None:
         await home.until(lambda: ends.lost == 1)
         assert ends.ended == [(number, "done") for number in range(50)]
         assert len(home.records()) == 50
+
+    play(story)
+
+
+def test_stopping_waits_until_who_is_there_has_read_the_last_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_api, "GOODBYE_S_MAX", 60.0)
+
+    async def story(home: Installation) -> None:
+        async with home.server() as server:
+            early = await connect_usage_sink(home.path, "", lambda: None)
+            await early.close()
+            await home.until(lambda: not server._connections)
+            with socket.socket(socket.AF_UNIX) as client:
+                await asyncio.to_thread(client.connect, home.path)
+                await home.until(lambda: len(server._connections) == 1)
+                [connection] = server._connections
+                client.sendall(hello(""))
+                sequence = 0
+                while not connection._transport.get_write_buffer_size():  # It reads nothing yet.
+                    sequence += 1
+                    client.sendall(batch(0, sequence, [frame(encode_record(numbered(sequence)))]))
+                    await asyncio.sleep(0)
+                stopping = asyncio.create_task(server.stop())
+                for _ in range(100):
+                    await asyncio.sleep(0)
+                assert not stopping.done()
+                read = await asyncio.to_thread(read_to_end, client)
+                await stopping
+                assert read_ack(MessageReader().feed(read)[-1].body) == len(home.records()) == sequence
 
     play(story)
 

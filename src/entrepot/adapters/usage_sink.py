@@ -224,6 +224,7 @@ class SocketUsageSink(asyncio.Protocol):
                 self._send()
             else:
                 _events.error("usage_log_unavailable reason=%s", reason)
+                self._keep_unsent()
             if not self.welcomed.done():
                 self.welcomed.set_result(None)
 
@@ -254,6 +255,14 @@ class SocketUsageSink(asyncio.Protocol):
         for sent in refused:
             for waiter in sent.settled:
                 _tell(waiter, durable=False)
+
+    def _keep_unsent(self) -> None:
+        """Fails what was settled and is not on its way, so that no refusal of it will come; it is sent later."""
+        settled, self._settled = self._settled, []
+        self._owed += len(settled)
+        self._hoard(sum(map(len, self._frames)))
+        for waiter in settled:
+            _tell(waiter, durable=False)
 
     def _wait_no_more(self) -> None:
         """Lets close go on, if it waits."""

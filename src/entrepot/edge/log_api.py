@@ -156,6 +156,7 @@ class LogServer:
     def joined(self, connection: LogConnection) -> None:
         """A connection was made."""
         self._connections.add(connection)
+        self._deserted.clear()
 
     def greeted(self, connection: LogConnection) -> None:
         """The client has said who it is; it is welcomed once its name is on the list."""
