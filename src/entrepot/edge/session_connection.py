@@ -14,8 +14,8 @@ class SessionConnection(asyncio.Protocol):
         self._api = api
         self._talk: Talk | None = talk
         self._paused = False
-        self._unsent = 0
-        self._since = 0.0
+        self._unsent = 0  # What was waiting for the client at the last sweep,
+        self._since = 0.0  # and since when that has been as much.
         self._transport: asyncio.Transport
         self.early = b""  # What the client sent before it could know that it may.
 
@@ -39,7 +39,6 @@ class SessionConnection(asyncio.Protocol):
     def end(self) -> None:
         """Ends the connection once everything is written."""
         self._talk = None
-        self._since = 0.0
         self._transport.close()
 
     # ---- what the process calls

@@ -209,7 +209,7 @@ class Session:
             self._end("client_left", PROTOCOL_ERROR, str(error))
             return
         close = next((piece for piece in pieces if piece.kind == CLOSE and piece.ends), None)
-        if close is not None:
+        if close is not None and not self._from_upstream.is_closed:  # Else it answers the upstream's, and goes there.
             if close.begins:
                 self._hang_up(data[: close.at])
                 return
