@@ -6,7 +6,7 @@ from entrepot.adapters.sql.books import open_books
 from entrepot.compose.worker import keep_folding
 from entrepot.core.errors import UsageLogUnavailable
 from entrepot.core.log_records import InstanceLost, LogRecord, Marked
-from entrepot.core.periods import HOUR, MINUTE, Instant, hour_of
+from entrepot.core.periods import DAY, HOUR, MINUTE, Instant, hour_of
 from entrepot.ports.event_log import Position
 from tests.support.billing import APRIL, MARCH, ListLog, admitted, applied, prices, version, world
 from tests.support.budgets import KeptStandings
@@ -93,6 +93,42 @@ def test_a_worker_that_cannot_read_all_of_the_log_appends_nothing() -> None:
     assert len(log.records) == 3
     assert waits[0] == 0
     assert min(waits[1:]) > 0
+
+
+class SetClock:
+    """A clock that goes on by five minutes each time it is asked, and is set as it is told: {how often asked: by}."""
+
+    def __init__(self, at: Instant, sets: dict[int, Instant]) -> None:
+        self._at, self._sets, self._asked = at, sets, 0
+
+    def now(self) -> Instant:
+        """See ports.clock."""
+        self._asked += 1
+        self._at += 5 * MINUTE + self._sets.get(self._asked, 0)
+        return self._at
+
+
+def marks_by(clock: SetClock) -> list[Instant]:
+    log = ListLog([applied(WORLD)])
+    stop = pauses(60)
+    keep_folding(open_books(":memory:"), log, log, Silent(), clock, lambda _: next(stop), KeptStandings(), print)
+    return [record.at for record in log.records if isinstance(record, Marked)]
+
+
+def test_a_clock_that_leaps_ahead_for_a_while_marks_nothing_there() -> None:
+    """All hours until then would be complete: provisioned units of seventy years are counted in one go."""
+    leap = 70 * 365 * DAY
+    marks = marks_by(SetClock(MARCH, {20: leap, 28: -leap}))
+    assert max(marks) < MARCH + 2 * DAY
+    assert max(marks) > MARCH + 4 * HOUR  # It went on behind the leap.
+
+
+def test_a_clock_that_stays_ahead_is_believed_after_an_hour() -> None:
+    """As when the worker was down for a month, or a machine began with the year 1970."""
+    marks = marks_by(SetClock(MARCH, {20: 30 * DAY}))
+    first = next(at for at in marks if at > MARCH + 30 * DAY)
+    assert all(at < MARCH + 4 * HOUR for at in marks[: marks.index(first)])
+    assert first >= MARCH + 30 * DAY + HOUR
 
 
 def test_the_worker_marks_at_its_start_and_then_each_hour() -> None:

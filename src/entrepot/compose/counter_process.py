@@ -3,8 +3,8 @@
     python -m entrepot.compose.counter_process --home DIR
 
 Prints one line, `{"ready":true,"socket":…,"pid":…}`, once it serves. Its counters are in memory: gateways tell what
-they know when they connect to the next one (core.shared_counters). SIGTERM and SIGINT end it with 0. It ends with 1 and
-one line on stderr when another one serves already.
+they know when they connect to the next one (core.shared_counters). SIGTERM and SIGINT end it with 0, and so does a clock that is set
+back: the next one begins with the time as it is. It ends with 1 and one line on stderr when another one serves already.
 """
 
 import argparse
@@ -22,6 +22,7 @@ import uvloop
 
 from entrepot.adapters.clocks import SystemClock
 from entrepot.compose.processes import say_ready
+from entrepot.compose.set_clocks import SetBack
 from entrepot.compose.settings import load_settings
 from entrepot.compose.socket_paths import short_path
 from entrepot.core.errors import EntrepotError, StartFailed
@@ -29,7 +30,10 @@ from entrepot.core.shared_counters import SharedCounters
 from entrepot.edge.counter_api import CounterConnection
 
 _EPOCH_BYTES = 8
-_SWEEP_S = 60.0
+_LOOK_S = 0.25
+_LOOKS_PER_SWEEP = 240
+
+_log = logging.getLogger("entrepot.counters")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -60,10 +64,16 @@ async def serve(path: Path) -> None:
     gc.collect()
     gc.freeze()
     say_ready(socket=str(path))
+    set_back, looks = SetBack(clock), 0
     while not stopping.is_set():
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stopping.wait(), _SWEEP_S)
-        counters.sweep(clock.now())
+            await asyncio.wait_for(stopping.wait(), _LOOK_S)
+        looks += 1
+        if looks % _LOOKS_PER_SWEEP == 0:
+            counters.sweep(clock.now())
+        if set_back.look():
+            _log.warning("clock_set_back; other counters begin, with what gateways know of these")
+            break
     server.close()
 
 

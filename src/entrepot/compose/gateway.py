@@ -4,7 +4,7 @@
 
 Prints one line, `{"ready":true,"url":…,"pid":…}`, once it listens; several may listen on one port, or on sockets that
 they inherit. `{"outgrown":true}` follows where a later snapshot needs what only a start can make ready without stopping
-answers: another process should take its place. SIGTERM and SIGINT: takes no new requests, lets running answers end for
+answers, or where the machine's clock was set back: another process should take its place. SIGTERM and SIGINT: takes no new requests, lets running answers end for
 as long as `drain_seconds` says, and ends with 0. SIGQUIT: another process has taken its place, so it does the same
 without hurry: connections that are open are served once more, and it has `reload_drain_seconds`. SIGHUP: reads
 certificate and upstream keys again. When the log process is gone nothing may be served: it ends its answers and ends
@@ -44,6 +44,7 @@ from entrepot.compose.gateway_doors import Doors, first_of
 from entrepot.compose.processes import say_outgrown, say_ready
 from entrepot.compose.server_tls import ServerTls, server_tls
 from entrepot.compose.settings import Address, Settings, load_settings
+from entrepot.compose.set_clocks import SetBack
 from entrepot.compose.socket_paths import short_path
 from entrepot.compose.tokens import internal_token
 from entrepot.compose.upstream_keys import KeyWatch, upstream_keys
@@ -52,6 +53,7 @@ from entrepot.compose.usage_log import connect_usage_sink
 from entrepot.core.errors import BadInput, EntrepotError, SnapshotRefused
 from entrepot.core.identifiers import key_digest
 from entrepot.core.log_records import InstanceBegan
+from entrepot.core.periods import SECOND
 from entrepot.core.turns import at_once
 from entrepot.edge.access_log import AccessLog
 from entrepot.edge.client_connection import ClientLimits
@@ -66,6 +68,7 @@ from entrepot.relay.upstream import UpstreamLimits, UpstreamPool
 SWEEP_S = 0.25
 SWEEPS_PER_TICK = 4
 TURN_S = 0.002  # Of the event loop, that reading a snapshot may take at a time.
+REPLACED_S_MAX = 90.0  # Longer than others take to get ready.
 
 # Requests leave no circles behind, so there is little to find; Python's own 700 looks through those that are open
 # after every few dozen of them, which was a tenth of the gateway's time.
@@ -147,8 +150,11 @@ async def _serve(settings: Settings, address: Address, inherited: Sequence[socke
     doors = Doors(api, tls)
     await doors.open(address, inherited)
     _spare_the_collector()
-    ticking = _tick(loop, api, pool, flow, sink, tls, stores, keys)
-    timers = [loop.create_task(ticking), loop.create_task(follower.follow())]
+    timers = [
+        loop.create_task(_tick(loop, api, pool, flow, sink, tls, stores, keys)),
+        loop.create_task(follower.follow()),
+        loop.create_task(_mind_the_clock(SetBack(clock), stopping, replaced)),
+    ]
     for timer in timers:
         timer.add_done_callback(partial(_stop_without_timer, stopping))
     say_ready(url=doors.address.url_with("https" if tls else "http"))
@@ -220,6 +226,23 @@ async def _tick(
             api.report.publish(api.now())
             _follow(tls)
             stores.tick()
+
+
+async def _mind_the_clock(clock: SetBack, stopping: asyncio.Event, replaced: asyncio.Event) -> None:
+    """Has this process replaced once the machine's clock was set back; where nobody does that, it ends its answers."""
+    loop = asyncio.get_running_loop()
+    while True:
+        back = clock.look()
+        if back:
+            _log.warning("clock_set_back by_s=%d; another gateway has to take the place of this one", back // SECOND)
+            say_outgrown()
+            loop.call_later(REPLACED_S_MAX, _stop_unless, replaced, stopping)
+        await asyncio.sleep(SWEEP_S)
+
+
+def _stop_unless(replaced: asyncio.Event, stopping: asyncio.Event) -> None:
+    if not replaced.is_set():
+        stopping.set()
 
 
 def _stop_without_timer(stopping: asyncio.Event, timer: asyncio.Task[None]) -> None:

@@ -23,7 +23,7 @@ from entrepot.compose.usage_log import open_log_reader
 from entrepot.core.budgets import Standings
 from entrepot.core.errors import EntrepotError, UsageLogUnavailable
 from entrepot.core.log_records import Marked
-from entrepot.core.periods import MINUTE, SECOND, Instant, hour_of
+from entrepot.core.periods import DAY, HOUR, MINUTE, SECOND, Instant, hour_of
 from entrepot.flows.resolve_usage import resolve_usage
 from entrepot.flows.tell_budgets import tell_budgets
 from entrepot.flows.weigh_budgets import Scales
@@ -37,6 +37,8 @@ from entrepot.workers import Fold
 # A request's record is in the log within a flush or two of its admission, or its gateway is dead; a minute is ample.
 MARK_LAG_US = MINUTE
 ASK_EVERY_US = SECOND
+LEAP_US = DAY  # A mark that is further from the last one
+BELIEVED_AFTER_US = HOUR  # waits for so long.
 _IDLE_S = 0.2
 _TELL_S = 1.0
 
@@ -123,6 +125,7 @@ class _Chores:
         self._asked_at: Instant = 0
         self._answered_after: Instant = 0
         self._marked: Instant = 0
+        self._leapt_at: Instant | None = None
 
     def do(self) -> int:
         """How many records were appended that the fold waits for."""
@@ -137,9 +140,19 @@ class _Chores:
 
     def _mark(self, at: Instant) -> None:
         """Marks at the start, and when an hour is over; within an hour a mark would complete nothing."""
-        if hour_of(at) != hour_of(self._marked):
+        if hour_of(at) != hour_of(self._marked) and self._is_believed(at):
             self._log.append([Marked(at=at)])
             self._marked = at
+
+    def _is_believed(self, at: Instant) -> bool:
+        """A clock may leap far ahead by mistake, and a mark is for ever: it waits whether the clock stays there."""
+        marked = self._books.watermark()
+        if not marked or at - marked <= LEAP_US:
+            self._leapt_at = None
+            return True
+        if self._leapt_at is None or at < self._leapt_at:
+            self._leapt_at = at
+        return at - self._leapt_at >= BELIEVED_AFTER_US
 
     def _resolve(self, now: Instant) -> int:
         """Asking takes a tenth of the worker's time at most, however slowly upstreams answer."""

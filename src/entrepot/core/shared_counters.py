@@ -114,8 +114,11 @@ class _Kept:
         self.place = -1
 
     def restore(self, limit: Limit, claim: State, at: Instant) -> None:
-        """Goes by what a gateway was told of this counter's earlier life, where that is later than what others were."""
-        used, told = claim
+        """Goes by what a gateway was told of this counter's earlier life, where that is later than what others were.
+
+        What was told later than now was so before the clock was set back.
+        """
+        used, told = claim[0], min(claim[1], at)
         if told < self.base[1]:
             return
         known = Counter.of(self.base)

@@ -156,6 +156,7 @@ local function closed()
 end
 
 local function restore(c, used, told)
+  told = math.min(told, now)
   local base = redis.call('HMGET', c.key, 'bu', 'bt')
   local known = {refill = c.refill, window = c.window, drain = c.drain, u = number(base[1]), t = tonumber(base[2] or 0),
     lows = {}}
