@@ -3,8 +3,9 @@
     python -m entrepot.compose.counter_process --home DIR
 
 Prints one line, `{"ready":true,"socket":…,"pid":…}`, once it serves. Its counters are in memory: gateways tell what
-they know when they connect to the next one (core.shared_counters). SIGTERM and SIGINT end it with 0, and so does a clock that is set
-back: the next one begins with the time as it is. It ends with 1 and one line on stderr when another one serves already.
+they know when they connect to the next one (core.shared_counters). SIGTERM and SIGINT end it with 0, and so does a
+clock that is set back: the next one begins with the time as it is. It ends with 1 and one line on stderr when another
+one serves already.
 """
 
 import argparse

@@ -3,12 +3,13 @@
     python -m entrepot.compose.gateway [--home DIR] [--host HOST] [--port PORT] [--sockets FD,FD,…]
 
 Prints one line, `{"ready":true,"url":…,"pid":…}`, once it listens; several may listen on one port, or on sockets that
-they inherit. `{"outgrown":true}` follows where a later snapshot needs what only a start can make ready without stopping
-answers, or where the machine's clock was set back: another process should take its place. SIGTERM and SIGINT: takes no new requests, lets running answers end for
-as long as `drain_seconds` says, and ends with 0. SIGQUIT: another process has taken its place, so it does the same
-without hurry: connections that are open are served once more, and it has `reload_drain_seconds`. SIGHUP: reads
-certificate and upstream keys again. When the log process is gone nothing may be served: it ends its answers and ends
-with 1; what the log process had not written yet is kept in a file that the next one takes in (adapters.kept_frames).
+they inherit. `{"outgrown":true}` follows where a later snapshot needs what only a start can make ready without
+stopping answers, or where the machine's clock was set back: another process should take its place. SIGTERM and SIGINT:
+takes no new requests, lets running answers end for as long as `drain_seconds` says, and ends with 0. SIGQUIT: another
+process has taken its place, so it does the same without hurry: connections that are open are served once more, and it
+has `reload_drain_seconds`. SIGHUP: reads certificate and upstream keys again. When the log process is gone nothing may
+be served: it ends its answers and ends with 1; what the log process had not written yet is kept in a file that the
+next one takes in (adapters.kept_frames).
 """
 
 import argparse
@@ -43,8 +44,8 @@ from entrepot.compose.counters import open_counters
 from entrepot.compose.gateway_doors import Doors, first_of
 from entrepot.compose.processes import say_outgrown, say_ready
 from entrepot.compose.server_tls import ServerTls, server_tls
-from entrepot.compose.settings import Address, Settings, load_settings
 from entrepot.compose.set_clocks import SetBack
+from entrepot.compose.settings import Address, Settings, load_settings
 from entrepot.compose.socket_paths import short_path
 from entrepot.compose.tokens import internal_token
 from entrepot.compose.upstream_keys import KeyWatch, upstream_keys

@@ -28,7 +28,7 @@ class SetBack:
         """
         offset = self._clock.now() - _elapsed_us()
         forward = offset - self._offset
-        if -SET_BACK_US <= forward and not (self._ahead and forward > SET_BACK_US):
+        if forward >= -SET_BACK_US and not (self._ahead and forward > SET_BACK_US):
             self._offset = offset
             return 0
         by = max(-forward, -self._ahead)

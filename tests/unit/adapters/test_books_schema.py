@@ -62,3 +62,16 @@ def test_attempts_of_an_earlier_schema_are_told_as_those_that_are_folded_anew(tm
             anew.end_attempt(one)
     assert list(kept.rows("attempt")) == list(anew.rows("attempt"))
     kept.close()
+
+
+def test_changed_rows_are_counted_whatever_word_a_statement_begins_with() -> None:
+    """sqlite3 counts only behind words that it knows, and knows no INSERT where the locale is Turkish."""
+    books = Database("")
+    books.execute("CREATE TABLE seen (id INTEGER PRIMARY KEY)")
+    unknown = "WITH one (id) AS (VALUES (?)) INSERT OR IGNORE INTO seen SELECT id FROM one"
+    assert [books.execute(unknown, (number,)) for number in (1, 2, 2)] == [1, 1, 0]
+    assert books.execute_many(unknown, [(2,), (3,), (4,)]) == 2
+    values = "WITH none AS (SELECT 1) INSERT OR IGNORE INTO seen VALUES "
+    assert books.insert_many(values, list(range(120)), 1) == 116
+    assert books.execute("DELETE FROM seen WHERE id < 100") == 100
+    books.close()

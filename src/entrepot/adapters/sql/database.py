@@ -52,17 +52,30 @@ class Database:
     def execute(self, sql: str, values: Iterable[object] = ()) -> int:
         """How many rows the statement changed."""
         with self._explained:
-            return self._connection.execute(sql, tuple(values)).rowcount
+            before = self._connection.total_changes
+            self._connection.execute(sql, tuple(values))
+            return self._changed_since(before)
 
     def execute_many(self, sql: str, rows: Iterable[Row]) -> int:
         """How many rows the statement changed over all rows of values."""
         with self._explained:
-            return self._connection.executemany(sql, rows).rowcount
+            before = self._connection.total_changes
+            self._connection.executemany(sql, rows)
+            return self._changed_since(before)
 
     def insert_many(self, sql: str, flat: Sequence[Any], columns: int) -> int:
         """How many rows were inserted. sql ends with VALUES; flat: the rows' values one after another."""
         with self._explained:
-            return sum(cursor.rowcount for cursor in self._in_pieces(sql, "", flat, columns))
+            before = self._connection.total_changes
+            for _ in self._in_pieces(sql, "", flat, columns):
+                pass
+            return self._changed_since(before)
+
+    def _changed_since(self, before: int) -> int:
+        """Not a cursor's rowcount: sqlite3 looks for `insert` by the locale's letters, of which INSERT is none in
+        Turkish, and counts nothing then. SQLite's count of changes has 32 bits.
+        """
+        return (self._connection.total_changes - before) % 2**32
 
     def count_many(self, before: str, behind: str, flat: Sequence[Any], columns: int) -> int:
         """The sum of a query's counts over VALUES, which stand between the two parts of the query."""
