@@ -9,6 +9,7 @@ from entrepot.core.money import (
     format_minor,
     format_parts,
     format_pico,
+    grouped,
     join_pico,
     minor_digits,
     parse_pico,
@@ -108,3 +109,8 @@ def test_an_amount_of_any_size_is_three_columns(micro: int, remainder: int, colu
     amount = micro * PICO_PER_MICRO + remainder
     assert split_pico(amount) == columns
     assert join_pico(*columns) == amount
+
+
+def test_thousands_are_set_apart_for_people() -> None:
+    shown = {"1234567.50": "1,234,567.50", "-1234.5": "-1,234.5", "-0.50": "-0.50", "999": "999", "0.07": "0.07"}
+    assert {text: grouped(text) for text in shown} == shown

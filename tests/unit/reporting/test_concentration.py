@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from entrepot.core.errors import NotFound
 from entrepot.core.invoices import Invoice
-from entrepot.core.money import PICO, format_pico, grouped, parse_pico
+from entrepot.core.money import PICO, format_pico, parse_pico
 from entrepot.core.periods import Period
 from entrepot.core.tenancy import Customer
 from entrepot.reporting.concentration import Concentration, concentration, group_of, hhi, revenues
@@ -188,12 +188,6 @@ def test_fractions_are_rounded_once_and_away_from_zero(value: Fraction, text: st
 
 
 def test_amounts_are_written_for_people() -> None:
-    assert [grouped(text) for text in ("1234567.50", "-1234.5", "999", "0.07")] == [
-        "1,234,567.50",
-        "-1,234.5",
-        "999",
-        "0.07",
-    ]
     assert money_text(Fraction(10**12, 3), "USD") == "0.33"
     assert money_text(Fraction(10**12, 2), "JPY") == "1"
     just_below_half_a_cent = 5 * 10**9 - Fraction(1, 3)
