@@ -194,7 +194,7 @@ def test_a_variable_that_is_no_setting_and_an_address_in_use_are_a_line_each(tmp
         done = serve(environment_of(tmp_path) | wrong)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        "entrepot: ENTREPOT_GATEWAY_WORKER is no setting; did you mean ENTREPOT_GATEWAY_WORKERS?\n"
+        "entrepot: ENTREPOT_GATEWAY_WORKER is not a setting; did you mean ENTREPOT_GATEWAY_WORKERS?\n"
         f"entrepot: {taken} (console_address, from ENTREPOT_CONSOLE_ADDRESS) is in use by another program; "
         "end that one or set ENTREPOT_CONSOLE_ADDRESS to a free address\n"
     )

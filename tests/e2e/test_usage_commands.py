@@ -223,7 +223,11 @@ def test_a_trace_is_booked_on_a_deployment_or_spread(entrepot: Entrepot, tmp_pat
             1,
             "--shift-to: 'soon' is not an RFC 3339 time",
         ),
-        (["--trace", "mooncake", "--spread", "world"], 1, "is no mooncake trace: it needs the columns"),
+        (
+            ["--trace", "mooncake", "--spread", "world"],
+            1,
+            "is not a trace of the format mooncake: it needs the columns",
+        ),
         (["--trace", "tea", "--spread", "world"], 1, "there is no trace format 'tea'"),
         (["--trace", "azure", "--spread", "world", "--map", "input"], 1, "--map is written like"),
         (["--trace", "azure", "--spread", "world", "--tokens-per-request", "9"], 1, "is written like 1155,211"),
@@ -238,9 +242,9 @@ def test_a_trace_that_counts_from_its_beginning_must_be_given_a_day(entrepot: En
     hours = ROOT / "examples" / "data" / "burstgpt1_hourly.csv"
     words = ["usage", "import", hours, "--trace", "burstgpt", "--spread", "world"]
     entrepot(*words, status=1)
-    assert "say --shift-to DATE" in entrepot.complaints
+    assert "give --shift-to DATE" in entrepot.complaints
     entrepot(*words, "--shift-to", "2024-03-01", status=1)
-    assert "say --tokens-per-request INPUT,OUTPUT" in entrepot.complaints
+    assert "give --tokens-per-request INPUT,OUTPUT" in entrepot.complaints
     assert entrepot.document(*words, "--shift-to", "2024-03-01", "--tokens-per-request", "1155,211")["read"] == 1047
 
 

@@ -254,7 +254,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "jobs": (alter("jobs.db-*"), "is damaged or missing"),
     "notices missing": (lambda at: next(at.glob("notices.json-*")).unlink(), "is damaged or missing"),
     "no JSON": (alter("backup.json", 0), "backup.json is damaged"),
-    "another seal": (say(b'"seal": "', b'"seal": "0'), "is not the one that backup.json tells of"),
+    "another seal": (say(b'"seal": "', b'"seal": "0'), "is not the one that backup.json describes"),
     "newer": (say(b'"format": 1', b'"format": 2'), "is in format 2, this program reads 1"),
 }
 
@@ -291,7 +291,7 @@ def test_no_room_leaves_the_backup_as_it_was(home: Path, tmp_path: Path) -> None
         assert done.stderr.count("\n") == 1
         return done.stderr
 
-    assert "File too large; what was backed up before is there as it was" in limited("backup", backup, "--home", home)
+    assert "File too large; the previous backup is unchanged" in limited("backup", backup, "--home", home)
     assert json.loads((backup / "backup.json").read_text()) == before
     assert main(["restore", str(backup), "--dry-run"]) == 0
     assert main(["backup", str(backup), "--home", str(home)]) == 0

@@ -20,7 +20,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ((*CREDIT, " ", "--line", "1"), "say why: the reason is printed on the credit note"),
+        ((*CREDIT, " ", "--line", "1"), "give a reason: it is printed on the credit note"),
         ((*CREDIT, "outage", "--line", "9"), f"invoice {NUMBER} has lines 1 to 2, not 9"),
         (
             ("report", "concentration", "--period", "2024-05", "--currency", "EUR"),

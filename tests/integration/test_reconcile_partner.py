@@ -299,7 +299,7 @@ def a_cost() -> dict[str, Any]:
     ("content", "more", "said"),
     [
         ("", (), "is empty"),
-        ('{"object": "list"}', (), "is no page of OpenAI"),
+        ('{"object": "list"}', (), "is not a page of OpenAI"),
         ("a,b\n1,2\n", (), "has no column date, metername, quantity, costinbillingcurrency"),
         ("a,b\n1\n", (), "line 2 has 1 cells"),
         ("d,i,q\nsoon,x,1\n", ("--columns", "day=d,item=i,quantity=q"), "row 2: 'soon' is not"),

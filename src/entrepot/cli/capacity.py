@@ -95,7 +95,7 @@ def _rule(args: argparse.Namespace, world: "World") -> SizingRule:
         raise BadInput(f"--at: {error}", param="at") from None
     rule = sizing_at(model.provisioned, args.geography, at)
     if rule is None:
-        raise NotFound(f"model {model.id} cannot be had as {args.geography} provisioned at that time")
+        raise NotFound(f"model {model.id} is not available as {args.geography} provisioned at that time")
     if not rule.input_tokens_per_minute:
         raise BadInput(
             f"model {model.id} does not say what a unit does; declare provisioned: "

@@ -81,9 +81,9 @@ def placing_of(args: argparse.Namespace, rows: "TraceRows", world: "World | None
     origin = _date("--origin", args.origin) if args.origin else known_origin(args.trace, first)
     shift_to = _date("--shift-to", args.shift_to) if args.shift_to else None
     if shift_to is not None and origin is None:
-        raise BadInput("the first day of this trace is not known; say --origin DATE, the same for every part of it")
+        raise BadInput("the first day of this trace is not known; give --origin DATE, the same for every part of it")
     if shift_to is None and origin == 0:
-        raise BadInput("this trace counts its time from its own beginning; say --shift-to DATE")
+        raise BadInput("this trace counts its time from its own beginning; give --shift-to DATE")
     return Placing(
         trace=args.trace,
         targets=_targets(args, world),
@@ -131,7 +131,7 @@ def _named(name: str, customer: str | None, world: "World") -> str:
     if not found:
         raise BadInput(f"the world declares no deployment {name}" + (f" of customer {customer}" if customer else ""))
     if len(found) > 1:
-        raise BadInput(f"{name} could be {', '.join(found)}; write one of them, or say --customer")
+        raise BadInput(f"{name} could be {', '.join(found)}; write one of them, or give --customer")
     return found[0]
 
 

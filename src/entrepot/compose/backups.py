@@ -80,7 +80,7 @@ def prove_backup(directory: Path) -> Backup:
     except LogDamaged as error:
         raise LogDamaged(f"{directory / _LOG}: {error.message}") from None
     if checked != backup.log.holds:
-        raise LogDamaged(f"{directory}: the log is not the one that {MANIFEST} tells of; restore both from a copy")
+        raise LogDamaged(f"{directory}: the log is not the one that {MANIFEST} describes; restore both from a copy")
     for file in backup.files:
         kept.prove(file)
     return backup
@@ -122,7 +122,7 @@ def _restore_log(source: Path, target: Path, backup: Backup, report: Report) -> 
     except LogDamaged as error:
         raise LogDamaged(f"{source}: {error.message}") from None
     if copied != backup.log:
-        raise LogDamaged(f"{source}: the log is not the one that {MANIFEST} tells of; restore both from a copy")
+        raise LogDamaged(f"{source}: the log is not the one that {MANIFEST} describes; restore both from a copy")
     durable = disk.create(DURABLE)
     write_all(durable, 0, encode_durable(*until))
     durable.sync()
@@ -170,14 +170,14 @@ def _writing(directory: Path) -> Iterator[BackupDirectory]:
         try:
             disk.lock()
         except UsageLogUnavailable as error:
-            raise BadInput(f"{error.message.partition(';')[0]}; let that one end first") from None
+            raise BadInput(f"{error.message.partition(';')[0]}; wait until it has ended") from None
         try:
             yield kept
         finally:
             disk.unlock()
     except OSError as error:
         place = error.filename or directory
-        raise BadInput(f"{place}: {error.strerror}; what was backed up before is there as it was") from None
+        raise BadInput(f"{place}: {error.strerror}; the previous backup is unchanged") from None
 
 
 def _names(directory: Path) -> set[str]:

@@ -60,7 +60,7 @@ def credit_lines(
     Raises: NotFound, BadInput with what can be given back; UsageLogUnavailable.
     """
     if not reason.strip():
-        raise BadInput("say why: the reason is printed on the credit note", param="reason")
+        raise BadInput("give a reason: it is printed on the credit note", param="reason")
     with open_office(settings, report) as office:
         office.fold()
         record = InvoiceCredited(at=office.clock.now(), invoice=invoice, lines=tuple(lines), reason=reason)

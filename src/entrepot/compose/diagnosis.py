@@ -188,7 +188,7 @@ def _reconciled(kept: Sequence[Reconciled]) -> Finding:
 def _models(settings: Settings, world: World) -> Finding:
     local = sorted({model for item in world.upstreams if item.kind != "openai" for model in item.models.values()})
     if not local:
-        return Finding("models", "good", "none inside this machine")
+        return Finding("models", "good", "none on this machine")
     prepared = any(settings.models_directory.glob("*.gguf"))
     needs = any(item.kind == "llama_cpp" for item in world.upstreams)
     if needs and not prepared:

@@ -116,7 +116,7 @@ def reloaded(running: Settings, asked: Settings, now: Settings, say: Say) -> Set
     """
     for name in FIXED:
         if getattr(asked, name) != getattr(now, name):
-            say(f"{name} is another now, which takes a restart; it stays as it is")
+            say(f"{name} has changed, which takes effect only after a restart")
     return replace(now, **{name: getattr(running, name) for name in FIXED})
 
 

@@ -323,7 +323,7 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     """A sentence for each variable that looks like a setting and is none: most often a misspelling."""
     known = [CONFIG, *(item.variable for item in DEFINITIONS)]
     unknown = sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
-    return [f"{name} is no setting; {_meant(name, known, 'see docs/reference/settings.md')}" for name in unknown]
+    return [f"{name} is not a setting; {_meant(name, known, 'see docs/reference/settings.md')}" for name in unknown]
 
 
 def _first(

@@ -37,10 +37,10 @@ def _read(quickstart: Path) -> Quickstart:
         return msgspec.json.decode(quickstart.read_bytes(), type=Quickstart)
     except OSError:
         raise BadInput(
-            f"{quickstart} is not there, so say --base-url, --key and --deployment, or start `make run` first"
+            f"{quickstart} is not there, so give --base-url, --key and --deployment, or start `make run` first"
         ) from None
     except msgspec.DecodeError as error:
-        raise BadInput(f"{quickstart} cannot be read ({error}); say --base-url, --key and --deployment") from None
+        raise BadInput(f"{quickstart} cannot be read ({error}); give --base-url, --key and --deployment") from None
 
 
 def _customer(path: Path, found: Quickstart, key: str | None, deployment: str | None) -> DemoCustomer:
@@ -50,4 +50,4 @@ def _customer(path: Path, found: Quickstart, key: str | None, deployment: str | 
             return customer
     if key is not None and deployment is not None:
         return DemoCustomer(name="", key=key, deployments=(deployment,))
-    raise BadInput(f"no customer in {path} has that key or deployment; say --base-url, --key and --deployment")
+    raise BadInput(f"no customer in {path} has that key or deployment; give --base-url, --key and --deployment")

@@ -37,5 +37,5 @@ def parse_rate(text: str) -> int:
     """The rate of a decimal string. Raises: ValueError with a sentence for the user."""
     pico = parse_pico(text)
     if pico <= 0:
-        raise ValueError(f"an exchange rate is more than nothing, not {text}")
+        raise ValueError(f"an exchange rate must be above zero, not {text}")
     return pico

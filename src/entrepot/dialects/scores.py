@@ -81,7 +81,7 @@ def rerank_meters(usage: bytes) -> dict[str, int]:
 
 def _whole(quantity: Decimal) -> int:
     if not (quantity.is_finite() and 0 <= quantity <= QUANTITY_MAX):
-        raise UsageMismatch(f"{quantity} is no count of one request")
+        raise UsageMismatch(f"{quantity} is not a quantity that one request can have")
     return ceil(quantity)
 
 

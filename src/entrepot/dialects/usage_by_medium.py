@@ -89,5 +89,5 @@ def _side(total: int, told: int, details: _Details, meter: str, medium: Medium) 
 def _whole(seconds: Decimal) -> int:
     """Seconds, a part of one counted as one."""
     if not (seconds.is_finite() and 0 <= seconds <= QUANTITY_MAX):
-        raise UsageMismatch(f"{seconds} is no length of a recording")
+        raise UsageMismatch(f"{seconds} is not the length of a recording")
     return ceil(seconds)

@@ -161,7 +161,7 @@ class Console:
         async for chunk in request.stream():
             body += chunk
             if len(body) > _LOGIN_BYTES_MAX:
-                return HTMLResponse(login_page("That is no admin token."), 413, headers=_HEADERS)
+                return HTMLResponse(login_page("That is not the admin token."), 413, headers=_HEADERS)
         shown = parse_qs(body.decode(errors="replace")).get("token", [""])[0].strip()
         if not self._sessions.is_token(shown):
             return HTMLResponse(login_page("That is not the admin token."), 401, headers=_HEADERS)

@@ -41,7 +41,7 @@ def caller_of(head: RequestHead) -> tuple[Credential, bytes]:
     """
     offered = head.field(b"sec-websocket-protocol")
     if _PROTOCOLS.fullmatch(offered) is None:
-        raise InvalidRequest("Sec-WebSocket-Protocol holds something that is no name of a protocol.")
+        raise InvalidRequest("Sec-WebSocket-Protocol holds something that is not a protocol's name.")
     key, protocols = realtime.split_protocols(offered)
     return (head.credential if head.credential.text else Credential(key)), protocols
 

@@ -82,7 +82,7 @@ class Directory:
     def _acting_for(self, name: str, tier: str) -> Caller:
         project = self._projects.get(name)
         if project is None or tier not in TIERS:
-            raise PermissionDenied(f"The project {name!r} is not declared any more, or {tier!r} is no tier.")
+            raise PermissionDenied(f"The project {name!r} is not declared any more, or {tier!r} is not a tier.")
         return Caller(project, JOBS, "jobs process", "user", tier)
 
     def _caller_of_token(self, token: Credential, at: Instant) -> Caller:

@@ -127,7 +127,7 @@ class TraceBooking:
         """The tokens of one request by meter, in the meters' order."""
         if row.input_tokens is None or row.output_tokens is None:
             if self._placing.per_request is None:
-                raise BadInput("this trace counts requests and not tokens; say --tokens-per-request INPUT,OUTPUT")
+                raise BadInput("this trace counts requests and not tokens; give --tokens-per-request INPUT,OUTPUT")
             given, taken = self._placing.per_request
             return {"input_tokens": given, "output_tokens": taken}
         fresh = row.input_tokens - row.cached_input_tokens

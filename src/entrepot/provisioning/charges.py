@@ -41,7 +41,7 @@ def check_charges(draft: Draft) -> None:
             of, _, meter = name.rpartition("/")
             if of in models and name not in models:
                 partner.fields.fault(
-                    f"items: {meter!r} is no meter; write a model, or model/meter: gpt-4/input_tokens", "charges"
+                    f"items: {meter!r} is not a meter; write a model, or model/meter: gpt-4/input_tokens", "charges"
                 )
             else:
                 asked.append(("model", name, models))

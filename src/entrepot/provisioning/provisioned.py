@@ -148,7 +148,7 @@ def _check_units(item: Declared[Deployment], model: Model, since: Instant, until
         of = f"a {geography} provisioned deployment of model {model.id}"
         when = f" from {format_instant(at)}" if at else ""
         if rule is None:
-            item.fields.fault(f"{of} cannot be had{when}: no rule of the model is for that", "units")
+            item.fields.fault(f"{of} is not available{when}: no rule of the model covers it", "units")
         elif units not in nearest_units(rule, units):
             known = "" if rule is not DEFAULT_SIZING else f" (model {model.id} declares no `provisioned` of its own)"
             item.fields.fault(

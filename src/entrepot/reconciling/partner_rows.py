@@ -80,7 +80,7 @@ def _openai(file: PartnerFile, covered: set[tuple[Instant, ReportedKind]]) -> It
     for page in file.documents:
         if not isinstance(page, dict) or page.get("object") != "page" or not isinstance(page.get("data"), list):
             raise BadInput(
-                f"{file.name} is no page of OpenAI's organization usage or costs; name its columns with --columns"
+                f"{file.name} is not a page of OpenAI's organization usage or costs; name its columns with --columns"
             )
         results = [result for bucket in page["data"] for result in bucket["results"]]
         kind: ReportedKind = COST if _are_costs(file, results) else "usage"
@@ -135,7 +135,7 @@ def _azure_columns(file: PartnerFile) -> dict[str, str]:
     missing = [_AZURE[what][0] for what in ("day", "item", "quantity", "cost") if not names[what]]
     if missing:
         raise BadInput(
-            f"{file.name} is no cost export of Azure: it has no column {', '.join(missing)}; name its columns with "
+            f"{file.name} is not a cost export of Azure: it has no column {', '.join(missing)}; name its columns with "
             "--columns day=…,item=…,quantity=…"
         )
     return names

@@ -89,7 +89,7 @@ def _checked(schema: dict[str, object], where: str, param: str, depth: int, clos
 def _refuse_beyond(schema: Mapping[str, object], where: str, param: str) -> None:
     for key in schema:
         if key in BEYOND_US:
-            raise UnsupportedValue(f"'{where}': the keyword '{key}' cannot be held to here.", param=param)
+            raise UnsupportedValue(f"'{where}': the keyword '{key}' is not supported here.", param=param)
     reference = schema.get("$ref")
     if reference is not None and not (isinstance(reference, str) and reference.startswith("#")):
         raise UnsupportedValue(f"'{where}': only references inside the schema ('#/…') are followed.", param=param)

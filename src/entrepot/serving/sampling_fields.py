@@ -91,7 +91,7 @@ def _logit_bias(fields: Fields, vocabulary_size: int) -> tuple[tuple[int, float]
     read = Fields(bias, "logit_bias")
     for token in bias:
         if not (token.isascii() and token.isdigit() and int(token) < vocabulary_size):
-            raise InvalidRequest(f"'logit_bias': {token!r} is no token id of this model.", param="logit_bias")
+            raise InvalidRequest(f"'logit_bias': {token!r} is not a token id of this model.", param="logit_bias")
     return tuple((int(token), _or(read.number(token, -100, 100), 0.0)) for token in bias)
 
 

@@ -168,7 +168,7 @@ def test_what_takes_a_restart_is_said(installation: Installation, tmp_path: Path
     config.write_text("")
     serve = installation.start_serve(ENTREPOT_CONFIG=str(config))
     config.write_text('console_address = "127.0.0.1:1"\n')
-    assert reload(installation, serve) == "console_address is another now, which takes a restart; it stays as it is\n"
+    assert reload(installation, serve) == "console_address has changed, which takes effect only after a restart\n"
 
 
 def test_a_gateway_that_is_killed_loses_no_connection_that_waits_for_it(installation: Installation) -> None:

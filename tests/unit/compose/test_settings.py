@@ -92,9 +92,9 @@ def test_a_child_reads_the_same_settings() -> None:
 def test_variables_that_are_no_settings_are_noticed() -> None:
     environment = dict.fromkeys(("ENTREPOT_HOOME", "ENTREPOT_HOME", "ENTREPOT_CONFIGG", "ENTREPOT_Q", "HOME"), "x")
     config, home, far = unknown_variables(environment)
-    assert home == "ENTREPOT_HOOME is no setting; did you mean ENTREPOT_HOME?"
-    assert config == "ENTREPOT_CONFIGG is no setting; did you mean ENTREPOT_CONFIG?"
-    assert far == "ENTREPOT_Q is no setting; see docs/reference/settings.md"
+    assert home == "ENTREPOT_HOOME is not a setting; did you mean ENTREPOT_HOME?"
+    assert config == "ENTREPOT_CONFIGG is not a setting; did you mean ENTREPOT_CONFIG?"
+    assert far == "ENTREPOT_Q is not a setting; see docs/reference/settings.md"
 
 
 @pytest.mark.parametrize(("host", "url"), [("0.0.0.0", "http://127.0.0.1:1"), ("::", "http://[::1]:1")])

@@ -136,7 +136,7 @@ def test_a_window_of_requests_is_divided_without_loss(requests: int, weights: li
 
 
 def test_a_trace_of_counts_needs_tokens() -> None:
-    with pytest.raises(BadInput, match="counts requests and not tokens; say --tokens-per-request"):
+    with pytest.raises(BadInput, match="counts requests and not tokens; give --tokens-per-request"):
         booked(ONE, [TraceRow(2, 0, "", 5, None, 0, None)])
 
 

@@ -30,7 +30,7 @@ def test_a_contract_is_invoiced_in_another_currency_where_there_is_a_rate() -> N
 @pytest.mark.parametrize(
     ("old", "new", "fault"),
     [
-        ("'0.9183'", "'0'", "exchange rate from USD to EUR: rate: an exchange rate is more than nothing, not 0"),
+        ("'0.9183'", "'0'", "exchange rate from USD to EUR: rate: an exchange rate must be above zero, not 0"),
         ("to: EUR", "to: USD", "exchange rate from USD to USD: from and to must be two currencies"),
         ("to: EUR", "to: EURO", "exchange rate: to 'EURO' is not an ISO 4217 code such as USD"),
         ("on: 2024-03-31", "on: March", "exchange rate from USD to EUR: on: 'March' is not an RFC 3339 time"),

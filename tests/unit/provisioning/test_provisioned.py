@@ -70,7 +70,7 @@ def test_minimums_are_those_of_their_time(says: str) -> None:
         ("units: [{from: 2024-08-11, units: 100}]", RULES, "100 units from 2024-08-11T00:00:00Z are not possible"),
         ("units: [{from: 2024-11-30, units: 15}]", RULES, "has at least 50, in steps of 50"),
         ("geography: regional, units: 15", RULES, "a regional provisioned deployment of model gpt-4 has at least 50"),
-        ("units: [{from: 2024-01-02, units: 300}]", LATER, "cannot be had from 2024-01-02T00:00:00Z"),
+        ("units: [{from: 2024-01-02, units: 300}]", LATER, "is not available from 2024-01-02T00:00:00Z"),
         ("units: [{from: 2023-12-31, units: 300}]", RULES, "when customer acme has no contract"),
         ("spillover: chat", "", "units is missing"),
         ("units: many", "", "units must be a whole number"),

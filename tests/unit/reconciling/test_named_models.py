@@ -51,5 +51,5 @@ def test_what_is_no_meter_and_what_is_no_model() -> None:
         charged = f"  - {{id: openai, name: OpenAI, charges: {{items: {{x: {name}}}}}}}"
         return faults_of(changed("  - {id: openai, name: OpenAI}", charged, SMALL))
 
-    assert "items: 'inputs' is no meter; write a model, or model/meter" in faults("gpt-4/inputs")[0]
+    assert "items: 'inputs' is not a meter; write a model, or model/meter" in faults("gpt-4/inputs")[0]
     assert "model 'meta/llama' is not declared" in faults("meta/llama")[0]

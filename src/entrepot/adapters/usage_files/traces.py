@@ -101,8 +101,8 @@ class TraceFile:
                 return shape
         wanted = " or ".join(", ".join(shape.columns()) for shape in self._shapes)
         raise BadInput(
-            f"{self._path} is no {self._shapes[0].name} trace: it needs the columns {wanted} and has "
-            f"{', '.join(header)[:500]}; --map input=… says what they are called here"
+            f"{self._path} is not a trace of the format {self._shapes[0].name}: it needs the columns {wanted} and has "
+            f"{', '.join(header)[:500]}; give their names here with --map input=…"
         )
 
 
