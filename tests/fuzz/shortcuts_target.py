@@ -11,16 +11,21 @@ from typing import Any
 from entrepot.core import counting as of_counting
 from entrepot.core import kept_memory as of_kept_memory
 from entrepot.core import shortcuts as of_core
+from entrepot.core.capacity import Measure, Standing
 from entrepot.core.log_records import LogRecord, decode_record, encode_record
-from entrepot.dialects import openai, responses
+from entrepot.dialects import estimates, openai, responses
 from entrepot.dialects import shortcuts as of_dialects
-from entrepot.edge import http_answers
+from entrepot.dialects.asked import Asked
+from entrepot.dialects.operations import OPERATIONS
+from entrepot.edge import http_answers, limit_fields
 from entrepot.relay import shortcuts as of_relay
 from entrepot.relay.http1 import AnswerReader
 from entrepot.relay.usage_tap import StreamTap
 from tests.support.twins import long_way_of, source_of
 
 LONG_OPENAI = long_way_of("entrepot.dialects.openai", "entrepot.dialects.shortcuts")
+LONG_ESTIMATES = long_way_of("entrepot.dialects.estimates", "entrepot.dialects.shortcuts")
+LONG_FIELDS = long_way_of("entrepot.edge.limit_fields", "entrepot.edge.shortcuts")
 LONG_USAGE = long_way_of("entrepot.dialects.openai_usage", "entrepot.dialects.shortcuts")
 LONG_ANSWERS = long_way_of("entrepot.edge.http_answers", "entrepot.edge.shortcuts")
 CORE_SOURCE = source_of("entrepot.core.shortcuts")
@@ -28,6 +33,7 @@ COUNTING_SOURCE = source_of("entrepot.core.counting")
 KEPT_MEMORY_SOURCE = source_of("entrepot.core.kept_memory")
 RELAY_SOURCE = source_of("entrepot.relay.shortcuts")
 
+CONTEXT = 100_000
 _STATUSES = (200, 201, 404, 429, 500, 599, 999)
 _MARKS = (openai.STREAM_MARKS, responses.STREAM_MARKS, (b"xx", b"yyy"))
 
@@ -77,6 +83,22 @@ def check_usage(usage: bytes) -> None:
     plain = of_dialects.text_meters(usage)
     if plain is not None:
         assert list(plain.items()) == list(LONG_USAGE.meters_of(usage).items())
+
+
+def check_estimate(body: bytes) -> None:
+    """What a request is estimated by, whatever operation it is of."""
+    for name in ("chat", "embeddings"):
+        operation = OPERATIONS[name]
+        asked = Asked({}, "m", stream=False, wants_usage=False, size=len(body))
+        told = [
+            each.estimate_of(operation, asked, body, CONTEXT, bytes_and_one) for each in (estimates, LONG_ESTIMATES)
+        ]
+        assert told[0] == told[1]
+
+
+def bytes_and_one(text: str) -> int:
+    """Tokens, as a test counts them: how texts are parted matters."""
+    return len(text.encode()) + 1
 
 
 # ---- HTTP
@@ -130,6 +152,20 @@ def check_head(data: bytes) -> None:
     media_type, fields, request_id, body = (*data[6:].split(b"\0", 3), b"", b"", b"", b"")[:4]
     said = status, media_type.decode("latin-1"), fields.decode("latin-1"), request_id.decode("latin-1"), took_ms, body
     assert http_answers.whole_answer(*said) == LONG_ANSWERS.whole_answer(*said)
+
+
+def check_rate_limits(standings: list[Standing], *, is_azure: bool) -> None:
+    """The lines of limits, whatever their numbers are."""
+    told = [each.limit_fields(standings, is_azure=is_azure) for each in (limit_fields, LONG_FIELDS)]
+    assert told[0] == told[1]
+
+
+def check_rate_limits_of(data: bytes) -> None:
+    """The same of numbers of up to nine bytes; the first of each three says what they are of."""
+    numbers = [int.from_bytes(data[at : at + 9], "little", signed=True) >> at % 8 * 8 for at in range(0, len(data), 9)]
+    measures: tuple[Measure, ...] = ("tokens", "requests", "load", "tokens")
+    standings = [(measures[units % 4], units, left, us) for units, left, us in zip(*[iter(numbers)] * 3, strict=False)]
+    check_rate_limits(standings, is_azure=len(data) % 2 == 0)
 
 
 # ---- what is written
@@ -193,4 +229,5 @@ def check_counts(data: bytes) -> None:
 CHECKS: tuple[Callable[[bytes], None], ...] = (
     check_request, check_answer, check_usage, check_whole_answer, check_answer_of_its_length, check_chunk,
     check_chunk_of_its_size, check_head, check_written_record, check_frame, check_counts,
+    check_estimate, check_rate_limits_of,
 )  # fmt: skip

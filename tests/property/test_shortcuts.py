@@ -15,11 +15,14 @@ from entrepot.core.usage_event import UsageEvent
 from entrepot.dialects import openai
 from entrepot.dialects import shortcuts as dialect_shortcuts
 from entrepot.edge import http_answers
+from entrepot.edge import shortcuts as edge_shortcuts
 from entrepot.edge.http_requests import Refusal, RequestLimits, RequestReader
 from tests.fuzz.shortcuts_target import (
     LONG_ANSWERS,
     check_answer,
     check_chunk,
+    check_estimate,
+    check_rate_limits,
     check_record,
     check_request,
     check_usage,
@@ -38,6 +41,23 @@ BODIES = (
     b'{"model":"m","model":"n"}',
     b'{"model":"m","stream":true,"stream_options":{"include_usage":false}}',
     b'{"model":"m","service_tier":"auto","temperature":0.25,"stop":["\\ud83d\\ude00","]}"]}',
+)
+PROMPTS = (
+    (
+        b'{"model":"m","messages":[{"role":"system","content":"Be brief."},{"role":"user","name":"ann","content":'
+        b'"caf\xc3\xa9 \\"x\\" \\u00e9\\n\\ud83d\\ude00"}],"max_tokens":20,"n":2,"user":"u"}'
+    ),
+    (
+        b'{"messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]},{"role":"assistant",'
+        b'"content":null,"tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{\\"a\\":1}"}}]}],'
+        b'"tools":[{"type":"function","function":{"name":"f","parameters":{}}}],"max_completion_tokens":null,"max_tokens":0}'
+    ),
+    (
+        b'{"input":["one",{"name":"two","content":"three"},[]],"instructions":"four","text":{"format":{"type":"text"}},'
+        b'"max_output_tokens":7,"response_format":null,"best_of":3}'
+    ),
+    b'{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:x"}},1,2.5,true]}]}',
+    b'{"prompt":[1,2,3],"query":"q","documents":["d",{"text":"e","id":"9"}],"n":"2","messages":[]}',
 )
 USAGE = (
     (
@@ -144,6 +164,44 @@ def test_what_a_request_asks_for(body: bytes) -> None:
 
 
 @settings(max_examples=600)
+@given(body=mutated(*PROMPTS))
+@example(body=PROMPTS[0])
+@example(body=PROMPTS[1])
+@example(body=PROMPTS[2])
+@example(body=PROMPTS[3])
+@example(body=PROMPTS[4])
+@example(body=b'{"messages":' + b"[" * 70 + b"]" * 70 + b"}")
+@example(body=b'{"messages":[' + b'{"content":"x"},' * 100 + b"{}]}")
+@example(body=b'{"messages":[{' + b",".join(b'"%d":"x"' % n for n in range(20)) + b"}]}")
+def test_what_a_request_is_estimated_by(body: bytes) -> None:
+    check_estimate(body)
+
+
+@given(
+    standings=st.lists(
+        st.tuples(
+            st.sampled_from(["requests", "tokens", "tokens", "load", "ä", "x" * 33]),
+            *(st.one_of(st.integers(-1, 2_000_000), st.integers(0, 2**64)) for _ in range(3)),
+        ),
+        max_size=4,
+    ),
+    is_azure=st.booleans(),
+)
+@example(standings=[("tokens", 1, 0, 999_000)], is_azure=False)
+@example(standings=[("tokens", 1, 0, 999_001)], is_azure=False)
+@example(standings=[("tokens", 1, 0, 5_250_000)], is_azure=False)
+@example(standings=[("tokens", 1, 0, 59_999_999)], is_azure=False)
+@example(standings=[("tokens", 1, 0, 3_599_000_001)], is_azure=False)
+@example(
+    standings=[("tokens", 9, 5, 1), ("requests", 2, 2, 2), ("tokens", 8, 4, 3), ("tokens", 7, 4, 9)], is_azure=True
+)
+@example(standings=[("requests", 2**63 - 1, 2**63 - 1, 2**63 - 1)] * 9, is_azure=False)
+@example(standings=[(f"{n}" * 32, 2**63 - 1, 2**63 - 1, 2**63 - 1) for n in range(8)], is_azure=False)
+def test_the_lines_of_limits(standings: Any, is_azure: bool) -> None:
+    check_rate_limits(standings, is_azure=is_azure)
+
+
+@settings(max_examples=600)
 @given(body=mutated(*ANSWERS))
 def test_what_an_answer_says(body: bytes) -> None:
     check_answer(body)
@@ -160,6 +218,8 @@ def test_the_usual_is_not_left_to_the_long_way() -> None:
     usual = [dialect_shortcuts.asked_for(body) for body in BODIES[:3]]
     usual += [dialect_shortcuts.answered(body) for body in (*ANSWERS[:3], ANSWERS[5])]  # type: ignore[misc]
     usual += [dialect_shortcuts.text_meters(usage) for usage in USAGE[:2]]  # type: ignore[misc]
+    usual += [dialect_shortcuts.prompted(body) for body in PROMPTS[:3]]  # type: ignore[misc]
+    usual.append(edge_shortcuts.rate_limits_of([("tokens", 9, 3, 250_000)], False))  # type: ignore[arg-type]
     assert all((found is not None) == compiled for found in usual)
     with pytest.raises(EntrepotError):
         openai.read_request(BODIES[0][:-1])

@@ -30,7 +30,7 @@ class Counts:
         """A request was admitted."""
         self.holds += 1
         for part in parts:
-            measure = part.need.limit.measure
+            measure = part.need.measure
             self.units[measure] = self.units.get(measure, 0) + part.units
 
     def granted(self, limits: Iterable[Limit], grants: Iterable[Grant]) -> None:

@@ -1,6 +1,6 @@
 """Whether a request may be served now: what it needs of its limits is taken, all of it or nothing."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -62,7 +62,7 @@ class Desk:
         return [
             Need(served, expected(served, estimate))
             for served in limits
-            if (served.counts_batches or tier != "batch") and served.begins <= at < served.ends
+            if (tier != "batch" or served.counts_batches) and served.begins <= at < served.ends
         ]
 
     def hold(self, needs: Sequence[Need], at: Instant) -> Hold | None:
@@ -102,20 +102,20 @@ class Desk:
         else:
             self._drawn(shares, at, done, ())
 
-    def standings(self, needs: Sequence[Need], at: Instant) -> Iterator[Standing]:
+    def standings(self, needs: Sequence[Need], at: Instant) -> list[Standing]:
         """How the windows and buckets that a request counts in stand now, as far as this process knows."""
+        found: list[Standing] = []
         for need in needs:
             allotment = self._allotments.of(need.limit, at)
-            if allotment.window and allotment.is_known:
-                remaining = max(0, allotment.left + allotment.free)
-                yield Standing(need.limit.measure, need.limit.units, remaining, allotment.ends - allotment.at)
-            elif need.limit.refill == "bucket" and allotment.is_known:
-                yield Standing(need.limit.measure, need.limit.units, max(0, allotment.left + allotment.free), 0)
+            if allotment.is_known and (allotment.window or need.limit.refill == "bucket"):
+                resets_in = allotment.ends - allotment.at if allotment.window else 0
+                found.append((need.measure, need.limit.units, max(0, allotment.left + allotment.free), resets_in))
+        return found
 
     def spend(self, needs: Sequence[Need], used: Used, at: Instant) -> None:
         """Takes what was used without being held, whether it fits or not. It is not another request."""
         for need in needs:
-            units = 0 if need.is_budget or need.limit.measure == "requests" else used_up(need.served, used)
+            units = 0 if need.is_budget or need.measure == "requests" else used_up(need.served, used)
             if units:
                 self._allotments.of(need.limit, at).settle(0, units, at)
 

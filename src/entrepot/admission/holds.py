@@ -1,6 +1,7 @@
 """What one request holds of the limits it meets, from its admission until it is known what it used."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from entrepot.admission.allotments import Allotment
 from entrepot.admission.budgets import ServedBudget
@@ -8,15 +9,18 @@ from entrepot.admission.measures import used_up
 from entrepot.core.capacity import Limit, ServedLimit, Used
 from entrepot.core.periods import Instant
 
+_Used: Final = Used  # Bound once; see decisions/0009.
+
 
 class Need:
     """Units that a request needs of one limit."""
 
-    __slots__ = ("is_budget", "limit", "served", "units")
+    __slots__ = ("is_budget", "limit", "measure", "served", "units")
 
     def __init__(self, served: ServedLimit | ServedBudget, units: int) -> None:
         self.served = served
         self.limit: Limit = served.limit
+        self.measure = self.limit.measure
         self.units = units
         self.is_budget = self.limit.refill == "budget"
 
@@ -61,7 +65,7 @@ class Hold:
         """* What was used is known. Returns what is counted for it of budgets, as `budgets`."""
         counted = []
         for part in self._end(at):
-            units = used_up(part.need.served, used)
+            units = 1 if part.need.measure == "requests" else used_up(part.need.served, used)
             part.allotment.settle(part.units, units, part.taken_at)
             if part.need.is_budget:
                 counted.append((part.need.limit.id, units))
@@ -70,7 +74,7 @@ class Hold:
     def end(self, meters: dict[str, int] | None, tier: str, at: Instant) -> tuple[tuple[str, int], ...]:
         """* What was used is known, at the tier, or None: it is not known yet. Returns what is counted of budgets."""
         if meters is not None:
-            return self.settle(Used(meters, tier), at)
+            return self.settle(_Used(meters, tier), at)
         self.keep(at)
         return self.budgets
 

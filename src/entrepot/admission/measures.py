@@ -26,12 +26,17 @@ def used_up(served: ServedLimit | ServedBudget, used: Used) -> int:
     if isinstance(served, ServedBudget):
         return served.used(used)
     limit = served.limit
-    if limit.measure == "requests":
+    measure = limit.measure
+    if measure == "requests":
         return 1
     if used.tier == CACHED_TIER and limit.refill != "budget":
         return 0
-    if limit.measure == "priority_tokens" and used.tier != "priority":
+    if measure == "priority_tokens" and used.tier != "priority":
         return 0
-    if limit.measure == "load":
+    if measure == "load":
         return load_of(served.output_weight, used.meters)
-    return sum(quantity for meter, quantity in used.meters.items() if meter in TOKEN_METERS)
+    tokens = 0
+    for meter, quantity in used.meters.items():
+        if meter in TOKEN_METERS:
+            tokens += quantity
+    return tokens

@@ -9,7 +9,7 @@ know which. All arithmetic is exact.
 """
 
 from bisect import bisect_right
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import msgspec
 
@@ -19,6 +19,9 @@ LOWS_MAX = 64  # Of a bucket, that are remembered; with more, the oldest are tak
 
 Refill = Literal["window", "bucket", "budget"]
 Measure = Literal["requests", "tokens", "load", "money", "priority_tokens"]
+# How a limit of requests, tokens or load stands for who meets it: (measure, its units, those that remain, microseconds
+# until its window begins anew). No class: a request makes one for each of its limits, and a plain tuple costs least.
+Standing = tuple[Measure, int, int, Instant]
 
 
 class Limit(msgspec.Struct, frozen=True, gc=False):
@@ -144,7 +147,7 @@ class ServedLimit(msgspec.Struct, frozen=True):
     ends: Instant = END_OF_TIME
 
 
-class Estimate(NamedTuple):
+class Estimate(msgspec.Struct, frozen=True, gc=False):
     """What a request may use, before anything is known of it.
 
     output_tokens: as far as it says so itself, or a guess. The maxima cannot be exceeded, whatever it has in it.
@@ -157,16 +160,7 @@ class Estimate(NamedTuple):
     is_guess: bool = False
 
 
-class Standing(NamedTuple):
-    """How a limit of requests, tokens or load stands for who meets it. reset_us: until its window begins anew."""
-
-    measure: Measure
-    units: int
-    remaining: int
-    reset_us: Instant
-
-
-class Used(NamedTuple):
+class Used(msgspec.Struct, frozen=True):
     """What a request has used: units by meter, at the tier it was served at."""
 
     meters: dict[str, int]

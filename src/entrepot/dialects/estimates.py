@@ -14,11 +14,14 @@ from collections.abc import Callable
 from typing import Final
 
 from entrepot.core.capacity import Estimate
+from entrepot.dialects import shortcuts
 from entrepot.dialects.asked import Asked
 from entrepot.dialects.estimates_wire import AnswerAsked, EstimatedBody, decode_answer_asked, decode_estimated
 from entrepot.dialects.operations import Operation
 from entrepot.dialects.shortcuts import has_more_values
 
+_Estimate: Final = Estimate  # Bound once; see decisions/0009.
+_prompted: Final = shortcuts.prompted
 # What an answer is taken to be where the request does not say how long it may get.
 OUTPUT_TOKENS_GUESS: Final = 1024
 _ANSWERS_MAX: Final = 10_000  # More than any server gives; a counter that has held more may not be exact any more.
@@ -43,27 +46,54 @@ def estimate_of(
     if operation.name not in _READ:
         return Estimate(operation.estimate(asked.size, context_tokens), 0, context_tokens, context_tokens)
     fits_context = operation.name in _ANSWERED_IN_TOKENS
-    tally = _Tally(count, context_tokens if fits_context else max(context_tokens, _IN_LISTS_MAX))
-    read: AnswerAsked
     try:
-        if len(body) > _LARGE and has_more_values(body, _VALUES_MAX):
-            read = decode_answer_asked(body)
-            tally.tokens = len(body)
-        else:
-            read = estimated = decode_estimated(body)
-            tally.body(estimated)
+        read = _read(body, _Tally(count, context_tokens if fits_context else max(context_tokens, _IN_LISTS_MAX)))
     except (ValueError, RecursionError):  # The upstream will say what is wrong with it.
         return Estimate(0, context_tokens, context_tokens, context_tokens, is_guess=True)
-    prompt = min(tally.tokens, context_tokens) if fits_context else tally.tokens
-    prompt_max = context_tokens if tally.is_uncounted or asked.previous else prompt
+    prompt = min(read.tokens, context_tokens) if fits_context else read.tokens
+    prompt_max = context_tokens if read.is_uncounted or asked.previous else prompt
     if not fits_context:
         return Estimate(prompt, 0, prompt_max, 0)
-    answers = min(max(1, read.n or 1, read.best_of or 1), _ANSWERS_MAX)
-    said = read.max_completion_tokens or read.max_output_tokens or read.max_tokens
-    rest = max(0, context_tokens - prompt)
-    longest = rest if said is None else max(0, min(said, rest))
-    guessed = min(OUTPUT_TOKENS_GUESS, rest) if said is None else longest
-    return Estimate(prompt, guessed * answers, prompt_max, longest * answers, is_guess=said is None)
+    said, rest = read.said, context_tokens - prompt
+    longest = rest if said < 0 else min(said, rest)
+    guessed = min(OUTPUT_TOKENS_GUESS, rest) if said < 0 else longest
+    return _Estimate(prompt, guessed * read.answers, prompt_max, longest * read.answers, said < 0)
+
+
+class _Read:
+    """What a body is estimated by. said: how long each of its answers may get, or -1."""
+
+    def __init__(self, tokens: int, is_uncounted: bool, answers: int, said: int) -> None:
+        self.tokens = tokens
+        self.is_uncounted = is_uncounted
+        self.answers = min(max(1, answers), _ANSWERS_MAX)
+        self.said = said
+
+
+def _read(body: bytes, tally: "_Tally") -> _Read:
+    """The body, its tokens added up. Raises: ValueError, RecursionError for what is no such body."""
+    if len(body) <= _LARGE:
+        plain = _prompted(body)
+        if plain is not None:
+            texts, messages, names, answers, said = plain
+            tally.messages(messages, names)
+            for text in texts:
+                tally.text(text)
+            return _Read(tally.tokens, False, answers, said)
+    asked: AnswerAsked
+    if len(body) > _LARGE and has_more_values(body, _VALUES_MAX):
+        asked = decode_answer_asked(body)
+        tally.tokens = len(body)
+    else:
+        asked = estimated = decode_estimated(body)
+        tally.body(estimated)
+    length = asked.max_completion_tokens or asked.max_output_tokens or asked.max_tokens
+    return _Read(
+        tally.tokens,
+        tally.is_uncounted,
+        max(asked.n or 1, asked.best_of or 1),
+        -1 if length is None else max(0, length),
+    )
 
 
 class _Tally:
@@ -78,20 +108,25 @@ class _Tally:
     def body(self, read: EstimatedBody) -> None:
         """Adds all of it."""
         if read.messages:
-            self.tokens += _BEFORE_ANSWER + _AROUND_MESSAGE * len(read.messages)
-            self.tokens += sum(isinstance(message, dict) and "name" in message for message in read.messages)
+            names = sum(isinstance(message, dict) and "name" in message for message in read.messages)
+            self.messages(len(read.messages), names)
             self._add(read.messages)
         for value in (read.prompt, read.input, read.instructions, read.query, read.documents):
             if value is not None:
                 self._add(value)
         for raw in (read.tools, read.functions, read.response_format, read.text):
             if raw:
-                self._add_text(bytes(raw).decode())
+                self.text(bytes(raw).decode())
+
+    def messages(self, messages: int, names: int) -> None:
+        """Adds what frames so many messages, so many of which have a name."""
+        if messages:
+            self.tokens += _BEFORE_ANSWER + _AROUND_MESSAGE * messages + names
 
     def _add(self, value: object) -> None:
         """Adds the texts of a value, wherever in it they are; a number is a token, as in a prompt of such."""
         if isinstance(value, str):
-            self._add_text(value)
+            self.text(value)
         elif isinstance(value, list):
             for item in value:
                 self._add(item)
@@ -104,7 +139,8 @@ class _Tally:
         elif isinstance(value, int):
             self.tokens += 1
 
-    def _add_text(self, text: str) -> None:
+    def text(self, text: str) -> None:
+        """Adds a text."""
         while len(text) > _PIECE and self.tokens < self._enough:
             self.tokens += self._count(text[:_PIECE])
             text = text[_PIECE:]

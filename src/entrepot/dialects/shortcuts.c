@@ -16,6 +16,7 @@
 
 #define DEPTH_MAX 64
 #define KEYS_MAX 48
+#define MEMBERS_MAX 16
 #define DIGITS_MAX 15 /* fits 64 bits with room for a sum */
 
 /* ---- JSON: a strict walk over an object. What it takes, every JSON reader takes.
@@ -279,6 +280,18 @@ static inline At next_key(At at, At end, Text *key)
     return take(plain_string(at, end, key), ':');
 }
 
+/* The next key, which is none of so many before it. */
+static inline At new_key(At at, At end, Text *keys, int count)
+{
+    if (!(at = next_key(at, end, &keys[count])))
+        return NULL;
+    for (int before = 0; before < count; before++)
+        if (keys[before].length == keys[count].length
+            && !memcmp(keys[before].at, keys[count].at, (size_t)keys[count].length))
+            return NULL;
+    return at;
+}
+
 /* What is behind a member: a comma, and then there is one more, or the end. NULL for NULL. */
 static inline At go_on(At at, char closing, bool *more)
 {
@@ -387,13 +400,9 @@ static At read_asked(At at, At end, Asked *asked)
     if (!(at = begin(at, &empty)) || empty)
         return NULL;
     for (int count = 0; count < KEYS_MAX; count++) {
-        Text key;
-        if (!(at = next_key(at, end, &key)))
+        if (!(at = new_key(at, end, keys, count)))
             return NULL;
-        keys[count] = key;
-        for (int before = 0; before < count; before++)
-            if (keys[before].length == key.length && !memcmp(keys[before].at, key.at, (size_t)key.length))
-                return NULL;
+        Text key = keys[count];
         if (is(key, "model"))
             at = plain_string(at, end, &asked->model);
         else if (is(key, "stream"))
@@ -514,6 +523,210 @@ static PyObject *text_meters(PyObject *Py_UNUSED(module), PyObject *usage)
     if (!is_end(read_usage(start_of(usage), end, &prompt, &completion), end))
         Py_RETURN_NONE;
     return meters_of(prompt, completion);
+}
+
+/* ---- prompts */
+
+/* What a request for text is estimated by. said: how long its answer may get; -1 where it does not say so. */
+typedef struct {
+    PyObject *texts;
+    int64_t messages, names, answers, said;
+} Prompt;
+
+#define A_MESSAGE 0 /* How deep in them it stands, */
+#define A_VALUE 1   /* and any other value of the request. */
+
+/* As in estimates.py. */
+static const char *const NO_TEXT[] = {"image_url", "input_audio", "audio",     "file",
+                                      "file_id",   "file_url",    "file_data", "encrypted_content", NULL};
+static const char *const SAYS_NOTHING[] = {"type", "id", "detail", "status", "call_id", "tool_call_id", NULL};
+static const char *const TEXTS[] = {"prompt", "input", "instructions", "query", "documents", NULL};
+static const char *const WRITTEN[] = {"tools", "functions", "response_format", "text", NULL};
+
+static bool is_one_of(Text text, const char *const *names)
+{
+    while (*names && (**names != *text.at || !is(text, *names)))
+        names++;
+    return *names;
+}
+
+/* Puts a text to those that are counted; false where it is none. */
+static bool add_text(Prompt *prompt, const char *start, Py_ssize_t size)
+{
+    PyObject *text = PyUnicode_DecodeUTF8(start, size, NULL);
+    bool added = text && !PyList_Append(prompt->texts, text);
+    Py_XDECREF(text);
+    return added;
+}
+
+static char *put_letter(char *out, int letter)
+{
+    if (letter < 0x80) {
+        *out++ = (char)letter;
+        return out;
+    }
+    if (letter < 0x800) {
+        *out++ = (char)(0xc0 | letter >> 6);
+    } else {
+        if (letter < 0x10000) {
+            *out++ = (char)(0xe0 | letter >> 12);
+        } else {
+            *out++ = (char)(0xf0 | letter >> 18);
+            *out++ = (char)(0x80 | (letter >> 12 & 0x3f));
+        }
+        *out++ = (char)(0x80 | (letter >> 6 & 0x3f));
+    }
+    *out++ = (char)(0x80 | (letter & 0x3f));
+    return out;
+}
+
+/* What a string says whose escapes were all looked at, which is never longer than it is written. */
+static char *unescaped(At at, At end, char *out)
+{
+    static const char marks[] = "\"\\/bfnrt", meanings[] = "\"\\/\b\f\n\r\t";
+    while (at < end) {
+        At escape = memchr(at, '\\', (size_t)(end - at));
+        At plain = escape ? escape : end;
+        memcpy(out, at, (size_t)(plain - at));
+        out += plain - at;
+        if (!escape)
+            break;
+        if (escape[1] != 'u') {
+            *out++ = meanings[strchr(marks, escape[1]) - marks];
+            at = escape + 2;
+            continue;
+        }
+        int letter, low;
+        at = take_unit(escape + 2, &letter);
+        if (letter >= 0xd800 && letter <= 0xdfff) {
+            at = take_unit(at + 2, &low);
+            letter = 0x10000 + ((letter - 0xd800) << 10) + (low - 0xdc00);
+        }
+        out = put_letter(out, letter);
+    }
+    return out;
+}
+
+/* The rest of a string whose quote was taken, as a text. */
+static At read_text(At at, At end, Prompt *prompt)
+{
+    At behind = skip_string(at, end);
+    if (!behind)
+        return NULL;
+    Py_ssize_t size = behind - 1 - at;
+    if (!memchr(at, '\\', (size_t)size))
+        return add_text(prompt, (const char *)at, size) ? behind : NULL;
+    char *said = PyMem_Malloc((size_t)size);
+    bool added = said && add_text(prompt, said, unescaped(at, behind - 1, said) - said);
+    PyMem_Free(said);
+    return added ? behind : NULL;
+}
+
+/* The texts of a value, wherever in it they are. A value that is neither text nor nothing is left to the long way. */
+static At read_texts(At at, At end, int depth, Prompt *prompt)
+{
+    Text keys[MEMBERS_MAX];
+    bool empty = false, more;
+    at = over_space(at);
+    if (*at == '"')
+        return read_text(at + 1, end, prompt);
+    if ((*at != '[' && *at != '{') || depth > DEPTH_MAX)
+        return word(at, "null");
+    if (*at == '[') {
+        At none = take(++at, ']');
+        if (none)
+            return none;
+        do
+            at = go_on(read_texts(at, end, depth + 1, prompt), ']', &more);
+        while (at && more);
+        return at;
+    }
+    at = begin(at, &empty);
+    if (empty)
+        return at;
+    for (int count = 0; count < MEMBERS_MAX; count++) {
+        if (!(at = new_key(at, end, keys, count)) || is_one_of(keys[count], NO_TEXT))
+            return NULL;
+        prompt->names += depth == A_MESSAGE && is(keys[count], "name");
+        at = is_one_of(keys[count], SAYS_NOTHING) ? skip_value(at, end, depth + 1)
+                                                  : read_texts(at, end, depth + 1, prompt);
+        if (!(at = go_on(at, '}', &more)) || !more)
+            return at;
+    }
+    return NULL;
+}
+
+static At read_messages(At at, At end, Prompt *prompt)
+{
+    bool more;
+    At none;
+    if (!(at = take(at, '[')) || (none = take(at, ']')))
+        return NULL;
+    do {
+        prompt->messages++;
+        at = *(at = over_space(at)) == '{' ? go_on(read_texts(at, end, A_MESSAGE, prompt), ']', &more) : NULL;
+    } while (at && more);
+    return at;
+}
+
+/* A value as it is written, as a text. */
+static At read_written(At at, At end, Prompt *prompt)
+{
+    At start = over_space(at);
+    at = skip_value(start, end, A_VALUE);
+    return at && add_text(prompt, (const char *)start, at - start) ? at : NULL;
+}
+
+static At read_prompt(At at, At end, Prompt *prompt)
+{
+    Text keys[KEYS_MAX];
+    int64_t completion = 0, output = 0, tokens = -1, n = 0, best_of = 0;
+    bool empty, more = true;
+    if (!(at = begin(at, &empty)) || empty)
+        return NULL;
+    for (int count = 0; more; count++) {
+        if (count == KEYS_MAX || !(at = new_key(at, end, keys, count)))
+            return NULL;
+        Text key = keys[count];
+        int64_t *number = is(key, "max_completion_tokens") ? &completion
+                          : is(key, "max_output_tokens")   ? &output
+                          : is(key, "max_tokens")          ? &tokens
+                          : is(key, "n")                   ? &n
+                          : is(key, "best_of")             ? &best_of
+                                                           : NULL;
+        bool null = *(at = over_space(at)) == 'n';
+        at = number && !null         ? read_number(at, number)
+             : is(key, "messages")   ? read_messages(at, end, prompt)
+             : is_one_of(key, TEXTS) ? read_texts(at, end, A_VALUE, prompt)
+             : is_one_of(key, WRITTEN) ? read_written(at, end, prompt)
+                                       : skip_value(at, end, A_VALUE);
+        if (!(at = go_on(at, '}', &more)))
+            return NULL;
+    }
+    prompt->said = completion ? completion : output ? output : tokens;
+    prompt->answers = n > best_of ? n : best_of;
+    return at;
+}
+
+static PyObject *prompted(PyObject *Py_UNUSED(module), PyObject *body)
+{
+    if (!PyBytes_CheckExact(body))
+        return PyErr_Format(PyExc_TypeError, "a body is bytes");
+    At end = end_of(body);
+    Prompt prompt = {PyList_New(0), 0, 0, 0, 0};
+    if (prompt.texts && is_end(read_prompt(start_of(body), end, &prompt), end))
+        return tuple_of(5, (PyObject *[]){
+                               prompt.texts,
+                               PyLong_FromLongLong(prompt.messages),
+                               PyLong_FromLongLong(prompt.names),
+                               PyLong_FromLongLong(prompt.answers),
+                               PyLong_FromLongLong(prompt.said),
+                           });
+    Py_XDECREF(prompt.texts);
+    if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_UnicodeDecodeError))
+        return NULL;
+    PyErr_Clear();
+    Py_RETURN_NONE;
 }
 
 /* ---- answers */
@@ -649,6 +862,7 @@ static PyObject *has_more_values(PyObject *Py_UNUSED(module), PyObject *const *a
 static PyMethodDef functions[] = {
     {"asked_for", asked_for, METH_O, NULL},
     {"answered", answered, METH_O, NULL},
+    {"prompted", prompted, METH_O, NULL},
     {"text_meters", text_meters, METH_O, NULL},
     {"has_more_values", (PyCFunction)(void (*)(void))has_more_values, METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL},

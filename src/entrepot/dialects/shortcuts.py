@@ -8,6 +8,8 @@ shortcuts.c is compiled beside it, that is imported in its place. It is tested a
 AskedFor = tuple[str, int, int, bool, bool]
 # (usage verbatim or b"", finish reason or "", what text_meters says of the usage, tier of service or "")
 Answered = tuple[bytes, str, dict[str, int] | None, str]
+# (texts to be counted, messages, those of them with a name, answers or 0, how long each may get or -1)
+Prompted = tuple[list[str], int, int, int, int]
 
 
 def asked_for(body: bytes) -> AskedFor | None:
@@ -34,3 +36,9 @@ def has_more_values(body: bytes, most: int) -> bool:
     Commas and brackets in texts count, too.
     """
     return body.count(b",") + 4 * (body.count(b"[") + body.count(b"{")) > most
+
+
+def prompted(body: bytes) -> Prompted | None:
+    """What a request for text is estimated by, where all of it can be counted; estimates.py says how."""
+    del body
+    return None

@@ -1,7 +1,7 @@
 """One request as its answer is shaped: in its client's dialect, with its id on every answer."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 
 from entrepot.core.capacity import Standing
 from entrepot.core.errors import EntrepotError, LimitReached
@@ -95,7 +95,7 @@ class InferenceCall:
         self._queued = ""  # the time it waited, which is so wherever the request goes.
         self._tier = ""  # That an answer with a service_tier says it was served at,
         self._not_chosen = ""  # and why that is another than the one that was chosen.
-        self._standings: Callable[[Instant], Iterable[Standing]] | None = None
+        self._standings: Callable[[Instant], Sequence[Standing]] | None = None
         self._served_by = ""
         self._keep = False
         self._sends_events = True
@@ -116,7 +116,7 @@ class InferenceCall:
         age = "" if age_s is None else f"Age: {age_s}\r\n"
         self._told += f"x-entrepot-cache: {status}\r\n{age}"
 
-    def tell_limits(self, standings: Callable[[Instant], Iterable[Standing]]) -> None:
+    def tell_limits(self, standings: Callable[[Instant], Sequence[Standing]]) -> None:
         """How the limits stand, in its head."""
         self._standings = standings
 

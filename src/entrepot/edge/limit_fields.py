@@ -1,27 +1,35 @@
 """What answers say of limits and tiers: header lines in each dialect's way, and the object that explains a refusal."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from typing import Final
 
 from entrepot.core.capacity import Standing
 from entrepot.core.errors import Refusal
 from entrepot.core.money import format_pico
 from entrepot.core.periods import MINUTE, SECOND, Instant, format_instant
+from entrepot.edge import shortcuts
 
+_rate_limits_of: Final = shortcuts.rate_limits_of  # Bound once; see decisions/0009.
 _MS = SECOND // 1000
 
 
-def limit_fields(standings: Iterable[Standing], *, is_azure: bool) -> str:
+def limit_fields(standings: Sequence[Standing], *, is_azure: bool) -> str:
     """The x-ratelimit- lines; of several limits of one measure, those of the one of which least is left.
 
     Of provisioned throughput how busy it is, by Azure's name in both dialects.
     """
+    plain = _rate_limits_of(standings, is_azure)
+    return _limit_fields(standings, is_azure=is_azure) if plain is None else plain
+
+
+def _limit_fields(standings: Sequence[Standing], *, is_azure: bool) -> str:
     tightest: dict[str, Standing] = {}
     for standing in standings:
-        known = tightest.get(standing.measure)
-        if known is None or standing.remaining < known.remaining:
-            tightest[standing.measure] = standing
+        known = tightest.get(standing[0])
+        if known is None or standing[2] < known[2]:
+            tightest[standing[0]] = standing
     lines = ""
-    for measure, (_, units, remaining, reset_us) in tightest.items():
+    for measure, units, remaining, reset_us in tightest.values():
         if measure == "load":
             thousandths = 1000 * (units - remaining) // max(1, units)
             lines += f"azure-openai-deployment-utilization: {thousandths // 10}.{thousandths % 10}%\r\n"

@@ -90,9 +90,118 @@ static PyObject *body_behind(PyObject *Py_UNUSED(module), PyObject *const *given
     return PyBytes_FromStringAndSize(at + after, length);
 }
 
+/* A buffer with room for what is put into it. */
+static inline char *put(char *at, Piece piece)
+{
+    memcpy(at, piece.at, (size_t)piece.size);
+    return at + piece.size;
+}
+
+static inline char *put_number(char *at, unsigned long long number)
+{
+    char digits[DIGITS_MAX];
+    return put(at, digits_of(number, digits));
+}
+
+/* As _duration of limit_fields.py writes it: 17ms, 5.25s, 6m0s, 1h0m0s. */
+static char *put_duration(char *at, unsigned long long us)
+{
+    unsigned long long ms = us / 1000 + (us % 1000 > 0), seconds = us / 1000000 + (us % 1000000 > 0);
+    if (ms < 1000)
+        return put(put_number(at, ms), LITERAL("ms"));
+    if (us < 60000000) {
+        at = put_number(at, ms / 1000);
+        if (ms %= 1000) {
+            char digits[] = {'.', (char)('0' + ms / 100), (char)('0' + ms / 10 % 10), (char)('0' + ms % 10)};
+            at = put(at, (Piece){digits, ms % 10 ? 4 : ms % 100 ? 3 : 2});
+        }
+        return put(at, LITERAL("s"));
+    }
+    if (seconds >= 3600)
+        at = put(put_number(at, seconds / 3600), LITERAL("h"));
+    at = put(put_number(at, seconds % 3600 / 60), LITERAL("m"));
+    return put(put_number(at, seconds % 60), LITERAL("s"));
+}
+
+/* ---- limits */
+
+#define LIMITS_MAX 8
+#define MEASURE_MAX 32
+#define LIMIT_SIZE_MAX (3 * (sizeof "x-ratelimit-remaining-: \r\n" + MEASURE_MAX + DIGITS_MAX) + DIGITS_MAX)
+
+typedef struct {
+    Piece measure;
+    unsigned long long units, remaining, reset_us;
+} Limit;
+
+/* A whole number that is not negative, of 63 bits at most. */
+static bool number_of(PyObject *given, unsigned long long *number)
+{
+    int beyond = 0;
+    long long found = PyLong_CheckExact(given) ? PyLong_AsLongLongAndOverflow(given, &beyond) : -1;
+    *number = (unsigned long long)found;
+    return found >= 0 && !beyond;
+}
+
+static bool limit_of(PyObject *standing, Limit *limit)
+{
+    return PyTuple_CheckExact(standing) && PyTuple_GET_SIZE(standing) == 4
+           && piece_of(PyTuple_GET_ITEM(standing, 0), &limit->measure) && PyUnicode_IS_ASCII(PyTuple_GET_ITEM(standing, 0))
+           && limit->measure.size <= MEASURE_MAX && number_of(PyTuple_GET_ITEM(standing, 1), &limit->units)
+           && number_of(PyTuple_GET_ITEM(standing, 2), &limit->remaining)
+           && number_of(PyTuple_GET_ITEM(standing, 3), &limit->reset_us);
+}
+
+static inline bool same(Piece one, Piece other)
+{
+    return one.size == other.size && !memcmp(one.at, other.at, (size_t)one.size);
+}
+
+static char *put_limit(char *at, const Limit *limit, bool is_azure)
+{
+    at = put(put(put(at, LITERAL("x-ratelimit-limit-")), limit->measure), LITERAL(": "));
+    at = put(put_number(at, limit->units), LITERAL("\r\nx-ratelimit-remaining-"));
+    at = put(put(at, limit->measure), LITERAL(": "));
+    at = put(put_number(at, limit->remaining), LITERAL("\r\nx-ratelimit-reset-"));
+    at = put(put(at, limit->measure), LITERAL(": "));
+    unsigned long long us = limit->reset_us;
+    at = is_azure ? put_number(at, us / 1000000 + (us % 1000000 > 0)) : put_duration(at, us);
+    return put(at, LITERAL("\r\n"));
+}
+
+static PyObject *rate_limits_of(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t count)
+{
+    if (count != 2 || !PyBool_Check(given[1]))
+        return PyErr_Format(PyExc_TypeError, "standings, is_azure");
+    Limit limits[LIMITS_MAX];
+    int known = 0;
+    if (!PyList_CheckExact(given[0]) || PyList_GET_SIZE(given[0]) > LIMITS_MAX)
+        Py_RETURN_NONE;
+    for (Py_ssize_t number = 0; number < PyList_GET_SIZE(given[0]); number++) {
+        Limit *limit = &limits[known];
+        int before = 0;
+        if (!limit_of(PyList_GET_ITEM(given[0], number), limit) || same(limit->measure, LITERAL("load")))
+            Py_RETURN_NONE;
+        while (before < known && !same(limits[before].measure, limit->measure))
+            before++;
+        if (before == known)
+            known++;
+        else if (limit->remaining < limits[before].remaining)
+            limits[before] = *limit;
+    }
+    char lines[LIMITS_MAX * LIMIT_SIZE_MAX], *at = lines;
+    for (int number = 0; number < known; number++)
+        at = put_limit(at, &limits[number], given[1] == Py_True);
+    PyObject *made = PyUnicode_New(at - lines, 127);
+    if (made)
+        memcpy(PyUnicode_1BYTE_DATA(made), lines, (size_t)(at - lines));
+    return made;
+}
+
 static PyMethodDef functions[] = {
     {"answer_of", (PyCFunction)(void (*)(void))answer_of, METH_FASTCALL, NULL},
     {"body_behind", (PyCFunction)(void (*)(void))body_behind, METH_FASTCALL, NULL},
+    {"rate_limits_of", (PyCFunction)(void (*)(void))rate_limits_of, METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL},
 };
 

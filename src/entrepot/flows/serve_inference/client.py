@@ -1,6 +1,6 @@
 """What the client's side of a request is asked to do; and what stands for a client that has left."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from entrepot.core.capacity import Standing
@@ -74,7 +74,7 @@ class Client(Protocol):
 class LimitedClient(Client, Protocol):
     """A client that can be told how the limits stand that its request meets."""
 
-    def tell_limits(self, standings: Callable[[Instant], Iterable[Standing]]) -> None:
+    def tell_limits(self, standings: Callable[[Instant], Sequence[Standing]]) -> None:
         """To be said in the head of the answer, whatever it is; asked for when that is written."""
         ...
 

@@ -154,15 +154,15 @@ class ServeInference:
         client.tell_limits(partial(self.desk.standings, needs))
         if caller.tier == "priority":
             needs = [*needs, self._tiers.need(caller, deployment, estimate, ask.at)]
-        begin = partial(self._begin, ask, client, caller, ready, asked)
         queue = self._waiting.queue(caller.project.id, deployment) if deployment.queue and refused is None else None
         hold = self.desk.hold(needs, ask.at) if queue is None or queue.is_empty else None
         if hold is not None:
-            return begin(hold)
+            return self._begin(ask, client, caller, ready, asked, hold)
         if refused is None and deployment.usable is not None:
             other = spillover_of(caller.project, deployment, client.spillover, ask.at)
             if other is not None:
                 refused = partial(self._spill, ask, client, caller, deployment, other, asked, budgets)
+        begin = partial(self._begin, ask, client, caller, ready, asked)
         make: Callable[..., Admitting] = Admitting if queue is None else partial(Queued, queue)
         admitting = make(self.desk, self._waiting.asking, needs, estimate, ask.at, client, begin, refused)
         admitting.start()
