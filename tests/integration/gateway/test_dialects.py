@@ -175,35 +175,6 @@ def test_other_methods(gateway: Gateway, method: str, path: str, allowed: str) -
     assert (reply.status, reply.headers["allow"]) == (405, allowed)
 
 
-def test_azure_ai_inferences_endpoint(gateway: Gateway) -> None:
-    for stream in (False, True):
-        assert ask(gateway, chat("hi", stream=stream), path="/models/chat/completions" + V).status == 200
-    assert ask(gateway, b'{"model":"embed","input":["a"]}', path="/models/embeddings" + V).status == 200
-    for path, body, status, code in (
-        ("/models/chat/completions" + V, chat("hi", model="none"), 404, "DeploymentNotFound"),
-        ("/models/chat/completions", chat("hi"), 400, "BadRequest"),
-        ("/models/info" + V, b"", 400, "BadRequest"),
-        ("/models/info" + V + "&model=none", b"", 404, "DeploymentNotFound"),
-        (azure("info", "none"), b"", 404, "DeploymentNotFound"),
-        (azure("info", query=""), b"", 400, "BadRequest"),
-    ):
-        refused = ask(gateway, body, path=path)
-        assert (refused.status, set(refused.error), refused.error["code"]) == (status, {"code", "message"}, code)
-
-
-def test_azure_ai_inferences_model_information(gateway: Gateway) -> None:
-    def told(name: str, kind: str) -> dict[str, str]:
-        return {"model_name": f"model-of-{name}", "model_type": kind, "model_provider_name": "maker"}
-
-    assert ask(gateway, path=azure("info")).json() == told("chat", "chat_completion")
-    assert ask(gateway, path="/models/info" + V + "&model=embed").json() == told("embed", "embeddings")
-    with running_gateway(published=False) as other:
-        other.serve(deployment("only", target(other.upstream.base_url), operations=("rerank", "images")))
-        assert ask(other, path="/models/info" + V).json() == told("only", "image_generation")
-        other.serve(deployment("only", target(other.upstream.base_url), operations=("rerank",)))
-        assert ask(other, path="/models/info" + V).json() == told("only", "rerank")
-
-
 def test_the_paths_deployment_counts_whatever_the_body_says(gateway: Gateway) -> None:
     for body in (chat("hi", model="none"), json.dumps({"messages": []}).encode()):
         assert ask(gateway, body, path=azure(name="a%2Fb")).status == 200
