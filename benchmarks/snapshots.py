@@ -20,13 +20,34 @@ sys.path.insert(0, str(ROOT))
 
 from entrepot.adapters.snapshot_file import FileSnapshots  # noqa: E402 the root has to be on the path first
 from entrepot.compose.gateway import GC_THRESHOLDS, SnapshotFollower  # noqa: E402
+from entrepot.core.budgets import Budget, OwnedBudget  # noqa: E402
 from entrepot.core.capacity import Limit, ServedLimit  # noqa: E402
 from entrepot.core.periods import MINUTE  # noqa: E402
-from entrepot.core.snapshot import SCHEMA, GatewaySnapshot, ServedDeployment, ServedKey, ServedProject  # noqa: E402
+from entrepot.core.snapshot import SCHEMA, GatewaySnapshot, ServedKey, ServedProject  # noqa: E402
 from tests.support.gateway import Gateway, deployment, running_gateway, target  # noqa: E402
 
-SIZES = ((1_000, 100), (10_000, 100), (10_000, 2_000), (100_000, 1_000), (100_000, 20_000))
 DEPLOYMENTS = 2  # Of each project, with a limit each.
+
+
+class Size(NamedTuple):
+    """Of a snapshot. budgets: of keys, a budget each. upstreams: places that deployments lead to."""
+
+    keys: int
+    projects: int
+    budgets: int = 0
+    upstreams: int = 1
+
+
+SIZES = (
+    Size(1_000, 100),
+    Size(10_000, 100),
+    Size(10_000, 2_000),
+    Size(100_000, 1_000),
+    Size(100_000, 20_000),
+    Size(100_000, 1_000, budgets=100_000),
+    Size(1_000, 50_000),
+    Size(1_000, 2_500, upstreams=5_000),
+)
 
 
 class TakenUp(NamedTuple):
@@ -41,15 +62,17 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     rounds: int = parser.parse_args(arguments).rounds
-    print("|   keys | projects |     MB | longest turn, ms | all turns, ms |\n|---:|---:|---:|---:|---:|")
+    print(
+        "| keys | projects | budgets | upstreams | MB | longest turn, ms | all turns, ms |", "\n|" + "---:|" * 7, sep=""
+    )
     with running_gateway(published=False) as gateway, tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "snapshot.json"
         follower = SnapshotFollower(path, gateway.flow, "")
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
-        for keys, projects in SIZES:
-            FileSnapshots(path).publish(made(keys, projects))
+        for of in SIZES:
+            FileSnapshots(path).publish(made(of))
             gateway.run(follower.look_in_turns())  # What the last size left behind is not counted here.
             rows = []
             for _ in range(rounds):
@@ -57,8 +80,10 @@ def main(arguments: Sequence[str]) -> int:
                 rows.append(gateway.run(taken_up(gateway, follower)))
             longest = max(row.longest for row in rows)
             together = statistics.median(row.together for row in rows)
-            size = f"{path.stat().st_size / 1e6:.1f}"
-            print(f"| {keys:,} | {projects:,} | {size} | {longest:.1f} | {together:.0f} |", flush=True)
+            size = (
+                f"{of.keys:,} | {of.projects:,} | {of.budgets:,} | {of.upstreams:,} | {path.stat().st_size / 1e6:.1f}"
+            )
+            print(f"| {size} | {longest:.1f} | {together:.0f} |", flush=True)
     return 0
 
 
@@ -78,31 +103,34 @@ async def taken_up(gateway: Gateway, follower: SnapshotFollower) -> TakenUp:
     return TakenUp(max(turns), sum(turns))
 
 
-def made(keys: int, projects: int) -> GatewaySnapshot:
+def made(of: Size) -> GatewaySnapshot:
     """A snapshot of that size."""
+    monthly = Budget(10**12)
     return GatewaySnapshot(
         schema=SCHEMA,
         version=1,
         published_at="2026-11-23T08:00:00Z",
-        projects={name: project(name) for name in (f"project-{number}" for number in range(projects))},
-        keys={f"{number:064x}": ServedKey(f"key-{number}", f"project-{number % projects}") for number in range(keys)},
+        projects={f"project-{number}": project(number, of.upstreams) for number in range(of.projects)},
+        keys={
+            f"{number:064x}": ServedKey(f"key-{number}", f"project-{number % of.projects}") for number in range(of.keys)
+        },
         identity_providers=(),
         principals={},
+        budgets=tuple(OwnedBudget("key", f"key-{number}", "acme", monthly) for number in range(of.budgets)),
     )
 
 
-def project(name: str) -> ServedProject:
+def project(at: int, upstreams: int) -> ServedProject:
     """One with its deployments."""
+    name = f"project-{at}"
     served = {}
     for number in range(DEPLOYMENTS):
         limit = Limit(f"quota/{name}/{number}/tokens", "tokens", "window", 10**6, MINUTE)
-        served[f"chat-{number}"] = limited(f"chat-{number}", ServedLimit(limit, "tokens_per_minute", f"of {name}"))
+        place = (at * DEPLOYMENTS + number) % upstreams
+        to = target(f"http://127.0.0.1:1/v{place}", f"up-{place}")
+        met = ServedLimit(limit, "tokens_per_minute", f"of {name}")
+        served[f"chat-{number}"] = deployment(f"chat-{number}", to, limits=(met,))
     return ServedProject(name, f"customer-of-{name}", served)
-
-
-def limited(name: str, limit: ServedLimit) -> ServedDeployment:
-    """A deployment with a limit."""
-    return deployment(name, target("http://127.0.0.1:1/v1"), limits=(limit,))
 
 
 if __name__ == "__main__":

@@ -63,6 +63,27 @@ def test_one_turn_of_the_loop_is_one_batch(monkeypatch: pytest.MonkeyPatch) -> N
     play(story)
 
 
+def test_who_waits_is_told_a_few_in_each_turn_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a flush that took long thousands may wait, and the end of an answer takes some tens of microseconds."""
+    monkeypatch.setattr(usage_sink, "TOLD_AT_ONCE", 20)
+
+    async def story(home: Installation) -> None:
+        async with home.server():
+            sink = await connect_usage_sink(home.path, "g1", lambda: None)
+            ends = Ends()
+            for number in range(50):
+                ends.settle(sink, number)
+            seen = {0}
+            while len(ends.ended) < 50:
+                await asyncio.sleep(0)
+                seen.add(len(ends.ended))
+            assert seen == {0, 20, 40, 50}
+            assert ends.ended == [(number, "done") for number in range(50)]
+            await sink.close()
+
+    play(story)
+
+
 def test_what_is_appended_leaves_with_what_is_settled_or_soon_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     async def story(home: Installation) -> None:
         async with home.server() as server:

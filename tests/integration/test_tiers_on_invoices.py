@@ -19,6 +19,7 @@ from entrepot.core.jobs import Batch
 from entrepot.core.log_records import UsageRecorded
 from entrepot.core.snapshot import GatewaySnapshot
 from entrepot.core.tenancy import ApiKey
+from entrepot.core.turns import at_once
 from entrepot.flows.run_batches import Desk, run_batch
 from entrepot.provisioning.publish import compile_snapshot
 from entrepot.provisioning.world_file import read_world
@@ -72,7 +73,7 @@ class Shop:
         compiled = compile_snapshot(read_world([("w", self.world.read_text())]), (key,), {}, version=1, at=0)
 
         async def adopt() -> list[str]:
-            return self.gateway.flow.adopt(compiled, key_digest(TOKEN))
+            return at_once(self.gateway.flow.adopting(compiled, key_digest(TOKEN)))
 
         assert self.gateway.run(adopt()) == []
         return compiled

@@ -28,6 +28,7 @@ from entrepot.core.snapshot import (
     Target,
 )
 from entrepot.core.tenancy import CacheStore, IdentityProvider
+from entrepot.core.turns import at_once
 from entrepot.core.upstream_rules import UpstreamRules
 from entrepot.core.usage_event import UsageEvent
 from entrepot.edge.client_connection import ClientConnection, ClientLimits
@@ -220,7 +221,7 @@ class Gateway:
         """Serves from this snapshot from now on; all of it can be used."""
 
         async def adopt() -> list[str]:
-            return self.flow.adopt(published)
+            return at_once(self.flow.adopting(published))
 
         assert self.run(adopt()) == []
 

@@ -42,6 +42,7 @@ HELD_S = 0.005  # About as long as a flush on a slow disk: what a power cut may 
 HOARDED_BYTES_MAX = 32 * 2**20  # Half of what one batch may hold; hours of an unwritable disk on a busy gateway.
 UNSENT_BYTES_MAX = 4 * 2**20  # While a flush lasts; beyond this, new requests would only wait.
 SILENT_TICKS_MAX = 5  # A flush takes milliseconds; a disk that takes seconds is not only slow.
+TOLD_AT_ONCE = 200  # Of those who wait: some milliseconds, after a flush that took a second.
 SAFE_BYTES_MAX = 2**20  # A quarter of what is kept: the rest is for requests that are under way.
 
 _framed: Final = shortcuts.framed
@@ -233,14 +234,21 @@ class SocketUsageSink(asyncio.Protocol):
         while unanswered and unanswered[0].sequence <= sequence:
             sent = unanswered.popleft()
             kept_size += sent.kept_size
-            for waiter in sent.settled:
-                _tell(waiter, durable=True)
+            self._tell_durable(sent.settled, 0)
         if self._kept is not None and kept_size:
             self._kept.drop(kept_size)
             self._kept_bytes -= kept_size
             self._has_room = True
         if self._all_answered is not None and not unanswered and not self._frames:
             self._wait_no_more()
+
+    def _tell_durable(self, waiting: list[Settling], begin: int) -> None:
+        """Ends the answers that waited, from one on: a few in each turn of the loop, for all others stand still."""
+        end = begin + TOLD_AT_ONCE
+        for waiter in waiting[begin:end]:
+            _tell(waiter, durable=True)
+        if end < len(waiting):
+            self._loop.call_soon(self._tell_durable, waiting, end)
 
     def _refused(self) -> None:
         """Fails what was settled and has no answer; keeps all of it, oldest first, to be sent again."""

@@ -4,6 +4,8 @@ from collections.abc import Callable, Collection, Generator, Iterable, Mapping, 
 from types import MappingProxyType
 from typing import NamedTuple
 
+import msgspec
+
 from entrepot.core.budgets import HELD_MAX, OwnedBudget, Term
 from entrepot.core.capacity import Estimate, Limit, Used
 from entrepot.core.costs import CostPart, Costs
@@ -62,24 +64,27 @@ class ServedBudget(NamedTuple):
         return min(self.costs.cost(used.tier, self.at, used.meters), HELD_MAX)
 
 
-class Running:
+_BEFORE_ANY = Term(0, 0, "", Limit("", "money", "budget", 0))
+
+
+class Running(msgspec.Struct, gc=False):
     """A budget with the term that was asked for last."""
 
-    __slots__ = ("_term", "owned")
-
-    def __init__(self, owned: OwnedBudget) -> None:
-        self.owned = owned
-        self._term = Term(0, 0, "", Limit("", "money", "budget", 0))
+    owned: OwnedBudget
+    last: Term = _BEFORE_ANY
 
     def term_at(self, at: Instant) -> Term:
         """Its term at an instant."""
-        if not self._term.begins <= at < self._term.ends:
-            self._term = self.owned.term_at(at)
-        return self._term
+        if not self.last.begins <= at < self.last.ends:
+            self.last = self.owned.term_at(at)
+        return self.last
 
 
 class Budgets:
-    """The budgets of a snapshot that nothing is served beyond."""
+    """The budgets of a snapshot that nothing is served beyond.
+
+    They are kept so that Python's collector has nothing to look through, see core.snapshot.
+    """
 
     __slots__ = ("_by_key", "_by_project", "_costs", "_projects", "_spent")
 
@@ -88,8 +93,8 @@ class Budgets:
     ) -> None:
         """spent: see Desk. projects: of the snapshot, by id."""
         self._spent = spent
-        self._by_key: dict[str, list[Running]] = {}
-        self._by_project: dict[str, list[Running]] = {}
+        self._by_key: dict[str, tuple[Running, ...]] = {}
+        self._by_project: dict[str, tuple[Running, ...]] = {}
         self._costs: dict[tuple[str, str, str], Costs | None] = {}  # Made when they are first asked for.
         self._projects = projects
 
@@ -104,10 +109,10 @@ class Budgets:
             running = Running(owned)
             if owned.scope == "key":
                 for name in owned.keys or (owned.owner,):
-                    self._by_key.setdefault(name, []).append(running)
+                    self._by_key[name] = (*self._by_key.get(name, ()), running)
                 continue
             for name in [owned.owner] if owned.scope == "project" else of_customer.get(owned.owner, ()):
-                self._by_project.setdefault(name, []).append(running)
+                self._by_project[name] = (*self._by_project.get(name, ()), running)
 
     @property
     def held(self) -> list[Collection[object]]:

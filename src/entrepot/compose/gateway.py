@@ -315,7 +315,10 @@ class SnapshotFollower:
         """Looks a few times a second, for ever."""
         while True:
             await asyncio.sleep(SWEEP_S)
+            before = self._flow.snapshot
             await self.look_in_turns()
+            if self._flow.snapshot is not before:
+                gc.freeze()  # What came stays until the next; requests that are open now go without the collector.
 
     async def look_in_turns(self) -> None:
         """The same as `look`, a little in each turn of the event loop."""

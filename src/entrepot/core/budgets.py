@@ -21,7 +21,7 @@ THRESHOLDS = (50, 80, 100)
 HELD_MAX = 2**63 - 1  # Units that one request is counted with at most; records and counters keep 64 bits.
 
 
-class Budget(msgspec.Struct, frozen=True):
+class Budget(msgspec.Struct, frozen=True, gc=False):
     """What may be spent. units: pico or tokens, of a prepaid balance what its payments say. hard: nothing is served
     beyond it. thresholds: in per cent, of which somebody is told: webhook is an address, email are recipients.
     """
@@ -44,14 +44,14 @@ class Budget(msgspec.Struct, frozen=True):
         return format_pico(self.units, 2) if self.measure == "money" else f"{self.units} tokens"
 
 
-class TopUp(msgspec.Struct, frozen=True):
+class TopUp(msgspec.Struct, frozen=True, gc=False):
     """A payment into a prepaid balance, to be spent from an instant on."""
 
     on: Instant
     pico: int
 
 
-class OwnedBudget(msgspec.Struct, frozen=True):
+class OwnedBudget(msgspec.Struct, frozen=True, gc=False):
     """A budget and whose it is. customer: the one it belongs to in the end; its contract has the zone and currency.
 
     keys: of a key's, the key and those it replaced, one after another, as far as they are known here; the first of all
@@ -99,7 +99,7 @@ class OwnedBudget(msgspec.Struct, frozen=True):
         return Limit(identifier, self.budget.measure, "budget", units)
 
 
-class Term(msgspec.Struct, frozen=True):
+class Term(msgspec.Struct, frozen=True, gc=False):
     """A budget in [begins, ends): its counter. period: the month, or ""."""
 
     begins: Instant

@@ -1,7 +1,7 @@
 """Where requests of one target go, with everything of their head that does not change from one to the next."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -91,8 +91,11 @@ def place_of(target: Target) -> Place:
 
 def destinations_of(
     targets: Iterable[Target], paths: Iterable[str], secret_of: Callable[[str], str]
-) -> tuple[dict[Place, Destination], list[str]]:
-    """({place: destination}, what is wrong with those that are left out). secret_of raises BadInput for no key."""
+) -> Generator[None, None, tuple[dict[Place, Destination], list[str]]]:
+    """({place: destination}, what is wrong with those that are left out), one with each step.
+
+    secret_of: raises BadInput for no key.
+    """
     paths = tuple(paths)
     found: dict[Place, Destination] = {}
     faults: dict[Place, str] = {}
@@ -100,6 +103,7 @@ def destinations_of(
         place = place_of(target)
         if place in found or place in faults:
             continue
+        yield
         try:
             key = secret_of(target.key) if target.key else ""
             found[place] = Destination(target.base_url, key, paths)

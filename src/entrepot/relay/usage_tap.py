@@ -94,11 +94,13 @@ class StreamTap:
 
     def feed(self, payload: bytes) -> bytes:
         """The whole events to relay now. Raises: OverlongEvent."""
+        looked_at = 0
         if self._part:
+            looked_at = len(self._part)
             payload = self._part + payload
             self._part = b""
         if not payload.endswith(_END):
-            end = end_of_last_event(payload)
+            end = end_of_last_event(payload, looked_at)
             if len(payload) - end > self._event_bytes_max:
                 raise OverlongEvent
             self._part = payload[end:]

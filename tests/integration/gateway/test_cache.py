@@ -18,6 +18,7 @@ from entrepot.core.log_records import Admitted, UsageRecorded
 from entrepot.core.periods import END_OF_TIME, parse_instant
 from entrepot.core.snapshot import ServedDeployment
 from entrepot.core.tenancy import AnswerCaching, CacheStore
+from entrepot.core.turns import at_once
 from entrepot.core.usage_event import UsageEvent
 from entrepot.core.world import WorldIndex
 from entrepot.metering.record import Recorder
@@ -360,7 +361,7 @@ def test_a_store_that_is_not_there_is_named_and_nothing_is_cached() -> None:
         faults: list[str] = []
 
         def adopt() -> None:
-            faults.extend(gateway.flow.adopt(snapshot(cached(gateway, store="valkey"))))
+            faults.extend(at_once(gateway.flow.adopting(snapshot(cached(gateway, store="valkey")))))
 
         gateway.do(adopt)
         [fault] = faults

@@ -11,6 +11,7 @@ import pytest
 from entrepot.core.identifiers import INTERNAL_PREFIX, key_digest
 from entrepot.core.log_records import Admitted
 from entrepot.core.periods import END_OF_TIME
+from entrepot.core.turns import at_once
 from entrepot.flows.forward_jobs import ForwardJobs
 from tests.support.gateway import KEY, Gateway, deployment, eventually, running_gateway, snapshot, target
 from tests.support.requests import ask, chat, connect, read_to_end
@@ -59,7 +60,7 @@ def gateway() -> Iterator[Gateway]:
         )
 
         async def adopt() -> list[str]:
-            return running.flow.adopt(published, key_digest(TOKEN))
+            return at_once(running.flow.adopting(published, key_digest(TOKEN)))
 
         assert running.run(adopt()) == []
         yield running

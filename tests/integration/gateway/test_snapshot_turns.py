@@ -1,6 +1,7 @@
 """A new snapshot is taken up in small steps: between them requests are served by the old one, and then by the new."""
 
 import asyncio
+import gc
 from pathlib import Path
 
 import msgspec
@@ -11,7 +12,7 @@ from entrepot.compose import gateway as process
 from entrepot.compose.gateway import SnapshotFollower
 from entrepot.core.identifiers import key_digest
 from entrepot.core.snapshot import GatewaySnapshot, ServedKey
-from tests.support.gateway import KEY, Gateway, deployment, running_gateway, snapshot, target
+from tests.support.gateway import KEY, Gateway, deployment, eventually, running_gateway, snapshot, target
 from tests.support.requests import ask, chat
 
 OTHER_KEY = "ek-another-key-for-the-same-project"
@@ -69,6 +70,42 @@ def test_other_work_is_done_between_the_steps(tmp_path: Path, monkeypatch: pytes
 
         assert gateway.run(turns()) > 1001 // 100 + 2 * 1001 // 100
         assert statuses(gateway) == [401, 401, 404, 200]
+
+
+def test_each_upstream_is_made_ready_in_a_step_of_its_own() -> None:
+    with running_gateway(published=False) as gateway:
+
+        def steps(places: int) -> int:
+            served = [deployment(f"at-{at}", target(f"http://127.0.0.1:1/v{at % places}")) for at in range(50)]
+            return len(list(gateway.flow.adopting(snapshot(*served))))
+
+        def count(places: int) -> int:
+            async def counted() -> int:
+                return steps(places)
+
+            return gateway.run(counted())
+
+        one, fifty = count(1), count(50)
+        assert fifty - one >= 2 * 49  # One for where it is, and one for its pool.
+        assert len(gateway.flow.ways.places) == 50
+
+
+def test_what_came_is_kept_from_the_collector(tmp_path: Path) -> None:
+    path = tmp_path / "snapshot.json"
+    with running_gateway(published=False) as gateway:
+        follower = SnapshotFollower(path, gateway.flow, "")
+        before = gc.get_freeze_count()
+
+        async def begin() -> asyncio.Task[None]:
+            return asyncio.create_task(follower.follow())
+
+        FileSnapshots(path).publish(large(gateway, "new", KEY))
+        following = gateway.run(begin())
+        try:
+            eventually(lambda: gc.get_freeze_count() > before)
+        finally:
+            gateway.loop.call_soon_threadsafe(following.cancel)
+            gc.unfreeze()
 
 
 def test_one_that_is_damaged_at_its_end_is_refused_whole(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

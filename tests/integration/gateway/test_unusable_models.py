@@ -11,6 +11,7 @@ from entrepot.core.identifiers import INTERNAL_PREFIX, key_digest
 from entrepot.core.log_records import Admitted
 from entrepot.core.periods import END_OF_TIME
 from entrepot.core.snapshot import ServedDeployment
+from entrepot.core.turns import at_once
 from entrepot.dialects.operations import OPERATIONS
 from entrepot.edge.routes import ROUTES, Route
 from tests.support.gateway import KEY, Gateway, deployment, running_gateway, snapshot, target
@@ -46,7 +47,7 @@ def gateway() -> Iterator[Gateway]:
         published = snapshot(*(of_everything(gateway, name, **more) for name, (more, _) in UNUSABLE.items()))
 
         async def adopt() -> list[str]:
-            return gateway.flow.adopt(published, key_digest(TOKEN))
+            return at_once(gateway.flow.adopting(published, key_digest(TOKEN)))
 
         assert gateway.run(adopt()) == []
         yield gateway

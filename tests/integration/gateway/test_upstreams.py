@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from entrepot.core.log_records import Admitted, UsageRecorded
+from entrepot.core.turns import at_once
 from entrepot.core.upstream_rules import Timeouts, UpstreamRules
 from entrepot.relay.destination import Origin
 from entrepot.relay.upstream import UpstreamLimits
@@ -118,7 +119,7 @@ def test_a_target_that_cannot_be_used_is_left_out(gateway: Gateway) -> None:
     async def adopt() -> list[str]:
         broken = target("not an address", "broken")
         served = deployment("chat", broken, target(gateway.upstream.base_url))
-        return gateway.flow.adopt(snapshot(served, deployment("alone", broken)))
+        return at_once(gateway.flow.adopting(snapshot(served, deployment("alone", broken))))
 
     [fault] = gateway.run(adopt())
     assert fault == "the upstream broken cannot be used: the base_url 'not an address' is not like https://host/v1"

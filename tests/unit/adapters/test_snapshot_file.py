@@ -10,8 +10,11 @@ import pytest
 from msgspec.structs import replace
 
 from entrepot.adapters.snapshot_file import FileSnapshots
+from entrepot.admission.budgets import Budgets
+from entrepot.core.budgets import Budget, OwnedBudget
 from entrepot.core.errors import SnapshotRefused
 from entrepot.core.snapshot import GatewaySnapshot, ServedKey, ServedProject
+from entrepot.core.turns import at_once
 from tests.support.gateway import deployment
 
 
@@ -93,13 +96,17 @@ def test_one_that_is_a_single_object_is_read_as_it_was_before_there_were_lines(t
 def test_pythons_collector_has_nothing_to_look_through(tmp_path: Path) -> None:
     """To look through a million objects takes it a tenth of a second, in which nothing is served."""
     path = tmp_path / "snapshot.json"
-    FileSnapshots(path).publish(many(1234))
+    owned = (OwnedBudget("key", f"key-{number}", "acme", Budget(10**12)) for number in range(1000))
+    FileSnapshots(path).publish(replace(many(1234), budgets=tuple(owned)))
     gc.collect()
     before = len(gc.get_objects())
     kept = FileSnapshots(path).load()
+    assert kept is not None
+    budgets = Budgets(lambda _: 0, kept.projects)
+    at_once(budgets.following(kept.budgets))
+    assert all(running.term_at(0).ends for key in range(1000) for running in budgets.met_by("p1", f"key-{key}"))
     gc.collect()  # It leaves tuples of text alone from the first time that it sees them.
     assert len(gc.get_objects()) - before < 100
-    assert kept is not None
 
 
 def test_one_of_another_schema_is_refused(tmp_path: Path) -> None:

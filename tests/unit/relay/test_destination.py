@@ -4,6 +4,7 @@ import pytest
 
 from entrepot.core.errors import BadInput
 from entrepot.core.snapshot import Target
+from entrepot.core.turns import at_once
 from entrepot.relay.destination import Destination, Origin, destinations_of, redact
 
 
@@ -68,7 +69,7 @@ def test_targets_of_one_upstream_may_be_in_several_places_and_broken_ones_are_le
         target("far", "http://far/v1", "FAR_KEY"),
         target("far", "http://far/v1", "FAR_KEY"),
     ]
-    found, faults = destinations_of(targets, ["/x"], secret_of)
+    found, faults = at_once(destinations_of(targets, ["/x"], secret_of))
     assert [(place, found[place].origin.port) for place in found] == [
         (("local", "http://127.0.0.1:1/v1"), 1),
         (("local", "http://127.0.0.1:2/v1"), 2),

@@ -106,6 +106,9 @@ def test_where_events_end(end: str) -> None:
     one, two = event("1", end), event("2", end)
     assert end_of_last_event(one + two + b"data: 3") == len(one + two)
     assert end_of_last_event(b"data: 3") == 0
+    for looked_at in range(len(two)):  # It is found wherever it was cut,
+        assert end_of_last_event(two + b"data: 3", looked_at) == len(two)
+    assert end_of_last_event(two + b"data: 3", len(two) + 2) == 0  # and what was looked at is not looked at again.
     assert split_events(one + two) == [one, two]
     assert split_events(b"data: 3") == [b"data: 3"]
 

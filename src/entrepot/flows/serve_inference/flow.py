@@ -22,7 +22,7 @@ from entrepot.core.log_records import Admitted
 from entrepot.core.periods import Instant
 from entrepot.core.snapshot import GatewaySnapshot, ServedDeployment
 from entrepot.core.tenancy import CacheStore
-from entrepot.core.turns import at_once, letting_go
+from entrepot.core.turns import letting_go
 from entrepot.core.usage_event import UsageEvent
 from entrepot.dialects.asked import Asked, Known
 from entrepot.dialects.estimates import estimate_of
@@ -90,17 +90,16 @@ class ServeInference:
         self._waiting = Waiting(desk.counts)
         self._tiers = Tiers(desk, self.counting)
 
-    def adopt(self, snapshot: GatewaySnapshot, trusted: str = "") -> list[str]:
-        """Serves from this snapshot from now on; open requests end as they began. Returns what of it cannot be used."""
-        return at_once(self.adopting(snapshot, trusted))
-
     def adopting(self, snapshot: GatewaySnapshot, trusted: str = "") -> Generator[None, None, list[str]]:
-        """The same in small steps: one goes over to the snapshot with all there is of it, later ones free the last."""
+        """Serves from this snapshot from one of its small steps on, with all there is of it; later ones free the last.
+
+        Open requests end as they began. Returns what of it cannot be used.
+        """
         directory, budgets = Directory(snapshot, trusted), Budgets(self.desk.spent, snapshot.projects)
         yield from budgets.following(snapshot.budgets)
         found = yield from surveying(snapshot, self.repeats.fault_of)
-        left = [self.ways.made, *self._budgets.held, *(self._directory.held if self._directory is not None else ())]
-        faults = self.ways.adopt(snapshot, found.likes)
+        left = [*self.ways.held, *self._budgets.held, *(self._directory.held if self._directory is not None else ())]
+        faults = yield from self.ways.adopting(snapshot, found.likes)
         self._directory, self._budgets, self.snapshot, self.providers = directory, budgets, snapshot, found.providers
         self._has_budgets = bool(snapshot.budgets)
         self.counting.follow(found.tokenizers)

@@ -70,11 +70,10 @@ class Repeats:
         Requests of another tier have their own price, and go where that was agreed.
         """
         caching = deployment.cache
-        if (
-            caching is None
-            or admitted.tier != "default"
-            or not is_cached(operation.offered, asked.all_fields(), caching.requests)
-        ):
+        if caching is None or admitted.tier != "default":
+            return None
+        fields = asked.all_fields()
+        if not is_cached(operation.offered, fields, caching.requests):
             return None
         store = self.stores.get(caching.store)
         if store is None or not deployment.offers(CACHED_TIER, admitted.at):
@@ -84,7 +83,7 @@ class Repeats:
             self.results["bypass"] += 1
             client.tell_cache("bypass")
             return None
-        key = request_key(project, deployment, operation.offered, asked.all_fields())
+        key = request_key(project, deployment, operation.offered, fields)
         return Repeat(self, caching, store, key, asked, admitted, client, takes=wishes.takes)
 
 

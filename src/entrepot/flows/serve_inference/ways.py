@@ -1,6 +1,6 @@
 """A snapshot's upstreams made ready: connections, keys, and the pools that requests take their ways from."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 
 from entrepot.core.errors import BadInput, UpstreamUnavailable
 from entrepot.core.snapshot import GatewaySnapshot, ServedDeployment, ServedProject, Target
@@ -77,18 +77,19 @@ class Ways:
         self._plain: dict[str, dict[str, Ready]] = {}  # Of those the plain ones, by project and deployment.
         self.places: dict[Place, Way] = {}
 
-    def adopt(self, snapshot: GatewaySnapshot, likes: Collection[Like]) -> list[str]:
-        """Leads where this snapshot says from now on. Returns what of it cannot be used.
+    def adopting(self, snapshot: GatewaySnapshot, likes: Collection[Like]) -> Generator[None, None, list[str]]:
+        """Leads where this snapshot says from its last step on. Returns what of it cannot be used.
 
         likes: of all its deployments, each once: of many deployments, few differ in it.
         """
-        targets = (target for targets, _ in likes for target in targets)
-        destinations, faults = destinations_of(targets, PATHS, self._secret_of)
-        self.places = {}
-        self._pools = {
-            (targets, rules): Pool(self._members(targets, destinations, snapshot.upstreams), rules)
-            for targets, rules in likes
-        }
+        every = (target for targets, _ in likes for target in targets)
+        destinations, faults = yield from destinations_of(every, PATHS, self._secret_of)
+        places: dict[Place, Way] = {}
+        pools: dict[Like, Pool[Way]] = {}
+        for targets, rules in likes:
+            yield
+            pools[targets, rules] = Pool(self._members(targets, destinations, snapshot.upstreams, places), rules)
+        self.places, self._pools = places, pools
         for ready in self._ready.values():
             ready.is_served = False
         self._ready, self._plain = {}, {}
@@ -97,9 +98,9 @@ class Ways:
         return faults
 
     @property
-    def made(self) -> dict[tuple[str, str, str], Ready]:
-        """The deployments that were asked for since the snapshot was adopted, by project, name and model."""
-        return self._ready
+    def held(self) -> list[Collection[object]]:
+        """What was made of the snapshot, and there may be many of."""
+        return [self._ready, self._pools, self.places]
 
     def plain(self, project: str, name: str) -> Ready | None:
         """The deployment of this name, where it is plain (routing.plan.is_plain), as nearly all are; None also before
@@ -152,7 +153,11 @@ class Ways:
         return True
 
     def _members(
-        self, targets: Iterable[Target], destinations: dict[Place, Destination], rules: dict[str, UpstreamRules]
+        self,
+        targets: Iterable[Target],
+        destinations: dict[Place, Destination],
+        rules: dict[str, UpstreamRules],
+        places: dict[Place, Way],
     ) -> list[Member[Way]]:
         members = []
         for target in targets:
@@ -170,7 +175,7 @@ class Ways:
                 self.fleet.endpoint(place, own or UpstreamRules()),
                 target.key,
             )
-            self.places.setdefault(place, way)
+            places.setdefault(place, way)
             members.append(Member(way, target.rank, target.weight))
         return members
 
