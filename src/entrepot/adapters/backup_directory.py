@@ -7,7 +7,6 @@
 So a run that is killed or finds no room leaves the backup that there was.
 """
 
-import contextlib
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +15,7 @@ import msgspec
 
 from entrepot.core.errors import BadInput, LogDamaged
 from entrepot.ports.backups import FORMAT, Backup, KeptFile
-from entrepot.ports.disk import Disk
+from entrepot.ports.disk import Disk, replace_whole
 
 MANIFEST = "backup.json"
 _BEGUN = f"{MANIFEST}.new"
@@ -49,19 +48,7 @@ class BackupDirectory:
 
     def save(self, backup: Backup) -> None:
         """Makes this what counts, and removes files that do not any more. Raises: OSError."""
-        with contextlib.suppress(FileNotFoundError):
-            self._disk.remove(_BEGUN)
-        content = msgspec.json.format(msgspec.json.encode(backup)) + b"\n"
-        file = self._disk.create(_BEGUN)
-        try:
-            done = 0
-            while done < len(content):
-                done += file.write_at(done, content[done:])
-            file.sync()
-        finally:
-            file.close()
-        self._disk.rename(_BEGUN, MANIFEST)
-        self._disk.sync_names()
+        replace_whole(self._disk, _BEGUN, MANIFEST, msgspec.json.format(msgspec.json.encode(backup)) + b"\n")
         counting = {kept.file for kept in backup.files}
         for kept in backup.files:
             for name in self._disk.names():

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from entrepot.adapters.backup_directory import MANIFEST, BackupDirectory
 from entrepot.adapters.clocks import SystemClock
 from entrepot.adapters.disk_event_log.copying import copy_log
-from entrepot.adapters.disk_event_log.files import DURABLE, Durable, read_durable, write_all
+from entrepot.adapters.disk_event_log.files import DURABLE, Durable, read_durable
 from entrepot.adapters.disk_event_log.instances import InstanceFile
 from entrepot.adapters.disk_event_log.reader import DiskLogReader
 from entrepot.adapters.job_store import copy_jobs
@@ -28,6 +28,7 @@ from entrepot.core.log_records import Admitted, InstanceBegan, InstanceLost, Mon
 from entrepot.core.periods import format_instant
 from entrepot.core.segments import encode_durable, segment_numbers
 from entrepot.ports.backups import Backup
+from entrepot.ports.disk import write_all
 from entrepot.ports.event_log import NO_PREFIX, START
 
 Report = Callable[[int], object]

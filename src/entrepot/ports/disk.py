@@ -4,6 +4,7 @@ Written bytes and changed names count only after the sync of their kind has retu
 what was written since the last good one is unknown for ever, whatever a later sync of the same file says.
 """
 
+import contextlib
 from typing import Protocol
 
 
@@ -83,3 +84,24 @@ class Disk(Protocol):
     def bytes_free(self) -> int:
         """Bytes that may still be written. Raises: OSError."""
         ...
+
+
+def write_all(file: DiskFile, offset: int, content: bytes) -> None:
+    """Writes every byte, however many pieces the disk takes it in. Raises: OSError."""
+    done = file.write_at(offset, content)
+    while done < len(content):
+        done += file.write_at(offset + done, content[done:])
+
+
+def replace_whole(disk: Disk, begun: str, name: str, content: bytes) -> None:
+    """Replaces a file, durably: a reader finds the old or the new one. begun: its name until then. Raises: OSError."""
+    with contextlib.suppress(FileNotFoundError):  # Left by who was killed meanwhile.
+        disk.remove(begun)
+    file = disk.create(begun)
+    try:
+        write_all(file, 0, content)
+        file.sync()
+    finally:
+        file.close()
+    disk.rename(begun, name)
+    disk.sync_names()

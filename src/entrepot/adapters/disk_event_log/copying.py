@@ -10,10 +10,10 @@ import hashlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from entrepot.adapters.disk_event_log.files import Durable, read_header, write_all
+from entrepot.adapters.disk_event_log.files import Durable, read_header
 from entrepot.core.errors import BadInput, LogDamaged, UsageLogUnavailable
 from entrepot.core.segments import HEADER_BYTES, segment_name, segment_numbers, split_frames
-from entrepot.ports.disk import Disk
+from entrepot.ports.disk import Disk, write_all
 from entrepot.ports.event_log import CheckedLog, LogPrefix
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from entrepot.core.segments import (
     segment_name,
     split_frames,
 )
-from entrepot.ports.disk import Disk, DiskFile
+from entrepot.ports.disk import Disk
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -39,13 +39,6 @@ class Scan(NamedTuple):
     records: int
     seal: "_Hash"
     stop: Stop
-
-
-def write_all(file: DiskFile, offset: int, content: bytes) -> None:
-    """Writes every byte, however many pieces the disk takes it in. Raises: OSError."""
-    done = file.write_at(offset, content)
-    while done < len(content):
-        done += file.write_at(offset + done, content[done:])
 
 
 def read_durable(disk: Disk) -> Durable | None:

@@ -1,13 +1,11 @@
 """Which gateway instances are connected, kept on disk so that a log process that was killed can declare them lost."""
 
-import contextlib
 from collections.abc import Collection
 
 import msgspec
 
-from entrepot.adapters.disk_event_log.files import write_all
 from entrepot.core.errors import LogDamaged
-from entrepot.ports.disk import Disk
+from entrepot.ports.disk import Disk, replace_whole
 
 _NAME = "instances"
 _BEGUN = "instances.new"
@@ -28,13 +26,4 @@ class InstanceFile:
             raise LogDamaged(f"{_NAME}: the list of gateway instances is damaged ({error}); remove this file") from None
 
     def save(self, instances: Collection[str]) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            self._disk.remove(_BEGUN)
-        file = self._disk.create(_BEGUN)
-        try:
-            write_all(file, 0, msgspec.json.encode(sorted(instances)))
-            file.sync()
-        finally:
-            file.close()
-        self._disk.rename(_BEGUN, _NAME)
-        self._disk.sync_names()
+        replace_whole(self._disk, _BEGUN, _NAME, msgspec.json.encode(sorted(instances)))

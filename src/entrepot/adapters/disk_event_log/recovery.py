@@ -9,10 +9,10 @@ to the end of the file are what was made ahead and never used.
 import contextlib
 from typing import NamedTuple
 
-from entrepot.adapters.disk_event_log.files import Durable, Scan, read_durable, read_header, scan, write_all
+from entrepot.adapters.disk_event_log.files import Durable, Scan, read_durable, read_header, scan
 from entrepot.core.errors import LogDamaged
 from entrepot.core.segments import GENESIS_SEAL, later_group, sealed_with, segment_name, segment_numbers
-from entrepot.ports.disk import Disk
+from entrepot.ports.disk import Disk, write_all
 
 
 class TornEnd(NamedTuple):

@@ -15,7 +15,7 @@ import os
 from collections.abc import Sequence
 from time import perf_counter_ns
 
-from entrepot.adapters.disk_event_log.files import DURABLE, write_all
+from entrepot.adapters.disk_event_log.files import DURABLE
 from entrepot.adapters.disk_event_log.recovery import TornEnd, recover
 from entrepot.core.errors import UsageLogUnavailable
 from entrepot.core.log_counters import LogCounters
@@ -30,7 +30,7 @@ from entrepot.core.segments import (
     seal_frame,
     segment_name,
 )
-from entrepot.ports.disk import Disk, DiskFile
+from entrepot.ports.disk import Disk, DiskFile, write_all
 
 SEGMENT_BYTES = 256 * 2**20
 AHEAD_BYTES_MAX = (
