@@ -54,7 +54,7 @@ from entrepot.compose.usage_log import connect_usage_sink
 from entrepot.core.errors import BadInput, EntrepotError, SnapshotRefused
 from entrepot.core.identifiers import key_digest
 from entrepot.core.log_records import InstanceBegan
-from entrepot.core.periods import SECOND
+from entrepot.core.periods import SECOND, Instant
 from entrepot.core.turns import at_once
 from entrepot.edge.access_log import AccessLog
 from entrepot.edge.client_connection import ClientLimits
@@ -163,10 +163,7 @@ async def _serve(settings: Settings, address: Address, inherited: Sequence[socke
     await _drain(doors, api, flow, settings, stopping, lost)
     for timer in timers:
         timer.cancel()
-    api.report.sweep()
-    for thread in told:
-        thread.close()
-    api.report.publish(clock.now())
+    _report_the_end(api, told, clock.now())
     pool.close()
     stores.close()
     for _ in range(2):  # What lay idle from one sweep to the next is given back.
@@ -177,6 +174,14 @@ async def _serve(settings: Settings, address: Address, inherited: Sequence[socke
         return 0
     _log.error("log_process_lost; what was open is resolved from the log")
     return 1
+
+
+def _report_the_end(api: InferenceApi, told: Sequence[BatchThread], at: Instant) -> None:
+    """Tells the rest of what happened, and counts what was told of it."""
+    api.report.sweep()
+    for thread in told:
+        thread.close()
+    api.report.publish(at)
 
 
 def _watchers(settings: Settings, instance: str) -> tuple[Watchers, list[BatchThread]]:

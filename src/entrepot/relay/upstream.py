@@ -395,8 +395,6 @@ class UpstreamPool:
         return cast(UpstreamConnection, connection)
 
     def _context(self, origin: Origin) -> ssl.SSLContext | None:
-        if not origin.tls:
-            return None
-        if self._tls is None:
+        if origin.tls and self._tls is None:
             self._tls = ssl.create_default_context()
-        return self._tls
+        return self._tls if origin.tls else None
