@@ -13,11 +13,10 @@ _CRLF = b"\n\r\n"  # Of an empty line that ends so, whatever the line before it 
 _ENDS = re.compile(rb"\n\r?\n")
 
 
-def end_of_last_event(data: bytes, looked_at: int = 0) -> int:
-    """The offset behind the last whole event in data, 0 when there is none. looked_at: so much of it holds no end."""
-    begin = max(0, looked_at - len(_CRLF) + 1)
-    lf = data.rfind(_LF, begin)
-    crlf = data.rfind(_CRLF, begin)
+def end_of_last_event(data: bytes) -> int:
+    """The offset behind the last whole event in data, 0 when there is none."""
+    lf = data.rfind(_LF)
+    crlf = data.rfind(_CRLF)
     if crlf > lf:
         return crlf + 3
     return lf + 2 if lf >= 0 else 0

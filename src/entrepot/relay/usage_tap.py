@@ -66,8 +66,8 @@ class StreamTap:
     """
 
     __slots__ = (
-        "_begun", "_drop_usage", "_event_bytes_max", "_marks", "_part", "_read", "also", "counted", "finish",
-        "finished", "held", "tier", "usage",
+        "_begun", "_drop_usage", "_event_bytes_max", "_last", "_marks", "_parts", "_read", "_size", "also", "counted",
+        "finish", "finished", "held", "tier", "usage",
     )  # fmt: skip
 
     def __init__(
@@ -82,7 +82,9 @@ class StreamTap:
         self._read = read
         self._drop_usage = drop_usage
         self._event_bytes_max = event_bytes_max
-        self._part = b""
+        self._parts: list[bytes] = []  # Of an event that is not whole, in the pieces in which it came;
+        self._size = 0  # how long they are together,
+        self._last = b""  # and what they end with, which may begin the end of the event.
         self._begun = False
         self.counted = 0
         self.also: dict[str, int] = {}
@@ -94,22 +96,25 @@ class StreamTap:
 
     def feed(self, payload: bytes) -> bytes:
         """The whole events to relay now. Raises: OverlongEvent."""
-        looked_at = 0
-        if self._part:
-            looked_at = len(self._part)
-            payload = self._part + payload
-            self._part = b""
+        if self._parts:
+            seam = self._last + payload
+            if not end_of_last_event(seam):
+                self._keep(payload, seam)
+                return b""
+            payload = b"".join((*self._parts, payload))  # A long event is put together once, not at each of its pieces.
+            self._parts = []
+            self._size = 0
         if not payload.endswith(_END):
-            end = end_of_last_event(payload, looked_at)
-            if len(payload) - end > self._event_bytes_max:
-                raise OverlongEvent
-            self._part = payload[end:]
-            payload = payload[:end]
+            end = end_of_last_event(payload)
+            if end < len(payload):
+                rest = payload[end:]
+                self._keep(rest, rest)
+                payload = payload[:end]
         return self._pass(payload) if payload else b""
 
     def passes(self, data: bytes) -> bool:
         """Whether data is one HTTP chunk of whole events of mere content, to be relayed as it is; if so, counted."""
-        if self._part or not self._begun or self.finished:
+        if self._parts or not self._begun or self.finished:
             return False
         lines = _lines_of_content(data, self._marks)
         if lines < 0:
@@ -124,8 +129,17 @@ class StreamTap:
 
     def end(self) -> bytes:
         """The last of the stream's bytes to relay, now that it has ended: an event without its empty line."""
-        rest, self._part = self._part, b""
+        rest = b"".join(self._parts)
+        self._parts = []
         return self._pass(rest) if rest else b""
+
+    def _keep(self, part: bytes, seam: bytes) -> None:
+        """Keeps a part of an event until its end has come. seam: the part, behind what the last one ended with."""
+        self._size += len(part)
+        if self._size > self._event_bytes_max:
+            raise OverlongEvent
+        self._parts.append(part)
+        self._last = seam[-2:]
 
     def _pass(self, block: bytes) -> bytes:
         if self._begun and not self.finished:
