@@ -104,7 +104,7 @@ class InferenceApi:
             self._refuse_method(refused.route, head, call)
         except Exception:  # noqa: BLE001 - the boundary of the process: logged, answered, and counted
             _log.exception("request_failed request_id=%s", call.id)
-            call.refuse(EntrepotError(f"Something went wrong here; ask the operator about the request {call.id}."))
+            _give_up(call, connection)
 
     def admit(self, head: RequestHead, connection: ClientConnection) -> bool:
         """Whether the body of a request is worth reading: it has a route that looks at it, and its caller is known."""
@@ -277,6 +277,14 @@ def _acting_for(head: RequestHead) -> tuple[bytes, bytes]:
     if not head.credential.text.startswith(_INTERNAL):
         return b"", b""
     return head.field(b"x-entrepot-project"), head.field(b"x-entrepot-tier")
+
+
+def _give_up(call: InferenceCall, connection: ClientConnection) -> None:
+    """Answers that something failed; not behind an answer that has begun, which it would be taken for a part of."""
+    if call.status:
+        connection.close()
+    else:
+        call.refuse(EntrepotError(f"Something went wrong here; ask the operator about the request {call.id}."))
 
 
 def _refused_as_encoded(head: RequestHead, call: InferenceCall) -> bool:

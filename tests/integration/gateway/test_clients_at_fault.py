@@ -11,6 +11,7 @@ import pytest
 from entrepot.core.log_records import Abandoned
 from entrepot.edge.client_connection import ClientLimits
 from entrepot.edge.http_requests import RequestLimits
+from entrepot.edge.inference_call import InferenceCall
 from tests.support.gateway import KEY, Gateway, eventually, running_gateway
 from tests.support.requests import ask, chat, connect_narrowly, read_to_end, read_until, request_bytes
 
@@ -364,6 +365,22 @@ def test_a_bug_as_a_request_is_sent_ends_it(gateway: Gateway, monkeypatch: pytes
     assert ask(gateway, chat("hi")).status == 200
     assert gateway.upstream.connections == 1
     assert all(endpoint.in_flight == 0 for endpoint in gateway.flow.ways.fleet.endpoints.values())
+
+
+def test_a_bug_behind_an_answer_is_no_second_answer(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = gateway.api.desk.ended
+
+    def crash(call: InferenceCall) -> None:
+        monkeypatch.undo()
+        told(call)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(gateway.api.desk, "ended", crash)
+    with gateway.connect() as client:
+        client.sendall(GET)
+        read = read_to_end(client)
+    assert (read.count(b"HTTP/1.1 "), read.count(ALIVE)) == (1, 1)
+    assert ask(gateway, chat("hi")).status == 200
 
 
 def test_a_bug_ends_the_request_and_nothing_else(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:

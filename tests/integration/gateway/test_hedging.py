@@ -186,6 +186,19 @@ def test_a_hedge_takes_from_the_retry_budget(gateway: Gateway) -> None:
     assert gateway.upstream.served == {}
 
 
+def test_a_request_that_no_upstream_takes_hedges_nothing(gateway: Gateway) -> None:
+    narrow = UpstreamRules(max_concurrent=1)
+    first = pair(gateway, "stall=0", first=narrow, second=narrow)
+    gateway.upstream.script = "stall=0"
+    with gateway.connect() as client:
+        client.sendall(request_bytes(chat("hi", stream=True)))
+        eventually(lambda: first.served and gateway.upstream.served)
+        assert ask(gateway, chat("hi")).error["code"] == "upstream_busy"
+        gateway.run(asyncio.sleep(0.1))  # Longer than it would take to hedge.
+        assert gateway.errors == []
+    eventually(lambda: nobody_is_left(gateway))
+
+
 def test_a_client_that_leaves_leaves_both(gateway: Gateway) -> None:
     first = pair(gateway, "stall=0")
     gateway.upstream.script = "stall=0"

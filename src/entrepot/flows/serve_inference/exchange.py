@@ -82,7 +82,7 @@ class Exchange:
     def start(self) -> None:
         """Begins an attempt at the first upstream that takes one, or refuses."""
         if not self._try_next_way():
-            self._ended = True
+            self._end()
             self._release()
             busy = any(way.endpoint.is_full for way in self._ways)
             self._client.refuse(all_busy() if busy else unreachable())
