@@ -40,7 +40,7 @@ def read_subscriptions(root: Fields, draft: Draft, zones: Mapping[str, str]) -> 
 def _seats(fields: Fields, begins: Instant, zone: str) -> tuple[SeatsFrom, ...]:
     if not fields.is_list("seats"):
         return (SeatsFrom(begins, fields.integer("seats")),)
-    rows = fields.rows("seats", f"seats of {fields.what}", ("from", "seats"), required=True)
+    rows = fields.rows("seats", f"seats of {fields.what}", ("from", "seats"))
     changes = tuple(SeatsFrom(row.instant("from", zone), row.integer("seats")) for row in rows)
     if any(later.begins <= earlier.begins for earlier, later in pairwise(changes)):
         fields.fault("seats must be in the order of time, each from later than the one before", "seats")
