@@ -1,9 +1,9 @@
 """Requests that ask a second upstream when the first one is slow to answer."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -36,8 +36,34 @@ def states(*upstreams: ScriptedUpstream) -> list[list[str]]:
     return [[served.state for served in upstream.served.values()] for upstream in upstreams]
 
 
+def in_trouble(gateway: Gateway) -> list[str]:
+    """The upstreams that the fleet knows to have failed."""
+    return [one.upstream for one in gateway.flow.ways.fleet.endpoints.values() if one.health.troubled]
+
+
 def nobody_is_left(gateway: Gateway) -> bool:
     return all(endpoint.in_flight == 0 for endpoint in gateway.flow.ways.fleet.endpoints.values())
+
+
+class Timer(NamedTuple):
+    """After so many seconds a second upstream is asked. expired: does that now."""
+
+    seconds: float
+    expired: Callable[[], None]
+    handle: asyncio.TimerHandle
+
+
+def timers_of(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> list[Timer]:
+    """Those that are set from now on."""
+    timers = []
+    later = gateway.flow.ways.later
+
+    def noted(seconds: float, expired: Callable[[], None]) -> asyncio.TimerHandle:
+        timers.append(Timer(seconds, expired, later(seconds, expired)))
+        return timers[-1].handle
+
+    monkeypatch.setattr(gateway.flow.ways, "later", noted)
+    return timers
 
 
 @row("outrun")
@@ -76,7 +102,7 @@ def test_the_first_answers_after_all_and_what_the_second_used_is_ours(gateway: G
     begun, ended = gateway.of(AttemptEnded)
     assert (ended.number, ended.upstream, ended.outcome) == (2, "second", "outrun")
     assert (begun.number, begun.upstream, begun.outcome, begun.meters) == (2, "second", "outrun", {})
-    assert ended.meters == {"input_tokens": 1, "output_tokens": 2}
+    assert (ended.status, ended.meters) == (200, {"input_tokens": 1, "output_tokens": 2})
     eventually(lambda: states(gateway.upstream) == [["finished"]])
     assert nobody_is_left(gateway)
 
@@ -108,19 +134,105 @@ def test_a_refusal_of_one_leaves_the_answer_to_the_other(gateway: Gateway) -> No
     assert (ended.upstream, ended.outcome, ended.status) == ("first", "refused", 500)
     assert ended.meters["output_tokens"] == 3
     assert gateway.usage().upstream == "second"
+    assert in_trouble(gateway) == ["first"]
     assert nobody_is_left(gateway)
 
 
+@pytest.mark.parametrize(("script", "outcome"), [("break=0", "broken"), ("gzip=1", "unusable")])
 @pytest.mark.parametrize("breaks", ["first", "second"])
-def test_one_that_breaks_leaves_the_answer_to_the_other(gateway: Gateway, breaks: str) -> None:
+def test_one_that_breaks_leaves_the_answer_to_the_other(
+    gateway: Gateway, breaks: str, script: str, outcome: str
+) -> None:
     first = pair(gateway, "stall=0")
     gateway.upstream.script = "stall=0"
     one, other = (first, gateway.upstream) if breaks == "first" else (gateway.upstream, first)
-    one.script = "stall=0 break=0"
+    one.script = f"stall=0 {script}"
     assert ask_both(gateway, one, other, stream=True).events()[-1] == "[DONE]"
     [ended] = gateway.of(AttemptEnded)
-    assert (ended.upstream, ended.outcome) == (breaks, "broken")
+    assert (ended.upstream, ended.outcome) == (breaks, outcome)
     assert gateway.usage().upstream == ("second" if breaks == "first" else "first")
+    assert in_trouble(gateway) == [breaks]
+    assert nobody_is_left(gateway)
+
+
+def test_one_that_a_bug_of_ours_ends_leaves_the_answer_to_the_other(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = pair(gateway, "stall=0", NEVER_IN_TIME)
+    timers = timers_of(gateway, monkeypatch)
+
+    def no_tap(media_type: bytes) -> None:
+        del media_type
+        raise RuntimeError("no tap")
+
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(ask, gateway, chat("hi", stream=True))
+        eventually(lambda: first.served)
+        [connection] = gateway.api.connections
+        connection._working._new_tap = no_tap  # type: ignore[attr-defined]
+        gateway.do(timers[0].expired)
+        eventually(lambda: gateway.of(AttemptEnded))
+        gateway.let_go_on(first)
+        assert asked.result().status == 200
+    assert [(ended.upstream, ended.outcome) for ended in gateway.of(AttemptEnded)] == [("second", "broken")]
+    assert gateway.usage().upstream == "first"
+    assert nobody_is_left(gateway)
+    assert [str(error["exception"]) for error in gateway.errors] == ["no tap"]
+    gateway.errors.clear()
+
+
+@row("outrun")
+@pytest.mark.parametrize(
+    ("script", "outcome", "status"), [("break=0", "broken", 0), ("gzip=1", "unusable", 0), ("junk=1", "outrun", 200)]
+)
+def test_one_that_is_outrun_and_says_nothing_of_its_use(
+    gateway: Gateway, script: str, outcome: str, status: int
+) -> None:
+    first = pair(gateway, f"stall=0 {script}", first=UpstreamRules(on_client_abort="drain"))
+    assert ask(gateway, chat("hi")).status == 200
+    gateway.let_go_on(first)
+    eventually(lambda: len(gateway.of(AttemptEnded)) == 2)
+    ended = gateway.of(AttemptEnded)[1]
+    assert (ended.upstream, ended.outcome, ended.status, ended.raw) == ("first", outcome, status, b"")
+    assert gateway.usage().upstream == "second"
+    assert nobody_is_left(gateway)
+
+
+@row("outrun")
+def test_one_that_is_outrun_is_not_asked_again_where_its_connection_had_gone_stale(gateway: Gateway) -> None:
+    first = gateway.another_upstream()
+    gateway.serve(deployment("chat", target(first.base_url, "first")))
+    assert ask(gateway, chat("hi")).status == 200
+    targets = target(first.base_url, "first"), target(gateway.upstream.base_url, "second", rank=1)
+    gateway.serve(deployment("chat", *targets, routing=SOON), first=UpstreamRules(on_client_abort="drain"))
+    first.script = "stall=0 break=0"
+    assert ask(gateway, chat("hi")).status == 200
+    gateway.let_go_on(first)
+    eventually(lambda: len(gateway.of(AttemptEnded)) == 2)
+    assert [(ended.upstream, ended.outcome) for ended in gateway.of(AttemptEnded)] == [
+        ("first", "outrun"),
+        ("first", "broken"),
+    ]
+    assert (len(first.served), first.connections) == (2, 2)
+    assert nobody_is_left(gateway)
+
+
+@row("outrun")
+def test_one_that_is_outrun_is_read_though_its_client_took_no_more(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = pair(gateway, "stall=0", NEVER_IN_TIME, first=UpstreamRules(on_client_abort="drain"))
+    timers = timers_of(gateway, monkeypatch)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(ask, gateway, chat("hi"))
+        eventually(lambda: first.served)
+        [connection] = gateway.api.connections
+        gateway.do(lambda: connection._working.pause(True))  # type: ignore[attr-defined]
+        gateway.do(timers[0].expired)
+        assert asked.result().status == 200
+    gateway.let_go_on(first)
+    eventually(lambda: len(gateway.of(AttemptEnded)) == 2)
+    assert gateway.of(AttemptEnded)[1].meters == {"input_tokens": 1, "output_tokens": 3}
     assert nobody_is_left(gateway)
 
 
@@ -133,19 +245,44 @@ def test_where_both_fail_the_last_one_is_told(gateway: Gateway) -> None:
     assert nobody_is_left(gateway)
 
 
-def test_a_retry_is_not_hedged(gateway: Gateway) -> None:
+@pytest.mark.parametrize(("script", "outcome"), [("status=500", "refused"), ("break=0", "broken")])
+def test_a_retry_is_not_hedged(gateway: Gateway, monkeypatch: pytest.MonkeyPatch, script: str, outcome: str) -> None:
     third = gateway.another_upstream()
-    first = gateway.another_upstream("status=500")
+    first = gateway.another_upstream(script)
     targets = (
         target(first.base_url, "first"),
         target(gateway.upstream.base_url, "second", rank=1),
         target(third.base_url, "third", rank=2),
     )
-    gateway.serve(deployment("chat", *targets, routing=SOON))
-    gateway.upstream.script = "delay=0.05"
-    assert ask(gateway, chat("hi")).status == 200
+    gateway.serve(deployment("chat", *targets, routing=NEVER_IN_TIME))
+    gateway.upstream.script = "stall=0"
+    timers = timers_of(gateway, monkeypatch)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(ask, gateway, chat("hi"))
+        eventually(lambda: gateway.upstream.served)
+        assert [(timer.seconds, timer.handle.cancelled()) for timer in timers] == [(60, True)]
+        gateway.let_go_on(gateway.upstream)
+        assert asked.result().status == 200
     assert third.served == {}
-    assert [ended.outcome for ended in gateway.of(AttemptEnded)] == ["refused"]
+    assert [ended.outcome for ended in gateway.of(AttemptEnded)] == [outcome]
+
+
+def connecting_when_told(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, *ports: int
+) -> tuple[list[int], dict[int, asyncio.Event]]:
+    """(ports that the gateway waits to be connected with, what lets it) at these ports."""
+    may_connect = {port: asyncio.Event() for port in ports}
+    waiting: list[int] = []
+    connect = gateway.loop.create_connection
+
+    async def when_told(made: Any, host: str, port: int, **how: Any) -> Any:
+        if port in may_connect:
+            waiting.append(port)
+            await may_connect[port].wait()
+        return await connect(made, host, port, **how)
+
+    monkeypatch.setattr(gateway.loop, "create_connection", when_told)
+    return waiting, may_connect
 
 
 @pytest.mark.parametrize("soonest", ["first", "second"])
@@ -154,16 +291,7 @@ def test_a_log_that_fails_before_either_is_asked_refuses_once(
 ) -> None:
     first = pair(gateway, "")
     ports = [first.port, gateway.upstream.port]
-    may_connect = {port: asyncio.Event() for port in ports}
-    waiting: list[int] = []
-    connect = gateway.loop.create_connection
-
-    async def when_told(made: Any, host: str, port: int, **how: Any) -> Any:
-        waiting.append(port)
-        await may_connect[port].wait()
-        return await connect(made, host, port, **how)
-
-    monkeypatch.setattr(gateway.loop, "create_connection", when_told)
+    waiting, may_connect = connecting_when_told(gateway, monkeypatch, *ports)
     with gateway.connect() as client:
         client.sendall(request_bytes(chat("hi")))
         eventually(lambda: waiting == ports)
@@ -180,10 +308,18 @@ def test_a_log_that_fails_before_either_is_asked_refuses_once(
     assert nobody_is_left(gateway)
 
 
-def test_a_hedge_takes_from_the_retry_budget(gateway: Gateway) -> None:
-    pair(gateway, "delay=0.05", PoolRules(hedge_after_ms=10, retry_percent=0))
-    assert ask(gateway, chat("hi")).status == 200
-    assert gateway.upstream.served == {}
+def test_a_hedge_takes_from_the_retry_budget(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = pair(gateway, "stall=0", PoolRules(hedge_after_ms=60_000, retry_percent=0))
+    timers = timers_of(gateway, monkeypatch)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(ask, gateway, chat("hi"))
+        eventually(lambda: first.served)
+        gateway.do(timers[0].expired)
+        gateway.let_go_on(first)
+        assert asked.result().status == 200
+    assert (gateway.usage().upstream, gateway.of(AttemptEnded)) == ("first", [])
+    assert (gateway.upstream.served, gateway.flow.shared.hedges) == ({}, 0)
+    assert nobody_is_left(gateway)
 
 
 def test_a_request_that_no_upstream_takes_hedges_nothing(gateway: Gateway) -> None:
@@ -209,6 +345,53 @@ def test_a_client_that_leaves_leaves_both(gateway: Gateway) -> None:
     eventually(lambda: gateway.of(Abandoned))
     assert len(gateway.of(Abandoned)) + len(gateway.of(UsageRecorded)) == 1
     assert [ended.outcome for ended in gateway.of(AttemptEnded)] == ["outrun"]
+    assert nobody_is_left(gateway)
+
+
+def test_a_client_that_leaves_both_leaves_the_second_to_its_rule(gateway: Gateway) -> None:
+    first = pair(gateway, "stall=0", second=UpstreamRules(on_client_abort="drain"))
+    gateway.upstream.script = "stall=0"
+    with gateway.connect() as client:
+        client.sendall(request_bytes(chat("two words")))
+        eventually(lambda: gateway.upstream.served)
+    eventually(lambda: gateway.flow.shared.left)
+    gateway.let_go_on(gateway.upstream)
+    usage = gateway.usage()
+    assert (usage.upstream, usage.outcome) == ("second", "client_left")
+    assert [(ended.upstream, ended.outcome) for ended in gateway.of(AttemptEnded)] == [("first", "outrun")]
+    eventually(lambda: states(first) == [["cancelled"]])
+    assert nobody_is_left(gateway)
+
+
+def test_a_client_that_leaves_before_the_first_is_connected(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = pair(gateway, "", NEVER_IN_TIME)
+    waiting, may_connect = connecting_when_told(gateway, monkeypatch, first.port)
+    with gateway.connect() as client:
+        client.sendall(request_bytes(chat("hi")))
+        eventually(lambda: waiting)
+    eventually(lambda: not gateway.api.connections)
+    gateway.do(may_connect[first.port].set)
+    eventually(lambda: sum(len(lane.connections) for lane in gateway.pool._lanes.values()) == 1)
+    assert (first.served, gateway.upstream.served, gateway.sink.records) == ({}, {}, [])
+    assert nobody_is_left(gateway)
+
+
+def test_a_client_that_leaves_before_the_second_is_connected_leaves_the_first_to_its_rule(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = pair(gateway, "stall=0", first=UpstreamRules(on_client_abort="drain"))
+    waiting, may_connect = connecting_when_told(gateway, monkeypatch, gateway.upstream.port)
+    with gateway.connect() as client:
+        client.sendall(request_bytes(chat("two words")))
+        eventually(lambda: waiting)
+    eventually(lambda: gateway.flow.shared.left)
+    gateway.let_go_on(first)
+    usage = gateway.usage()
+    assert (usage.upstream, usage.outcome) == ("first", "client_left")
+    assert usage.meters == {"input_tokens": 2, "output_tokens": 3}
+    gateway.do(may_connect[gateway.upstream.port].set)
+    eventually(lambda: sum(len(lane.connections) for lane in gateway.pool._lanes.values()) == 2)
+    assert (gateway.upstream.served, gateway.of(AttemptEnded)) == ({}, [])
     assert nobody_is_left(gateway)
 
 

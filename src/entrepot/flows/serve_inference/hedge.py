@@ -89,10 +89,9 @@ class Race:
             self._current = runner
 
     def prefer_what_was_sent(self) -> None:
-        """Has the exchange be at an attempt that may have reached its upstream, if one has."""
-        other = self._other
-        if other is not None and other.state is not None and other.state[4] and not self.exchange.swap(None)[4]:
-            self.take_up(other)
+        """Has the exchange be at the other attempt, if there is one, unless its own may have reached its upstream."""
+        if self._other is not None and not self.exchange.swap(None)[4]:
+            self.take_up(self._other)
 
     def has_another(self) -> bool:
         """Whether the request has an attempt beside the one the exchange is at."""
@@ -184,9 +183,8 @@ class Runner:
             self._race.exchange.judge(head)
             self._race.exchange.end_attempt("refused", head.status, _usage_in(body))
             self._race.go_on_with_the_other()
-            return
-        self._race.over()
-        self._race.exchange.answered(head, body)
+        else:
+            self._race.exchange.answered(head, body)  # With the request, the race is over.
 
     def failed(self, failure: Failure) -> None:
         """The request goes on with the other attempt, if there is one."""
