@@ -1,6 +1,8 @@
 """A copy of a log: a first part of it, byte for byte, that grows; of no other log; whatever happens on the way."""
 
+import os
 import random
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +10,7 @@ from entrepot.adapters.disk_event_log.copying import copy_log
 from entrepot.adapters.disk_event_log.files import Durable, read_durable
 from entrepot.adapters.disk_event_log.reader import DiskLogReader
 from entrepot.adapters.disk_event_log.writer import DiskEventLog
+from entrepot.adapters.local_disk import LocalDisk
 from entrepot.adapters.memory.disk import Act, Fault, MemoryDisk, no_fault
 from entrepot.core.errors import BadInput, LogDamaged, UsageLogUnavailable
 from entrepot.core.segments import HEADER_BYTES, encode_durable, segment_name
@@ -227,17 +230,43 @@ def test_a_header_that_vouches_for_something_else_is_damage(disk: MemoryDisk, co
         copied(disk, copy)
 
 
-@pytest.mark.parametrize("what", ["missing", "short"])
-def test_a_copy_that_lost_something_is_not_gone_on_with(disk: MemoryDisk, copy: MemoryDisk, what: str) -> None:
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_copy_that_lost_a_segment_is_not_gone_on_with(disk: MemoryDisk, copy: MemoryDisk, number: int) -> None:
     write(disk, 0, 20)
     before = copied(disk, copy)
-    if what == "missing":
-        copy.remove(segment_name(2))
-        assert refused(disk, copy, before) == "the copy of 00000002.seg is missing"
-    else:
-        name = segment_name(before.holds.segments)
-        copy.open(name).truncate(before.length - 1)
-        assert refused(disk, copy, before) == f"the copy of {name} ends before offset {before.length}"
+    copy.remove(segment_name(number))
+    assert refused(disk, copy, before) == f"the copy of {segment_name(number)} is missing"
+
+
+def test_a_copy_that_lost_its_end_is_not_gone_on_with(disk: MemoryDisk, copy: MemoryDisk) -> None:
+    write(disk, 0, 20)
+    before = copied(disk, copy)
+    name = segment_name(before.holds.segments)
+    copy.open(name).truncate(before.length - 1)
+    assert refused(disk, copy, before) == f"the copy of {name} ends before offset {before.length}"
+
+
+def test_how_far_a_copy_has_come_is_told_on_the_way(disk: MemoryDisk, copy: MemoryDisk) -> None:
+    write(disk, 0, 20)
+    told: list[int] = []
+    prefix = copy_log(disk, copy, NO_PREFIX, end_of(disk), told.append)
+    assert told == sorted(told)
+    assert len(told) >= prefix.holds.segments
+    assert told[-1] == prefix.holds.size_bytes
+    again: list[int] = []
+    write(disk, 20, 21)
+    longer = copy_log(disk, copy, prefix, end_of(disk), again.append)
+    assert prefix.holds.size_bytes < again[0]
+    assert again[-1] == longer.holds.size_bytes
+
+
+def test_no_file_of_a_copy_stays_open(disk: MemoryDisk, tmp_path: Path) -> None:
+    write(disk, 0, 20)
+    copied_to = LocalDisk(tmp_path)
+    prefix = copy_log(disk, copied_to, NO_PREFIX, end_of(disk))
+    assert prefix.holds.segments > 2
+    opened = [os.path.realpath(entry) for entry in Path("/proc/self/fd").iterdir()]
+    assert [path for path in opened if path.startswith(f"{tmp_path}/")] == []
 
 
 def test_a_log_without_a_segment_that_was_copied_is_damaged(disk: MemoryDisk, copy: MemoryDisk) -> None:

@@ -20,6 +20,11 @@ def ejected(health: Health, at: int) -> Health:
     return health
 
 
+def test_a_new_one_is_asked() -> None:
+    health = Health(RULES)
+    assert (health.is_available, health.troubled, health.until, health.back_at) == (True, False, 0, 0)
+
+
 def test_failures_in_a_row_eject_and_a_success_between_them_does_not() -> None:
     health = Health(RULES)
     for _ in range(5):
@@ -52,6 +57,30 @@ def test_a_window_forgets_the_one_before() -> None:
         health.succeeded(10 * SECOND)
     assert state_of(health) == "closed"
     health.failed(10 * SECOND, requests=110)
+    assert state_of(health) == "open"
+
+
+def test_a_window_is_as_long_as_its_rule() -> None:
+    """Nine failures and one make a half of twenty requests, if they are in one window."""
+    for tick_at, state in ((20 * SECOND - 1, "open"), (20 * SECOND, "closed")):
+        health = Health(RULES)
+        health.tick(10 * SECOND, requests=0)
+        for number in range(9):
+            health.failed(11 * SECOND, requests=number + 1)
+            health.succeeded(11 * SECOND)
+        health.tick(tick_at, requests=9)
+        health.failed(tick_at, requests=20)
+        assert state_of(health) == state
+
+
+def test_before_the_first_window_nothing_has_failed() -> None:
+    """Nine failures are less than a half of nineteen requests."""
+    health = Health(RULES)
+    for requests in (*range(1, 9), 19):
+        health.failed(0, requests)
+        health.succeeded(0)
+    assert state_of(health) == "closed"
+    health.failed(0, requests=20)
     assert state_of(health) == "open"
 
 
@@ -118,3 +147,16 @@ def test_no_rest_is_none() -> None:
     health = Health(RULES)
     health.asked_to_rest(0, 0)
     assert health.is_available
+    health.asked_to_rest(0, 1)
+    assert not health.is_available
+
+
+def test_it_is_back_when_its_ejection_and_its_rest_are_over() -> None:
+    health = ejected(Health(RULES), at=0)
+    assert health.back_at == 1 * SECOND
+    health.asked_to_rest(0, 7 * SECOND)
+    assert health.back_at == 7 * SECOND
+    health.tick(1 * SECOND, requests=3)
+    assert health.back_at == 7 * SECOND
+    health.tick(7 * SECOND, requests=3)
+    assert (health.is_available, health.back_at) == (True, 0)

@@ -155,3 +155,18 @@ def test_a_budget_is_a_share_of_requests_and_a_reserve() -> None:
     assert sum(budget.take(100) for _ in range(100)) == RESERVE
     assert (budget.spent, budget.refused) == (RESERVE + 20 + RESERVE + 20 + RESERVE, 2 + 70 + 90)
     assert not RetryBudget(0).take(1000)
+
+
+@pytest.mark.parametrize(("percent", "requests", "more"), [(100, 1, 1), (1, 99, 0), (1, 100, 1)])
+def test_a_share_of_requests_is_whole_retries(percent: int, requests: int, more: int) -> None:
+    budget = RetryBudget(percent)
+    assert sum(budget.take(requests) for _ in range(100)) == RESERVE + more
+
+
+def test_a_window_of_retries_is_ten_seconds() -> None:
+    budget = RetryBudget(1)
+    for at, taken in ((WINDOW - 1, 0), (WINDOW, RESERVE), (2 * WINDOW - 1, 0), (2 * WINDOW, RESERVE)):
+        while budget.take(0):
+            pass
+        budget.tick(at, 0)
+        assert sum(budget.take(0) for _ in range(100)) == taken
