@@ -1,12 +1,12 @@
 """`make mutants`: one small mistake at a time in the modules that money passes; the tests must notice it.
 
-    python -m tests.mutation.run [--sample N] [--seed 1] [--processes 2] [MODULE ...]
+    python -m tests.mutation.run [--sample N] [--seed 1] [--processes 2] [--tests PATH]... [MODULE ...]
 
-All tests below are collected once, and each is run once to see which functions it calls. For each mutant the process
-forks, the child puts the changed code into the function and runs the tests that call it until one fails: those first
-that noticed the last mutants, then the quickest. A mutant that none notices is a survivor. Those with a reason stand
-in docs/operations/surviving-mutants.md; the exit status is 1 when one does not, when one stands there that did not
-survive, or when fewer than 85 % of the mutants are noticed.
+All tests below, or those given, are collected once, and each is run once to see which functions it calls. For each
+mutant the process forks, the child puts the changed code into the function and runs the tests that call it until one
+fails: those first that noticed the last mutants, then the quickest. A mutant that none notices is a survivor. Those
+with a reason stand in docs/operations/surviving-mutants.md; the exit status is 1 when one does not, when one stands
+there that did not survive, or when fewer than 85 % of the mutants are noticed.
 """
 
 import argparse
@@ -44,7 +44,8 @@ MODULES = (
         for room in ("rating", "ledger", "invoicing")
         for path in sorted((SOURCE / room).glob("[!_]*.py"))
     ),
-    *("provisioning/settled.py", "reconciling/our_counts.py", "settlement/partners.py"),
+    *("provisioning/agreements.py", "provisioning/settled.py", "provisioning/subscriptions.py"),
+    *("reconciling/our_counts.py", "settlement/partners.py"),
     *(f"flows/{name}.py" for name in _FLOWS),
 )
 TESTS = (
@@ -260,10 +261,11 @@ def main() -> int:
     parser.add_argument("--sample", type=int, default=0, help="so many mutants of each module, always the same; 0: all")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--tests", action="append", metavar="PATH", help="below tests/; in place of those of the money")
     parser.add_argument("--json", type=Path, help="where the counts are written")
     given = parser.parse_args()
     mutating = Mutating(given)
-    tests = [str(ROOT / "tests" / name) for name in TESTS]
+    tests = [str(ROOT / "tests" / name) for name in given.tests or TESTS]
     options = ["-q", "-s", "-p", "no:xdist", "-p", "no:cacheprovider", "--timeout=0", "--no-header", "--no-summary"]
     status = pytest.main([*options, *tests], plugins=[mutating])
     if status or mutating.broken:

@@ -184,7 +184,9 @@ def test_many_small_requests_at_once(gateway: Gateway) -> None:
         client.sendall(GET * 500)
         read = b""
         while read.count(ALIVE) < 500:
-            read += client.recv(1 << 20)
+            more = client.recv(1 << 20)
+            assert more, "it hung up"
+            read += more
 
 
 def test_a_client_that_reads_no_answers_gets_no_more_of_them(gateway: Gateway) -> None:
@@ -198,7 +200,9 @@ def test_a_client_that_reads_no_answers_gets_no_more_of_them(gateway: Gateway) -
         client.sendall(GET[sent % len(GET) :] if sent % len(GET) else b"")
         read = b""
         while read.count(ALIVE) < -(-sent // len(GET)):
-            read += client.recv(1 << 20)
+            more = client.recv(1 << 20)
+            assert more, "it hung up"
+            read += more
         client.sendall(GET)
         assert read_until(client, ALIVE).startswith(b"HTTP/1.1 200 OK")
 

@@ -13,6 +13,37 @@ def read(*pieces: bytes) -> tuple[bytes, ChunkedReader]:
     return b"".join(reader.feed(piece) for piece in pieces), reader
 
 
+def test_nothing_is_read_at_first() -> None:
+    reader = ChunkedReader()
+    assert (reader.complete, reader.between, reader.rest) == (False, True, b"")
+
+
+@pytest.mark.parametrize(
+    ("sent", "between"),
+    [(b"1", False), (b"1\r\n", False), (b"1\r\na\r", False), (b"1\r\na\r\n", True), (b"0\r\n", False)],
+)
+def test_between_chunks_none_is_open(sent: bytes, between: bool) -> None:
+    assert read(sent)[1].between == between
+
+
+@pytest.mark.parametrize("size", [b"10", b"1A", b"1a", b"0FF"])
+def test_sizes_are_hexadecimal(size: bytes) -> None:
+    content = b"x" * int(size, 16)
+    assert read(size + b"\r\n" + content + b"\r\n0\r\n\r\n")[0] == content
+
+
+def test_a_size_line_and_a_trailer_may_be_as_long_as_their_bounds() -> None:
+    """One byte more is too much."""
+    size = b"1;" + b"a" * (LINE_BYTES_MAX - 2)
+    assert read(size, b"\r\nx\r\n")[0] == b"x"
+    with pytest.raises(BadChunk, match="not hexadecimal digits and CRLF"):
+        read(size + b"a")
+    trailer = b"A:" + b"b" * (TRAILER_BYTES_MAX - 2)
+    assert read(b"0\r\n", trailer, b"\r\n\r\n")[1].complete
+    with pytest.raises(BadChunk, match="the trailer is too long"):
+        read(b"0\r\n", trailer + b"b")
+
+
 def test_a_whole_body() -> None:
     payload, reader = read(WHOLE + b"next")
     assert (payload, reader.complete, reader.rest) == (PAYLOAD, True, b"next")

@@ -84,6 +84,40 @@ def test_before_the_first_window_nothing_has_failed() -> None:
     assert state_of(health) == "open"
 
 
+def test_just_less_than_its_share_does_not_eject() -> None:
+    health = Health(RULES)
+    for failures in range(1, 100):
+        health.failed(0, requests=199 if failures == 99 else 3 * failures)
+        health.succeeded(0)
+    assert state_of(health) == "closed"
+
+
+def test_one_that_comes_back_has_all_its_failures_before_it() -> None:
+    for comes_back in (lambda health: health.checked(True, SECOND), lambda health: health.succeeded(SECOND)):
+        health = ejected(Health(RULES), at=0)
+        health.tick(SECOND, requests=3)
+        comes_back(health)
+        health.failed(SECOND, requests=30)
+        health.failed(SECOND, requests=30)
+        assert state_of(health) == "closed"
+        health.failed(SECOND, requests=30)
+        assert state_of(health) == "open"
+
+
+def test_one_that_comes_back_has_its_checks_before_it_and_no_failures_behind_it() -> None:
+    health = Health(RULES)
+    health.checked(False, 0)
+    health.checked(False, 0)
+    health.tick(SECOND, requests=0)
+    health.succeeded(SECOND)
+    health.checked(False, SECOND)
+    assert state_of(health) == "closed"
+    for requests in (*range(1, 9), 19):
+        health.failed(SECOND, requests)
+        health.succeeded(SECOND)
+    assert state_of(health) == "closed"
+
+
 def test_each_ejection_lasts_twice_as_long_up_to_a_limit() -> None:
     health = ejected(Health(RULES), at=0)
     lasted = []
