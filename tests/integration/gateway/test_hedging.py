@@ -3,19 +3,17 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 
-from entrepot.core.log_records import Abandoned, Attempted, AttemptEnded, UsageRecorded
+from entrepot.core.log_records import Attempted, AttemptEnded
 from entrepot.core.upstream_rules import PoolRules, UpstreamRules
 from tests.scripted_upstream import ScriptedUpstream
 from tests.support.gateway import Gateway, deployment, eventually, running_gateway, target
+from tests.support.hedging import NEVER_IN_TIME, SOON, connecting_when_told, nobody_is_left, pair, states
 from tests.support.requests import Reply, ask, chat, read_until, request_bytes
 from tests.support.usage_rows import row
-
-SOON = PoolRules(hedge_after_ms=20)
-NEVER_IN_TIME = PoolRules(hedge_after_ms=60_000)
 
 
 @pytest.fixture
@@ -24,25 +22,9 @@ def gateway() -> Iterator[Gateway]:
         yield running
 
 
-def pair(gateway: Gateway, script: str, routing: PoolRules = SOON, **rules: UpstreamRules) -> ScriptedUpstream:
-    """Serves `chat` from a first upstream that does as the script says, and from the gateway's own as the second."""
-    first = gateway.another_upstream(script)
-    targets = target(first.base_url, "first"), target(gateway.upstream.base_url, "second", rank=1)
-    gateway.serve(deployment("chat", *targets, routing=routing), **rules)
-    return first
-
-
-def states(*upstreams: ScriptedUpstream) -> list[list[str]]:
-    return [[served.state for served in upstream.served.values()] for upstream in upstreams]
-
-
 def in_trouble(gateway: Gateway) -> list[str]:
     """The upstreams that the fleet knows to have failed."""
     return [one.upstream for one in gateway.flow.ways.fleet.endpoints.values() if one.health.troubled]
-
-
-def nobody_is_left(gateway: Gateway) -> bool:
-    return all(endpoint.in_flight == 0 for endpoint in gateway.flow.ways.fleet.endpoints.values())
 
 
 class Timer(NamedTuple):
@@ -267,24 +249,6 @@ def test_a_retry_is_not_hedged(gateway: Gateway, monkeypatch: pytest.MonkeyPatch
     assert [ended.outcome for ended in gateway.of(AttemptEnded)] == [outcome]
 
 
-def connecting_when_told(
-    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, *ports: int
-) -> tuple[list[int], dict[int, asyncio.Event]]:
-    """(ports that the gateway waits to be connected with, what lets it) at these ports."""
-    may_connect = {port: asyncio.Event() for port in ports}
-    waiting: list[int] = []
-    connect = gateway.loop.create_connection
-
-    async def when_told(made: Any, host: str, port: int, **how: Any) -> Any:
-        if port in may_connect:
-            waiting.append(port)
-            await may_connect[port].wait()
-        return await connect(made, host, port, **how)
-
-    monkeypatch.setattr(gateway.loop, "create_connection", when_told)
-    return waiting, may_connect
-
-
 @pytest.mark.parametrize("soonest", ["first", "second"])
 def test_a_log_that_fails_before_either_is_asked_refuses_once(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch, soonest: str
@@ -333,74 +297,3 @@ def test_a_request_that_no_upstream_takes_hedges_nothing(gateway: Gateway) -> No
         gateway.run(asyncio.sleep(0.1))  # Longer than it would take to hedge.
         assert gateway.errors == []
     eventually(lambda: nobody_is_left(gateway))
-
-
-def test_a_client_that_leaves_leaves_both(gateway: Gateway) -> None:
-    first = pair(gateway, "stall=0")
-    gateway.upstream.script = "stall=0"
-    with gateway.connect() as client:
-        client.sendall(request_bytes(chat("hi", stream=True)))
-        eventually(lambda: gateway.upstream.served)
-    eventually(lambda: states(first, gateway.upstream) == [["cancelled"], ["cancelled"]])
-    eventually(lambda: gateway.of(Abandoned))
-    assert len(gateway.of(Abandoned)) + len(gateway.of(UsageRecorded)) == 1
-    assert [ended.outcome for ended in gateway.of(AttemptEnded)] == ["outrun"]
-    assert nobody_is_left(gateway)
-
-
-def test_a_client_that_leaves_both_leaves_the_second_to_its_rule(gateway: Gateway) -> None:
-    first = pair(gateway, "stall=0", second=UpstreamRules(on_client_abort="drain"))
-    gateway.upstream.script = "stall=0"
-    with gateway.connect() as client:
-        client.sendall(request_bytes(chat("two words")))
-        eventually(lambda: gateway.upstream.served)
-    eventually(lambda: gateway.flow.shared.left)
-    gateway.let_go_on(gateway.upstream)
-    usage = gateway.usage()
-    assert (usage.upstream, usage.outcome) == ("second", "client_left")
-    assert [(ended.upstream, ended.outcome) for ended in gateway.of(AttemptEnded)] == [("first", "outrun")]
-    eventually(lambda: states(first) == [["cancelled"]])
-    assert nobody_is_left(gateway)
-
-
-def test_a_client_that_leaves_before_the_first_is_connected(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = pair(gateway, "", NEVER_IN_TIME)
-    waiting, may_connect = connecting_when_told(gateway, monkeypatch, first.port)
-    with gateway.connect() as client:
-        client.sendall(request_bytes(chat("hi")))
-        eventually(lambda: waiting)
-    eventually(lambda: not gateway.api.connections)
-    gateway.do(may_connect[first.port].set)
-    eventually(lambda: sum(len(lane.connections) for lane in gateway.pool._lanes.values()) == 1)
-    assert (first.served, gateway.upstream.served, gateway.sink.records) == ({}, {}, [])
-    assert nobody_is_left(gateway)
-
-
-def test_a_client_that_leaves_before_the_second_is_connected_leaves_the_first_to_its_rule(
-    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = pair(gateway, "stall=0", first=UpstreamRules(on_client_abort="drain"))
-    waiting, may_connect = connecting_when_told(gateway, monkeypatch, gateway.upstream.port)
-    with gateway.connect() as client:
-        client.sendall(request_bytes(chat("two words")))
-        eventually(lambda: waiting)
-    eventually(lambda: gateway.flow.shared.left)
-    gateway.let_go_on(first)
-    usage = gateway.usage()
-    assert (usage.upstream, usage.outcome) == ("first", "client_left")
-    assert usage.meters == {"input_tokens": 2, "output_tokens": 3}
-    gateway.do(may_connect[gateway.upstream.port].set)
-    eventually(lambda: sum(len(lane.connections) for lane in gateway.pool._lanes.values()) == 2)
-    assert (gateway.upstream.served, gateway.of(AttemptEnded)) == ({}, [])
-    assert nobody_is_left(gateway)
-
-
-def test_a_client_that_leaves_the_winner_midway(gateway: Gateway) -> None:
-    pair(gateway, "stall=0")
-    gateway.upstream.script = "stall=2"
-    with gateway.connect() as client:
-        client.sendall(request_bytes(chat("hi [[chunks=5]]", stream=True)))
-        read_until(client, b"w2 ")
-    abandoned = gateway.abandoned()
-    assert (abandoned.outcome, abandoned.output_tokens) == ("client_left", 2)
-    assert nobody_is_left(gateway)

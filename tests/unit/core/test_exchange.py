@@ -35,10 +35,10 @@ def test_an_amount_is_rounded_to_whole_pico_away_from_zero(amount: int, rate: in
     assert convert_pico(amount, rate) == converted
 
 
-def test_a_rate_is_more_than_nothing() -> None:
+def test_a_rate_is_above_zero() -> None:
     assert parse_rate("0.000000000001") == 1
     for text in ("0", "-1"):
-        with pytest.raises(ValueError, match="more than nothing"):
+        with pytest.raises(ValueError, match="above zero"):
             parse_rate(text)
 
 

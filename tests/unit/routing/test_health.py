@@ -93,10 +93,13 @@ def test_just_less_than_its_share_does_not_eject() -> None:
 
 
 def test_one_that_comes_back_has_all_its_failures_before_it() -> None:
-    for comes_back in (lambda health: health.checked(True, SECOND), lambda health: health.succeeded(SECOND)):
+    for is_checked in (True, False):
         health = ejected(Health(RULES), at=0)
         health.tick(SECOND, requests=3)
-        comes_back(health)
+        if is_checked:
+            health.checked(True, SECOND)
+        else:
+            health.succeeded(SECOND)
         health.failed(SECOND, requests=30)
         health.failed(SECOND, requests=30)
         assert state_of(health) == "closed"
