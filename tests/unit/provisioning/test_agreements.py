@@ -209,8 +209,8 @@ def test_what_is_wrong_where_one_follows_another_in_a_month_is_told_with_its_lin
 
 
 def test_one_without_any_time_is_followed_by_no_other() -> None:
-    text = sections(agreements=f"{DIRECT}; from: 2024-03-01; to: 2024-03-01")
-    (fault,) = faults_of(text + f"  - {DIRECT}; from: 2024-03-02\n".replace("; ", NEXT))
+    text = sections(agreements=f"{DIRECT}; from: 2024-03-05; to: 2024-03-05")
+    (fault,) = faults_of(text + f"  - {DIRECT}; from: 2024-03-06\n".replace("; ", NEXT))
     assert fault.endswith("to must be later than from")
 
 
