@@ -84,6 +84,30 @@ def test_who_waits_is_told_a_few_in_each_turn_of_the_loop(monkeypatch: pytest.Mo
     play(story)
 
 
+def test_so_are_those_of_many_batches_that_one_flush_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a flush lasts, each turn of the loop in which a request ends makes a batch of its own."""
+    monkeypatch.setattr(usage_sink, "TOLD_AT_ONCE", 20)
+
+    async def story(home: Installation) -> None:
+        async with home.server():
+            sink = await connect_usage_sink(home.path, "g1", lambda: None)
+            ends = Ends()
+            for number in range(50):
+                ends.settle(sink, number)
+                sink._send()
+            assert len(sink._unanswered) == 50
+            sink._acknowledged(50)
+            seen = [len(ends.ended)]
+            while len(ends.ended) < 50:
+                await asyncio.sleep(0)
+                seen.append(len(ends.ended))
+            assert seen == [20, 40, 50]
+            assert ends.ended == [(number, "done") for number in range(50)]
+            await sink.close()
+
+    play(story)
+
+
 def test_what_is_appended_leaves_with_what_is_settled_or_soon_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     async def story(home: Installation) -> None:
         async with home.server() as server:

@@ -231,10 +231,12 @@ class SocketUsageSink(asyncio.Protocol):
 
     def _acknowledged(self, sequence: int) -> None:
         unanswered, kept_size = self._unanswered, 0
+        waiting: list[Settling] = []
         while unanswered and unanswered[0].sequence <= sequence:
             sent = unanswered.popleft()
             kept_size += sent.kept_size
-            self._tell_durable(sent.settled, 0)
+            waiting += sent.settled
+        self._tell_durable(waiting, 0)
         if self._kept is not None and kept_size:
             self._kept.drop(kept_size)
             self._kept_bytes -= kept_size
