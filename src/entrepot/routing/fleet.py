@@ -24,6 +24,7 @@ class Fleet(Generic[WayT]):
         self._retries_before = 0  # Of pools that are served no more.
         self._refused_before = 0
         self._pools_of: dict[Endpoint, list[Pool[WayT]]] = {}
+        self._rearranged: set[Endpoint] = set()  # Since pools were served last: others may have been made before that.
 
     def endpoint(self, place: Place, rules: UpstreamRules) -> Endpoint:
         """The endpoint of a place, which goes by these rules from now on."""
@@ -54,6 +55,10 @@ class Fleet(Generic[WayT]):
                 self._pools_of.setdefault(endpoint, []).append(pool)
         kept = set(places)
         self.endpoints = {place: endpoint for place, endpoint in self.endpoints.items() if place in kept}
+        rearranged, self._rearranged = self._rearranged, set()
+        for endpoint in rearranged:
+            for pool in self._pools_of.get(endpoint, ()):
+                pool.arrange()
 
     def succeeded(self, endpoint: Endpoint, at: Instant) -> None:
         """An endpoint whose health is troubled has served a request."""
@@ -97,5 +102,6 @@ class Fleet(Generic[WayT]):
             self._arrange(endpoint)
 
     def _arrange(self, endpoint: Endpoint) -> None:
+        self._rearranged.add(endpoint)
         for pool in self._pools_of.get(endpoint, ()):
             pool.arrange()

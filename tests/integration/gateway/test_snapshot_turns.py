@@ -12,6 +12,7 @@ from entrepot.compose import gateway as process
 from entrepot.compose.gateway import SnapshotFollower
 from entrepot.core.identifiers import key_digest
 from entrepot.core.snapshot import GatewaySnapshot, ServedKey
+from entrepot.core.upstream_rules import HealthRules, PoolRules, UpstreamRules
 from tests.support.gateway import KEY, Gateway, deployment, eventually, running_gateway, snapshot, target
 from tests.support.requests import ask, chat
 
@@ -88,6 +89,37 @@ def test_each_upstream_is_made_ready_in_a_step_of_its_own() -> None:
         one, fifty = count(1), count(50)
         assert fifty - one >= 2 * 49  # One for where it is, and one for its pool.
         assert len(gateway.flow.ways.places) == 50
+
+
+def test_an_upstream_that_fails_at_any_of_the_steps_is_asked_no_more() -> None:
+    with running_gateway(published=False) as gateway:
+        to = tuple(target(f"http://127.0.0.1:1/{name}", name) for name in ("one", "two"))
+        chat_and_more = [deployment("chat", *to), deployment("more", *to, routing=PoolRules(retries=0))]
+        ejecting = UpstreamRules(health=HealthRules(failures=1))
+        served = snapshot(*chat_and_more, upstreams={"one": ejecting, "two": ejecting})
+
+        async def asked(at: int) -> list[set[tuple[str, ...]]]:
+            """In which order, by each deployment, after the first upstream has failed at this step."""
+            flow = gateway.flow
+            for number, _ in enumerate(flow.adopting(served)):
+                if number == at:
+                    flow.ways.fleet.failed(flow.ways.fleet.endpoints["one", "http://127.0.0.1:1/one"], 0)
+            pools = [flow.ways.pool("search", item) for item in chat_and_more]
+            return [{tuple(way.upstream for way in pool.order()) for _ in range(4)} for pool in pools]
+
+        async def recover() -> None:
+            fleet = gateway.flow.ways.fleet
+            fleet.tick(10**15)
+            fleet.succeeded(fleet.endpoints["one", "http://127.0.0.1:1/one"], 10**15)
+
+        both = {("one", "two"), ("two", "one")}
+        gateway.adopt(served)
+        steps = 0
+        while (found := gateway.run(asked(steps))) != [both, both]:
+            assert found == [{("two",)}, {("two",)}]
+            gateway.run(recover())
+            steps += 1
+        assert steps > 4
 
 
 def test_what_came_is_kept_from_the_collector(tmp_path: Path) -> None:

@@ -170,3 +170,20 @@ def test_a_window_of_retries_is_ten_seconds() -> None:
             pass
         budget.tick(at, 0)
         assert sum(budget.take(0) for _ in range(100)) == taken
+
+
+@pytest.mark.parametrize("recovers", [False, True])
+def test_what_happened_to_one_before_its_pool_was_served_is_known_of_it(recovers: bool) -> None:
+    """Pools are made ready one after the other, while those that are served go on."""
+    setting = Setting(1, 1)
+    if recovers:
+        setting.lose(1)
+        setting.fleet.tick(SECOND)
+        setting.lose(1, at=SECOND)
+    pool = Pool([Member(Leading(endpoint), 0, 1) for endpoint in setting.endpoints], PoolRules())
+    if recovers:
+        setting.fleet.tick(60 * SECOND)
+    else:
+        setting.lose(1)
+    setting.fleet.serve([pool], [("a", "url"), ("b", "url")])
+    assert {len(pool.order()) for _ in range(4)} == ({2} if recovers else {1})
