@@ -76,7 +76,8 @@ _Long = Marked | MonthClosed  # Landmarks whose work has no bound: they are fold
 class Fold:
     """The state machine between a log and its books. Holds nothing that it could not read from the books again.
 
-    piece: how many readings a transaction posts or invoices. note: told in words how far a long record is.
+    piece: how many readings a transaction posts or invoices. note: told in words how far a long record is. at_end:
+    whether the last step folded all that the log had when it began.
     """
 
     def __init__(self, books: Books, *, piece: int = PIECE, note: Callable[[str], object] = lambda _: None) -> None:
@@ -84,6 +85,7 @@ class Fold:
         self._piece = piece
         self._note = note
         self._position = Position()
+        self.at_end = False
         self._load()
 
     @property
@@ -97,18 +99,23 @@ class Fold:
         A mark or a close is folded alone, in as many transactions as it takes.
         Raises: LogDamaged, BooksUnavailable. After any exception nothing of its transaction is in the books.
         """
+        self.at_end = False
         read = list(reader.read(self._position, limit))
+        has_more = len(read) == limit
         if until is not None:
             read = [item for item in read if item[0] <= until]
         if not read:
+            self.at_end = not has_more
             return 0
         longer = next((number for number, (_, record) in enumerate(read) if isinstance(record, _Long)), len(read))
+        has_more = has_more or len(read) > max(longer, 1)
         read = read[: max(longer, 1)]
         while not self._commit(read):
             if self._books.position() != self._position:  # Somebody else folded meanwhile.
                 self._load()
                 return self.step(reader, limit, until)
         self._position = read[-1][0]
+        self.at_end = not has_more
         return len(read)
 
     def _commit(self, read: Sequence[tuple[Position, LogRecord]]) -> bool:

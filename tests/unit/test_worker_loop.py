@@ -1,6 +1,9 @@
 """The worker's loop: what it folds, resolves and marks, and when it leaves the log alone."""
 
 from collections.abc import Iterator, Sequence
+from functools import partialmethod
+
+import pytest
 
 from entrepot.adapters.sql.books import open_books
 from entrepot.compose.worker import keep_folding
@@ -8,7 +11,8 @@ from entrepot.core.errors import UsageLogUnavailable
 from entrepot.core.log_records import InstanceLost, LogRecord, Marked
 from entrepot.core.periods import DAY, HOUR, MINUTE, Instant, hour_of
 from entrepot.ports.event_log import Position
-from tests.support.billing import APRIL, MARCH, ListLog, admitted, applied, prices, version, world
+from entrepot.workers import Fold
+from tests.support.billing import APRIL, MARCH, ListLog, admitted, applied, prices, recorded, usage, version, world
 from tests.support.budgets import KeptStandings
 
 WORLD = world(version(prices(("m", "input_tokens", "0.15"), ("m", "output_tokens", "0.6"))))
@@ -72,8 +76,40 @@ def test_the_worker_folds_resolves_and_marks_until_it_is_stopped() -> None:
     assert max(waits) > 0
 
 
-def test_a_worker_that_cannot_read_all_of_the_log_appends_nothing() -> None:
+def test_requests_that_never_cease_leave_the_worker_time_to_resolve_and_to_mark() -> None:
+    """At each look there is more in the log, as with some hundred requests a second."""
+
+    class Growing(ListLog):
+        def read(self, after: Position, limit: int) -> Iterator[tuple[Position, LogRecord]]:
+            self.append(recorded(usage(f"another-{len(self.records)}")))
+            return super().read(after, limit)
+
+    log = Growing([applied(WORLD), admitted("a"), InstanceLost(instance="one", at=MARCH + 5)])
+    books = open_books(":memory:")
+    stop = pauses(8)
+    standings = KeptStandings()
+    clock = SteppingClock(MARCH + 2 * HOUR, MINUTE)
+    keep_folding(books, log, log, Silent(), clock, lambda _: next(stop), standings, print)
+    assert books.watermark() > MARCH + 2 * HOUR
+    assert ("a", "estimated") in [(event.id, event.source) for event in books.events(0, APRIL)]
+    assert standings.published[-1].through > MARCH + 2 * HOUR
+
+
+def test_what_stands_behind_a_mark_is_folded_before_anything_is_resolved() -> None:
+    """A mark is folded by itself, so that this is not the end of the log."""
+    log = ListLog([applied(WORLD), admitted("a"), InstanceLost(instance="one", at=MARCH + 5), Marked(at=MARCH + 6)])
+    log.append(recorded(usage("a")))
+    stop = pauses(8)
+    clock = SteppingClock(MARCH + 2 * HOUR, MINUTE)
+    books = open_books(":memory:")
+    keep_folding(books, log, log, Silent(), clock, lambda _: next(stop), KeptStandings(), print)
+    assert [one.source for one in books.events(0, APRIL)] == ["reported"]
+    assert not books.quarantined()
+
+
+def test_a_worker_that_cannot_read_all_of_the_log_appends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else a request that is settled further on is settled again, with other content (simulated life 112)."""
+    monkeypatch.setattr(Fold, "step", partialmethod(Fold.step, limit=3))
 
     class Unreadable(ListLog):
         def read(self, after: Position, limit: int) -> Iterator[tuple[Position, LogRecord]]:
@@ -121,6 +157,12 @@ def test_a_clock_that_leaps_ahead_for_a_while_marks_nothing_there() -> None:
     marks = marks_by(SetClock(MARCH, {20: leap, 28: -leap}))
     assert max(marks) < MARCH + 2 * DAY
     assert max(marks) > MARCH + 4 * HOUR  # It went on behind the leap.
+
+
+def test_a_clock_that_leaps_a_second_time_has_to_stay_there_for_an_hour_again() -> None:
+    leap = 70 * 365 * DAY
+    marks = marks_by(SetClock(MARCH, {20: 2 * DAY, 24: leap, 28: -leap - 2 * DAY}))
+    assert MARCH + 4 * HOUR < max(marks) < MARCH + 2 * DAY
 
 
 def test_a_clock_that_stays_ahead_is_believed_after_an_hour() -> None:

@@ -106,8 +106,10 @@ def keep_folding(
         began = clock.now()
         try:
             folded = worker.step(reader)
-            through = through if folded else began
-            busy = folded or chores.do()
+            busy = folded
+            if worker.at_end:  # Where requests never cease, there is always more by the next step.
+                through = began
+                busy += chores.do()
         except UsageLogUnavailable:
             busy = 0  # Chores are only for who knows all of the log.
         with fault.told():  # Gateways go by what was said before; a disk may have room again.
@@ -126,6 +128,7 @@ class _Chores:
         self._answered_after: Instant = 0
         self._marked: Instant = 0
         self._leapt_at: Instant | None = None
+        self._looked_at: Instant = 0
 
     def do(self) -> int:
         """How many records were appended that the fold waits for."""
@@ -146,11 +149,12 @@ class _Chores:
 
     def _is_believed(self, at: Instant) -> bool:
         """A clock may leap far ahead by mistake, and a mark is for ever: it waits whether the clock stays there."""
-        marked = self._books.watermark()
+        marked, since = self._books.watermark(), at - self._looked_at
+        self._looked_at = at
         if not marked or at - marked <= LEAP_US:
             self._leapt_at = None
             return True
-        if self._leapt_at is None or at < self._leapt_at:
+        if self._leapt_at is None or not 0 <= since < BELIEVED_AFTER_US:  # It has been set again.
             self._leapt_at = at
         return at - self._leapt_at >= BELIEVED_AFTER_US
 

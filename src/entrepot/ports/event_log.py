@@ -101,7 +101,7 @@ class LogReader(Protocol):
     def read(self, after: Position, limit: int) -> Iterator[tuple[Position, LogRecord]]:
         """Up to limit durable records after the position, each with the position behind it.
 
-        Ends at the last record known to be durable; may end early at a segment's end.
+        Fewer than limit end with the last record known to be durable.
         Raises: LogDamaged; UsageLogUnavailable when it cannot be told now how far that is.
         """
         ...
