@@ -83,11 +83,14 @@ _NOBODY: Final = _Nobody()
 
 
 class Attempt:
-    """A lane's borrower and its connection's listener, on behalf of a taker. tap: once a stream has begun."""
+    """A lane's borrower and its connection's listener, on behalf of a taker. tap: once a stream has begun.
+
+    key: that the request was sent with, as its taker notes where it may change.
+    """
 
     __slots__ = (
         "_connection", "_head", "_lane", "_new_tap", "_over", "_parts", "_send", "_send_chunk", "_sent", "_size",
-        "_taker", "tap",
+        "_taker", "key", "tap",
     )  # fmt: skip
 
     _send: Callable[[bytes], None]
@@ -104,6 +107,7 @@ class Attempt:
         self._sent = False
         self._over = False
         self._send_chunk: Callable[[bytes], None] | None = None
+        self.key = ""
         self.tap: StreamTap | None = None
 
     @property

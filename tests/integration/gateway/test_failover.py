@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
@@ -205,6 +206,17 @@ def test_a_key_that_was_changed_is_read_again_when_the_upstream_refuses_the_old_
     gateway.upstream.key = "sk-a-key-we-have-not"
     assert ask(gateway, chat("hi")).status == 502
     assert len(gateway.of(AttemptEnded)) == 1
+
+
+def test_each_of_those_that_were_refused_with_the_old_key_is_asked_again_with_the_new_one(gateway: Gateway) -> None:
+    gateway.upstream.key = "sk-the-next-key"
+    with ThreadPoolExecutor() as clients:
+        asked = [clients.submit(lambda: ask(gateway, chat("hi [[stall=0]]"))) for _ in range(3)]
+        eventually(lambda: len(gateway.upstream.served) == 3)
+        gateway.keys["UP_KEY"] = "sk-the-next-key"
+        gateway.let_go_on(gateway.upstream)
+        assert [one.result().status for one in asked] == [200, 200, 200]
+    assert [ended.status for ended in gateway.of(AttemptEnded)] == [401, 401, 401]
 
 
 def test_nothing_stays_counted_as_being_at_an_upstream(gateway: Gateway) -> None:

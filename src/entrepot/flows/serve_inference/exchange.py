@@ -112,6 +112,7 @@ class Exchange:
         way, operation = self._way, self._operation
         body = asked.write(way.model, self._admitted.project)
         media_type = asked.media_type if operation.is_form else ""
+        self._attempt.key = way.destination.key
         return way.destination.request(operation.path, self._admitted.id, body, media_type)
 
     def _announce(self) -> bool:
@@ -219,7 +220,9 @@ class Exchange:
     def _tries_with_a_new_key(self, status: int, usage: bytes) -> bool:
         """Whether the same upstream is tried once more, having refused a key that has been changed meanwhile."""
         way = self._way
-        if status not in {401, 403} or self._key_renewed or self._left or not self._shared.ways.has_new_key(way):
+        if status not in {401, 403} or self._key_renewed or self._left:
+            return False
+        if not self._shared.ways.has_new_key(way, self._attempt.key):
             return False
         self._key_renewed = True
         if not way.endpoint.enter(untried=True):

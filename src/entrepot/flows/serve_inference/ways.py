@@ -141,16 +141,16 @@ class Ways:
                     faults.append(f"the upstream {way.upstream} keeps its last key: {error.message}")
         return faults
 
-    def has_new_key(self, way: Way) -> bool:
-        """Whether another key has been put where the way's is; if so it is in use from now on."""
+    def has_new_key(self, way: Way, sent: str) -> bool:
+        """Whether another key than the one that was sent is in use by now, of what is where the way's is."""
+        destination = way.destination
         try:
             key = self._secret_of(way.key_at) if way.key_at else ""
-            if key == way.destination.key:
-                return False
-            way.destination.use_key(key)
-        except BadInput:
-            return False
-        return True
+            if key != destination.key:
+                destination.use_key(key)
+        except BadInput:  # What is in use may have been renewed all the same.
+            pass
+        return destination.key != sent
 
     def _members(
         self,
