@@ -26,10 +26,15 @@ def all_busy() -> UpstreamBusy:
     )
 
 
+def crashed() -> EntrepotError:
+    """The error where a bug of ours ends the request."""
+    return EntrepotError("Something went wrong here; the operator can find it by the request id.")
+
+
 _ERRORS: dict[str, Callable[[], EntrepotError]] = {
     "unreachable": unreachable,
     "silent": lambda: UpstreamTimeout("The upstream did not answer in time."),
     "broken": lambda: UpstreamFailed("The upstream broke off before its answer was complete."),
-    "crashed": lambda: EntrepotError("Something went wrong here; the operator can find it by the request id."),
+    "crashed": crashed,
     "unusable": lambda: UpstreamFailed("The upstream answered something that cannot be relayed."),
 }

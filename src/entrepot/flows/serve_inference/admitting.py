@@ -4,6 +4,7 @@ Where others may have units that they do not use, and are asked to give them bac
 again, until they have nothing more or it has waited long enough.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -14,7 +15,9 @@ from entrepot.core.capacity import Estimate
 from entrepot.core.errors import EntrepotError
 from entrepot.core.periods import SECOND, Instant
 from entrepot.core.usage_event import Outcome
+from entrepot.relay.failures import crashed
 
+_log = logging.getLogger("entrepot.gateway")
 WAITS_US = SECOND // 4  # Others give back at their next sweep; it may take as long again until ours looks.
 WAITS_US_MAX = SECOND
 
@@ -149,6 +152,9 @@ class Admitting:
             self._went_on = self._go_on(hold)
         except EntrepotError as error:
             self._client.refuse(error)
-            return
-        if self._paused:
-            self._went_on.pause(True)
+        except Exception:  # noqa: BLE001 - a bug: logged, and told as one; who calls here may be a timer, or anybody
+            _log.exception("request_not_begun")
+            self._client.refuse(crashed())
+        else:
+            if self._paused:
+                self._went_on.pause(True)
