@@ -243,7 +243,7 @@ class InferenceApi:
         name = found.name or azure.model_in(head.query) or (next(iter(usable)) if len(usable) == 1 else "")
         if not name:
             raise InvalidRequest(
-                f"This endpoint is of {len(usable)} deployments; name one as model in the query, "
+                f"This endpoint serves {len(usable)} deployments; name one as model in the query, "
                 "or ask /openai/deployments/NAME/info.",
                 param="model",
             )
