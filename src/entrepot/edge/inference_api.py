@@ -103,7 +103,6 @@ class InferenceApi:
         except MethodRefused as refused:
             self._refuse_method(refused.route, head, call)
         except Exception:  # noqa: BLE001 - the boundary of the process: logged, answered, and counted
-            _log.exception("request_failed request_id=%s", call.id)
             _give_up(call, connection)
 
     def admit(self, head: RequestHead, connection: ClientConnection) -> bool:
@@ -120,6 +119,9 @@ class InferenceApi:
             return False
         except MethodRefused as refused:
             self._refuse_method(refused.route, head, call)
+            return False
+        except Exception:  # noqa: BLE001 - likewise
+            _give_up(call, connection)
             return False
         return True
 
@@ -280,7 +282,8 @@ def _acting_for(head: RequestHead) -> tuple[bytes, bytes]:
 
 
 def _give_up(call: InferenceCall, connection: ClientConnection) -> None:
-    """Answers that something failed; not behind an answer that has begun, which it would be taken for a part of."""
+    """Logs and answers a bug of ours; not behind an answer that has begun, which that would be taken for a part of."""
+    _log.exception("request_failed request_id=%s", call.id)
     if call.status:
         connection.close()
     else:

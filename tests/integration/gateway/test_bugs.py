@@ -6,6 +6,7 @@ import pytest
 
 from entrepot.core.log_records import Abandoned
 from entrepot.edge.inference_call import InferenceCall
+from entrepot.identity.tokens import Verifier
 from tests.support.gateway import Gateway, running_gateway
 from tests.support.requests import ask, chat, read_to_end
 
@@ -34,6 +35,19 @@ def test_a_bug_as_a_request_is_sent_ends_it(gateway: Gateway, monkeypatch: pytes
     assert ask(gateway, chat("hi")).status == 200
     assert gateway.upstream.connections == 1
     assert all(endpoint.in_flight == 0 for endpoint in gateway.flow.ways.fleet.endpoints.values())
+
+
+def test_a_bug_before_the_body_is_read_is_told(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Verifier, "verify", crash)
+    with gateway.connect() as client:
+        client.sendall(b"POST /v1/embeddings HTTP/1.1\r\nHost: h\r\napi-key: ey.a.b\r\nContent-Length: 9\r\n\r\n")
+        read = read_to_end(client)
+    assert read.startswith(b"HTTP/1.1 500 ")
+    assert b"\r\nConnection: close\r\n" in read
+    assert ask(gateway, chat("hi")).status == 200
 
 
 def test_a_bug_behind_an_answer_is_no_second_answer(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
