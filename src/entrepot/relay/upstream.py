@@ -366,7 +366,7 @@ class UpstreamPool:
                 connection = await self._connect(lane)
         except TimeoutError:
             self._say_once(lane, f"no connection within {lane.limits.connect_s:g} s", borrower)
-        except (OSError, UnicodeError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is: who waits hears of nothing else
             self._say_once(lane, why_unreachable(error), borrower)
         else:
             lane.complaint = ""

@@ -37,6 +37,19 @@ def test_a_bug_as_a_request_is_sent_ends_it(gateway: Gateway, monkeypatch: pytes
     assert all(endpoint.in_flight == 0 for endpoint in gateway.flow.ways.fleet.endpoints.values())
 
 
+def test_a_connection_that_cannot_be_made_for_whatever_reason_leaves_nobody_waiting(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def crash(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(gateway.loop, "create_connection", crash)
+        reply = ask(gateway, chat("hi"))
+    assert (reply.status, reply.error["code"]) == (503, "upstream_unavailable")
+    assert ask(gateway, chat("hi")).status == 200
+
+
 def test_a_bug_before_the_body_is_read_is_told(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     def crash(*_: object) -> None:
         raise ZeroDivisionError
