@@ -16,8 +16,18 @@ ARGS ?=
 PY := .venv/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check --no-input --no-deps
 NODE_TESTS := tests/e2e/node
-REQUEST_PATH_TESTS := $(addprefix tests/unit/,adapters core dialects edge identity metering relay routing) \
-  tests/property tests/fuzz tests/integration/gateway
+# The tests that use a module of compiled/modules.txt by itself, or the gateway: run twice, from its source and compiled.
+# Books, prices and papers are compiled nowhere, and so are what runs around a gateway (backups, fronts, clocks that are
+# set, the process of the counters, paths and files of the machine): these are tested once, by `make test`.
+REQUEST_PATH_TESTS := $(addprefix tests/unit/,core dialects edge identity metering relay routing \
+    $(addprefix adapters/test_,disk_event_log.py kept_frames.py line_file.py log_copying.py log_damage.py \
+      otlp_exporter.py snapshot_file.py) \
+    compose/test_set_clocks.py flows/test_counting.py provisioning/test_operations.py provisioning/test_upgrades.py) \
+  $(addprefix tests/property/test_,holds.py log_copies.py queues.py ramp.py shortcuts.py stream_pieces.py torn_log.py \
+    twins.py upgrades.py upstream_health.py) \
+  tests/fuzz tests/integration/gateway
+AROUND_A_GATEWAY := $(addprefix --ignore=tests/integration/gateway/test_,backup.py counter_keeping.py few_files.py \
+  front.py long_paths.py set_clocks.py)
 
 # Stamps: each says that what it names is in .venv as locked, so that a second `make run` installs nothing.
 MADE := .venv/.made
@@ -37,7 +47,7 @@ run: $(RUN) $(COMPILED)  ## start everything here with the demo world; Ctrl-C dr
 	@exec .venv/bin/entrepot serve --demo $(ARGS)
 
 test: $(TEST) $(NODE) $(COMPILED)  ## run every test; ARGS="-k ledger" narrows
-	@$(PY) -m pytest -n 2 --dist worksteal tests $(ARGS)
+	@$(PY) -m pytest -n 3 --dist worksteal tests $(ARGS)
 
 openai-tests: $(TEST)  ## run the openai library's own API tests against a gateway; ARGS="-k embeddings" narrows
 	@$(PY) -m tests.openai_library.run $(ARGS)
@@ -48,7 +58,8 @@ focus: $(TEST)  ## hold the export of costs to the FinOps Foundation's own valid
 sources: $(TEST)  ## test the request path from its sources, nothing of it compiled
 	@rm -rf build/sources && mkdir -p build/sources && cp -R src/entrepot build/sources/
 	@find build/sources -name '*.so' -delete
-	@PYTHONPATH="$(CURDIR)/build/sources" $(PY) -m pytest -n 2 $(REQUEST_PATH_TESTS) $(ARGS)
+	@PYTHONPATH="$(CURDIR)/build/sources" $(PY) -m pytest -n 3 --dist worksteal \
+	  $(REQUEST_PATH_TESTS) $(AROUND_A_GATEWAY) $(ARGS)
 
 check: $(TEST)  ## format, lint, types, import contracts, names that nothing uses
 	@.venv/bin/ruff format --check .

@@ -58,4 +58,4 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path, name: str) -> None:
 
 def _many(batches: int) -> Iterator[list[list[Cell]]]:
     for number in range(batches):
-        yield [[f"row {at}", f"{number}.{at:012d}", at] for at in range(2000)]
+        yield [[f"row {at}", f"{number}.{at:012d}", at] for at in range(500)]

@@ -6,7 +6,7 @@ from entrepot.core.periods import DAY, SECOND
 from tests.support.partner_month import FIRST, findings, lost, requests, told
 
 DAYS = 7
-EVENTS = requests(DAYS + 1, 700)
+EVENTS = requests(DAYS + 1, 350)
 WITHIN = [event for event in EVENTS if event.admitted_at < FIRST + DAYS * DAY]
 
 
