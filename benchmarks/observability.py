@@ -27,7 +27,7 @@ from benchmarks.gateway.load import Load, send, start_mock  # noqa: E402 the roo
 from benchmarks.gateway.native_tools import ToolMissing  # noqa: E402
 from benchmarks.gateway.processes import Bench, Children  # noqa: E402
 from benchmarks.gateway.product import entrepot  # noqa: E402
-from benchmarks.instructions import VALGRIND, counted, zero  # noqa: E402
+from benchmarks.instructions import VALGRIND, begin_counting, counted, zero  # noqa: E402
 
 IDLE_S = 3
 REQUESTS = Load(connections=64, warm_s=0, window_s=4)
@@ -124,6 +124,7 @@ def count(way: Way) -> float:
             mock = start_mock(children)
             target = entrepot(20, 20, children, mock, more=told, module=way.module)
             target.await_ready()
+            begin_counting(target)
             send(children.bench, way.load, target.port, target.key, [])  # Warm: connections open, paths taken once.
             zero(target)
             began = time.monotonic()
