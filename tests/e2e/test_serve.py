@@ -183,6 +183,8 @@ def test_ctrl_c_stops_everything_and_the_next_start_finds_its_keys(served: Serve
 
 def test_nothing_outlives_a_supervisor_that_is_killed(served: Served) -> None:
     pids = list(served.running.values())
+    assert pids
+    assert all(map(is_alive, pids))
     served.stop(signal.SIGKILL)
     until(lambda: not any(map(is_alive, pids)), "all children are gone")
 

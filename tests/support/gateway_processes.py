@@ -81,8 +81,7 @@ class Installation:
     @property
     def children(self) -> dict[str, int]:
         """{name: process id} of what `entrepot serve` runs now."""
-        running = read_running(self.settings)
-        return {} if running is None else running.children
+        return {name: pid for each in read_running(self.settings) for name, pid in each.children.items()}
 
     def publish(self, *deployments: ServedDeployment) -> None:
         FileSnapshots(self.settings.snapshot_file).publish(snapshot(*deployments))

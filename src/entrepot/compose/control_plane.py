@@ -16,7 +16,7 @@ from entrepot.adapters.clocks import SystemClock
 from entrepot.compose.books import open_books
 from entrepot.compose.documents import renderer
 from entrepot.compose.http_process import http_process
-from entrepot.compose.running import read_running
+from entrepot.compose.running import missing_roles, read_running
 from entrepot.compose.settings import Address, Settings, load_settings
 from entrepot.compose.tokens import admin_token
 from entrepot.core.errors import BadInput, EntrepotError, RouteNotFound
@@ -61,12 +61,13 @@ def control_app(settings: Settings) -> Starlette:
 def parts(settings: Settings) -> Iterator[Part]:
     """How the processes and the disk are."""
     running = read_running(settings)
-    if running is None:
+    children = {name: pid for each in running for name, pid in each.children.items()}
+    for name, pid in sorted(children.items()):
+        yield Part(name, *((True, f"process {pid}") if _is_alive(pid) else (False, "starting again")))
+    if not running:
         yield Part("entrepot serve", good=False, detail="not running as a whole")
-    else:
-        for name in sorted(running.children):
-            pid = running.children[name]
-            yield Part(name, *((True, f"process {pid}") if _is_alive(pid) else (False, "starting again")))
+    for role in missing_roles(running) if running else ():
+        yield Part(role, good=False, detail="not running")
     free = shutil.disk_usage(settings.home).free
     enough = free >= settings.disk_free_mb_min * 10**6
     yield Part("disk", good=enough, detail=f"{free / _GIB:.1f} GiB free")

@@ -6,7 +6,7 @@ import platform
 import shutil
 import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -15,8 +15,8 @@ import msgspec
 from entrepot.adapters.snapshot_file import FileSnapshots
 from entrepot.compose.books import open_books
 from entrepot.compose.counters import counter_store, reach_valkey, valkey_name
-from entrepot.compose.running import Running, read_running
-from entrepot.compose.settings import DEFINITIONS, Settings, unknown_variables
+from entrepot.compose.running import Running, missing_roles, read_running
+from entrepot.compose.settings import DEFINITIONS, Address, Settings, unknown_variables
 from entrepot.compose.upstream_keys import upstream_keys
 from entrepot.compose.usage_log import counted_segments, open_log_reader
 from entrepot.core.errors import BadInput, EntrepotError
@@ -44,12 +44,9 @@ def diagnose(settings: Settings, environment: Mapping[str, str]) -> Iterator[Fin
     yield _processor(Path("/proc/cpuinfo"))
     yield _disk(settings)
     running = read_running(settings)
-    if running is None:
-        yield Finding("serve", "good", "not running")
-        yield from _addresses(settings)
-    else:
-        yield _serve(settings, running)
-    yield _counters(settings, running)
+    yield from _serves(settings, running)
+    yield from _addresses(settings, {role for each in running for role in each.roles})
+    yield _counters(settings, next((each for each in running if "gateway" in each.roles), None))
     yield _log(settings)
     yield from _books(settings, environment)
     yield _snapshot(settings)
@@ -83,14 +80,30 @@ def _disk(settings: Settings) -> Finding:
     return Finding("disk", "good", f"{free_mb:,} MB free at {place}")
 
 
+def _serves(settings: Settings, running: Sequence[Running]) -> Iterator[Finding]:
+    if not running:
+        yield Finding("serve", "good", "not running")
+        return
+    for each in running:
+        yield _serve(settings, each)
+    missing = missing_roles(running)
+    if missing:
+        yield Finding("serve", "warn", f"not running: {', '.join(missing)}")
+
+
 def _serve(settings: Settings, running: Running) -> Finding:
-    """What runs, and which of its settings are not ours, since all that is shown beside is by ours."""
-    detail = f"runs as process {running.pid} with {len(running.children)} children"
-    ours, theirs = settings.environment(), running.settings_beside(settings).environment()
+    """What runs and where, and which of its settings are not ours, since all that is shown beside is by ours."""
+    what = "everything" if len(running.roles) > 1 else running.roles[0]
+    places = {"gateway": f", gateway at {running.gateway}", "control": f", console at {running.console}"}
+    where = "".join(places.get(role, "") for role in running.roles)
+    children = "1 child" if len(running.children) == 1 else f"{len(running.children)} children"
+    detail = f"{what} runs as process {running.pid} with {children}{where}"
+    theirs = running.settings_beside(settings)
+    told, wanted = theirs.environment(), settings.environment()
     others = [
-        f"{item.name} is {theirs[item.variable] or '(none)'}, here {ours[item.variable] or '(none)'}"
+        f"{item.name} is {told[item.variable] or '(none)'}, here {wanted[item.variable] or '(none)'}"
         for item in DEFINITIONS
-        if theirs[item.variable] != ours[item.variable]
+        if not _is_as_asked(getattr(theirs, item.name), getattr(settings, item.name))
     ]
     if valkey_name(settings) != running.valkey:
         others.append(f"valkey_url names {running.valkey or '(none)'}, here {valkey_name(settings) or '(none)'}")
@@ -99,8 +112,18 @@ def _serve(settings: Settings, running: Running) -> Finding:
     return Finding("serve", "warn", f"{detail}; its settings differ from those shown here: {'; '.join(others)}")
 
 
-def _addresses(settings: Settings) -> Iterator[Finding]:
-    for name in ("gateway_address", "console_address"):
+def _is_as_asked(found: object, asked: object) -> bool:
+    """Any port is as asked where any free one was."""
+    if isinstance(found, Address) and isinstance(asked, Address) and asked.port == 0:
+        return found.host == asked.host
+    return found == asked
+
+
+def _addresses(settings: Settings, roles: Collection[str]) -> Iterator[Finding]:
+    """Whether those of roles that do not run are free. roles: those that run."""
+    for role, name in (("gateway", "gateway_address"), ("control", "console_address")):
+        if role in roles:
+            continue
         address = getattr(settings, name)
         try:
             family = socket.AF_INET6 if ":" in address.host else socket.AF_INET

@@ -13,11 +13,9 @@ from entrepot.compose.gateway_keeper import READY_S_MAX, STOP_S_MAX, GatewayKeep
 from entrepot.compose.listening import take_address
 from entrepot.compose.model_keeper import ModelKeeper
 from entrepot.compose.processes import ChildProcess, Role, Say, first_ready
-from entrepot.compose.running import Running, forget_running, hold_role, write_running
+from entrepot.compose.running import ROLES, Running, forget_running, hold_role, write_running
 from entrepot.compose.settings import Settings
 from entrepot.core.errors import EntrepotError, StartFailed
-
-ROLES = ("log", "models", "worker", "gateway", "control", "jobs")
 
 _MODELS_READY_S_MAX = 300.0  # A first start prepares the models' files.
 
@@ -196,6 +194,7 @@ class Supervisor:
             children,
             self.settings.environment(with_secrets=False),
             valkey_name(self.settings),
+            self._plan.roles,
         )
         try:
             write_running(self.settings, running)
@@ -204,7 +203,7 @@ class Supervisor:
 
     async def _end(self) -> None:
         """Stops those who answer clients first, and the log, to which all others write, last."""
-        forget_running(self.settings)
+        forget_running(self.settings, self._plan.roles)
         drain_s = self.settings.drain_seconds + STOP_S_MAX
         facing_clients = self._named("control", "jobs")
         await asyncio.gather(self._gateways.stop(drain_s), *(child.stop(drain_s) for child in facing_clients))

@@ -99,8 +99,11 @@ def test_the_doctor_says_where_the_running_gateways_count(installation: Installa
     ours = installation.settings
     installation.start_serve(ENTREPOT_GATEWAY_WORKERS="2")
     assert finding(ours) == ("good", "limits are counted in one process for all gateways of this machine")
-    [serve] = [item for item in diagnose(ours, {}) if item.name == "serve"]
+    serve, others = [item for item in diagnose(ours, {}) if item.name == "serve"]
+    assert (others.state, others.detail) == ("warn", "not running: log, worker, control, jobs")
     assert serve.state == "warn"
+    assert serve.detail.startswith("gateway runs as process ")
+    assert f" with 3 children, gateway at http://127.0.0.1:{installation.port}; " in serve.detail
     assert "; its settings differ from those shown here: gateway_address is 127.0.0.1:" in serve.detail
     assert serve.detail.endswith("; gateway_workers is 2, here 1")
 
@@ -115,7 +118,7 @@ def test_the_doctor_asks_no_other_valkey_than_the_one_in_use(installation: Insta
         assert detail.startswith(f"limits are counted in Valkey at {server.path}, which ENTREPOT_VALKEY_URL does not")
         known = load_settings({}, {"home": str(ours.home), "valkey_url": url})
         assert finding(known) == ("good", f"limits are counted in Valkey at {server.path}")
-    assert "db=3" not in (ours.run_directory / "serve.json").read_text()  # Nor would a password be there.
+    assert "db=3" not in (ours.run_directory / "serve-gateway.json").read_text()  # Nor would a password be there.
 
 
 def test_counters_are_somewhere_that_there_is() -> None:

@@ -10,6 +10,8 @@ import pytest
 from entrepot.adapters.job_store import SqliteJobStore
 from entrepot.cli.main import main
 from entrepot.compose.books import open_books
+from entrepot.compose.control_plane import parts
+from entrepot.compose.diagnosis import diagnose
 from entrepot.compose.home import make_home
 from entrepot.compose.local_models import LocalModel, addresses, base_urls, read_models, write_models
 from entrepot.compose.running import Running, forget_running, hold_role, read_running, write_running
@@ -34,13 +36,42 @@ def test_a_role_is_held_once(settings: Settings) -> None:
 
 
 def test_what_runs_is_told_while_it_lives(settings: Settings) -> None:
-    assert read_running(settings) is None
+    assert read_running(settings) == []
     settings.run_directory.mkdir()
-    running = Running(os.getpid(), "http://127.0.0.1:1", "http://127.0.0.1:2", {"log": 5})
+    running = Running(os.getpid(), "http://127.0.0.1:1", "http://127.0.0.1:2", {"log": 5}, roles=["log", "worker"])
     write_running(settings, running)
-    assert read_running(settings) == running
-    forget_running(settings)
-    assert read_running(settings) is None
+    assert read_running(settings) == [running]
+    forget_running(settings, running.roles)
+    assert read_running(settings) == []
+
+
+def test_parts_that_run_apart_do_not_hide_each_other(settings: Settings) -> None:
+    settings.run_directory.mkdir()
+    log, worker = (Running(os.getpid(), "", "", {role: os.getpid()}, roles=[role]) for role in ("log", "worker"))
+    write_running(settings, log)
+    write_running(settings, worker)
+    assert read_running(settings) == [log, worker]
+    shown = {part.name: (part.good, part.detail) for part in parts(settings) if part.name != "disk"}
+    runs, missing = (True, f"process {os.getpid()}"), (False, "not running")
+    assert shown == {"log": runs, "worker": runs, "gateway": missing, "control": missing, "jobs": missing}
+    forget_running(settings, log.roles)
+    assert read_running(settings) == [worker]
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [("127.0.0.1:0", ""), ("[::1]:0", "gateway_address is 127.0.0.1:4321, here [::1]:0"), ("127.0.0.1:4321", "")],
+)
+def test_any_port_is_as_asked_where_a_free_one_was(settings: Settings, asked: str, told: str) -> None:
+    settings.run_directory.mkdir()
+    found = settings.environment() | {"ENTREPOT_GATEWAY_ADDRESS": "127.0.0.1:4321"}
+    write_running(settings, Running(os.getpid(), "http://127.0.0.1:4321", "", {"gateway 1": os.getpid()}, found))
+    ours = load_settings({}, {"home": str(settings.home), "gateway_address": asked})
+    (serve,) = [item for item in diagnose(ours, {}) if item.name == "serve"]
+    assert serve.detail.startswith(
+        f"everything runs as process {os.getpid()} with 1 child, gateway at http://127.0.0.1:4321"
+    )
+    assert serve.detail.partition("; its settings differ from those shown here: ")[2] == told
 
 
 def test_a_supervisor_that_was_killed_does_not_run(settings: Settings) -> None:
@@ -50,7 +81,7 @@ def test_a_supervisor_that_was_killed_does_not_run(settings: Settings) -> None:
         os._exit(0)
     os.waitpid(child, 0)
     write_running(settings, Running(child, "", "", {}))
-    assert read_running(settings) is None
+    assert read_running(settings) == []
 
 
 def test_the_token_is_made_once_and_only_its_owner_reads_it(settings: Settings) -> None:
