@@ -51,7 +51,7 @@ def test_a_child_that_ends_is_started_again(tmp_path: Path) -> None:
         await heard.anything.wait()
         await asyncio.wait_for(child.ready.wait(), 30)
         assert child.pid not in (None, first)
-        assert heard == ["log ended (SIGKILL); starting it again in 0.1 s"]
+        assert heard == ["log ended (SIGKILL, as the system sends when memory runs out); starting it again in 0.1 s"]
 
     with_log_process(tmp_path, check)
 

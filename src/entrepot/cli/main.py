@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from entrepot import __version__
-from entrepot.compose.home import place_fault
+from entrepot.compose.home import outer_fault
 from entrepot.core.errors import EntrepotError
 
 # Each is a module of this package whose add_commands(subparsers) adds its commands; help lists them in this order.
@@ -55,8 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UnicodeEncodeError:
         sys.stderr.write("entrepot: this locale lacks letters that are needed here; set LC_ALL=C.UTF-8 and retry\n")
         return 1
-    except OSError as error:
-        fault = place_fault(error)
+    except Exception as error:
+        fault = outer_fault(error)
         if not fault:
             raise
         sys.stderr.write(f"entrepot: {fault}\n")

@@ -14,6 +14,8 @@ import threading
 import time
 from collections.abc import Sequence
 
+from entrepot.compose.home import outer_fault
+
 # The module of each role, whose main(arguments) runs until it is told to stop and returns an exit status.
 ROLES = {
     "log": "entrepot.compose.log_process",
@@ -36,10 +38,8 @@ def main(argv: Sequence[str]) -> int:
     open_more_files()
     try:
         status: int = importlib.import_module(ROLES[role]).main(arguments)
-    except OSError as error:
-        from entrepot.compose.home import place_fault
-
-        fault = place_fault(error)
+    except Exception as error:
+        fault = outer_fault(error)
         if not fault:
             raise
         sys.stderr.write(f"{fault}\n")

@@ -1,4 +1,7 @@
-"""Making the data directory and what lies in it, for its owner only: it holds what customers send, use and pay."""
+"""Making the data directory and what lies in it, for its owner only: it holds what customers send, use and pay.
+
+Also what a place or the memory of the machine does to a process, as a line.
+"""
 
 import contextlib
 import errno
@@ -34,9 +37,20 @@ def open_lock(settings: Settings, name: str) -> TextIO:
         raise _unusable(settings, error) from None
 
 
-def place_fault(error: OSError) -> str:
-    """What a place in the file system does to whoever works there, in a line; "" for what may be a mistake of ours."""
-    return f"{error.filename or 'the disk'}: {error.strerror}" if error.errno in _PLACES_FAULTS else ""
+def outer_fault(error: Exception) -> str:
+    """What the machine does to whoever works on it, in a line; "" for what may be a mistake of ours."""
+    if _lacks_memory(error):
+        return "not enough memory; end other programs, or raise this one's limit (ulimit -v; its unit's or container's)"
+    if isinstance(error, OSError) and error.errno in _PLACES_FAULTS:
+        return f"{error.filename or 'the disk'}: {error.strerror}"
+    return ""
+
+
+def _lacks_memory(error: Exception) -> bool:
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    # A library that cannot be loaded for lack of memory says so in words alone.
+    return isinstance(error, MemoryError) or "failed to map segment" in str(error)
 
 
 def _unusable(settings: Settings, error: OSError) -> BadInput:

@@ -53,6 +53,7 @@ class ChildProcess:
         self.is_outgrown = False
         self.ready = asyncio.Event()
         self.failed = asyncio.Event()  # Ended before it was ever ready.
+        self.how_ended = ""
         self.last_words: list[str] = []
         self.starts = 0
         self._say = say
@@ -99,10 +100,11 @@ class ChildProcess:
             self.is_outgrown = False
             if self._stopping:
                 return
+            self.how_ended = _how(status)
             if not was_ready and self.starts == 1:
                 self.failed.set()
             pause_s = _PAUSE_S_MIN if clock() - began > _STEADY_S else pause_s
-            self._say(f"{self.role.name} ended ({_how(status)}); starting it again in {pause_s:g} s")
+            self._say(f"{self.role.name} ended ({self.how_ended}); starting it again in {pause_s:g} s")
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, _PAUSE_S_MAX)
 
@@ -206,6 +208,7 @@ def _how(status: int) -> str:
     if status >= 0:
         return f"status {status}"
     try:
-        return signal.Signals(-status).name
+        name = signal.Signals(-status).name
     except ValueError:
         return f"signal {-status}"
+    return f"{name}, as the system sends when memory runs out" if name == "SIGKILL" else name

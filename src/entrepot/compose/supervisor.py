@@ -252,5 +252,5 @@ def has_terminal() -> bool:
 
 def _start_failed(child: ChildProcess) -> StartFailed:
     words = " / ".join(child.last_words) or "it said nothing"
-    how = "ended" if child.failed.is_set() else "did not get ready in time"
+    how = f"ended ({child.how_ended})" if child.failed.is_set() else "did not get ready in time"
     return StartFailed(f"{child.role.name} {how} while starting: {words}")
