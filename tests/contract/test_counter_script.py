@@ -10,7 +10,7 @@ from entrepot.core import counter_language as language
 from entrepot.core.capacity import Limit
 from entrepot.core.counter_language import Words
 from entrepot.core.draws import Draw
-from entrepot.core.periods import MINUTE, SECOND
+from entrepot.core.periods import HOUR, MINUTE, SECOND
 from entrepot.core.shared_counters import Claim, Given, Own, SharedCounters, Weighed
 from tests.support.told_script import ToldScript, with_told_script
 from tests.support.valkey import ValkeyServer, running_valkey
@@ -85,6 +85,8 @@ def test_the_script_answers_like_the_process(server: ValkeyServer, seed: int) ->
         answered: dict[bytes, int] = {}
         for step in range(500):
             at += chance.choice([0, 1, 1000, 100_000, SECOND])
+            if chance.random() < 0.03:  # Somebody sets the clock.
+                at += chance.choice([HOUR, -HOUR, -30 * SECOND, -6 * SECOND, -4 * SECOND])
             generation = 1 if step < 450 else 2
             words = some_words(chance, epoch.decode(), at, generation)
             expected = language.answer(counters, words, at)

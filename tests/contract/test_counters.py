@@ -15,7 +15,7 @@ from entrepot.core.capacity import Limit, Used
 from entrepot.core.counter_language import Words
 from entrepot.core.drawing import Drawing
 from entrepot.core.draws import Draw, Grant, Return, Shortage
-from entrepot.core.periods import MINUTE, SECOND
+from entrepot.core.periods import HOUR, MINUTE, SECOND
 from entrepot.core.service_tiers import QUARTER, PriorityRules
 from entrepot.core.shared_counters import SCARCE_US as KEEPER_SCARCE_US
 from entrepot.core.shared_counters import SharedCounters
@@ -86,8 +86,9 @@ async def _at_keeper(work: Work, ask: Ask) -> None:
     here, there = Told("here", ask), Told("there", ask)
 
     async def heard() -> None:
+        now = max(here._at, there._at)
         for counters in (here, there):
-            counters.tick(counters._at)
+            counters.tick(now)
         answered: asyncio.Future[Words] = asyncio.get_running_loop().create_future()
         ask(language.look("nobody", 0, "", []), AT, answered.set_result)
         await answered  # Behind everything else.
@@ -270,10 +271,32 @@ def test_of_what_is_scarce_nothing_is_given_ahead_and_scarcity_passes(run: Run) 
     run(work)
 
 
-def test_a_clock_that_goes_back_stands_still(run: Run) -> None:
+def test_a_clock_that_goes_back_a_little_stands_still(run: Run) -> None:
     async def work(place: Place) -> None:
         await granted(place.here, Draw(TOKENS, 1000), at=AT + MINUTE)
-        assert (await refused(place.there, Draw(TOKENS, 1), at=AT))[:3] == (0, 1000, MINUTE)
+        assert (await refused(place.there, Draw(TOKENS, 1), at=AT + MINUTE - 5 * SECOND))[:3] == (0, 1000, MINUTE)
+
+    run(work)
+
+
+@pytest.mark.parametrize("run", ["process", "valkey"], indirect=True)
+def test_a_clock_that_was_hours_ahead_and_is_set_right_holds_nothing_up(run: Run) -> None:
+    """Windows begin anew, buckets leak on from now, budgets stay as they are."""
+
+    async def work(place: Place) -> None:
+        ahead = AT + 3 * HOUR
+        await granted(place.here, Draw(TOKENS, 1000), Draw(BUCKET, 200), Draw(BUDGET, 10**14), at=ahead)
+        await refused(place.there, Draw(TOKENS, 1), at=ahead)
+        assert (await refused(place.there, Draw(BUCKET, 1), at=AT))[:3] == (0, 200, 100 * SECOND)
+        [tokens, budget] = await granted(place.there, Draw(TOKENS, 400, 400), Draw(BUDGET, 1), at=AT)
+        assert (tokens.taken_at, tokens.left + tokens.units) == (AT, 1000)
+        assert budget.left == 10**15 - 10**14 - 1
+        assert tokens.units > 400  # Nor is it scarce for hours, and who went by that clock shares in nothing.
+        later = AT + 100 * SECOND
+        await granted(place.there, Draw(BUCKET, 1), Draw(TOKENS, 0), at=later)
+        place.here.give([Return(TOKENS, 1000, 0, ahead)], later)  # Of a window that never was.
+        await place.settle()
+        assert (await granted(place.there, Draw(TOKENS, 1), at=later))[0].left == 999
 
     run(work)
 

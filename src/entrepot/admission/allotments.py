@@ -9,6 +9,7 @@ that were drawn earlier never fill a bucket further than units that are drawn no
 
 from entrepot.core.capacity import Limit
 from entrepot.core.periods import MINUTE, Instant
+from entrepot.core.shared_counters import SET_BACK_US
 from entrepot.ports.counters import Counters, Grant, Return
 
 _AHEAD = 4  # Times a request's units are wished for beside them, where no pace is known yet.
@@ -22,8 +23,8 @@ class Allotment:
     """
 
     __slots__ = (
-        "_counters", "_drain", "_low", "_pace", "_taken", "_wear", "_worn", "at", "ends", "free", "held", "is_known",
-        "left", "lent", "limit", "spent", "taken_at", "window",
+        "_counters", "_drain", "_granted_at", "_low", "_pace", "_taken", "_wear", "_worn", "at", "ends", "free", "held",
+        "is_known", "left", "lent", "limit", "spent", "taken_at", "window",
     )  # fmt: skip
 
     def __init__(self, limit: Limit, counters: Counters) -> None:
@@ -36,6 +37,7 @@ class Allotment:
         self.is_known = False
         self.free = self.spent = self.held = self.lent = 0
         self.taken_at: Instant = 0  # Of what is free and was drawn first.
+        self._granted_at: Instant = 0
         self._low = 0  # What was free all the time since the last sweep.
         self._taken = 0  # Since the last sweep.
         self._pace = 0  # Taken from one sweep to the next, lately.
@@ -77,6 +79,9 @@ class Allotment:
 
     def granted(self, grant: Grant, need: int) -> None:
         """Takes note of a draw, of which so many are needed at once."""
+        if grant.taken_at < self._granted_at - SET_BACK_US:  # The clock of who counts was ahead, and is set right.
+            self.at, self.ends = grant.taken_at - 1, 0
+        self._granted_at = grant.taken_at
         self.advance(grant.taken_at)
         self._taken += need
         self.lent = 0

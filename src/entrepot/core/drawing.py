@@ -14,7 +14,7 @@ from entrepot.core.capacity import Counter, Limit
 from entrepot.core.counter_language import Words
 from entrepot.core.draws import Draw, Grant, Return, Shortage
 from entrepot.core.periods import DAY, MINUTE, SECOND, Instant
-from entrepot.core.shared_counters import Claim, Given, Own, Short, State, Taken, Weighed
+from entrepot.core.shared_counters import SET_BACK_US, Claim, Given, Own, Short, State, Taken, Weighed
 
 Outcome = tuple[Grant, ...] | Shortage | None
 Answered = Callable[[Words | None], None]
@@ -46,7 +46,7 @@ class _Known:
 
     def tell(self, state: State, at: Instant) -> None:
         """The counter is in this state."""
-        if state[1] >= self.state[1]:
+        if not self.state[1] - SET_BACK_US <= state[1] < self.state[1]:  # An answer that comes late says nothing new.
             self.state = state
         self.told_at = at
 

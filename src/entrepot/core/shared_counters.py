@@ -11,6 +11,8 @@ somebody.
 Of a budget, which does not heal by itself, it is kept how much each holder has of it: a gateway that comes back says
 so, and an answer that was lost changes nothing. What a lost gateway had stays until the books say what became of it.
 
+A clock that was ahead and is set right takes along what it timed: a window begins anew, a bucket leaks on from now.
+
 A budget that nobody has named for FORGET_US is forgotten. Whoever asks for it again says first what the books know of
 it, and it begins with that, what holders had of it included.
 """
@@ -25,6 +27,7 @@ from entrepot.core.periods import DAY, HOUR, SECOND, Instant
 LEASE_US = 3 * SECOND  # Who has said nothing for so long holds nothing idle any more, and shares in nothing.
 SCARCE_US = 2 * SECOND
 REMEMBER_US = 2 * SECOND
+SET_BACK_US = 5 * SECOND  # By no more than this, all stands still until the time comes again.
 FORGET_US = 2 * DAY  # Longer than a gateway remembers a budget without saying anything of it.
 _GONE_US = HOUR  # A gateway that has said nothing for so long does not come back under its name.
 SHARES = 4  # Ahead of need a gateway gets at most this part of its even share of what is left.
@@ -119,6 +122,7 @@ class _Kept:
         What was told later than now was so before the clock was set back.
         """
         used, told = claim[0], min(claim[1], at)
+        self.base = _as_of(limit, self.base, at)
         if told < self.base[1]:
             return
         known = Counter.of(self.base)
@@ -133,7 +137,7 @@ class _Kept:
             self.counter = Counter.of((max(0, now_used + more), since))
 
     def is_scarce(self, limit: Limit, at: Instant) -> bool:
-        if self.short_at < 0 or at - self.short_at >= SCARCE_US:
+        if self.short_at < 0 or not -SET_BACK_US <= at - self.short_at < SCARCE_US:
             return False
         return limit.refill != "window" or self.short_at // limit.window == at // limit.window
 
@@ -166,7 +170,7 @@ class SharedCounters:
         if epoch not in {"", self.epoch} and self._lost_at < 0:
             self._lost_at = at
         for limit, state, held in claims:
-            kept = self._of(limit)
+            kept = self._of(limit, at)
             before = kept.held.get(holder, 0)
             if epoch != self.epoch and kept.place < 0:
                 kept.restore(limit, state, at)
@@ -183,7 +187,7 @@ class SharedCounters:
         if self._closed_us(at):
             return Closed(self._closed_us(at))
         for number, (limit, need, _) in enumerate(draws):
-            kept = self._of(limit)
+            kept = self._of(limit, at)
             if not kept.counter.fits(limit, need, at):
                 kept.short_at = at
                 idle = sum(units for other, units in kept.lent.items() if other != holder and self._lives(other, at))
@@ -195,7 +199,7 @@ class SharedCounters:
         self._renew(holder, at)
         states = []
         for limit, free, over, taken_at in given:
-            kept = self._of(limit)
+            kept = self._of(limit, at)
             if free:
                 kept.counter.give(limit, free, taken_at, at)
             kept.counter.take(limit, over, at)
@@ -212,7 +216,7 @@ class SharedCounters:
         self._renew(holder, at)
         states = []
         for limit, more, place, living in weighed:
-            kept = self._of(limit)
+            kept = self._of(limit, at)
             since = kept.counter.take(limit, 0, at)
             if place > kept.place:
                 kept.place = place
@@ -230,7 +234,7 @@ class SharedCounters:
         self._renew(holder, at)
         scarce = []
         for limit, has_none in asked:
-            kept = self._of(limit)
+            kept = self._of(limit, at)
             if has_none:
                 kept.lent.pop(holder, None)
             scarce.append(kept.is_scarce(limit, at))
@@ -255,31 +259,44 @@ class SharedCounters:
 
     def _take(self, holder: str, draw: Draw, at: Instant) -> Taken:
         limit, need, wish = draw
-        kept = self._of(limit)
+        kept = self._of(limit, at)
         counter = kept.counter
         counter.take(limit, need, at)
         scarce = kept.is_scarce(limit, at)
         ahead = 0
         if not scarce:
-            holders = sum(1 for until in self._leases.values() if until > at)
+            holders = sum(1 for other in self._leases if self._lives(other, at))
             ahead = min(wish, max(0, limit.units - counter.used(limit, at)) // (SHARES * holders))
             counter.take(limit, ahead, at)
             kept.lent[holder] = kept.lent.get(holder, 0) + need + ahead
         kept.hold(limit, holder, need + ahead)
         return Taken(ahead, counter.state, scarce)
 
-    def _of(self, limit: Limit) -> _Kept:
+    def _of(self, limit: Limit, at: Instant) -> _Kept:
         kept = self._kept.get(limit.id)
         if kept is None:
             kept = self._kept[limit.id] = _Kept(limit)
         kept.limit = limit
+        if kept.counter.state[1] > at + SET_BACK_US:
+            kept.counter = Counter.of(_as_of(limit, kept.counter.state, at))
         return kept
 
     def _renew(self, holder: str, at: Instant) -> None:
         self._leases[holder] = at + LEASE_US
+        if self._lost_at > at + SET_BACK_US:
+            self._lost_at = at
 
     def _lives(self, holder: str, at: Instant) -> bool:
-        return self._leases.get(holder, 0) > at
+        return at < self._leases.get(holder, 0) <= at + LEASE_US + SET_BACK_US
 
     def _closed_us(self, at: Instant) -> int:
         return 0 if self._lost_at < 0 else max(0, self._lost_at + REMEMBER_US - at)
+
+
+def _as_of(limit: Limit, state: State, at: Instant) -> State:
+    """The state as it is now where the clock that timed it was ahead and is set right."""
+    used, since = state
+    if since <= at + SET_BACK_US:
+        return state
+    is_over = limit.refill == "window" and since // limit.window != at // limit.window
+    return 0 if is_over else used, at

@@ -10,6 +10,7 @@
 -- Counts are whole numbers beyond what a double holds exactly, so each is two: {millions of millions, the rest}.
 
 local LEASE, SCARCE, REMEMBER, SHARES, LOWS = 3000000, 2000000, 2000000, 4, 64
+local SET_BACK = 5000000
 local MINUTE = 60000000
 local FORGET_MS = 172800000
 local BASE, MILLION = 1000000000000, 1000000
@@ -87,6 +88,14 @@ local function advance(c, at)
   c.t = at
 end
 
+local function set_right(c, u, t) -- The clock was ahead. u and t: where the state is kept.
+  if c.t <= now + SET_BACK then return end
+  if c.refill == 'window' and c.t - c.t % c.window ~= now - now % c.window then c.u = NOTHING end
+  c.t, c.lows = now, {}
+  redis.call('HSET', c.key, u, text(c.u), t, string.format('%.0f', now))
+  if u == 'u' then redis.call('HDEL', c.key, 'w') end
+end
+
 local function free(c, units, taken_at)
   if c.refill == 'bucket' then
     local given, lowest = grains(c, units), c.u
@@ -103,7 +112,7 @@ local function free(c, units, taken_at)
 end
 
 local function is_scarce(c)
-  if not c.s or now - c.s >= SCARCE then return false end
+  if not c.s or now - c.s >= SCARCE or c.s - now > SET_BACK then return false end
   return c.refill ~= 'window' or c.s - c.s % c.window == now - now % c.window
 end
 
@@ -117,6 +126,7 @@ local function load(index, width)
   c.held, c.lent = number(kept[4]), number(kept[5])
   c.lows = kept[6] and cmsgpack.unpack(kept[6]) or {}
   c.full = grains(c, number(ARGV[first + 2]))
+  set_right(c, 'u', 't')
   return c
 end
 
@@ -150,6 +160,11 @@ if not head[1] then
 end
 if verb ~= 'join' and head[1] ~= epoch then return {'lost'} end
 redis.call('ZADD', KEYS[2], string.format('%.0f', now + LEASE), me)
+local leases_end = now + LEASE + SET_BACK -- Those that end later are of a clock that was ahead.
+if head[2] and tonumber(head[2]) > now + SET_BACK then
+  head[2] = string.format('%.0f', now)
+  redis.call('HSET', KEYS[1], 'lost', head[2])
+end
 
 local function closed()
   return head[2] and math.max(0, head[2] + REMEMBER - now) or 0
@@ -159,7 +174,8 @@ local function restore(c, used, told)
   told = math.min(told, now)
   local base = redis.call('HMGET', c.key, 'bu', 'bt')
   local known = {refill = c.refill, window = c.window, drain = c.drain, u = number(base[1]), t = tonumber(base[2] or 0),
-    lows = {}}
+    lows = {}, key = c.key}
+  set_right(known, 'bu', 'bt')
   if told < known.t then return end
   if told == known.t and less(used, known.u) then used = known.u end -- Which came later, nobody knows.
   advance(known, told)
@@ -234,7 +250,7 @@ local function short(number_, c)
   for at = 1, #all, 2 do
     local other = string.sub(all[at], 1, 2) == 'l:' and string.sub(all[at], 3)
     local lease = other and other ~= me and redis.call('ZSCORE', KEYS[2], other)
-    if lease and tonumber(lease) > now then idle = add(idle, number(all[at + 1])) end
+    if lease and tonumber(lease) > now and tonumber(lease) <= leases_end then idle = add(idle, number(all[at + 1])) end
   end
   local answer = {'short', string.format('%.0f', number_ - 1)}
   state(answer, c)
@@ -270,10 +286,14 @@ local function draw()
     local c = load(index, 7)
     advance(c, now)
     local wanted = c.refill == 'bucket' and c.u or add(c.u, number(ARGV[c.first]))
-    if less(c.full, wanted) then return short(index, c) end
     counters[index] = c
+    if less(c.full, wanted) then
+      for _, seen in ipairs(counters) do save(seen) end
+      return short(index, c)
+    end
   end
-  local holders = redis.call('ZCOUNT', KEYS[2], '(' .. string.format('%.0f', now), '+inf')
+  local until_ = string.format('%.0f', leases_end)
+  local holders = redis.call('ZCOUNT', KEYS[2], '(' .. string.format('%.0f', now), until_)
   local answer = {'ok'}
   for index, c in ipairs(counters) do
     local ahead, scarce = take(c, holders)
