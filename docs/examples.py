@@ -19,6 +19,7 @@ from entrepot.provisioning.world_file import read_world
 
 _FENCE = re.compile(r"^(?P<mark>```|~~~)(?P<language>\w*)\n(?P<text>.*?)^(?P=mark)", re.MULTILINE | re.DOTALL)
 _CODE = re.compile(r"`([^`\n]+)`")
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 _SECTION = re.compile(r"^## (.*)$", re.MULTILINE)
 _DEFAULT = re.compile(r"^\| `(ENTREPOT_\w+)` \| (.*?) \|", re.MULTILINE)
 _HEADER = re.compile(r"(?:x|apim|openai|azure)-[a-z0-9]+(?:-[a-z0-9]+)+")
@@ -118,8 +119,19 @@ def _faults(block: Block) -> Iterator[str]:
     elif block.language in {"sh", "console", "text"}:
         for line in block.text.replace("\\\n", " ").splitlines():
             typed = line.removeprefix("$ ")
+            if block.language == "sh":
+                yield from _refused_by_zsh(line)
             if typed.startswith(_STARTS) and (line != typed or block.language == "sh"):
                 yield from _refused_command(shlex.split(typed, comments=True)[1:])
+
+
+def _refused_by_zsh(line: str) -> Iterator[str]:
+    """What a line does not survive that is pasted into zsh as it comes: comments, and patterns that match no file."""
+    bare = _QUOTED.sub("", line)
+    if re.search(r"(?:^|\s)#", bare):
+        yield f"zsh takes no comments where lines are pasted: {line}"
+    if re.search(r"[\[\]*?]", bare):
+        yield f"zsh wants quotes here: {line}"
 
 
 def _refusal(read: Callable[[], object]) -> Iterator[str]:

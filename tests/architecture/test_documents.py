@@ -61,6 +61,8 @@ def test_what_no_document_names_is_noticed() -> None:
         ("## entrepot replay\n\n| `--fast`, `--limit N` | quicker |\n", "entrepot replay has no --fast"),
         ("```sh\n.venv/bin/entrepot close\n```\n", "YYYY-MM"),
         ("```console\n$ entrepot capacity size --model x \\\n    --input 1\n120 units\n```\n", "are required"),
+        ("```sh\nentrepot close 2024-03   # `make run` first\n```\n", "zsh takes no comments"),
+        ("```sh\ncurl http://[::1]:8080/v1/models\n```\n", "zsh wants quotes"),
         ('```json\n{"error": {…}}\n```\n', "Expecting property name"),
         ("```python\nclient.chat(\n```\n", "never closed"),
         ("```yaml\ndeployments: [{id: chat, project: search, model: gpt-4, queu: 1}]\n```\n", "unknown key 'queu'"),
@@ -77,7 +79,7 @@ def test_an_example_that_the_product_refuses_is_noticed(text: str, fault: str) -
     [
         "`entrepot key create --project P`, `entrepot report …`, `entrepot ready in N.N s`",
         "## entrepot replay\n\n| `--scale X`, `--limit N` | shorter |\n",
-        "```sh\nentrepot close 2024-03   # again and again\n```\n",
+        "```sh\nentrepot invoice show 2024-03-000001 --line 2\n```\n",
         "```text\nentrepot ready in 2.7 s\n```\n",
         "```yaml\nmodels: [{id: gpt-4, partner: maker, context_tokens: 100}]\n```\n",
     ],

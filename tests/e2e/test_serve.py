@@ -206,7 +206,7 @@ def test_a_child_that_cannot_start_is_said_and_nothing_is_left(tmp_path: Path) -
     (tmp_path / "books.db").write_bytes(b"no database at all, and longer than a header would be" * 20)
     done = serve(environment_of(tmp_path), "--only", "worker")
     assert done.returncode == 1
-    assert "worker ended while starting: " in done.stderr
+    assert "worker ended (status 1) while starting: " in done.stderr
     assert "Traceback" not in done.stderr
 
 
