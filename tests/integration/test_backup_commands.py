@@ -291,7 +291,7 @@ def test_no_room_leaves_the_backup_as_it_was(home: Path, tmp_path: Path) -> None
         assert done.stderr.count("\n") == 1
         return done.stderr
 
-    assert "File too large; the previous backup is unchanged" in limited("backup", backup, "--home", home)
+    assert "File too large; a previous backup is unchanged" in limited("backup", backup, "--home", home)
     assert json.loads((backup / "backup.json").read_text()) == before
     assert main(["restore", str(backup), "--dry-run"]) == 0
     assert main(["backup", str(backup), "--home", str(home)]) == 0

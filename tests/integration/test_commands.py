@@ -293,6 +293,19 @@ def test_a_home_that_others_own_is_told_as_one(capsys: Captured) -> None:
             path.chmod(0o755)
 
 
+def test_a_home_that_is_closed_to_this_user_is_told_as_one(capsys: Captured) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        home = Path(folder) / "home"
+        home.mkdir(mode=0)
+        main(["doctor", "--home", str(home)])  # So that another user need not be able to read our modules.
+        capsys.readouterr()
+        with as_somebody_else():
+            found = said(capsys, "doctor", "--home", str(home), status=1)
+        assert [item["name"] for item in found["findings"]] == ["python", "processor", "disk"]
+        assert found["findings"][2]["detail"].endswith("run this as its owner")
+
+
 @contextmanager
 def as_somebody_else() -> Iterator[None]:
     """Root may write everywhere, so root is somebody else here; everyone else stays who they are."""

@@ -16,7 +16,7 @@ from entrepot.compose.control_plane import control_app
 from entrepot.compose.settings import Settings, load_settings
 from entrepot.compose.tokens import admin_token
 from entrepot.core.invoices import Invoice
-from entrepot.core.periods import format_instant, parse_instant
+from entrepot.core.periods import DAY, format_instant, parse_instant
 from entrepot.edge.console_pages import Frame, invoices_page, overview_page
 from entrepot.edge.sessions import COOKIE
 from entrepot.flows.show_overview import CustomerRevenue, DeploymentTokens, Overview
@@ -102,6 +102,17 @@ def test_readings_of_a_span_of_time(admin: TestClient) -> None:
     ]
 
 
+def test_an_answer_about_a_span_of_time_says_which(admin: TestClient) -> None:
+    may = {"since": "2024-05-03T00:00:00Z", "until": "2024-05-05T00:00:00Z"}
+    for path in ("/api/v1/readings?until=2024-05-05", "/api/v1/usage?until=2024-05-05"):
+        answer = data(admin, path)
+        assert {name: answer[name] for name in may} == may
+    answer = data(admin, "/api/v1/readings")
+    days = parse_instant(answer["until"]) - parse_instant(answer["since"])
+    assert days == 2 * DAY
+    assert list(data(admin, "/api/v1/usage")) == ["data"]  # The newest, of whatever time.
+
+
 def test_invoices_lead_to_requests(admin: TestClient) -> None:
     (invoice,) = data(admin, "/api/v1/invoices?period=2024-05")["data"]
     assert data(admin, f"/api/v1/invoices/{INVOICE}") == invoice
@@ -127,6 +138,8 @@ def test_ledger_quarantine_and_concentration(admin: TestClient) -> None:
         ("/api/v1/usage?limit=many", 400, "limit"),
         ("/api/v1/budgets?limit=0", 400, "limit"),
         ("/api/v1/usage?since=yesterday", 400, "since"),
+        ("/api/v1/usage?since=2024-05-03&until=tomorrow", 400, "until"),
+        ("/api/v1/readings?since=2024-05-04&until=2024-05-03", 400, "since"),
         ("/api/v1/invoices?period=May", 400, "period"),
         ("/api/v1/reports/concentration", 400, "period"),
         ("/api/v1/invoices/none", 404, None),

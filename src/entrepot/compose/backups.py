@@ -178,7 +178,7 @@ def _writing(directory: Path) -> Iterator[BackupDirectory]:
             disk.unlock()
     except OSError as error:
         place = error.filename or directory
-        raise BadInput(f"{place}: {error.strerror}; the previous backup is unchanged") from None
+        raise BadInput(f"{place}: {error.strerror}; a previous backup is unchanged") from None
 
 
 def _names(directory: Path) -> set[str]:

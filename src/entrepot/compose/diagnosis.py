@@ -15,6 +15,7 @@ import msgspec
 from entrepot.adapters.snapshot_file import FileSnapshots
 from entrepot.compose.books import open_books
 from entrepot.compose.counters import counter_store, reach_valkey, valkey_name
+from entrepot.compose.home import outer_fault
 from entrepot.compose.running import Running, missing_roles, read_running
 from entrepot.compose.settings import DEFINITIONS, Address, Settings, unknown_variables
 from entrepot.compose.upstream_keys import upstream_keys
@@ -43,6 +44,8 @@ def diagnose(settings: Settings, environment: Mapping[str, str]) -> Iterator[Fin
     yield _python()
     yield _processor(Path("/proc/cpuinfo"))
     yield _disk(settings)
+    if _is_closed(settings.home):
+        return
     running = read_running(settings)
     yield from _serves(settings, running)
     yield from _addresses(settings, {role for each in running for role in each.roles})
@@ -69,6 +72,11 @@ def _processor(cpuinfo: Path) -> Finding:
 
 
 def _disk(settings: Settings) -> Finding:
+    if _is_closed(settings.home):
+        detail = (
+            f"{settings.home} is not for this user to look into, so the rest was not looked at; run this as its owner"
+        )
+        return Finding("disk", "bad", detail)
     place = settings.home
     while not place.exists():
         place = place.parent
@@ -78,6 +86,14 @@ def _disk(settings: Settings) -> Finding:
     if free_mb < settings.disk_free_mb_min:
         return Finding("disk", "bad", f"{free_mb:,} MB free at {place}; the usage log will refuse work when it is full")
     return Finding("disk", "good", f"{free_mb:,} MB free at {place}")
+
+
+def _is_closed(place: Path) -> bool:
+    """Whether this user may not look into a directory, or not even know of it."""
+    try:
+        return place.exists() and not os.access(place, os.R_OK | os.X_OK, effective_ids=True)
+    except PermissionError:
+        return True
 
 
 def _serves(settings: Settings, running: Sequence[Running]) -> Iterator[Finding]:
@@ -187,7 +203,10 @@ def _books(settings: Settings, environment: Mapping[str, str]) -> Iterator[Findi
             events = "usage event" if counts.booked == 1 else "usage events"
             return f"{counts.booked:,} {events} booked, {sum(counts.quarantined.values()):,} in quarantine"
 
-    yield _guarded("books", look)
+    found = _guarded("books", look)
+    yield found
+    if found.state == "bad":
+        return
     yield _reconciled(kept)
     for world in worlds:
         for upstream in world.upstreams:
@@ -228,7 +247,7 @@ def _snapshot(settings: Settings) -> Finding:
     def look() -> str:
         snapshot = FileSnapshots(settings.snapshot_file).load()
         if snapshot is None:
-            return "none yet; apply a world"
+            return "none yet; `entrepot apply` makes it, or `entrepot serve` where a world is applied"
         deployments = sum(len(project.deployments) for project in snapshot.projects.values())
         return (
             f"version {snapshot.version}: {_counted(deployments, 'deployment')}, {_counted(len(snapshot.keys), 'key')}"
@@ -243,3 +262,8 @@ def _guarded(name: str, look: Callable[[], str | Finding]) -> Finding:
         return found if isinstance(found, Finding) else Finding(name, "good", found)
     except EntrepotError as error:
         return Finding(name, "bad", error.message)
+    except OSError as error:
+        fault = outer_fault(error)
+        if not fault:
+            raise
+        return Finding(name, "bad", fault)

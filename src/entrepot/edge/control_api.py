@@ -106,19 +106,24 @@ class ControlApi:
         limit = _limit(request)
         if not {"since", "until"} & set(request.query_params):
             return _data(map(usage_document, books.newest_events(limit)))
-        return _data(map(usage_document, islice(books.events(*self._window(request)), limit)))
+        window = self._window(request)
+        return _data_of(window, map(usage_document, islice(books.events(*window), limit)))
 
     def readings(self, request: Request, books: Books) -> object:
         """Readings of hours that start in [since, until); without both, from a day ago to a day ahead."""
-        found = islice(books.readings(*self._window(request)), _limit(request))
-        return _data(
-            {
-                **msgspec.structs.asdict(item.series),
-                "meter": item.meter,
-                "hour": format_instant(item.hour),
-                "quantity": str(item.quantity),
-            }
-            for item in found
+        window = self._window(request)
+        found = islice(books.readings(*window), _limit(request))
+        return _data_of(
+            window,
+            (
+                {
+                    **msgspec.structs.asdict(item.series),
+                    "meter": item.meter,
+                    "hour": format_instant(item.hour),
+                    "quantity": str(item.quantity),
+                }
+                for item in found
+            ),
         )
 
     def invoices(self, request: Request, books: Books) -> object:
@@ -171,11 +176,12 @@ class ControlApi:
         return _data(retirements(declared[1], self._clock.now()) if declared else ())
 
     def _window(self, request: Request) -> tuple[Instant, Instant]:
-        try:
-            until = parse_instant(request.query_params.get("until", format_instant(self._clock.now() + DAY)))
-            since = parse_instant(request.query_params.get("since", format_instant(until - 2 * DAY)))
-        except ValueError as error:
-            raise InvalidRequest(str(error), param="since") from None
+        until = _instant(request, "until", self._clock.now() + DAY)
+        since = _instant(request, "since", until - 2 * DAY)
+        if since >= until:
+            raise InvalidRequest(
+                f"since ({format_instant(since)}) must be before until ({format_instant(until)})", param="since"
+            )
         return since, until
 
 
@@ -210,6 +216,20 @@ def refusal(error: EntrepotError) -> Response:
 
 def _data(rows: Iterable[object]) -> dict[str, object]:
     return {"data": list(rows)}
+
+
+def _data_of(window: tuple[Instant, Instant], rows: Iterable[object]) -> dict[str, object]:
+    """Rows of a span of time, which is said with them."""
+    since, until = window
+    return {"since": format_instant(since), "until": format_instant(until), **_data(rows)}
+
+
+def _instant(request: Request, name: str, default: Instant) -> Instant:
+    text = request.query_params.get(name)
+    try:
+        return default if text is None else parse_instant(text)
+    except ValueError as error:
+        raise InvalidRequest(str(error), param=name) from None
 
 
 def _limit(request: Request) -> int:

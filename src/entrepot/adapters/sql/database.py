@@ -185,7 +185,11 @@ class _Explained:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, OSError | sqlite3.OperationalError):
-            mend = "let this user write" if "readonly" in str(error) else "free the disk or stop the other writer"
+            mend = "free the disk or stop the other writer"
+            if "readonly" in str(error):
+                mend = "let this user write"
+            elif "unable to open" in str(error):
+                mend = "let this user read and write them"
             raise BooksUnavailable(f"the books at {self._path} cannot be used ({error}); {mend} and retry") from error
         if type(error) is sqlite3.DatabaseError:
             raise BooksUnavailable(
