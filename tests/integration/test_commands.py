@@ -18,7 +18,7 @@ from entrepot.compose.books import open_log
 from entrepot.compose.settings import load_settings
 from entrepot.core.log_records import Admitted, InstanceLost, Progressed
 from entrepot.core.periods import parse_instant
-from tests.support.offices import make_month, write_usage, write_world
+from tests.support.offices import USAGE, make_month, write_usage, write_world
 from tests.support.worlds import SMALL
 
 NOBODY = 65534
@@ -132,6 +132,26 @@ def test_the_ledger_balances(month: Path, capsys: Captured) -> None:
     assert shown["balanced"]
     assert shown["root"].startswith("sha256:")
     assert {row["account"]: row["balance"] for row in shown["balances"]}["assets:receivable:invoiced:acme"] == "0.85"
+
+
+def test_the_ledger_reads_well(tmp_path: Path, capsys: Captured) -> None:
+    home, usage = ("--home", str(tmp_path / "home")), tmp_path / "much.jsonl"
+    usage.write_text(json.dumps({**USAGE[0], "meters": {"input_tokens": 123_456_789_123, "output_tokens": 1}}) + "\n")
+    assert main(["apply", write_world(tmp_path), *home]) == 0
+    assert main(["usage", "import", str(usage), *home]) == 0
+    assert main(["close", "2024-05", *home]) == 0
+    capsys.readouterr()
+    assert main(["ledger", "show", *home]) == 0
+    head, *rows = capsys.readouterr().out.partition("\n\n")[0].splitlines()
+    amounts = [row.rpartition("  ")[0] for row in rows]
+    assert head.split() == ["account", "balance"]
+    assert len({amount.rindex(".") for amount in amounts}) == 1
+    assert any(re.search(r" \d,\d{3},\d{3}\.\d\d", amount) for amount in amounts), amounts
+
+
+def test_a_ledger_without_a_mark_does_not_name_the_first_of_time(month: Path, capsys: Captured) -> None:
+    assert main(["ledger", "show", "--home", str(month)]) == 0
+    assert "accrued before" not in capsys.readouterr().out
 
 
 def test_the_books_equal_what_the_log_gives(month: Path, capsys: Captured) -> None:

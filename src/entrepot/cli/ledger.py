@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from entrepot.cli.command import add_command, add_group, check_export, settings_of, show, table
-from entrepot.core.money import format_pico
+from entrepot.core.money import format_pico, grouped
 from entrepot.core.periods import format_instant
 
 if TYPE_CHECKING:
@@ -39,11 +39,16 @@ def _show(args: argparse.Namespace) -> int:
             {"account": account, "balance": amount, "currency": currency} for account, amount, currency in rows
         ],
     }
+    digits = max((len(amount.partition(".")[2]) for _, amount, _ in rows), default=0)  # So that points are aligned.
+    shown = [
+        (account, grouped(amount) + " " * (digits - len(amount.partition(".")[2])), currency)
+        for account, amount, currency in rows
+    ]
     lines = [
-        *(table([("account", "balance", ""), *rows], right=(1,)) if rows else [_EMPTY]),
+        *(table([("account", "balance", ""), *shown], right=(1,)) if shown else [_EMPTY]),
         "",
         f"{state.entries:,} entries, {'balanced' if state.balanced else 'NOT BALANCED'}, {state.root}",
-        f"accrued before {format_instant(watermark)}",
+        *([f"accrued before {format_instant(watermark)}"] if watermark else []),  # Else only what closed months hold.
     ]
     show(args, document, lines)
     return 0 if state.balanced else 1
