@@ -144,7 +144,8 @@ def _addresses(settings: Settings, roles: Collection[str]) -> Iterator[Finding]:
         try:
             family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
             with socket.create_server(address, family=family):
-                yield Finding(name, "good", f"{address} is free")
+                detail = f"{address} is free" if address.port else f"any free port of {address.host}"
+                yield Finding(name, "good", detail)
         except OSError as error:
             yield Finding(name, "bad", f"{address}: {error.strerror}; set ENTREPOT_{name.upper()} to another address")
 

@@ -58,6 +58,12 @@ def test_parts_that_run_apart_do_not_hide_each_other(settings: Settings) -> None
     assert read_running(settings) == [worker]
 
 
+def test_any_free_port_is_not_called_port_0(settings: Settings) -> None:
+    ours = load_settings({}, {"home": str(settings.home), "gateway_address": "127.0.0.1:0"})
+    (found,) = [item.detail for item in diagnose(ours, {}) if item.name == "gateway_address"]
+    assert found == "any free port of 127.0.0.1"
+
+
 @pytest.mark.parametrize(
     ("asked", "told"),
     [("127.0.0.1:0", ""), ("[::1]:0", "gateway_address is 127.0.0.1:4321, here [::1]:0"), ("127.0.0.1:4321", "")],
