@@ -32,6 +32,7 @@ from entrepot.core.log_records import (
     Reconciled,
     ServedAt,
     UsageRecorded,
+    UsageUntold,
     WorldApplied,
 )
 from entrepot.core.periods import Instant, parse_period
@@ -69,7 +70,7 @@ _Landmark = (
     | InstanceBegan
     | Reconciled
 )
-_Life = Admitted | Attempted | AttemptEnded | Progressed | Abandoned | InstanceLost | ServedAt
+_Life = Admitted | Attempted | AttemptEnded | Progressed | Abandoned | InstanceLost | ServedAt | UsageUntold
 _Long = Marked | MonthClosed  # Landmarks whose work has no bound: they are folded in pieces, a transaction each.
 
 

@@ -17,6 +17,7 @@ from entrepot.core.log_records import (
     Progressed,
     ServedAt,
     UsageRecorded,
+    UsageUntold,
 )
 from entrepot.core.money import parse_pico
 from entrepot.core.periods import DAY, HOUR, MINUTE
@@ -106,6 +107,7 @@ RECORDS: st.SearchStrategy[LogRecord] = st.one_of(
         IDS,
         st.integers(0, 9),
     ),
+    EVENTS.map(lambda event: UsageUntold(event, (), "one", (("acme", 3),))),
     st.builds(ServedAt, IDS, TIMES, st.sampled_from(["default", "flex"])),
     st.builds(lambda name: InstanceLost(instance=name, at=MARCH), st.sampled_from(["one", "two"])),
     st.sampled_from([applied(item) for item in WORLDS]),

@@ -159,7 +159,9 @@ class Counts:
         return not meters and not is_told and (by_rule or in_vain)
 
     def _as_counted(self, event: UsageEvent, meters: Meters, is_told: bool) -> bool:
-        """Of an upstream that reported nothing: what is known of the request, and of a stream every token of it."""
+        """Of an upstream that reported nothing and cannot be asked: what is known of the request, and of a stream every
+        token of it.
+        """
         del is_told
         line = self._line(event.id, event.upstream)
         served = self._meters_served(event.id, event.upstream)

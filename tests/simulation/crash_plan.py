@@ -145,6 +145,12 @@ def _plain(chance: Random) -> Planned:
     return _text(chance, "plain", f"{_pace(chance)}{usage}", streams=chance.random() < 0.6)
 
 
+def _untold(chance: Random) -> Planned:
+    """Asked of upstreams that can be asked afterwards, and say nothing of usage, or nothing that sums up."""
+    model, usage = chance.choice(("chat", "chat", "free", "pair")), chance.choice(("no", "no", "bad"))
+    return _text(chance, model, f"{_pace(chance)} usage={usage}", streams=chance.random() < 0.7)
+
+
 def _media(chance: Random) -> Planned:
     at_s, script = chance.uniform(0, SPAN_S), f"[[{_pace(chance)}]]"
     kind = chance.choice(("images", "images", "speech", "recording", "moderations", "rerank"))
@@ -180,5 +186,6 @@ _KINDS: dict[str, tuple[Callable[[Random], Planned], int]] = {
     "again": (_again, 8),
     "of two": (_of_two, 14),
     "plain": (_plain, 10),
+    "untold": (_untold, 10),
     "media": (_media, 10),
 }

@@ -77,7 +77,7 @@ def _requests(life: Life, booked: dict[str, UsageEvent]) -> Iterator[str]:
 def _is_right(request: Request, event: UsageEvent) -> bool:
     """Whether it is what the upstream served; or no more than was counted, where the upstream did not say."""
     told = {meter: quantity for meter, quantity in event.meters.items() if quantity}
-    if event.source == "estimated" and request.may_be_estimated:
+    if event.source != "reported" and request.may_be_estimated:
         return told.get("output_tokens", 0) <= request.counted and told.get("input_tokens", 7) == 7
     prompt, cached, answer = request.usage
     served = {"cached_input_tokens": cached, "input_tokens": prompt - cached, "output_tokens": answer}

@@ -290,13 +290,15 @@ class Life:
             def done() -> None:
                 request.answered = True
 
+            is_told = chance.random() < 0.8  # Else the upstream knows, and did not say.
             gateway.writer.settle(
                 request.admitted,
-                meters,
-                source="reported",
+                meters if is_told else {"input_tokens": 7, "output_tokens": request.counted},
+                source="reported" if is_told else "counted",
                 outcome="stop",
-                raw=request.served.usage,
+                raw=request.served.usage if is_told else b"",
                 waiter=Told(done, lambda: None),
+                untold=None if is_told else (),
             )
         else:
             self._end_upstream(request, "cancelled")

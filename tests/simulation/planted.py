@@ -64,6 +64,10 @@ PLANTED = (
         *("return _reported(request, given_up, served.usage)", 'return _event(request, given_up, "reported", {})'),
     ),
     Planted(
+        *("an answer without usage is booked as counted", "flows/resolve_usage.py", "_told_later"),
+        *('replace(event, meters=meters, source="reported", raw=served.usage)', "replace(event)"),
+    ),
+    Planted(
         *("what is invoiced is not marked", "flows/close_month.py", "_invoice"),
         *("books.mark_invoiced(taken, invoice.number)", "pass"),
     ),

@@ -72,6 +72,8 @@ class Weighing:
         prices: Sequence[Price] = (),
         model: Model | None = None,
         base_url: str = "",
+        *,
+        usage_lookup: bool = False,
     ) -> None:
         """Publishes a world with budgets. Output costs OUTPUT_PICO a token and input nothing, or what is given."""
         self.gateway = gateway
@@ -90,6 +92,7 @@ class Weighing:
                     {"m": "upstream-model"},
                     base_url or gateway.upstream.base_url,
                     "UP_KEY",
+                    usage_lookup,
                     rules=PATIENT,
                 )
             ],

@@ -127,7 +127,7 @@ def deployment(name: str = "chat", *targets: Target, **changes: Any) -> ServedDe
 
 def target(base_url: str, upstream: str = "up", key_env: str = "UP_KEY", **changes: Any) -> Target:
     """A target whose upstream knows every model as `upstream-model`."""
-    fields: dict[str, Any] = {"key_env": key_env, "model": "upstream-model", "usage_lookup": True}
+    fields: dict[str, Any] = {"key_env": key_env, "model": "upstream-model", "usage_lookup": False}
     return Target(upstream=upstream, base_url=base_url, **fields | changes)
 
 

@@ -214,6 +214,24 @@ class ServedAt(_Record, frozen=True, gc=False):
     tier: str
 
 
+class UsageUntold(_Record, frozen=True, gc=False):
+    """A request was answered, and its upstream, which keeps an account, told no usage of it, or none that sums up.
+
+    The upstream is to be asked. event: the usage to record where it has none to tell. also: (meter, units) of what was
+    used beside its usage object. instance, counted: as of UsageRecorded.
+    """
+
+    event: UsageEvent
+    also: tuple[tuple[str, int], ...] = ()
+    instance: str = ""
+    counted: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def id(self) -> str:
+        """The request's."""
+        return self.event.id
+
+
 LogRecord = (
     Admitted
     | Progressed
@@ -233,6 +251,7 @@ LogRecord = (
     | InstanceBegan
     | Reconciled
     | ServedAt
+    | UsageUntold
 )
 
 _encoder = msgspec.msgpack.Encoder(order="deterministic")

@@ -1,16 +1,18 @@
 """What nobody settled, settled: the upstream is asked what it served, or what was counted is booked.
 
-Of a request, what comes out is appended to the log as ordinary usage; the fold knows nothing of how it was found. Of an
+Of a request, what comes out is appended to the log as ordinary usage; the fold knows nothing of how it was found. So
+is that of an answer whose upstream told no usage with it (core.log_records.UsageUntold). Of an
 attempt that its request is not charged for, it is appended as the end of that attempt. Only facts that are in the log
 or that the upstream states go into a record, so asking twice appends the same record twice.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 
 import msgspec
 
 from entrepot.core.catalog import Upstream
-from entrepot.core.log_records import NOTHING_TOLD, Abandoned, AttemptEnded, LogRecord, UsageRecorded
+from entrepot.core.log_records import NOTHING_TOLD, Abandoned, AttemptEnded, LogRecord, UsageRecorded, UsageUntold
 from entrepot.core.periods import HOUR, SECOND, Instant
 from entrepot.core.usage_event import Source, UsageEvent
 from entrepot.dialects.openai_usage import UsageMismatch, meters_of
@@ -21,6 +23,9 @@ from entrepot.ports.upstream_usage import ServedUsage, UpstreamUsage
 PATIENCE_US = HOUR  # How long an upstream may keep silent, or say that it is still at it, before we go by our count.
 GRACE_US = 2 * SECOND  # What a gateway sent last may still be on its way to an upstream that says it knows nothing.
 ATTEMPTS_AT_ONCE = 100  # Of one upstream, the oldest: nobody waits for them, as a month's close does for requests.
+ANSWERS_AT_ONCE = 100  # Of one upstream, the oldest: it may be that it never tells usage with an answer.
+ANSWERS_WAITING_MAX = 1000  # Of one upstream, what waits behind so many is not asked about when patience has ended.
+_OPEN_AT_ONCE = 100_000  # Requests in memory.
 _APPENDED_AT_ONCE = 100
 
 
@@ -65,7 +70,12 @@ class _Upstreams:
 
 
 def _resolved(books: Books, upstreams: _Upstreams, now: Instant) -> Iterator[LogRecord]:
-    for request in books.open_requests(given_up=True):
+    answers: Counter[str] = Counter()
+    for request in books.open_requests(given_up=True, limit=_OPEN_AT_ONCE):
+        if request.untold is not None:
+            answers[request.untold.event.upstream] += 1
+            yield from _told_later(request.untold, upstreams, answers[request.untold.event.upstream], now)
+            continue
         event = _unbilled(request, upstreams.by_id)
         is_billed = event is None
         if event is None:
@@ -84,6 +94,27 @@ def _resolved(books: Books, upstreams: _Upstreams, now: Instant) -> Iterator[Log
                 yield told
 
 
+def _told_later(untold: UsageUntold, upstreams: _Upstreams, place: int, now: Instant) -> Iterator[UsageRecorded]:
+    """The usage of an answer that came without, as its upstream's account has it, or else as it was recorded at first.
+
+    Nothing while it is worth waiting. place: among such answers of its upstream, from 1.
+    """
+    event = untold.event
+    upstream = upstreams.askable.get(event.upstream)
+    if upstream is not None and place > ANSWERS_AT_ONCE:
+        if place <= ANSWERS_WAITING_MAX or now < event.finished_at + PATIENCE_US:
+            return
+    elif upstream is not None:
+        served = upstreams.ask(upstream, event.id)
+        if _may_yet_tell(served, event.finished_at, now):
+            return
+        meters = _meters(served.usage) if served is not None and served.state != "running" else {}
+        if served is not None and meters:
+            meters = dict(sorted((meters | dict(untold.also)).items()))
+            event = msgspec.structs.replace(event, meters=meters, source="reported", raw=served.usage)
+    yield UsageRecorded(event, untold.instance, untold.counted)
+
+
 def _ends(request: OpenRequest, *, is_billed: bool) -> Iterator[AttemptEnded]:
     """The ends of attempts that nobody saw end, but for that of the one that the request is billed as."""
     given_up = request.given_up
@@ -98,15 +129,18 @@ def _ends(request: OpenRequest, *, is_billed: bool) -> Iterator[AttemptEnded]:
 
 def _told(attempt: AttemptEnded, served: ServedUsage | None, now: Instant) -> AttemptEnded | None:
     """The attempt with what its upstream says it used, or None while it is worth waiting."""
-    if (
-        served is None
-        or (served.state == "running" and now < attempt.at + PATIENCE_US)
-        or (served.state == "unknown" and now < attempt.at + GRACE_US)
-    ):
+    if served is None or _may_yet_tell(served, attempt.at, now):
         return None
     if served.state in {"running", "unknown"} or not served.usage:
         return msgspec.structs.replace(attempt, raw=NOTHING_TOLD)
     return msgspec.structs.replace(attempt, meters=_meters(served.usage), raw=served.usage)
+
+
+def _may_yet_tell(served: ServedUsage | None, ended_at: Instant, now: Instant) -> bool:
+    """Whether an upstream is to be asked again: it is silent, or still at it, or has perhaps not heard of it yet."""
+    if served is not None and served.state == "unknown":
+        return now < ended_at + GRACE_US
+    return (served is None or served.state == "running") and now < ended_at + PATIENCE_US
 
 
 def _unbilled(request: OpenRequest, upstreams: dict[str, Upstream]) -> UsageEvent | None:

@@ -7,7 +7,16 @@ import msgspec
 
 from entrepot.core.counting import Totals
 from entrepot.core.errors import UsageLogUnavailable
-from entrepot.core.log_records import Abandoned, Admitted, Attempted, AttemptEnded, Progressed, ServedAt, UsageRecorded
+from entrepot.core.log_records import (
+    Abandoned,
+    Admitted,
+    Attempted,
+    AttemptEnded,
+    Progressed,
+    ServedAt,
+    UsageRecorded,
+    UsageUntold,
+)
 from entrepot.core.periods import Instant
 from entrepot.core.usage_event import Outcome, Source, UsageEvent
 from entrepot.ports.clock import Clock
@@ -98,11 +107,13 @@ class UsageWriter:
         raw: bytes,
         waiter: Settling,
         budgets: tuple[tuple[str, int], ...] = (),
+        untold: tuple[tuple[str, int], ...] | None = None,
     ) -> UsageEvent:
         """The usage, on its way to the log; the waiter hears when it is there, or that it is owed.
 
         raw: the upstream's usage object; of one longer than RAW_BYTES_MAX, its beginning. budgets: what this gateway
-        counts for it, as core.log_records.Admitted.holds.
+        counts for it, as core.log_records.Admitted.holds. untold: its upstream is to be asked first, and this is what
+        was used beside what that will tell (core.log_records.UsageUntold.also).
         """
         # All fields at once, and as many at once for the event: each by itself is a search, and every request pays it.
         request_id, at, instance, customer, project, deployment, model, tier, upstream, key, _, _, holds = _astuple(
@@ -116,8 +127,10 @@ class UsageWriter:
             key, raw,
         )  # fmt: skip
         self._count(meters)
-        record = _UsageRecorded(event, instance, budgets) if holds else _UsageRecorded(event)
-        self._settle(record, waiter)
+        if untold is not None:
+            self._settle(UsageUntold(event, untold, instance if holds else "", budgets), waiter)
+        else:
+            self._settle(_UsageRecorded(event, instance, budgets) if holds else _UsageRecorded(event), waiter)
         return event
 
     def now(self, admitted: Admitted) -> Instant:

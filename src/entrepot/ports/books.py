@@ -11,7 +11,7 @@ import msgspec
 
 from entrepot.core.charges import Pool, Reading, Series
 from entrepot.core.journal import JournalEntry
-from entrepot.core.log_records import Abandoned, Admitted, Attempted, AttemptEnded, ServedAt
+from entrepot.core.log_records import Abandoned, Admitted, Attempted, AttemptEnded, ServedAt, UsageUntold
 from entrepot.core.periods import END_OF_TIME, Instant
 from entrepot.core.tenancy import ApiKey
 from entrepot.core.usage_event import UsageEvent
@@ -46,13 +46,15 @@ class MadeAttempt(msgspec.Struct, frozen=True):
 class OpenRequest(msgspec.Struct, frozen=True):
     """An admitted request without usage yet. given_up: how it ended, once the gateway gave it up or was lost.
 
-    under_way: its attempts that have not ended, by number; none when every one came to nothing.
+    under_way: its attempts that have not ended, by number; none when every one came to nothing. untold: in place of
+    given_up, that it was answered, and its upstream is to be asked for its usage.
     """
 
     admitted: Admitted
     output_tokens: int = 0
     given_up: Abandoned | None = None
     under_way: tuple[MadeAttempt, ...] = ()
+    untold: UsageUntold | None = None
 
     @property
     def upstream(self) -> str:
@@ -131,8 +133,12 @@ class EventStore(BudgetStore, Protocol):
         """Raises the counts of open requests: (id, output tokens); unknown ids are ignored."""
         ...
 
-    def give_up(self, abandoned: Abandoned) -> None:
-        """Marks an open request as given up; the first word stands; unknown ids are ignored."""
+    def give_up(self, ended: Abandoned | UsageUntold) -> None:
+        """Marks an open request as given up; the first word stands; unknown ids are ignored.
+
+        One that was answered is marked as that in any case, unless its usage is known. What it holds of budgets is from
+        now on what its gateway counted for it.
+        """
         ...
 
     def lose_instance(self, instance: str, at: Instant) -> None:
@@ -146,8 +152,8 @@ class EventStore(BudgetStore, Protocol):
         """Forgets open requests whose usage is recorded."""
         ...
 
-    def open_requests(self, given_up: bool) -> list[OpenRequest]:
-        """Open requests that were given up, or those that were not, by id."""
+    def open_requests(self, given_up: bool, limit: int = -1) -> list[OpenRequest]:
+        """Open requests that were given up or answered, or those that were not, by id: all of them or the first."""
         ...
 
     def begin_attempt(self, attempted: Attempted) -> None:

@@ -26,6 +26,7 @@ EVENT = UsageEvent(
         log_records.KeyRevoked(1, "k"),
         log_records.Marked(1),
         log_records.MonthClosed(1, "2024-03"),
+        log_records.UsageUntold(EVENT, (("web_search_calls", 1),), "i", (("b", 2),)),
     ],
 )
 def test_every_record_comes_back_as_it_went(record: LogRecord) -> None:

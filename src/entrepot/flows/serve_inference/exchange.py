@@ -10,7 +10,7 @@ from entrepot.core.log_records import Admitted, AttemptEnded
 from entrepot.core.upstream_rules import AbortRule
 from entrepot.core.usage_event import AttemptOutcome, Outcome
 from entrepot.dialects import openai
-from entrepot.dialects.answers import NOTHING_ELSE, Said
+from entrepot.dialects.answers import NOTHING_ELSE, Said, in_tokens
 from entrepot.dialects.asked import Asked
 from entrepot.dialects.operations import Operation
 from entrepot.flows.serve_inference.attempts import as_served, judge, metered, relay_refusal, speaks_of_itself
@@ -356,6 +356,9 @@ class Exchange:
         meters, source = metered(self._operation, self._admitted, usage, counted, also, known)
         if meters is None:  # Raw usage without meters goes to quarantine, where it is seen; nobody guesses.
             self._shared.mismatches += 1
+        untold = None
+        if (meters is None or source != "reported") and self._is_told_later:
+            untold = tuple(also.items())
         budgets = self._hold.end(meters, self._admitted.tier, self._now()) if self._hold is not None else ()
         self._client.usage = self._shared.usage.settle(
             self._admitted,
@@ -365,7 +368,13 @@ class Exchange:
             raw=usage,
             budgets=budgets,
             waiter=self,
+            untold=untold,
         )
+
+    @property
+    def _is_told_later(self) -> bool:
+        """Whether the upstream can be asked what its answer did not tell: of text, for accounts are in its tokens."""
+        return self._way.keeps_account and self._operation.answers.book is in_tokens
 
     def settled(self) -> None:
         """The usage is durable: the client is given what waited for it."""

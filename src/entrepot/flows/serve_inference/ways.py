@@ -15,12 +15,20 @@ from entrepot.routing.pool import Leading, Member, Pool
 
 
 class Way(Leading):
-    """What leads a request to one upstream. model: the upstream's own name for it."""
+    """What leads a request to one upstream. model: the upstream's own name for it. keeps_account: of what it served."""
 
-    __slots__ = ("destination", "key_at", "lane", "model", "upstream")
+    __slots__ = ("destination", "keeps_account", "key_at", "lane", "model", "upstream")
 
     def __init__(
-        self, upstream: str, model: str, destination: Destination, lane: Lane, endpoint: Endpoint, key_at: str
+        self,
+        upstream: str,
+        model: str,
+        destination: Destination,
+        lane: Lane,
+        endpoint: Endpoint,
+        key_at: str,
+        *,
+        keeps_account: bool = False,
     ) -> None:
         super().__init__(endpoint)
         self.upstream = upstream
@@ -28,6 +36,7 @@ class Way(Leading):
         self.destination = destination
         self.lane = lane
         self.key_at = key_at
+        self.keeps_account = keeps_account
 
 
 class Ready:
@@ -174,6 +183,7 @@ class Ways:
                 self._connections.lane(destination.origin, limits),
                 self.fleet.endpoint(place, own or UpstreamRules()),
                 target.key,
+                keeps_account=target.usage_lookup,
             )
             places.setdefault(place, way)
             members.append(Member(way, target.rank, target.weight))
