@@ -7,7 +7,7 @@ from entrepot.adapters.disk_event_log.copying import copy_log
 from entrepot.adapters.disk_event_log.files import Durable, read_durable
 from entrepot.adapters.disk_event_log.reader import DiskLogReader
 from entrepot.adapters.memory.disk import MemoryDisk
-from entrepot.core.log_records import LogRecord, UsageRecorded
+from entrepot.core.log_records import LogRecord, UsageRecorded, UsageUntold
 from entrepot.ports.event_log import NO_PREFIX, START
 from tests.simulation.machine import Machine
 
@@ -36,7 +36,7 @@ class Backups:
         if copied != log[: len(copied)]:
             yield "the backup is no first part of the log"
         for count, answered in self._taken:
-            used = {record.event.id for record in copied[:count] if isinstance(record, UsageRecorded)}
+            used = {record.event.id for record in copied[:count] if isinstance(record, UsageRecorded | UsageUntold)}
             if missing := answered - used:
                 yield f"answered before a backup and not in it: {', '.join(sorted(missing))}"
 

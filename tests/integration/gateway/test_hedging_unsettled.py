@@ -38,11 +38,12 @@ def books_of(*records: LogRecord) -> Books:
     return folded(applied(world(version(table))), *records)
 
 
-def answered_by_the_first(gateway: Gateway, script: str, mark: bytes) -> None:
+def answered_by_the_first(gateway: Gateway, script: str, mark: bytes, by_the_second: str = "") -> None:
     """Has the first upstream answer as the script says, while the second, which was asked as well, is heard out."""
     first = gateway.another_upstream(f"stall=0 {script}")
-    gateway.upstream.script = "stall=0 chunks=1"
-    targets = target(first.base_url, "first"), target(gateway.upstream.base_url, "second", rank=1)
+    gateway.upstream.script = f"stall=0 chunks=1 {by_the_second}"
+    second = target(gateway.upstream.base_url, "second", rank=1, usage_lookup=True)
+    targets = target(first.base_url, "first"), second
     gateway.serve(deployment("chat", *targets, routing=PoolRules(hedge_after_ms=20)), first=DRAIN, second=DRAIN)
     with gateway.connect() as client:
         client.sendall(request_bytes(chat("two words", stream=True)))
@@ -79,6 +80,17 @@ def test_what_the_other_one_used_is_added_when_it_is_known(gateway: Gateway) -> 
     assert [(record.number, record.upstream, record.outcome) for record in ended] == [(2, "second", "outrun")] * 2
     assert [attempt.ended for attempt in begun] == [ended[-1]]
     assert ended[-1].meters == {"input_tokens": 2, "output_tokens": 1}
+
+
+@row("outrun")
+def test_what_the_other_one_says_that_does_not_sum_up_is_asked_of_it(gateway: Gateway) -> None:
+    answered_by_the_first(gateway, "chunks=4", b"[DONE]", "usage=bad")
+    gateway.usage()
+    gateway.let_go_on(gateway.upstream)
+    eventually(lambda: [ended.status for ended in gateway.of(AttemptEnded)] == [0, 200])
+    assert [(ended.meters, ended.raw) for ended in gateway.of(AttemptEnded)] == [({}, b"")] * 2
+    second = Upstream("second", "openai", {"m": "m"}, gateway.upstream.base_url, usage_lookup=True)
+    assert told((second,), *gateway.sink.records)[1] == {"second": {"input_tokens": 2, "output_tokens": 1}}
 
 
 def two_that_can_be_asked(gateway: Gateway, routing: PoolRules) -> tuple[ScriptedUpstream, tuple[Upstream, ...]]:

@@ -10,13 +10,14 @@ from entrepot.core.log_records import Admitted, AttemptEnded
 from entrepot.core.upstream_rules import AbortRule
 from entrepot.core.usage_event import AttemptOutcome, Outcome
 from entrepot.dialects import openai
-from entrepot.dialects.answers import NOTHING_ELSE, Said, in_tokens
+from entrepot.dialects.answers import NOTHING_ELSE, Said
 from entrepot.dialects.asked import Asked
 from entrepot.dialects.operations import Operation
 from entrepot.flows.serve_inference.attempts import as_served, judge, metered, relay_refusal, speaks_of_itself
 from entrepot.flows.serve_inference.client import Client, Departed
 from entrepot.flows.serve_inference.shared import Shared
 from entrepot.flows.serve_inference.taps import NewTap, taps_of
+from entrepot.flows.serve_inference.untold import beside_untold, told_of_attempt
 from entrepot.flows.serve_inference.ways import Way
 from entrepot.metering.usage_writer import log_unavailable
 from entrepot.relay.attempt import Attempt, Failure, Outlet, Taker
@@ -247,7 +248,7 @@ class Exchange:
     def _end_attempt(self, outcome: AttemptOutcome, status: int = 0, usage: bytes = b"") -> None:
         tap = self._attempt.tap
         counted = 0 if tap is None else tap.counted
-        meters = metered(self._operation, self._admitted, usage, None)[0] or {}
+        meters, usage = told_of_attempt(self._way, self._operation, self._admitted, usage)
         ended = AttemptEnded(
             self._admitted.id, self._number, self._began_at or self._admitted.at, self._now(), self._way.upstream,
             outcome, status, counted, meters, usage,
@@ -356,9 +357,7 @@ class Exchange:
         meters, source = metered(self._operation, self._admitted, usage, counted, also, known)
         if meters is None:  # Raw usage without meters goes to quarantine, where it is seen; nobody guesses.
             self._shared.mismatches += 1
-        untold = None
-        if (meters is None or source != "reported") and self._is_told_later:
-            untold = tuple(also.items())
+        is_told = meters is not None and source == "reported"
         budgets = self._hold.end(meters, self._admitted.tier, self._now()) if self._hold is not None else ()
         self._client.usage = self._shared.usage.settle(
             self._admitted,
@@ -368,13 +367,8 @@ class Exchange:
             raw=usage,
             budgets=budgets,
             waiter=self,
-            untold=untold,
+            untold=None if is_told else beside_untold(self._way, self._operation, also),
         )
-
-    @property
-    def _is_told_later(self) -> bool:
-        """Whether the upstream can be asked what its answer did not tell: of text, for accounts are in its tokens."""
-        return self._way.keeps_account and self._operation.answers.book is in_tokens
 
     def settled(self) -> None:
         """The usage is durable: the client is given what waited for it."""
