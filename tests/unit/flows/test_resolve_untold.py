@@ -145,7 +145,7 @@ def test_repeats_change_nothing_and_never_open_it_again() -> None:
 
 
 def test_in_whatever_order_records_come_it_is_booked_once() -> None:
-    records: list[LogRecord] = [*(admitted("a"), UsageUntold(event()), UsageUntold(event()), UsageRecorded(reported()))]
+    records: list[LogRecord] = [admitted("a"), *[UsageUntold(event())] * 2, UsageRecorded(reported())]
     for order in permutations(records):
         for batch in (1, 4):
             office = Office()
