@@ -11,7 +11,7 @@ from entrepot.adapters.memory.counters import SCARCE_US, MemoryCounters
 from entrepot.admission.desk import Desk
 from entrepot.admission.ramp import Ramps
 from entrepot.core import counter_language as language
-from entrepot.core.capacity import Limit, Used
+from entrepot.core.capacity import Limit
 from entrepot.core.counter_language import Words
 from entrepot.core.drawing import Drawing
 from entrepot.core.draws import Draw, Grant, Return, Shortage
@@ -74,7 +74,7 @@ class Told:
         self._drawing.give(returns, at)
 
     @property
-    def scarce(self) -> frozenset[str]:
+    def scarce(self) -> set[str]:
         return self._drawing.scarce
 
     def tick(self, at: int) -> None:
@@ -346,7 +346,7 @@ def test_gateways_grow_together_and_a_quarter_goes_by_the_one_before(run: Run) -
         assert hold is not None
         await place.settle()
         assert not await has_room(there, at + SECOND)
-        hold.settle(Used({"input_tokens": 100, "output_tokens": 1400}, "priority"), at + SECOND)
+        hold.settle({"input_tokens": 100, "output_tokens": 1400}, "priority", at + SECOND)
         await place.settle()
         later = at + QUARTER  # Of 1,500 tokens 150 are allowed for the first minute.
         assert await has_room(there, later)

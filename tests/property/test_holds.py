@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from entrepot.adapters.memory.counters import MemoryCounters
 from entrepot.admission.desk import Desk, Short
 from entrepot.admission.holds import Hold
-from entrepot.core.capacity import Estimate, Limit, ServedLimit, Used
+from entrepot.admission.measures import MetLimit
+from entrepot.core.capacity import Limit, ServedLimit
+from entrepot.core.estimate import Estimate
 from entrepot.core.periods import MINUTE, SECOND
 
 START = 100 * MINUTE
@@ -37,13 +39,14 @@ class Model:
         self.limits = limits
         self.place = MemoryCounters()
         self.desks = [Desk(self.place.holder(str(number))) for number in range(3)]
+        self.met = [tuple(MetLimit(served) for served in limits) for _ in self.desks]
         self.open: list[tuple[int, Hold, int, int]] = []
         self.at = START
         self.admitted = {served.limit.id: [0, 0] for served in limits}  # Window, units admitted in it and not freed.
 
     def ask(self, number: int, units: int) -> None:
         desk = self.desks[number]
-        needs = desk.needs(self.limits, Estimate(units, 0, units, 0), "default", self.at)
+        needs = desk.needs(self.met[number], Estimate(units, 0, units, 0), "default", self.at)
         got: list[Any] = []
         hold = desk.hold(needs, self.at)
         if hold is None:
@@ -73,7 +76,7 @@ class Model:
         _, hold, held, at = self.open.pop(which % len(self.open))
         if how == "settle":
             used = min(units, held)
-            hold.settle(Used({"input_tokens": used}, "default"), self.at)
+            hold.settle({"input_tokens": used}, "default", self.at)
             for served in self.limits:
                 if served.limit.measure == "tokens":
                     limit, kept = served.limit, self.admitted[served.limit.id]
@@ -115,9 +118,9 @@ def test_never_more_is_admitted_than_there_is_and_what_is_not_used_comes_back(
 def test_a_hold_ends_once() -> None:
     desk = Desk(MemoryCounters().holder("a"))
     got: list[Any] = []
-    desk.draw(desk.needs((BUDGET,), Estimate(5, 5, 5, 5), "default", START), START, got.append)
+    desk.draw(desk.needs((MetLimit(BUDGET),), Estimate(5, 5, 5, 5), "default", START), START, got.append)
     [hold] = got
     hold.keep(START)
-    for again in (hold.keep, hold.release, lambda at: hold.settle(Used({}, "default"), at)):
+    for again in (hold.keep, hold.release, lambda at: hold.settle({}, "default", at)):
         with pytest.raises(AssertionError, match="ends once"):
             again(START)

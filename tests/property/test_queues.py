@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from entrepot.adapters.memory.counters import MemoryCounters
 from entrepot.admission.desk import Desk
 from entrepot.admission.holds import Hold
-from entrepot.core.capacity import Estimate, Limit, ServedLimit
+from entrepot.admission.measures import MetLimit
+from entrepot.core.capacity import Limit, ServedLimit
 from entrepot.core.errors import EntrepotError
+from entrepot.core.estimate import Estimate
 from entrepot.core.periods import MINUTE, SECOND
 from entrepot.core.tenancy import Queueing
 from entrepot.flows.serve_inference.queued import Queue, Queued
@@ -55,13 +57,13 @@ def test_in_turn_within_the_bound_and_once(
     queue = Queue(Queueing(for_s, requests), desk.counts)
     admitted: list[Client] = []
     asked: list[tuple[Client, Queued]] = []
-    at = START
+    at, met = START, tuple(MetLimit(served) for served in limits)
     for step in [*steps, *[None] * (for_s * 4 + 4)]:
         at += SWEEP // 2  # There may be room again of which the queue has not heard.
         if step is not None:
             tokens, leaves = step
             client = Client(admitted, at)
-            needs = desk.needs(limits, Estimate(tokens, 0, tokens, 0), "default", at)
+            needs = desk.needs(met, Estimate(tokens, 0, tokens, 0), "default", at)
             estimate = Estimate(tokens, 0, tokens, 0)
             one = Queued(queue, desk, [], needs, estimate, at, client, client.go_on, None)  # type: ignore[arg-type]
             asked.append((client, one))
@@ -82,11 +84,12 @@ def test_in_turn_within_the_bound_and_once(
 def test_however_many_wait_they_are_let_go_in_one_sweep() -> None:
     desk = Desk(MemoryCounters().holder("a"))
     many = ServedLimit(Limit("requests", "requests", "window", 5_000, SECOND), "requests_per_minute", "chat")
+    met = (MetLimit(many),)
     queue = Queue(Queueing(5, 10_000), desk.counts)
     admitted: list[Client] = []
     for _ in range(9_000):
         client = Client(admitted, START)
-        needs = desk.needs((many,), Estimate(1, 0, 1, 0), "default", START)
+        needs = desk.needs(met, Estimate(1, 0, 1, 0), "default", START)
         Queued(queue, desk, [], needs, Estimate(1, 0, 1, 0), START, client, client.go_on, None).start()  # type: ignore[arg-type]
     assert (len(admitted), desk.counts.waiting) == (5_000, 4_000)
     queue.sweep(START + SECOND)

@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 from entrepot.adapters.memory.counters import MemoryCounters
 from entrepot.admission.desk import Desk
 from entrepot.admission.ramp import READ_US, Ramps
-from entrepot.core.capacity import Used
 from entrepot.core.periods import MINUTE
 from entrepot.core.service_tiers import QUARTER, QUARTER_MINUTES, PriorityRules, quarter_of, tokens_allowed, window_of
 
@@ -60,7 +59,7 @@ def served(rules: PriorityRules, requests: list[tuple[int, int, int, int]], gate
         if ramp.has_room(NAME, rules, at):
             hold = desk.hold([ramp.need(NAME, prompt, at)], at)
             assert hold is not None
-            hold.settle(Used({"input_tokens": prompt, "output_tokens": answer}, "priority"), at)
+            hold.settle({"input_tokens": prompt, "output_tokens": answer}, "priority", at)
             found.append((at, prompt + answer))
         for other in desks:
             other.sweep(at)

@@ -81,7 +81,7 @@ class _Drawing:
         self._drawing = drawing
 
     @property
-    def scarce(self) -> frozenset[str]:
+    def scarce(self) -> set[str]:
         return self._drawing.scarce
 
 

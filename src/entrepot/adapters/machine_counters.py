@@ -43,7 +43,7 @@ class MachineCounters:
         self.drawing.give(returns, at)
 
     @property
-    def scarce(self) -> frozenset[str]:
+    def scarce(self) -> set[str]:
         return self.drawing.scarce
 
     def tick(self, at: Instant) -> None:

@@ -20,15 +20,18 @@ class Allotment:
     nothing where more is used than there is. window: its length, 0 for what is none; ends: when the next one begins.
 
     is_known: whether they have said. held: holds that are open; lent: units taken while they could not be asked.
+    is_kept: until it is forgotten.
     """
 
     __slots__ = (
-        "_counters", "_drain", "_granted_at", "_low", "_pace", "_taken", "_wear", "_worn", "at", "ends", "free", "held",
-        "is_known", "left", "lent", "limit", "spent", "taken_at", "window",
+        "_counters", "_drain", "_granted_at", "_is_bucket", "_low", "_pace", "_scarce", "_taken", "_wear", "_worn",
+        "at", "ends", "free", "held", "is_kept", "is_known", "left", "lent", "limit", "spent", "taken_at", "window",
     )  # fmt: skip
 
     def __init__(self, limit: Limit, counters: Counters) -> None:
         self._counters = counters
+        self._scarce: set[str] = counters.scarce
+        self.is_kept = True
         self.at: Instant = 0
         self.window = 0
         self.ends: Instant = 0
@@ -47,7 +50,8 @@ class Allotment:
     def follow(self, limit: Limit) -> None:
         """The limit is so from now on."""
         self.limit = limit
-        self._drain = limit.drain if limit.refill == "bucket" else 0
+        self._is_bucket = limit.refill == "bucket"
+        self._drain = limit.drain if self._is_bucket else 0
         window = limit.window if limit.refill == "window" else 0
         if window != self.window:
             self.window = window
@@ -75,7 +79,7 @@ class Allotment:
 
     def wish(self, need: int) -> int:
         """Units to draw beside those that are needed."""
-        return 0 if self.limit.id in self._counters.scarce else max(_AHEAD * need, self._pace)
+        return 0 if self._is_scarce else max(_AHEAD * need, self._pace)
 
     def granted(self, grant: Grant, need: int) -> None:
         """Takes note of a draw, of which so many are needed at once."""
@@ -115,7 +119,7 @@ class Allotment:
         if units and not self._is_over(taken_at):
             self._add(units, taken_at)
             self._taken = max(0, self._taken - units)
-            if self.limit.refill == "bucket" or self.limit.id in self._counters.scarce:
+            if self._is_bucket or self._is_scarce:
                 self._give(self.free)
 
     def settle(self, units: int, used: int, taken_at: Instant) -> None:
@@ -131,7 +135,7 @@ class Allotment:
     def sweep(self, at: Instant) -> None:
         """Gives back what lay idle since the last sweep, and tells what was spent."""
         self.advance(at)
-        is_scarce = self.limit.id in self._counters.scarce
+        is_scarce = self._is_scarce
         idle = self.free if is_scarce else self._low
         if idle or self.spent or self._worn or is_scarce:
             self._give(idle)
@@ -143,6 +147,11 @@ class Allotment:
     def is_quiet(self) -> bool:
         """Whether it may be forgotten."""
         return not (self.free or self.held or self.spent or self._pace or self.lent or self._worn)
+
+    @property
+    def _is_scarce(self) -> bool:
+        """Whether others are short of it."""
+        return bool(self._scarce) and self.limit.id in self._scarce
 
     def _is_over(self, taken_at: Instant) -> bool:
         """Whether what was taken then counts no more."""
@@ -196,4 +205,5 @@ class Allotments:
         for allotment in list(self._by_id.values()):
             allotment.sweep(at)
             if allotment.is_quiet:
+                allotment.is_kept = False
                 del self._by_id[allotment.limit.id]

@@ -6,13 +6,14 @@ from typing import NamedTuple
 
 import msgspec
 
-from entrepot.core.budgets import HELD_MAX, OwnedBudget, Term
-from entrepot.core.capacity import Estimate, Limit, Used
+from entrepot.admission.measures import MetLimit, used_up
+from entrepot.core.budgets import HELD_MAX, OwnedBudget
+from entrepot.core.capacity import ServedLimit
 from entrepot.core.costs import CostPart, Costs
 from entrepot.core.errors import NoPrice
+from entrepot.core.estimate import Estimate
 from entrepot.core.periods import END_OF_TIME, Instant
 from entrepot.core.snapshot import ServedProject
-from entrepot.core.tokens import TOKEN_METERS
 from entrepot.core.usage_event import UsageEvent
 
 
@@ -33,51 +34,40 @@ class ServedBudget(NamedTuple):
     money; parts: what the request was estimated at then.
     """
 
-    limit: Limit
+    met: MetLimit
     owned: OwnedBudget
-    ends: Instant
     at: Instant
     spent: int
     costs: Costs | None
     parts: Sequence[CostPart]
 
     @property
-    def name(self) -> str:
-        """What it is declared as."""
-        kind = self.owned.budget.kind
-        return "the prepaid balance" if kind == "prepaid" else f"the {kind} budget"
-
-    @property
-    def whose(self) -> str:
-        """What it is declared for."""
-        return f"{self.owned.scope} {self.owned.owner}"
-
-    @property
     def resets_at(self) -> Instant | None:
         """When it begins anew, or grows; None for never."""
-        return None if self.ends == END_OF_TIME else self.ends
+        return None if self.met.ends == END_OF_TIME else self.met.ends
 
-    def used(self, used: Used) -> int:
-        """The units of what was used."""
+    def used(self, meters: dict[str, int], tier: str) -> int:
+        """The units of what was used, by meter, at the tier it was served at."""
         if self.costs is None:
-            return sum(quantity for meter, quantity in used.meters.items() if meter in TOKEN_METERS)
-        return min(self.costs.cost(used.tier, self.at, used.meters), HELD_MAX)
-
-
-_BEFORE_ANY = Term(0, 0, "", Limit("", "money", "budget", 0))
+            return used_up(self.met, meters, tier)
+        return min(self.costs.cost(tier, self.at, meters), HELD_MAX)
 
 
 class Running(msgspec.Struct, gc=False):
-    """A budget with the term that was asked for last."""
+    """A budget, with the limit that it was in the term that was asked for last."""
 
     owned: OwnedBudget
-    last: Term = _BEFORE_ANY
+    last: ServedLimit | None = None
 
-    def term_at(self, at: Instant) -> Term:
-        """Its term at an instant."""
-        if not self.last.begins <= at < self.last.ends:
-            self.last = self.owned.term_at(at)
-        return self.last
+    def limit_at(self, at: Instant) -> ServedLimit:
+        """The limit that it is at an instant."""
+        last = self.last
+        if last is None or not last.begins <= at < last.ends:
+            term, kind = self.owned.term_at(at), self.owned.budget.kind
+            name = "the prepaid balance" if kind == "prepaid" else f"the {kind} budget"
+            whose = f"{self.owned.scope} {self.owned.owner}"
+            last = self.last = ServedLimit(term.limit, name, whose, begins=term.begins, ends=term.ends)
+        return last
 
 
 class Budgets:
@@ -141,21 +131,20 @@ class Budgets:
         parts: Sequence[CostPart] | None = None
         needs = []
         for running in met:
-            term = running.term_at(asked.at)
-            spent = self._spent(term.limit.id)
-            served = ServedBudget(term.limit, running.owned, term.ends, asked.at, spent, None, ())
-            units = tokens
-            if term.limit.measure == "money":
-                if parts is None:
-                    parts = _parts(costs, asked)
-                if costs is None or parts is None:
-                    raise NoPrice(
-                        f"The deployment {asked.deployment!r} has no price at the tier {asked.tier!r} now, so nothing "
-                        f"can be held of {served.name} of {served.whose}; its operator has to declare one."
-                    )
-                units = sum(part.pico for part in parts)
-                served = served._replace(costs=costs, parts=parts)
-            needs.append((served, min(units, HELD_MAX)))
+            limit = MetLimit(running.limit_at(asked.at))
+            spent = self._spent(limit.limit.id)
+            if limit.measure != "money":
+                needs.append((ServedBudget(limit, running.owned, asked.at, spent, None, ()), min(tokens, HELD_MAX)))
+                continue
+            if parts is None:
+                parts = _parts(costs, asked)
+            if costs is None or parts is None:
+                raise NoPrice(
+                    f"The deployment {asked.deployment!r} has no price at the tier {asked.tier!r} now, so nothing can "
+                    f"be held of {limit.served.name} of {limit.served.whose}; its operator has to declare one."
+                )
+            units = sum(part.pico for part in parts)
+            needs.append((ServedBudget(limit, running.owned, asked.at, spent, costs, parts), min(units, HELD_MAX)))
         return needs
 
     def _costs_of(self, project: str, name: str, model: str) -> Costs | None:

@@ -3,7 +3,8 @@
 from bisect import bisect_left
 from collections.abc import Iterable
 
-from entrepot.admission.holds import Part
+from entrepot.admission.holds import Need
+from entrepot.admission.measures import MEASURES
 from entrepot.core.capacity import Limit
 from entrepot.ports.counters import Grant
 
@@ -20,18 +21,22 @@ class Counts:
 
     def __init__(self) -> None:
         self.holds = self.spilled = self.waiting = self.waited = 0
-        self.units: dict[str, int] = {}
+        self._units = [0] * len(MEASURES)
         self.draws = {"granted": 0, "short": 0, "lost": 0}
         self.refused: dict[tuple[str, str], int] = {}
         self.tiers: dict[tuple[str, str], int] = {}
         self.fill = [0] * (len(FILL_PERCENT) + 2)
 
-    def held(self, parts: Iterable[Part]) -> None:
+    @property
+    def units(self) -> dict[str, int]:
+        """See above."""
+        return {measure: units for measure, units in zip(MEASURES, self._units, strict=True) if units}
+
+    def held(self, needs: list[Need]) -> None:
         """A request was admitted."""
         self.holds += 1
-        for part in parts:
-            measure = part.need.measure
-            self.units[measure] = self.units.get(measure, 0) + part.units
+        for need in needs:
+            self._units[need.met.number] += need.taken
 
     def granted(self, limits: Iterable[Limit], grants: Iterable[Grant]) -> None:
         """The counters gave what was asked for."""

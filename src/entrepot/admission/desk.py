@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 from entrepot.admission.allotments import Allotment, Allotments
 from entrepot.admission.counts import Counts
-from entrepot.admission.holds import Hold, Need, Part
-from entrepot.admission.measures import expected, used_up
-from entrepot.core.capacity import Estimate, Limit, ServedLimit, Standing, Used
+from entrepot.admission.holds import Hold, Need
+from entrepot.admission.measures import MetLimit, expected
+from entrepot.core.capacity import Limit, Standing
+from entrepot.core.estimate import Estimate
 from entrepot.core.periods import Instant
 from entrepot.ports.counters import Counters, Draw, Grant, Shortage
 
@@ -23,28 +24,6 @@ class Short(NamedTuple):
     never: bool = False
 
 
-class _Share:
-    """What is taken for a request so far, of one limit, and since when."""
-
-    __slots__ = ("allotment", "got", "need", "taken_at")
-
-    def __init__(self, need: Need, allotment: Allotment) -> None:
-        self.need = need
-        self.allotment = allotment
-        self.taken_at = allotment.taken_at
-        self.got = allotment.take(need.units)
-
-    @property
-    def missing(self) -> int:
-        """What its counter is asked for."""
-        return self.need.units - self.got
-
-    def add(self, units: int, taken_at: Instant) -> None:
-        """More is taken."""
-        self.taken_at = min(self.taken_at, taken_at) if self.got else taken_at
-        self.got += units
-
-
 class Desk:
     """Of one gateway process. lost_share: of a limit, in percent, what may be used without asking while its counters
     cannot be asked; 0 to refuse. counts: what it has done. spent: of the budget of a counter, as far as the books know.
@@ -57,72 +36,72 @@ class Desk:
         self._lost_share = lost_share
         self.counts = Counts()
 
-    def needs(self, limits: Sequence[ServedLimit], estimate: Estimate, tier: str, at: Instant) -> list[Need]:
+    def needs(self, limits: tuple[MetLimit, ...], estimate: Estimate, tier: str, at: Instant) -> list[Need]:
         """What a request needs of the limits that count it now."""
+        is_batch = tier == "batch"
         return [
-            Need(served, expected(served, estimate))
-            for served in limits
-            if (tier != "batch" or served.counts_batches) and served.begins <= at < served.ends
+            Need(met, expected(met, estimate))
+            for met in limits
+            if met.begins <= at < met.ends and (met.counts_batches or not is_batch)
         ]
 
-    def hold(self, needs: Sequence[Need], at: Instant) -> Hold | None:
+    def hold(self, needs: list[Need], at: Instant) -> Hold | None:
         """The hold of a request that what this process has drawn already suffices for."""
-        parts = []
         for need in needs:
-            allotment = self._allotments.of(need.limit, at)
-            if allotment.free < need.units:
+            if self._of(need.met, at).free < need.units:
                 return None
-            parts.append(Part(need, allotment, need.units, allotment.taken_at))
-        for part in parts:
-            part.allotment.take(part.units)
-        self.counts.held(parts)
-        return Hold(parts)
+        for need in needs:
+            need.take(self._of(need.met, at))
+        self.counts.held(needs)
+        return Hold(needs)
 
-    def never(self, needs: Sequence[Need]) -> Short | None:
+    def never(self, needs: list[Need]) -> Short | None:
         """Why a request can never be admitted, if it is larger than a limit."""
         for need in needs:
-            if need.units > need.limit.units and need.limit.refill != "bucket":
+            if need.units > need.met.units and not need.met.is_bucket:
                 return Short(need, None, never=True)
         return None
 
-    def draw(self, needs: Sequence[Need], at: Instant, done: Callable[[Hold | Short], None]) -> None:
+    def draw(self, needs: list[Need], at: Instant, done: Callable[[Hold | Short], None]) -> None:
         """Asks the counters for what is missing, and a little more; then calls done, at once or soon."""
         never = self.never(needs)
         if never is not None:
             done(never)
             return
-        shares = [_Share(need, self._allotments.of(need.limit, at)) for need in needs]
         draws = []
-        for share in shares:
-            share.allotment.held += 1  # So that it is not forgotten.
-            if share.missing:
-                draws.append(Draw(share.need.limit, share.missing, share.allotment.wish(share.need.units)))
+        for need in needs:
+            need.take(self._of(need.met, at))
+            need.allotment.held += 1  # So that it is not forgotten.
+            if need.missing:
+                draws.append(Draw(need.limit, need.missing, need.allotment.wish(need.units)))
         if draws:
-            self._counters.draw(draws, at, partial(self._drawn, shares, at, done))
+            self._counters.draw(draws, at, partial(self._drawn, needs, at, done))
         else:
-            self._drawn(shares, at, done, ())
+            self._drawn(needs, at, done, ())
 
-    def standings(self, needs: Sequence[Need], at: Instant) -> list[Standing]:
+    def standings(self, needs: list[Need], at: Instant) -> list[Standing]:
         """How the windows and buckets that a request counts in stand now, as far as this process knows."""
         found: list[Standing] = []
         for need in needs:
-            allotment = self._allotments.of(need.limit, at)
-            if allotment.is_known and (allotment.window or need.limit.refill == "bucket"):
+            met = need.met
+            allotment = self._of(met, at)
+            if allotment.is_known and (allotment.window or met.is_bucket):
+                remains = allotment.left + allotment.free
                 resets_in = allotment.ends - allotment.at if allotment.window else 0
-                found.append((need.measure, need.limit.units, max(0, allotment.left + allotment.free), resets_in))
+                found.append((met.measure, met.units, max(0, remains), resets_in))
         return found
 
-    def spend(self, needs: Sequence[Need], used: Used, at: Instant) -> None:
+    def spend(self, needs: list[Need], meters: dict[str, int], tier: str, at: Instant) -> None:
         """Takes what was used without being held, whether it fits or not. It is not another request."""
         for need in needs:
-            units = 0 if need.is_budget or need.measure == "requests" else used_up(need.served, used)
+            units = 0 if need.met.is_budget or need.met.counts_requests else need.used_up(meters, tier)
             if units:
-                self._allotments.of(need.limit, at).settle(0, units, at)
+                self._of(need.met, at).settle(0, units, at)
 
-    def take(self, served: ServedLimit, units: int, at: Instant) -> Need:
+    def take(self, met: MetLimit, units: int, at: Instant) -> Need:
         """The need of a limit that refuses nobody: its units are taken, for the hold that is made next."""
-        self._allotments.of(served.limit, at).take_unasked(units)
-        return Need(served, units)
+        self._of(met, at).take_unasked(units)
+        return Need(met, units)
 
     def read(
         self, limits: Sequence[Limit], at: Instant, done: Callable[[tuple[Grant, ...] | Shortage | None], None]
@@ -134,48 +113,58 @@ class Desk:
         """To be called a few times a second."""
         self._allotments.sweep(at)
 
+    def _of(self, met: MetLimit, at: Instant) -> Allotment:
+        """What is drawn of a limit, as it is now."""
+        allotment = met.allotment
+        if allotment is None or allotment.limit is not met.limit or not allotment.is_kept:
+            allotment = met.allotment = self._allotments.of(met.limit, at)
+        else:
+            allotment.advance(at)
+        return allotment
+
     def _drawn(
         self,
-        shares: Sequence[_Share],
+        needs: list[Need],
         at: Instant,
         done: Callable[[Hold | Short], None],
         result: tuple[Grant, ...] | Shortage | None,
     ) -> None:
-        asked = [share for share in shares if share.missing]
-        for share in shares:
-            share.allotment.held -= 1
+        asked = [need for need in needs if need.missing]
+        for need in needs:
+            need.allotment.held -= 1
         short = None
         if isinstance(result, Shortage):
-            share = asked[result.draw]
-            share.allotment.short(result.used)
-            idle = share.allotment.free + share.got  # What nobody holds, and nobody else could draw.
-            short = Short(share.need, result._replace(used=result.used - idle))
+            need = asked[result.draw]
+            need.allotment.short(result.used)
+            idle = need.allotment.free + need.taken  # What nobody holds, and nobody else could draw.
+            short = Short(need, result._replace(used=result.used - idle))
             self.counts.draws["short"] += 1
         elif result is None:
             short = self._borrow(asked, at)
             self.counts.draws["lost"] += 1
         else:
-            self.counts.granted([share.allotment.limit for share in asked], result)
-            for share, grant in zip(asked, result, strict=True):
-                share.allotment.granted(grant, share.missing)
-                share.add(share.missing, grant.taken_at)
+            self.counts.granted([need.limit for need in asked], result)
+            for need, grant in zip(asked, result, strict=True):
+                missing = need.missing
+                need.allotment.granted(grant, missing)
+                need.add(missing, grant.taken_at)
         if short is None:
-            parts = [Part(share.need, share.allotment, share.got, share.taken_at) for share in shares]
-            self.counts.held(parts)
-            done(Hold(parts))
+            self.counts.held(needs)
+            done(Hold(needs))
             return
-        for share in shares:
-            share.allotment.advance(at)
-            share.allotment.put_back(share.got, share.taken_at)
+        for need in needs:
+            need.allotment.advance(at)
+            need.put_back()
         # What other requests of this process drew ahead meanwhile may do.
-        done(self.hold([share.need for share in shares], at) or short)
+        done(self.hold(needs, at) or short)
 
-    def _borrow(self, asked: Sequence[_Share], at: Instant) -> Short | None:
+    def _borrow(self, asked: list[Need], at: Instant) -> Short | None:
         """Takes what is missing without asking; which need it does not do for, within the share there is for that."""
-        for share in asked:
-            if not share.allotment.lend(share.missing, self._lost_share):
-                return Short(share.need, None)
-            share.add(share.missing, at)
+        for need in asked:
+            missing = need.missing
+            if not need.allotment.lend(missing, self._lost_share):
+                return Short(need, None)
+            need.add(missing, at)
         return None
 
 

@@ -1,97 +1,122 @@
 """What one request holds of the limits it meets, from its admission until it is known what it used."""
 
-from collections.abc import Sequence
-from typing import Final
-
 from entrepot.admission.allotments import Allotment
 from entrepot.admission.budgets import ServedBudget
-from entrepot.admission.measures import used_up
-from entrepot.core.capacity import Limit, ServedLimit, Used
+from entrepot.admission.measures import MetLimit, used_up
+from entrepot.core.capacity import Limit
 from entrepot.core.periods import Instant
-
-_Used: Final = Used  # Bound once; see decisions/0009.
 
 
 class Need:
-    """Units that a request needs of one limit."""
+    """Units that a request needs of one limit, and what has been taken for it. taken_at: the first of those."""
 
-    __slots__ = ("is_budget", "limit", "measure", "served", "units")
+    __slots__ = ("_allotment", "budget", "met", "taken", "taken_at", "units")
 
-    def __init__(self, served: ServedLimit | ServedBudget, units: int) -> None:
-        self.served = served
-        self.limit: Limit = served.limit
-        self.measure = self.limit.measure
+    def __init__(self, met: MetLimit, units: int, budget: ServedBudget | None = None) -> None:
+        """budget: whose limit it is, where it is one's."""
+        self.met = met
         self.units = units
-        self.is_budget = self.limit.refill == "budget"
+        self.budget = budget
+        self.taken = 0
+        self.taken_at: Instant = 0
+        self._allotment: Allotment | None = None
 
+    @property
+    def limit(self) -> Limit:
+        """The limit."""
+        return self.met.limit
 
-class Part:
-    """What was taken for a need. taken_at: the first of the units."""
+    @property
+    def allotment(self) -> Allotment:
+        """Where it was taken from."""
+        assert self._allotment is not None, "something was taken"
+        return self._allotment
 
-    __slots__ = ("allotment", "need", "taken_at", "units")
+    @property
+    def missing(self) -> int:
+        """What has not been taken yet."""
+        return self.units - self.taken
 
-    def __init__(self, need: Need, allotment: Allotment, units: int, taken_at: Instant) -> None:
-        self.need = need
-        self.allotment = allotment
-        self.units = units
-        self.taken_at = taken_at
+    def take(self, allotment: Allotment) -> None:
+        """Takes what is free, and no more than is needed."""
+        self._allotment = allotment
+        self.taken_at = allotment.taken_at
+        self.taken = allotment.take(self.units)
+
+    def add(self, units: int, taken_at: Instant) -> None:
+        """More has been taken."""
+        self.taken_at = min(self.taken_at, taken_at) if self.taken else taken_at
+        self.taken += units
+
+    def put_back(self) -> None:
+        """What was taken is free again."""
+        self.allotment.put_back(self.taken, self.taken_at)
+        self.taken = 0
+
+    def used_up(self, meters: dict[str, int], tier: str) -> int:
+        """The units of what was used, by meter, at the tier it was served at."""
+        budget = self.budget
+        return used_up(self.met, meters, tier) if budget is None else budget.used(meters, tier)
 
 
 class Hold:
     """All that a request holds. It ends once, in one of the ways marked *."""
 
-    __slots__ = ("_is_open", "_parts")
+    __slots__ = ("_is_open", "_needs")
 
-    def __init__(self, parts: Sequence[Part]) -> None:
-        self._parts = parts
+    def __init__(self, needs: list[Need]) -> None:
+        """needs: taken, all of them."""
+        self._needs = needs
         self._is_open = True
-        for part in parts:
-            part.allotment.held += 1
+        for need in needs:
+            need.allotment.held += 1
 
     @property
     def budgets(self) -> tuple[tuple[str, int], ...]:
         """(counter, units) of what it holds of budgets."""
-        return tuple((part.need.limit.id, part.units) for part in self._parts if part.need.is_budget)
+        held = [(need.limit.id, need.taken) for need in self._needs if need.met.is_budget]
+        return tuple(held) if held else ()
 
     def split(self) -> "tuple[Hold, Hold]":
         """* Two holds in its place: what it holds of all but budgets, and of budgets."""
         self._is_open = False
-        for part in self._parts:
-            part.allotment.held -= 1
-        own = [part for part in self._parts if not part.need.is_budget]
-        return Hold(own), Hold([part for part in self._parts if part.need.is_budget])
+        for need in self._needs:
+            need.allotment.held -= 1
+        own = [need for need in self._needs if not need.met.is_budget]
+        return Hold(own), Hold([need for need in self._needs if need.met.is_budget])
 
-    def settle(self, used: Used, at: Instant) -> tuple[tuple[str, int], ...]:
-        """* What was used is known. Returns what is counted for it of budgets, as `budgets`."""
+    def settle(self, meters: dict[str, int], tier: str, at: Instant) -> tuple[tuple[str, int], ...]:
+        """* What was used is known, at the tier. Returns what is counted for it of budgets, as `budgets`."""
         counted = []
-        for part in self._end(at):
-            units = 1 if part.need.measure == "requests" else used_up(part.need.served, used)
-            part.allotment.settle(part.units, units, part.taken_at)
-            if part.need.is_budget:
-                counted.append((part.need.limit.id, units))
-        return tuple(counted)
+        for need in self._end(at):
+            units = need.used_up(meters, tier)
+            need.allotment.settle(need.taken, units, need.taken_at)
+            if need.met.is_budget:
+                counted.append((need.limit.id, units))
+        return tuple(counted) if counted else ()
 
     def end(self, meters: dict[str, int] | None, tier: str, at: Instant) -> tuple[tuple[str, int], ...]:
         """* What was used is known, at the tier, or None: it is not known yet. Returns what is counted of budgets."""
         if meters is not None:
-            return self.settle(_Used(meters, tier), at)
+            return self.settle(meters, tier, at)
         self.keep(at)
         return self.budgets
 
     def release(self, at: Instant) -> None:
         """* Nothing was used, and nothing asked of an upstream."""
-        for part in self._end(at):
-            part.allotment.put_back(part.units, part.taken_at)
+        for need in self._end(at):
+            need.put_back()
 
     def keep(self, at: Instant) -> None:
         """* What was used is not known yet: the estimate stands for it."""
-        for part in self._end(at):
-            part.allotment.settle(part.units, part.units, part.taken_at)
+        for need in self._end(at):
+            need.allotment.settle(need.taken, need.taken, need.taken_at)
 
-    def _end(self, at: Instant) -> Sequence[Part]:
+    def _end(self, at: Instant) -> list[Need]:
         assert self._is_open, "a hold ends once"
         self._is_open = False
-        for part in self._parts:
-            part.allotment.held -= 1
-            part.allotment.advance(at)
-        return self._parts
+        for need in self._needs:
+            allotment = need.allotment
+            allotment.held -= 1
+            allotment.advance(at)
+        return self._needs

@@ -10,6 +10,7 @@ from functools import partial
 
 from entrepot.admission.desk import Desk
 from entrepot.admission.holds import Need
+from entrepot.admission.measures import MetLimit
 from entrepot.core.capacity import Limit, ServedLimit
 from entrepot.core.draws import Grant, Shortage
 from entrepot.core.periods import SECOND, Instant
@@ -23,7 +24,7 @@ _ANY_NUMBER = 10**15
 class _Course:
     """Of one deployment in one quarter hour. used: tokens so far, before: of the last one, as far as is known."""
 
-    __slots__ = ("before", "limits", "quarter", "read_at", "served", "used")
+    __slots__ = ("before", "limits", "met", "quarter", "read_at", "used")
 
     def __init__(self, name: str, quarter: int, before: int) -> None:
         self.quarter = quarter
@@ -31,7 +32,7 @@ class _Course:
         self.before = before
         self.read_at: Instant = -READ_US
         self.limits = (_limit(name, quarter), _limit(name, quarter - 1))
-        self.served = ServedLimit(self.limits[0], "priority", f"the deployment {name}")
+        self.met = MetLimit(ServedLimit(self.limits[0], "priority", f"the deployment {name}"))
 
 
 class Ramps:
@@ -53,7 +54,7 @@ class Ramps:
         """What a request takes of the counter, which has been taken."""
         course = self._course(name, at)
         course.used += prompt_tokens
-        return self._desk.take(course.served, prompt_tokens, at)
+        return self._desk.take(course.met, prompt_tokens, at)
 
     def _course(self, name: str, at: Instant) -> _Course:
         quarter = quarter_of(at)

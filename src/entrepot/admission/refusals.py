@@ -1,9 +1,8 @@
 """A request that is not admitted -> the error that says why, and when the same request would be."""
 
 from entrepot.admission.budget_refusals import budget_exceeded
-from entrepot.admission.budgets import ServedBudget
 from entrepot.admission.desk import Short
-from entrepot.core.capacity import Estimate, Limit
+from entrepot.core.capacity import Limit
 from entrepot.core.errors import (
     CapacityExceeded,
     CountersUnavailable,
@@ -13,6 +12,7 @@ from entrepot.core.errors import (
     Refusal,
     RequestNeverFits,
 )
+from entrepot.core.estimate import Estimate
 from entrepot.core.periods import Instant
 
 _MS = 1000
@@ -21,13 +21,14 @@ _SPARE_SOON_MS = 5000  # Nobody knows when; most answers are complete by then.
 
 def error_of(short: Short, estimate: Estimate, at: Instant, queued_ms: int | None = None) -> EntrepotError:
     """The error. queued_ms: how long it has waited in a queue, None where it has not."""
-    served, units = short.need.served, short.need.units
+    need = short.need
+    served, units = need.met.served, need.units
     if short.shortage is None and not short.never:
         return CountersUnavailable(
             f"How much is used of {served.name} of {served.whose} cannot be asked now; try again.", retry_after_s=1
         )
-    if isinstance(served, ServedBudget):
-        return budget_exceeded(served, units, estimate, short.shortage, at)
+    if need.budget is not None:
+        return budget_exceeded(need.budget, units, estimate, short.shortage, at)
     limit = served.limit
     used, wait_us = (0, None) if short.shortage is None else (short.shortage.used, short.shortage.wait_us)
     refusal = Refusal(

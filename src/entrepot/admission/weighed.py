@@ -105,7 +105,7 @@ class WeighedCounters:
         return 0 if weight is None else weight.spent
 
     @property
-    def scarce(self) -> frozenset[str]:
+    def scarce(self) -> set[str]:
         """See Counters."""
         return self._counters.scarce
 

@@ -131,7 +131,7 @@ def _when(low: tuple[Instant, int]) -> Instant:
     return low[0]
 
 
-class ServedLimit(msgspec.Struct, frozen=True):
+class ServedLimit(msgspec.Struct, frozen=True, gc=False):
     """A limit as requests meet it. name: what it is declared as; whose: what it is declared for, in words.
 
     counts_batches: whether requests of batches count; they have a room of their own. output_weight: what an output
@@ -145,23 +145,3 @@ class ServedLimit(msgspec.Struct, frozen=True):
     output_weight: int = 1
     begins: Instant = 0
     ends: Instant = END_OF_TIME
-
-
-class Estimate(msgspec.Struct, frozen=True, gc=False):
-    """What a request may use, before anything is known of it.
-
-    output_tokens: as far as it says so itself, or a guess. The maxima cannot be exceeded, whatever it has in it.
-    """
-
-    prompt_tokens: int
-    output_tokens: int
-    prompt_tokens_max: int
-    output_tokens_max: int
-    is_guess: bool = False
-
-
-class Used(msgspec.Struct, frozen=True):
-    """What a request has used: units by meter, at the tier it was served at."""
-
-    meters: dict[str, int]
-    tier: str

@@ -68,7 +68,7 @@ class Drawing:
         self._looked_back_at: Instant = 0
         self._unsaid: dict[str, Given] = {}
         self._weighed: dict[str, Weighed] = {}
-        self.scarce: frozenset[str] = frozenset()
+        self.scarce: set[str] = set()
         self.asked = 0
         self.failed = 0
 
@@ -145,7 +145,7 @@ class Drawing:
             self._weighed.pop(name, None)
             known = self._known.pop(name, None)
             if known is not None and known.scarce_ticks:
-                self.scarce -= {name}
+                self.scarce.discard(name)
 
     # ---- what is heard
 

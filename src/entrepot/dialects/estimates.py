@@ -13,15 +13,14 @@ No text has more tokens than bytes.
 from collections.abc import Callable
 from typing import Final
 
-from entrepot.core.capacity import Estimate
+from entrepot.core.estimate import Estimate
 from entrepot.dialects import shortcuts
 from entrepot.dialects.asked import Asked
 from entrepot.dialects.estimates_wire import AnswerAsked, EstimatedBody, decode_answer_asked, decode_estimated
 from entrepot.dialects.operations import Operation
 from entrepot.dialects.shortcuts import has_more_values
 
-_Estimate: Final = Estimate  # Bound once; see decisions/0009.
-_prompted: Final = shortcuts.prompted
+_prompted: Final = shortcuts.prompted  # Bound once; see decisions/0009.
 # What an answer is taken to be where the request does not say how long it may get.
 OUTPUT_TOKENS_GUESS: Final = 1024
 _ANSWERS_MAX: Final = 10_000  # More than any server gives; a counter that has held more may not be exact any more.
@@ -57,7 +56,7 @@ def estimate_of(
     said, rest = read.said, context_tokens - prompt
     longest = rest if said < 0 else min(said, rest)
     guessed = min(OUTPUT_TOKENS_GUESS, rest) if said < 0 else longest
-    return _Estimate(prompt, guessed * read.answers, prompt_max, longest * read.answers, said < 0)
+    return Estimate(prompt, guessed * read.answers, prompt_max, longest * read.answers, said < 0)
 
 
 class _Read:

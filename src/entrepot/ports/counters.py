@@ -28,8 +28,10 @@ class Counters(Protocol):
         ...
 
     @property
-    def scarce(self) -> frozenset[str]:
-        """Ids of limits of which nothing should be kept idle, since others are short of them."""
+    def scarce(self) -> set[str]:
+        """Ids of limits of which nothing should be kept idle, since others are short of them: always the same set, as
+        it is now.
+        """
         ...
 
     def tick(self, at: Instant) -> None:

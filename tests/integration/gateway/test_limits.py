@@ -186,7 +186,7 @@ class Far:
         self.is_lost = False
 
     @property
-    def scarce(self) -> frozenset[str]:
+    def scarce(self) -> set[str]:
         return self.near.scarce
 
     def tick(self, at: Instant) -> None:

@@ -104,7 +104,7 @@ def test_pythons_collector_has_nothing_to_look_through(tmp_path: Path) -> None:
     assert kept is not None
     budgets = Budgets(lambda _: 0, kept.projects)
     at_once(budgets.following(kept.budgets))
-    assert all(running.term_at(0).ends for key in range(1000) for running in budgets.met_by("p1", f"key-{key}"))
+    assert all(running.limit_at(0).ends for key in range(1000) for running in budgets.met_by("p1", f"key-{key}"))
     gc.collect()  # It leaves tuples of text alone from the first time that it sees them.
     assert len(gc.get_objects()) - before < 100
 

@@ -50,7 +50,7 @@ class MemoryCounters:
     def __init__(self) -> None:
         self._kept: dict[str, _Kept] = {}
         self._looked_back_at: Instant = 0
-        self.scarce: frozenset[str] = frozenset()
+        self.scarce: set[str] = set()
 
     def holder(self, name: str) -> "MemoryHolder":
         """Who draws under this name."""
@@ -63,7 +63,7 @@ class MemoryCounters:
             kept.idle.pop(holder, None)
             if not kept.counter.fits(draw.limit, draw.need, at):
                 kept.short_at = at
-                self.scarce |= {draw.limit.id}
+                self.scarce.add(draw.limit.id)
                 wait_us = kept.counter.wait(draw.limit, draw.need, at)
                 return Shortage(number, kept.counter.used(draw.limit, at), wait_us, sum(kept.idle.values()))
         return tuple(self._take(holder, draw, at) for draw in draws)
@@ -86,16 +86,17 @@ class MemoryCounters:
             self._looked_back_at = at
             self._kept = {name: kept for name, kept in self._kept.items() if name in self.scarce or kept.matters(at)}
         if self.scarce:
-            for name in self.scarce:
+            for name in [*self.scarce]:
                 kept = self._kept[name]
                 if kept.short_at is not None and at - kept.short_at > SCARCE_US:
                     kept.short_at = None
-            self.scarce = frozenset(name for name in self.scarce if self._kept[name].short_at is not None)
+                if kept.short_at is None:
+                    self.scarce.remove(name)
 
     def drop(self, name: str) -> None:
         """Forgets a counter."""
         if self._kept.pop(name, None) is not None:
-            self.scarce -= {name}
+            self.scarce.discard(name)
 
     def _of(self, limit: Limit, at: Instant) -> _Kept:
         kept = self._kept.get(limit.id)
@@ -133,7 +134,7 @@ class MemoryHolder:
         self._counters.give(self._name, returns, at)
 
     @property
-    def scarce(self) -> frozenset[str]:
+    def scarce(self) -> set[str]:
         """See Counters."""
         return self._counters.scarce
 

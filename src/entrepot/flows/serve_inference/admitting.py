@@ -5,14 +5,14 @@ again, until they have nothing more or it has waited long enough.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol
 
 from entrepot.admission.desk import Desk, Short
 from entrepot.admission.holds import Hold, Need
 from entrepot.admission.refusals import error_of
-from entrepot.core.capacity import Estimate
 from entrepot.core.errors import EntrepotError
+from entrepot.core.estimate import Estimate
 from entrepot.core.periods import SECOND, Instant
 from entrepot.core.usage_event import Outcome
 from entrepot.relay.failures import crashed
@@ -68,7 +68,7 @@ class Admitting:
         self,
         desk: Desk,
         waiting: "list[Admitting]",
-        needs: Sequence[Need],
+        needs: list[Need],
         estimate: Estimate,
         at: Instant,
         client: Refused,
@@ -129,7 +129,7 @@ class Admitting:
             self._waiting.append(self)
         else:
             error = self._error_of(result)
-            self._desk.counts.refuse(result.need.served.name, error.code)
+            self._desk.counts.refuse(result.need.met.served.name, error.code)
             self._refuse(result, error)
 
     def _error_of(self, short: Short) -> EntrepotError:

@@ -15,8 +15,8 @@ from typing import Final
 from entrepot.admission.budgets import Budgets, Priced, Running
 from entrepot.admission.desk import Desk, Short
 from entrepot.admission.holds import Hold, Need
-from entrepot.core.capacity import Estimate
 from entrepot.core.errors import EntrepotError, UpstreamUnavailable
+from entrepot.core.estimate import Estimate
 from entrepot.core.identifiers import Credential
 from entrepot.core.log_records import Admitted
 from entrepot.core.periods import Instant
@@ -130,7 +130,7 @@ class ServeInference:
         if tiered:
             caller, asked = self._tiers.choose(caller, ready.deployment, asked, ask.at, client)
         budgets = self._budgets.met_by(caller.project.id, caller.key) if self._has_budgets else ()
-        if ready.limited or budgets or (tiered and caller.tier == "priority"):
+        if ready.limits or budgets or (tiered and caller.tier == "priority"):
             return self._admit(ask, client, caller, ready, asked, budgets)
         return self._begin(ask, client, caller, ready, asked, None)
 
@@ -149,7 +149,7 @@ class ServeInference:
         estimate = self._estimate(ask, asked, deployment)
         if caller.tier == "priority":
             caller, asked = self._tiers.for_prompt(caller, deployment, asked, estimate, client)
-        needs = self._needs(ask.at, caller, deployment, estimate, budgets, asked.counts)
+        needs = self._needs(ask.at, caller, ready, estimate, budgets, asked.counts)
         client.tell_limits(partial(self.desk.standings, needs))
         if caller.tier == "priority":
             needs = [*needs, self._tiers.need(caller, deployment, estimate, ask.at)]
@@ -171,16 +171,16 @@ class ServeInference:
         self,
         at: Instant,
         caller: Caller,
-        deployment: ServedDeployment,
+        ready: Ready,
         estimate: Estimate,
         budgets: Sequence[Running],
-        counts: Known = (),
+        counts: Known,
     ) -> list[Need]:
         """What is needed of limits and budgets. Raises: NoPrice."""
-        needs = self.desk.needs(deployment.limits, estimate, caller.tier, at)
+        needs = self.desk.needs(ready.limits, estimate, caller.tier, at)
         if budgets:
-            priced = Priced(caller.project.id, deployment.name, deployment.model, caller.tier, at, estimate, counts)
-            needs += [Need(served, units) for served, units in self._budgets.needs(budgets, priced)]
+            priced = Priced(ready.project, ready.name, ready.model, caller.tier, at, estimate, counts)
+            needs += [Need(budget.met, units, budget) for budget, units in self._budgets.needs(budgets, priced)]
         return needs
 
     def _spill(
@@ -198,7 +198,7 @@ class ServeInference:
         """The request at another deployment, when the units of its own are too busy. One that fails there as well is
         refused as it was at first.
         """
-        if short.need.served.limit.refill != "bucket":
+        if not short.need.met.is_bucket:
             client.refuse(error)
             return None
 
@@ -213,7 +213,7 @@ class ServeInference:
             tell_stage(client, other, ask.at)
             check_tier(other, caller.tier, ask.at)
             ready = self.ways.ready(caller.project.id, other)
-            if ready.limited or budgets:
+            if ready.limits or budgets:
                 return self._admit(ask, client, caller, ready, asked, budgets, failed)
             return self._begin(ask, client, caller, ready, asked, None)
         except EntrepotError as failure:
@@ -305,9 +305,10 @@ class ServeInference:
         deployment = deployment_for(project, ask.deployment, "realtime", ask.at)
         check_tier(deployment, caller.tier, ask.at)
         budgets = self._budgets.met_by(project.id, caller.key)
-        if not (deployment.limits or budgets):
+        ready = self.ways.ready(project.id, deployment)
+        if not (ready.limits or budgets):
             return self._open_session(ask, client, caller, deployment, None)
-        needs = room_at_all(self.desk.needs(deployment.limits, NOTHING_ASKED, caller.tier, ask.at))
+        needs = room_at_all(self.desk.needs(ready.limits, NOTHING_ASKED, caller.tier, ask.at))
         ahead, estimate = partial(self._ahead, caller, deployment), Estimate(0, 0, 0, deployment.context_tokens)
 
         def begin(hold: Hold) -> Session:

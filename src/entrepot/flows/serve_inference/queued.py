@@ -6,14 +6,14 @@ as without a queue, which is also what the last question of one that has waited 
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from entrepot.admission.counts import Counts
 from entrepot.admission.desk import Desk, Short
 from entrepot.admission.holds import Hold, Need
 from entrepot.admission.refusals import error_of
-from entrepot.core.capacity import Estimate
 from entrepot.core.errors import EntrepotError
+from entrepot.core.estimate import Estimate
 from entrepot.core.periods import SECOND, Instant
 from entrepot.core.snapshot import ServedDeployment
 from entrepot.core.tenancy import Queueing
@@ -124,7 +124,7 @@ class Queued(Admitting):
         queue: Queue,
         desk: Desk,
         waiting: list[Admitting],
-        needs: Sequence[Need],
+        needs: list[Need],
         estimate: Estimate,
         at: Instant,
         client: LimitedClient,
@@ -184,7 +184,7 @@ class Queued(Admitting):
 
     def _fits_in_time(self, short: Short) -> bool:
         """Whether to wait for it can help: no budget is waited for."""
-        if short.shortage is None or short.need.is_budget or short.shortage.wait_us is None:
+        if short.shortage is None or short.need.met.is_budget or short.shortage.wait_us is None:
             return False
         return self._at + short.shortage.wait_us <= self._began + self._queue.rule.for_s * SECOND
 

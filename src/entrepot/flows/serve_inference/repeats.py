@@ -13,7 +13,6 @@ import msgspec
 from entrepot.admission.holds import Hold
 from entrepot.caching.answers import Keeping, KeptAnswer, read_kept
 from entrepot.caching.requests import is_cached, request_key, wishes_of
-from entrepot.core.capacity import Used
 from entrepot.core.errors import EntrepotError
 from entrepot.core.log_records import Admitted
 from entrepot.core.snapshot import ServedDeployment, ServedProject
@@ -176,7 +175,7 @@ class Repeat:
         hold, self._hold = self._hold, None
         budgets: tuple[tuple[str, int], ...] = ()
         if hold is not None:
-            budgets = hold.settle(Used(kept.meters, CACHED_TIER), self._caches.usage.now(admitted))
+            budgets = hold.settle(kept.meters, CACHED_TIER, self._caches.usage.now(admitted))
         self._client.admitted = admitted
         self._client.usage = self._caches.usage.settle(
             admitted,

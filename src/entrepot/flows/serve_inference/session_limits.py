@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from entrepot.admission.budgets import Budgets, Priced, Running
 from entrepot.admission.desk import Desk
 from entrepot.admission.holds import Hold, Need
-from entrepot.core.capacity import Estimate, Used
 from entrepot.core.errors import EntrepotError
+from entrepot.core.estimate import Estimate
 from entrepot.core.periods import Instant
 from entrepot.core.usage_event import Outcome
 from entrepot.flows.serve_inference.admitting import Admitting
@@ -20,9 +20,9 @@ from entrepot.flows.serve_inference.admitting import Admitting
 NOTHING_ASKED = Estimate(0, 0, 0, 0)
 
 
-def room_at_all(needs: Sequence[Need]) -> list[Need]:
+def room_at_all(needs: list[Need]) -> list[Need]:
     """The needs of who asks for nothing yet, where there must be room at all."""
-    return [Need(need.served, max(1, need.units)) for need in needs]
+    return [Need(need.met, max(1, need.units)) for need in needs]
 
 
 def response_needs(budgets: Budgets, met: Sequence[Running], asked: Priced) -> list[Need]:
@@ -30,14 +30,14 @@ def response_needs(budgets: Budgets, met: Sequence[Running], asked: Priced) -> l
     prompt and as answer. Raises: NoPrice.
     """
     needs = []
-    for served, units in budgets.needs(met, asked):
-        if served.costs is None:
-            needs.append(Need(served, asked.estimate.output_tokens_max))
-        elif served.parts:
-            dearest = max(served.parts, key=lambda part: part.pico)
-            needs.append(Need(served._replace(parts=(dearest,)), min(units, dearest.pico)))
+    for budget, units in budgets.needs(met, asked):
+        if budget.costs is None:
+            needs.append(Need(budget.met, asked.estimate.output_tokens_max, budget))
+        elif budget.parts:
+            dearest = max(budget.parts, key=lambda part: part.pico)
+            needs.append(Need(budget.met, min(units, dearest.pico), budget._replace(parts=(dearest,))))
         else:
-            needs.append(Need(served, units))
+            needs.append(Need(budget.met, units, budget))
     return needs
 
 
@@ -56,10 +56,10 @@ class SessionLimits:
         self,
         desk: Desk,
         waiting: list[Admitting],
-        needs: Sequence[Need],
+        needs: list[Need],
         tier: str,
         hold: Hold,
-        ahead: Callable[[Instant], Sequence[Need]],
+        ahead: Callable[[Instant], list[Need]],
         estimate: Estimate,
     ) -> None:
         """needs: of the session itself. hold: of these, and of its first response. estimate: of any response."""
@@ -112,10 +112,9 @@ class SessionLimits:
 
     def spend(self, meters: dict[str, int], hold: Hold | None, at: Instant) -> tuple[tuple[str, int], ...]:
         """A response has used so much. Returns what is counted for it of budgets."""
-        used = Used(meters, self._tier)
         self._has_freed, self._at = True, at
-        self._desk.spend(self._needs, used, at)
-        return () if hold is None else hold.settle(used, at)
+        self._desk.spend(self._needs, meters, self._tier, at)
+        return () if hold is None else hold.settle(meters, self._tier, at)
 
     def release(self, at: Instant) -> None:
         """The session is over, perhaps before it has begun."""

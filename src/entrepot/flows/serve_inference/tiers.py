@@ -7,8 +7,8 @@ from entrepot.admission.desk import Desk
 from entrepot.admission.holds import Need
 from entrepot.admission.ramp import Ramps
 from entrepot.admission.refusals import no_spare
-from entrepot.core.capacity import Estimate
 from entrepot.core.errors import UnsupportedValue
+from entrepot.core.estimate import Estimate
 from entrepot.core.periods import Instant
 from entrepot.core.service_tiers import PriorityRules
 from entrepot.core.snapshot import ServedDeployment

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 
+from entrepot.admission.measures import MetLimit
 from entrepot.core.errors import BadInput, UpstreamUnavailable
 from entrepot.core.snapshot import GatewaySnapshot, ServedDeployment, ServedProject, Target
 from entrepot.core.upstream_rules import PoolRules, Timeouts, UpstreamRules
@@ -43,12 +44,12 @@ class Ready:
     """A deployment of a snapshot with what its requests need at hand: in the snapshot each would search for it, see
     docs/decisions/0009.
 
-    limited: requests meet limits; hedges: a second upstream is asked when the first is slow; caches: answers are kept.
+    limits: that requests meet; hedges: a second upstream is asked when the first is slow; caches: answers are kept.
     is_served: until the next snapshot is served from.
     """
 
     __slots__ = (
-        "caches", "context_tokens", "customer", "deployment", "hedges", "is_served", "limited", "model", "name",
+        "caches", "context_tokens", "customer", "deployment", "hedges", "is_served", "limits", "model", "name",
         "operations", "pool", "project", "service_tier",
     )  # fmt: skip
 
@@ -60,7 +61,7 @@ class Ready:
         self.model = deployment.model
         self.operations = deployment.operations
         self.context_tokens = deployment.context_tokens
-        self.limited = bool(deployment.limits)
+        self.limits = tuple(MetLimit(limit) for limit in deployment.limits)
         self.service_tier = deployment.service_tier
         self.caches = deployment.cache is not None
         self.hedges = deployment.routing.hedge_after_ms > 0
