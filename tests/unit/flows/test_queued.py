@@ -6,8 +6,10 @@ from entrepot.adapters.memory.counters import MemoryCounters
 from entrepot.admission.counts import Counts
 from entrepot.admission.desk import Desk
 from entrepot.admission.holds import Hold, Need
-from entrepot.core.capacity import Estimate, Limit, ServedLimit
+from entrepot.admission.measures import MetLimit
+from entrepot.core.capacity import Limit, ServedLimit
 from entrepot.core.errors import EntrepotError
+from entrepot.core.estimate import Estimate
 from entrepot.core.periods import SECOND
 from entrepot.core.tenancy import Queueing
 from entrepot.core.usage_event import Outcome
@@ -23,7 +25,7 @@ class Waiter:
     def __init__(self, queue: Queue, desk: Desk, *, crashes: bool = False) -> None:
         self._crashes = crashes
         self.said: list[str] = []
-        self.queued = Queued(queue, desk, [], [Need(ONE, 1)], NOTHING, 0, self, self.go_on, None)  # type: ignore[arg-type]
+        self.queued = Queued(queue, desk, [], [Need(MetLimit(ONE), 1)], NOTHING, 0, self, self.go_on, None)  # type: ignore[arg-type]
         self.queued.start()
 
     def go_on(self, hold: Hold) -> "Waiter":
