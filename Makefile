@@ -19,10 +19,11 @@ NODE_TESTS := tests/e2e/node
 # The tests that use a module of compiled/modules.txt by itself, or the gateway: run twice, from its source and compiled.
 # Books, prices and papers are compiled nowhere, and so are what runs around a gateway (backups, fronts, clocks that are
 # set, the process of the counters, paths and files of the machine): these are tested once, by `make test`.
-REQUEST_PATH_TESTS := $(addprefix tests/unit/,core dialects edge identity metering relay routing \
+REQUEST_PATH_TESTS := $(addprefix tests/unit/,admission core dialects edge identity metering relay routing \
     $(addprefix adapters/test_,disk_event_log.py kept_frames.py line_file.py log_copying.py log_damage.py \
       otlp_exporter.py snapshot_file.py) \
-    compose/test_set_clocks.py flows/test_counting.py provisioning/test_operations.py provisioning/test_upgrades.py) \
+    compose/test_set_clocks.py $(addprefix flows/test_,counting.py queued.py) \
+    $(addprefix provisioning/test_,operations.py upgrades.py)) \
   $(addprefix tests/property/test_,holds.py log_copies.py queues.py ramp.py shortcuts.py stream_pieces.py torn_log.py \
     twins.py upgrades.py upstream_health.py) \
   tests/fuzz tests/integration/gateway

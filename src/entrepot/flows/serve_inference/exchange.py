@@ -249,11 +249,10 @@ class Exchange:
         tap = self._attempt.tap
         counted = 0 if tap is None else tap.counted
         meters, usage = told_of_attempt(self._way, self._operation, self._admitted, usage)
-        ended = AttemptEnded(
+        self._shared.usage.end_attempt(AttemptEnded(
             self._admitted.id, self._number, self._began_at or self._admitted.at, self._now(), self._way.upstream,
             outcome, status, counted, meters, usage,
-        )  # fmt: skip
-        self._shared.usage.end_attempt(ended)
+        ))  # fmt: skip
 
     def _judge(self, head: AnswerHead | None) -> None:
         """Tells the fleet of an answer that speaks of its upstream, or that there was none."""
@@ -339,8 +338,7 @@ class Exchange:
     def _end(self) -> None:
         self._ended = True
         self._shared.streams.discard(self)
-        if self._left:
-            self._shared.left.discard(self)
+        self._shared.left.discard(self)
 
     def _settle(
         self,
@@ -357,7 +355,6 @@ class Exchange:
         meters, source = metered(self._operation, self._admitted, usage, counted, also, known)
         if meters is None:  # Raw usage without meters goes to quarantine, where it is seen; nobody guesses.
             self._shared.mismatches += 1
-        is_told = meters is not None and source == "reported"
         budgets = self._hold.end(meters, self._admitted.tier, self._now()) if self._hold is not None else ()
         self._client.usage = self._shared.usage.settle(
             self._admitted,
@@ -367,7 +364,7 @@ class Exchange:
             raw=usage,
             budgets=budgets,
             waiter=self,
-            untold=None if is_told else beside_untold(self._way, self._operation, also),
+            untold=beside_untold(self._way, self._operation, also) if meters is None or source != "reported" else None,
         )
 
     def settled(self) -> None:
