@@ -12,6 +12,7 @@ from entrepot.core import counting as of_counting
 from entrepot.core import kept_memory as of_kept_memory
 from entrepot.core import shortcuts as of_core
 from entrepot.core.capacity import Measure, Standing
+from entrepot.core.estimate import Estimate
 from entrepot.core.log_records import LogRecord, decode_record, encode_record
 from entrepot.dialects import estimates, openai, responses
 from entrepot.dialects import shortcuts as of_dialects
@@ -90,10 +91,16 @@ def check_estimate(body: bytes) -> None:
     for name in ("chat", "embeddings"):
         operation = OPERATIONS[name]
         asked = Asked({}, "m", stream=False, wants_usage=False, size=len(body))
-        told = [
+        short, long = (
             each.estimate_of(operation, asked, body, CONTEXT, bytes_and_one) for each in (estimates, LONG_ESTIMATES)
-        ]
-        assert told[0] == told[1]
+        )
+        assert numbers_of(short) == numbers_of(long)
+
+
+def numbers_of(estimate: Estimate) -> tuple[int, int, int, int, bool]:
+    """All that it says."""
+    most = estimate.prompt_tokens_max, estimate.output_tokens_max
+    return estimate.prompt_tokens, estimate.output_tokens, *most, estimate.is_guess
 
 
 def bytes_and_one(text: str) -> int:
