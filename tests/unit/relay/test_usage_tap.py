@@ -35,7 +35,9 @@ def test_an_event_in_many_pieces_is_put_together_once() -> None:
     made = tap()
     pieces = [b"data: {", *(b"x" * 99 for _ in range(99)), b"}\r\n\r"]
     assert [made.feed(piece) for piece in pieces] == [b""] * 101
-    assert all(kept is piece for kept, piece in zip(made._parts, pieces, strict=True))
+    # The first is what is left of it behind whole events, here all of it: compiled code copies that.
+    assert made._parts[0] == pieces[0]
+    assert all(kept is piece for kept, piece in zip(made._parts[1:], pieces[1:], strict=True))
     assert made.feed(b"\ndata: ") == b"".join(pieces) + b"\n"
     assert made.end() == b"data: "
 
