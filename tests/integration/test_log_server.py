@@ -73,12 +73,7 @@ def test_who_waits_is_told_a_few_in_each_turn_of_the_loop(monkeypatch: pytest.Mo
             ends = Ends()
             for number in range(50):
                 ends.settle(sink, number)
-            seen = {0}
-            while len(ends.ended) < 50:
-                await asyncio.sleep(0)
-                seen.add(len(ends.ended))
-            assert seen == {0, 20, 40, 50}
-            assert ends.ended == [(number, "done") for number in range(50)]
+            assert await told_by_turns(ends, 50) == [0, 20, 40, 50]
             await sink.close()
 
     play(story)
@@ -97,15 +92,21 @@ def test_so_are_those_of_many_batches_that_one_flush_took(monkeypatch: pytest.Mo
                 sink._send()
             assert len(sink._unanswered) == 50
             sink._acknowledged(50)
-            seen = [len(ends.ended)]
-            while len(ends.ended) < 50:
-                await asyncio.sleep(0)
-                seen.append(len(ends.ended))
-            assert seen == [20, 40, 50]
-            assert ends.ended == [(number, "done") for number in range(50)]
+            assert await told_by_turns(ends, 50) == [20, 40, 50]
             await sink.close()
 
     play(story)
+
+
+async def told_by_turns(ends: Ends, many: int) -> list[int]:
+    """How many have been told, each time that a turn of the loop has told some, until all have, in their order."""
+    seen = [len(ends.ended)]
+    while seen[-1] < many:
+        await asyncio.sleep(0)
+        if len(ends.ended) > seen[-1]:
+            seen.append(len(ends.ended))
+    assert ends.ended == [(number, "done") for number in range(many)]
+    return seen
 
 
 def test_what_is_appended_leaves_with_what_is_settled_or_soon_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
