@@ -11,6 +11,9 @@ from entrepot.core.tokens import CACHED_TIER, TOKEN_METERS
 
 MEASURES: Final = ("requests", "tokens", "load", "money", "priority_tokens")
 
+_REQUESTS: Final = MEASURES.index("requests")
+_LOAD: Final = MEASURES.index("load")
+_PRIORITY_TOKENS: Final = MEASURES.index("priority_tokens")
 _TOKEN_METERS: Final = TOKEN_METERS  # Bound once; see decisions/0009.
 
 
@@ -28,8 +31,8 @@ class MetLimit:
 
     def __init__(self, served: ServedLimit) -> None:
         self.served = served
-        self.limit: Limit = served.limit
-        limit = self.limit
+        limit: Limit = served.limit
+        self.limit = limit
         self.measure = limit.measure
         self.number = MEASURES.index(limit.measure)
         self.units = limit.units
@@ -44,7 +47,7 @@ class MetLimit:
     @property
     def counts_requests(self) -> bool:
         """Whether a request is one unit, whatever it uses."""
-        return self.number == 0
+        return self.number == _REQUESTS
 
 
 def expected(limit: MetLimit, estimate: Estimate) -> int:
@@ -77,7 +80,3 @@ def used_up(limit: MetLimit, meters: dict[str, int], tier: str) -> int:
         if meter in _TOKEN_METERS:
             tokens += quantity
     return tokens
-
-
-_LOAD: Final = MEASURES.index("load")
-_PRIORITY_TOKENS: Final = MEASURES.index("priority_tokens")
