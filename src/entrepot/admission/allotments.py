@@ -8,8 +8,7 @@ that were drawn earlier never fill a bucket further than units that are drawn no
 """
 
 from entrepot.core.capacity import Limit
-from entrepot.core.periods import MINUTE, Instant
-from entrepot.core.shared_counters import SET_BACK_US
+from entrepot.core.periods import MINUTE, SET_BACK_US, Instant
 from entrepot.ports.counters import Counters, Grant, Return
 
 _AHEAD = 4  # Times a request's units are wished for beside them, where no pace is known yet.

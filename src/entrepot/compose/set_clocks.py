@@ -8,9 +8,7 @@ one, which begins with the time as it is now, takes its place.
 import time
 
 from entrepot.adapters.clocks import SystemClock
-from entrepot.core.periods import SECOND, Instant
-
-SET_BACK_US = 5 * SECOND  # By no more than this, everything waits until the time is reached again.
+from entrepot.core.periods import SET_BACK_US, Instant
 
 
 class SetBack:

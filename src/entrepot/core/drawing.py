@@ -13,8 +13,8 @@ from entrepot.core.budgets import Weight, Weights
 from entrepot.core.capacity import Counter, Limit
 from entrepot.core.counter_language import Words
 from entrepot.core.draws import Draw, Grant, Return, Shortage
-from entrepot.core.periods import DAY, MINUTE, SECOND, Instant
-from entrepot.core.shared_counters import SET_BACK_US, Claim, Given, Own, Short, State, Taken, Weighed
+from entrepot.core.periods import DAY, MINUTE, SECOND, SET_BACK_US, Instant
+from entrepot.core.shared_counters import Claim, Given, Own, Short, State, Taken, Weighed
 
 Outcome = tuple[Grant, ...] | Shortage | None
 Answered = Callable[[Words | None], None]

@@ -17,6 +17,7 @@ SECOND = 1_000_000
 MINUTE = 60 * SECOND
 HOUR = 3600 * SECOND
 DAY = 24 * HOUR
+SET_BACK_US = 5 * SECOND  # When a clock is set back by no more than this, all stands still until its time comes again.
 END_OF_TIME: Instant = 253_402_300_799 * SECOND  # 9999-12-31T23:59:59Z
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

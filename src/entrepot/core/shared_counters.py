@@ -22,12 +22,11 @@ from typing import NamedTuple
 
 from entrepot.core.capacity import Counter, Limit
 from entrepot.core.draws import Draw
-from entrepot.core.periods import DAY, HOUR, SECOND, Instant
+from entrepot.core.periods import DAY, HOUR, SECOND, SET_BACK_US, Instant
 
 LEASE_US = 3 * SECOND  # Who has said nothing for so long holds nothing idle any more, and shares in nothing.
 SCARCE_US = 2 * SECOND
 REMEMBER_US = 2 * SECOND
-SET_BACK_US = 5 * SECOND  # By no more than this, all stands still until the time comes again.
 FORGET_US = 2 * DAY  # Longer than a gateway remembers a budget without saying anything of it.
 _GONE_US = HOUR  # A gateway that has said nothing for so long does not come back under its name.
 SHARES = 4  # Ahead of need a gateway gets at most this part of its even share of what is left.

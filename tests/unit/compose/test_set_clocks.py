@@ -7,8 +7,8 @@ import pytest
 from entrepot.adapters.clocks import SystemClock
 from entrepot.compose import gateway
 from entrepot.compose.gateway import _mind_the_clock
-from entrepot.compose.set_clocks import SET_BACK_US, SetBack
-from entrepot.core.periods import DAY, HOUR, MINUTE, SECOND, Instant
+from entrepot.compose.set_clocks import SetBack
+from entrepot.core.periods import DAY, HOUR, MINUTE, SECOND, SET_BACK_US, Instant
 
 
 def ahead(clock: SystemClock) -> Instant:
