@@ -128,11 +128,11 @@ async def run(home: Path, waiters: int | None, seconds: float, log_pid: int) -> 
         await load.at_a_pace(seconds)
     else:
         await load.without_pause(waiters, seconds)
-    while not load.count:  # noqa: ASYNC110 - of a load that is shorter than one flush
+    load.ending = True
+    while load.count < load.next:  # noqa: ASYNC110 - nobody tells when the last one is answered
         await asyncio.sleep(ANSWERED_AFTER_S)
     count, wall = load.count, time.perf_counter() - began
     own, log, slept = time.process_time() - own, cpu_s(log_pid) - log, sleeps(log_pid) - slept
-    load.ending = True
     await sink.close()
     waits = sorted(load.waits)
     return {
