@@ -83,6 +83,20 @@ _ALL = (
         phases=("requests", "latency", "body", "events"),
     ),
     Contender(
+        "entrepot-budgeted",
+        "ours",
+        "the same, a monthly hard budget in money",
+        partial(entrepot, 20, 20, budgeted=True),
+        phases=("requests", "events"),
+    ),
+    Contender(
+        "entrepot-full",
+        "ours",
+        "the same, prompts counted, two limits and that budget",
+        partial(entrepot, 20, 20, limited=True, budgeted=True),
+        phases=("requests", "latency", "body", "events"),
+    ),
+    Contender(
         FROM_MEMORY,
         "ours",
         "the same, answers wait for memory",
@@ -110,6 +124,8 @@ CONTENDERS = {contender.name: contender for contender in _ALL}
 _BY_NAME_ONLY = (
     "uvicorn",
     "entrepot-1000keys",
+    "entrepot-budgeted",
+    "entrepot-full",
     *(f"{n}-{how}" for n in (YARDSTICK, OURS) for how in ("tls", "2", "4")),
 )
 EVERYBODY = tuple(name for name in CONTENDERS if name not in _BY_NAME_ONLY)

@@ -11,15 +11,19 @@ from typing import Literal
 from benchmarks.gateway.load import ANSWER_TOKENS, MODEL, PROMPT_TOKENS, USUAL, Manner, MockUpstream
 from benchmarks.gateway.processes import Child, Children, free_port, tree
 from benchmarks.gateway.targets import KEY, ROOT, TlsUpstream, ready
+from entrepot.adapters.clocks import SystemClock
 from entrepot.adapters.snapshot_file import FileSnapshots
+from entrepot.adapters.standings_file import FileStandings
 from entrepot.compose.settings import load_settings
 from entrepot.compose.usage_log import open_log_reader
+from entrepot.core.budgets import SCHEMA, OwnedBudget, Standing, Standings, periods_around
 from entrepot.core.identifiers import key_digest
-from entrepot.core.log_records import UsageRecorded
+from entrepot.core.log_records import InstanceBegan, UsageRecorded
 from entrepot.core.tenancy import ApiKey
 from entrepot.core.usage_event import UsageEvent
 from entrepot.core.world import World
 from entrepot.ports.event_log import START, Position
+from entrepot.provisioning.budgets import owned_budgets
 from entrepot.provisioning.publish import compile_snapshot
 from entrepot.provisioning.world_file import read_world
 
@@ -35,7 +39,7 @@ OTHER_KEY = "ek-benchmark-{:040d}"
 class Product:
     """The product, running. What its log holds is read on from where the last look ended.
 
-    lag_s: how long after an answer its usage is in the log at the latest.
+    lag_s: how long after an answer its usage is in the log at the latest. budgets: that its requests meet.
     """
 
     home: Path
@@ -45,6 +49,7 @@ class Product:
     lag_s: float = 0
     key: str = KEY
     manner: Manner = USUAL
+    budgets: Sequence[OwnedBudget] = ()
     _read_to: Position = field(default=START)
     _found: int = 0
 
@@ -54,10 +59,36 @@ class Product:
 
     def await_ready(self) -> None:
         """Nothing, once it answers. Raises: RuntimeError."""
+        if self.budgets:
+            self._weigh_budgets()
         for gateway in self.gateways:
             await_word(gateway, '"ready":true')
         ready(self, self.gateways[0])
         self.metered(1)
+
+    def _weigh_budgets(self) -> None:
+        """Publishes that nothing is spent of the budgets, as the worker does once it has read of the gateways' begin.
+
+        There is no worker here: it would take the core that the gateway is measured on. Raises: RuntimeError.
+        """
+        began: list[InstanceBegan] = []
+        for _ in range(READY_SECONDS * 20):
+            found = list(open_log_reader(self.home).read(START, READ_AT_ONCE))
+            began = [record for _, record in found if isinstance(record, InstanceBegan)]
+            if len(began) >= len(self.gateways):
+                break
+            time.sleep(0.05)
+        else:
+            raise RuntimeError(f"{self.gateways[0].output.stem} did not start:\n{self.gateways[0].complaint()}")
+        place, at = found[-1][0], SystemClock().now()
+        rows = [
+            Standing(owned, term.limit, term.period, spent=0)
+            for owned in self.budgets
+            for term in map(owned.term_of, periods_around(at, owned.zone))
+        ]
+        instances = tuple(record.instance for record in began)
+        standings = Standings(SCHEMA, at, place.segment, place.offset, instances, tuple(rows), through=at)
+        FileStandings(load_settings({"ENTREPOT_HOME": str(self.home)}).standings_file).publish(standings)
 
     def end_of_log(self) -> Position:
         """The position behind all that is durable now."""
@@ -110,18 +141,20 @@ def entrepot(
     module: str = "entrepot.compose.gateway",
     *,
     limited: bool = False,
+    budgeted: bool = False,
     waits_for: Literal["disk", "memory"] = "disk",
 ) -> Product:
     """The product serving a world of that many customers, keys and deployments of each customer.
 
     workers: gateways on one port, on any core when there are several. more: settings; module: of the gateway.
     limited: every request meets a limit of requests and one of tokens, which none of them exhausts.
+    budgeted: each customer has a hard budget in money for the month, which its requests do not exhaust.
     waits_for: what answers wait for.
     Raises: RuntimeError when it does not start.
     """
     bench = children.bench
     name = f"entrepot-{customers}-{keys}-{workers}-{deployments}" + ("-tls" if tls else "")
-    name += "-limited" * limited + f"-{waits_for}" * (waits_for != "disk")
+    name += "-limited" * limited + "-budgeted" * budgeted + f"-{waits_for}" * (waits_for != "disk")
     home = bench.scratch / name
     port = free_port()
     environment = {
@@ -134,8 +167,9 @@ def entrepot(
     if tls:
         environment["SSL_CERT_FILE"] = str(tls.authority)
     base_url = f"https://127.0.0.1:{tls.port}/v1" if tls else f"http://127.0.0.1:{mock.port}/v1"
-    world = read_world([("benchmark.yaml", world_text(customers, base_url, deployments, limited=limited))])
-    publish(environment, world, keys_of(customers, keys), 1)
+    text = world_text(customers, base_url, deployments, limited=limited, budgeted=budgeted)
+    world, issued_keys = read_world([("benchmark.yaml", text)]), keys_of(customers, keys)
+    publish(environment, world, issued_keys, 1)
     core = bench.target_core if workers == 1 else None
     command = [sys.executable, "-m", "entrepot.compose.log_process", "--home", str(home)]
     log = children.start(f"{name}-log", command, core, environment, cwd=ROOT)
@@ -144,7 +178,8 @@ def entrepot(
     gateways = [
         children.start(f"{name}-gateway-{number}", command, core, environment, cwd=ROOT) for number in range(workers)
     ]
-    return Product(home, port, log, gateways, lag_s=LAG_S_MAX if waits_for == "memory" else 0)
+    budgets = list(owned_budgets(world, issued_keys))
+    return Product(home, port, log, gateways, lag_s=LAG_S_MAX if waits_for == "memory" else 0, budgets=budgets)
 
 
 def keys_of(customers: int, keys: int) -> list[ApiKey]:
@@ -166,12 +201,15 @@ def publish(environment: Mapping[str, str], world: World, keys: Sequence[ApiKey]
     FileSnapshots(load_settings(environment).snapshot_file).publish(snapshot)
 
 
-def world_text(customers: int, base_url: str, deployments: int = 1, *, limited: bool = False) -> str:
+def world_text(
+    customers: int, base_url: str, deployments: int = 1, *, limited: bool = False, budgeted: bool = False
+) -> str:
     """A world file: customers with a project and deployments each, all served by one upstream.
 
-    The first deployment of each is named as the model is. limited: see entrepot.
+    The first deployment of each is named as the model is. limited, budgeted: see entrepot.
     """
     counted, quota = (", tokenizer: o200k_base", ", tokens_per_minute: 1000000000000") if limited else ("", "")
+    budget = ", budget: {monthly: '1000000'}" if budgeted else ""
     numbers = range(customers)
     names = [MODEL, *(f"deployment-{number}" for number in range(1, deployments))]
     lines = [
@@ -190,7 +228,7 @@ def world_text(customers: int, base_url: str, deployments: int = 1, *, limited: 
         f"          - {{model: {MODEL}, meter: input_tokens, per_million: '0.15'}}",
         f"          - {{model: {MODEL}, meter: output_tokens, per_million: '0.60'}}",
         "customers:",
-        *(f"  - {{id: customer-{n}, name: Customer {n}, since: 2024-01-01}}" for n in numbers),
+        *(f"  - {{id: customer-{n}, name: Customer {n}, since: 2024-01-01{budget}}}" for n in numbers),
         "contracts:",
         *(
             f"  - {{customer: customer-{n}, effective_from: 2024-01-01, price_book: list, currency: USD, zone: UTC}}"
